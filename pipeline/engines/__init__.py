@@ -1,0 +1,1 @@
+"""Speech and language engines behind the protocols of `pipeline.engines.protocols`."""

@@ -1,0 +1,246 @@
+"""What the conversation asks of its engines, and the plain values that go in and come out.
+
+Each engine is loaded once, shared by all calls, and does its work in lanes of its own (`pipeline.lanes.Lane`); what
+differs from call to call is handed in. All methods are called on the event loop and never block it.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+from pipeline.audio import Pcm, Waveform
+from pipeline.lanes import Ticket
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class EngineError(RuntimeError):
+    """An engine could not do its work. The message is fit for a log and for `/health`, not for the caller's ear."""
+
+
+class EngineUnavailableError(EngineError):
+    """The engine cannot be used on this machine; the message says what to install or to set."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What every engine has in common.
+
+    Attributes:
+        name: short name for logs, health and metrics, such as "faster-whisper".
+        kind: "in-process" or "remote".
+        model: name of the loaded model.
+    """
+
+    name: str
+    kind: Literal["in-process", "remote"]
+    model: str
+
+    async def warm_up(self) -> None:
+        """Do one piece of real work, so that the first caller does not pay for lazy set-up."""
+
+    async def close(self) -> None:
+        """Give back threads, memory and connections."""
+
+
+class VoiceStream(Protocol):
+    """Voice activity of one call; holds the model's recurrent state."""
+
+    def probability(self, window: Waveform) -> float:
+        """Speech probability (0 to 1) of the next 512 samples at 16 kHz (32 ms). Costs about 0.1 ms; runs in place."""
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+
+
+class VoiceActivityDetector(Engine, Protocol):
+    def open_stream(self) -> VoiceStream:
+        """A stream for one call."""
+
+
+class TurnDetector(Engine, Protocol):
+    """Tells from the sound of the last seconds whether the speaker is done."""
+
+    async def completeness(self, audio: Waveform, ticket: Ticket) -> float:
+        """Probability (0 to 1) that the turn is over.
+
+        Args:
+            audio: the turn so far at 16 kHz, shape (n,); only its last 8 s are used.
+            ticket: place in the lane.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with its place in the audio, seconds from the start of that audio."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said in a piece of audio.
+
+    Attributes:
+        text: the words, stripped; empty when there was no speech.
+        language: ISO 639-1 code.
+        no_speech: probability (0 to 1) that there was no speech at all.
+        confidence: exp of the mean log probability per token, 0 to 1.
+        duration: seconds of audio.
+        words: with times, where they were asked for.
+    """
+
+    text: str
+    language: str
+    no_speech: float = 0.0
+    confidence: float = 1.0
+    duration: float = 0.0
+    words: tuple[Word, ...] = ()
+
+
+class SpeechToText(Engine, Protocol):
+    async def transcribe(
+        self,
+        audio: Waveform,
+        ticket: Ticket,
+        *,
+        language: str | None = None,
+        prompt: str = "",
+        word_timestamps: bool = False,
+    ) -> Transcript:
+        """Transcribe one stretch of speech (at most 30 s are taken as one window; longer audio is windowed inside).
+
+        Args:
+            audio: 16 kHz, shape (n,).
+            ticket: place in the lane.
+            language: ISO 639-1 code, None to detect.
+            prompt: text that came just before, for names and style.
+            word_timestamps: whether `Transcript.words` is wanted.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One entry of the context that a language model sees.
+
+    Attributes:
+        role: who speaks.
+        content: the words; for the assistant only those that were heard.
+        tool_call_id: which call a tool message answers.
+    """
+
+    role: Role
+    content: str
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What the language model is asked.
+
+    Attributes:
+        messages: the whole context, oldest first.
+        conversation: key by which an engine may keep a cached prefix.
+        max_tokens: most tokens to generate.
+        temperature: 0 is greedy.
+        stop: texts that end the generation.
+    """
+
+    messages: tuple[Message, ...]
+    conversation: str = ""
+    max_tokens: int = 256
+    temperature: float = 0.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDelta:
+    """A piece of the reply.
+
+    Attributes:
+        text: the next characters; empty in the last delta.
+        finish_reason: set in the last delta only: "stop" or "length".
+        prompt_tokens: in the last delta, where known.
+        completion_tokens: in the last delta, where known.
+    """
+
+    text: str
+    finish_reason: Literal["stop", "length"] | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class LanguageModel(Engine, Protocol):
+    def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
+        """Generate a reply; closing the iterator, or cancelling the ticket, stops the generation at the next token."""
+
+    async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
+        """Read the context ahead of time, so that `stream` on a longer one starts sooner. May do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechChunk:
+    """A piece of synthesised speech.
+
+    Attributes:
+        pcm: at `pipeline.audio.SPEECH_RATE`, shape (n,).
+        words: with seconds from the start of this chunk; empty where the engine does not know them.
+    """
+
+    pcm: Pcm
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice that can be asked for by its id."""
+
+    id: str
+    name: str
+    language: str
+    engine: str
+
+
+class TextToSpeech(Engine, Protocol):
+    voices: Sequence[Voice]
+    default_voice: str
+
+    def synthesize(
+        self, text: str, ticket: Ticket, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncIterator[SpeechChunk]:
+        """Say a clause or a sentence. Chunks follow each other without a gap.
+
+        Args:
+            text: plain words, already made speakable.
+            ticket: place in the lane.
+            voice: an id of `voices`, None for the default.
+            speed: 1 is natural, 2 twice as fast.
+
+        Raises:
+            ValueError: unknown voice; the message names the known ones.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """One of each, as the composition root built them."""
+
+    vad: VoiceActivityDetector
+    turn: TurnDetector
+    stt: SpeechToText
+    llm: LanguageModel
+    tts: TextToSpeech
+    extra: Mapping[str, Engine] = field(default_factory=dict)
+
+    def all(self) -> dict[str, Engine]:
+        """Every engine by its role."""
+        return {
+            "vad": self.vad,
+            "turn": self.turn,
+            "stt": self.stt,
+            "llm": self.llm,
+            "tts": self.tts,
+            **self.extra,
+        }

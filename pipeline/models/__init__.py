@@ -1,0 +1,1 @@
+"""The weights: a manifest of every file and the fetching of what is missing."""

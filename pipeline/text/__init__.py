@@ -1,0 +1,1 @@
+"""Text on its way to the voice: cut into clauses, made speakable."""
