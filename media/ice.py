@@ -1,0 +1,175 @@
+"""aioice on the shared UDP port: one ICE agent per peer without a socket of its own."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+
+from aioice import Candidate, Connection, stun
+from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import CandidatePair, StunProtocol
+from aiortc import RTCIceGatherer
+
+from media.demux import Address
+from media.udp_port import UdpPort
+
+MAX_REMOTE_CANDIDATES = 64
+"""Remote candidates per peer, signalled and learned; more are ignored."""
+
+DTLS_QUEUE = 64
+"""DTLS records that may wait for the handshake or for SCTP; more are dropped, and DTLS or SCTP sends them again."""
+
+COMPONENT = 1
+
+
+class PortStun(StunProtocol):
+    """The STUN side of one peer on the shared port.
+
+    Transactions are kept in the port's one table, so that a response finds its peer by transaction id.
+    """
+
+    def __init__(self, connection: Connection, port: UdpPort, candidate: Candidate) -> None:
+        super().__init__(connection)
+        self.local_candidate = candidate
+        self.transactions = port.demux.transactions
+        self._port = port
+
+    async def send_data(self, data: bytes, addr: Address) -> None:
+        self._port.send(data, addr)
+
+    def send_stun(self, message: stun.Message, addr: Address) -> None:
+        self._port.send(bytes(message), addr)
+
+    async def close(self) -> None:
+        """Nothing to close: the socket belongs to all peers."""
+
+
+class IceConnection(Connection):
+    """An ICE agent whose datagrams come and go through the shared port (a `media.demux.Route`).
+
+    Args:
+        port: the shared socket.
+        on_rtp: takes SRTP and SRTCP from validated addresses, with the monotonic time of arrival. It is called at
+            once: media takes no queue and no task.
+        consent_interval: seconds between consent checks (RFC 7675 section 5.1).
+        consent_failures: checks in a row that may stay unanswered.
+
+    Attributes:
+        dtls_dropped: DTLS records dropped because the queue was full.
+        consent_expired: the far end stopped answering; the connection closes itself then.
+    """
+
+    def __init__(
+        self,
+        port: UdpPort,
+        on_rtp: Callable[[bytes, float], None],
+        *,
+        consent_interval: float,
+        consent_failures: int,
+    ) -> None:
+        # aioice's own random ufrag has four characters, which is too few for a table of hundreds of peers.
+        super().__init__(
+            ice_controlling=False,
+            local_username=secrets.token_hex(6),
+            local_password=secrets.token_hex(16),
+        )
+        self.dtls_dropped = 0
+        self.consent_expired = False
+        self.rtp_received = on_rtp
+        self._port = port
+        self._consent_interval = consent_interval
+        self._consent_failures = consent_failures
+
+    @property
+    def selected_address(self) -> Address | None:
+        """Where media goes; None before ICE has nominated a pair and after `close`."""
+        pair = self._nominated.get(COMPONENT)
+        return None if pair is None else pair.remote_addr
+
+    async def get_component_candidates(self, component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
+        """Announce the port's addresses. They are one socket, so only the best of them takes part in the checks."""
+        candidates = [
+            Candidate(
+                foundation=candidate_foundation("host", "udp", address),
+                component=component,
+                transport="udp",
+                priority=candidate_priority(component, "host", local_pref=65535 - index),
+                host=address,
+                port=self._port.port,
+                type="host",
+            )
+            for index, address in enumerate(self._port.addresses)
+        ]
+        self._protocols.append(PortStun(self, self._port, candidates[0]))
+        self._port.demux.register(self.local_username, self)
+        return candidates
+
+    def check_received(self, message: stun.Message, address: Address) -> bool:
+        """Answer a check with the right password and take its source as validated; stay silent to any other."""
+        if not (
+            self._protocols
+            and "MESSAGE-INTEGRITY" in message.attributes
+            and self._valid_username(message.attributes.get("USERNAME", ""))
+            and message.check_message_integrity(self.local_password.encode())
+        ):
+            return False
+        known = any((c._network_host, c.port) == address for c in self._remote_candidates)
+        if not known and len(self._remote_candidates) >= MAX_REMOTE_CANDIDATES:
+            return False
+        # FFmpeg's WHIP sends no PRIORITY (RFC 8445 section 7.1.1 wants one) and aioice would raise KeyError.
+        message.attributes.setdefault("PRIORITY", candidate_priority(COMPONENT, "prflx"))
+        self._port.demux.claim(address, self, proven=False)
+        self.request_received(message, address, self._protocols[0])
+        return True
+
+    def dtls_received(self, data: bytes) -> None:
+        """Queue a DTLS record for the DTLS transport."""
+        if self._queue.qsize() < DTLS_QUEUE:
+            self._queue.put_nowait((data, COMPONENT))
+        else:
+            self.dtls_dropped += 1
+
+    def check_complete(self, pair: CandidatePair) -> None:
+        """Take the address of a pair that answered our own check as validated."""
+        if pair.state is CandidatePair.State.SUCCEEDED:
+            self._port.demux.claim(pair.remote_addr, self, proven=True)
+        super().check_complete(pair)
+
+    async def query_consent(self) -> None:
+        """Keep asking the far end whether it still wants our media (RFC 7675 section 5.1).
+
+        Unlike aioice's own, the interval and the patience belong to the connection, and a check may take up to 1.5 s:
+        with aioice's 0.5 s a slow but working path dies.
+        """
+        failures = 0
+        while failures < self._consent_failures:
+            await asyncio.sleep(self._consent_interval * random.uniform(0.8, 1.2))
+            pair = self._nominated.get(COMPONENT)
+            if pair is None or self.remote_password is None:
+                return
+            try:
+                await pair.protocol.request(
+                    self.build_request(pair, nominate=False),
+                    pair.remote_addr,
+                    integrity_key=self.remote_password.encode(),
+                    retransmissions=1,
+                )
+                failures = 0
+            except stun.TransactionError:
+                failures += 1
+        self.consent_expired = True
+        self._query_consent_task = None
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop all checks and forget the peer's addresses."""
+        self._port.demux.release(self.local_username)
+        await super().close()
+
+
+class IceGatherer(RTCIceGatherer):
+    """An `RTCIceGatherer` on a given connection, with no STUN or TURN server."""
+
+    def __init__(self, connection: IceConnection) -> None:
+        super().__init__(iceServers=[])
+        self._connection = connection

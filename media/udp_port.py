@@ -1,0 +1,134 @@
+"""The UDP socket that all peers of a process share."""
+
+import asyncio
+import errno
+import ipaddress
+import socket
+import time
+
+import ifaddr
+
+from media.demux import Address, Demux
+from media.values import MediaError, PortInUseError
+
+READ_BATCH = 64
+"""Datagrams read per wake-up of the event loop, so that a flood cannot starve the timers."""
+
+MAX_DATAGRAM = 2048
+"""Bytes; whatever is longer is cut and then fails its authentication."""
+
+SOCKET_BUFFER = 1 << 20
+"""Bytes asked of the kernel in each direction: about 250 ms of 500 calls."""
+
+
+class UdpPort:
+    """Reads and writes datagrams; `demux` decides whose they are.
+
+    Reading is done straight on the socket in batches: asyncio's own transport reads one datagram per turn of the loop.
+    Nothing that is sent is ever queued here: when the kernel's buffer is full the datagram is dropped and counted.
+
+    Attributes:
+        demux: the routing tables.
+        addresses: IP addresses under which peers may reach the port, best first.
+        port: the bound UDP port.
+        send_failures: datagrams that the kernel did not take.
+    """
+
+    def __init__(self, sock: socket.socket, addresses: tuple[str, ...]) -> None:
+        self.demux = Demux()
+        self.addresses = addresses
+        self.port: int = sock.getsockname()[1]
+        self.send_failures = 0
+        self._socket = sock
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock.fileno(), self._readable)
+        self._closed = False
+
+    @classmethod
+    def open(cls, host: str, port: int, public_addresses: tuple[str, ...] = ()) -> "UdpPort":
+        """Bind the socket; needs a running event loop.
+
+        Args:
+            host: local IP address, "0.0.0.0" (or "::") for all of a family.
+            port: UDP port, 0 for a free one.
+            public_addresses: addresses to announce instead of the local ones.
+
+        Raises:
+            PortInUseError: the port is taken.
+            MediaError: the address cannot be bound.
+        """
+        try:
+            family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        except ValueError as error:
+            raise MediaError(f"MORGAN_MEDIA_HOST must be an IP address, not {host!r}") from error
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((host, port))
+        except OSError as error:
+            sock.close()
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUseError(
+                    f"UDP port {port} on {host} is taken by another program; set MORGAN_MEDIA_PORT to a free one"
+                ) from error
+            raise MediaError(f"cannot bind UDP {host}:{port} (MORGAN_MEDIA_HOST, MORGAN_MEDIA_PORT): {error}") from error
+        return cls(sock, announced_addresses(host, public_addresses))
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Send a datagram now or drop it."""
+        try:
+            self._socket.sendto(data, address)
+        except OSError:
+            # Full buffer, no route, an ICMP error of an earlier datagram: to a peer all of these are packet loss.
+            self.send_failures += 1
+
+    def close(self) -> None:
+        """Give the port back. Calling it again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def _readable(self) -> None:
+        receive = self._socket.recvfrom
+        route = self.demux.datagram_received
+        for _ in range(READ_BATCH):
+            try:
+                data, address = receive(MAX_DATAGRAM)
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionError:
+                continue  # an ICMP error that belongs to some earlier datagram
+            route(data, address[:2], time.monotonic())
+            if self._closed:
+                return
+
+
+def announced_addresses(host: str, public_addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """The IP addresses that go into the candidates, best first.
+
+    A socket bound to all addresses is also reachable on loopback, and announcing that, last, is what lets a browser
+    on the same machine connect when there is no other network (or when only its public address was configured).
+    """
+    bound = ipaddress.ip_address(host)
+    if not bound.is_unspecified:
+        return public_addresses or (host,)
+    loopback = "127.0.0.1" if bound.version == 4 else "::1"
+    addresses = public_addresses or local_addresses(bound.version)
+    return tuple(dict.fromkeys((*addresses, loopback)))
+
+
+def local_addresses(version: int) -> tuple[str, ...]:
+    """Addresses of this machine's interfaces, of one IP version, without loopback and link-local ones."""
+    found: list[str] = []
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            text = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+            address = ipaddress.ip_address(text)
+            if address.version == version and not (address.is_loopback or address.is_link_local):
+                found.append(text)
+    return tuple(found)
