@@ -6,6 +6,7 @@ before it starts; one that streams is stopped between two of its results.
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import enum
 import os
@@ -35,7 +36,7 @@ class Urgency(enum.IntEnum):
     """Embeddings, warm-up, requests that are not calls."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ticket:
     """The place of a piece of work in every lane that it passes through.
 
@@ -63,7 +64,7 @@ class LaneClosedError(RuntimeError):
     """The lane has been shut down."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     ticket: Ticket
     order: int
@@ -77,13 +78,15 @@ class LaneLoad:
 
     Attributes:
         waiting: jobs in the queue now.
+        running: jobs that a worker has in hand now.
         done: jobs finished.
         dropped: jobs cancelled before they started.
-        busy_s: seconds of work.
-        running_since: monotonic start of the job now running, None when idle.
+        busy_s: seconds of work, summed over the workers.
+        running_since: monotonic start of the oldest job now running, None when idle.
     """
 
     waiting: int = 0
+    running: int = 0
     done: int = 0
     dropped: int = 0
     busy_s: float = 0.0
@@ -91,40 +94,50 @@ class LaneLoad:
 
 
 class Lane:
-    """One worker thread with a bounded, urgency-ordered queue.
+    """Worker threads behind one bounded, urgency-ordered queue.
 
     Args:
         name: thread name, also used in metrics.
+        workers: jobs that run at the same time; more than one only where the model can take it.
         capacity: jobs that may wait; one more raises `LaneFullError`.
-        nice: niceness added to the thread (Linux), so that inference never delays the media thread.
+        backlog: results of a stream that its consumer may leave unread; one more ends the stream with
+            `LaneFullError`, because a worker that waited for a slow consumer would hold up everybody else.
+        nice: niceness added to the threads (Linux), so that inference never delays the media thread.
     """
 
-    def __init__(self, name: str, *, capacity: int = 256, nice: int = 5) -> None:
+    def __init__(self, name: str, *, workers: int = 1, capacity: int = 256, backlog: int = 1024, nice: int = 5) -> None:
         self.name = name
         self.load = LaneLoad()
         self._capacity = capacity
+        self._backlog = backlog
         self._nice = nice
         self._jobs: list[_Job] = []
+        self._started: list[float] = []
         self._order = 0
         self._closed = False
         self._wake = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name=f"lane-{name}", daemon=True)
-        self._thread.start()
+        self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._alive = workers
+        self._threads = [
+            threading.Thread(target=self._run, name=f"lane-{name}-{number}", daemon=True) for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     async def run(self, function: Callable[[], T], ticket: Ticket) -> T:
         """Run a blocking function in the lane and return what it returns.
 
-        Cancelling the awaiting task cancels the ticket's job if it has not started.
+        Cancelling the awaiting task takes the job out of the queue if it has not started.
 
         Raises:
             LaneFullError: the queue is full.
+            LaneClosedError: the lane was closed before the job started.
             asyncio.CancelledError: the ticket was cancelled before the job started.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        job_ticket = ticket
 
-        def settle(set_result: Callable[[], None]) -> None:
+        def settle(set_result: Callable[[], object]) -> None:
             if not future.done():
                 set_result()
 
@@ -132,7 +145,7 @@ class Lane:
             try:
                 result = function()
             except BaseException as error:
-                failure = error
+                failure = _storable(error)
                 _post(loop, settle, lambda: future.set_exception(failure))
             else:
                 _post(loop, settle, lambda: future.set_result(result))
@@ -143,7 +156,7 @@ class Lane:
             else:
                 _post(loop, settle, lambda: future.set_exception(error))
 
-        job = self._submit(job_ticket, work, abandon)
+        job = self._submit(ticket, work, abandon)
         try:
             return await future
         except asyncio.CancelledError:
@@ -153,66 +166,111 @@ class Lane:
     async def stream(self, function: Callable[[], Iterator[T]], ticket: Ticket) -> AsyncIterator[T]:
         """Run a generator function in the lane and yield its items as they come.
 
-        The generator is closed between two items when the ticket is cancelled or the consumer stops reading.
+        The generator is closed between two items when the ticket is cancelled, the consumer stops reading or the lane
+        closes. A stream whose ticket is cancelled, before it starts or later, just ends early.
+
+        Raises:
+            LaneFullError: the queue is full, or the consumer left `backlog` results unread.
+            LaneClosedError: the lane was closed before the generator was through.
         """
-        loop = asyncio.get_running_loop()
-        results: asyncio.Queue[_Item[T]] = asyncio.Queue()
-        stopped = threading.Event()
+        pipe: _Pipe[T] = _Pipe(asyncio.get_running_loop(), self._backlog)
 
         def work() -> None:
             failure: BaseException | None = None
             try:
-                iterator = function()
-                try:
-                    for value in iterator:
-                        _post(loop, results.put_nowait, _Item(value=value))
-                        if stopped.is_set() or ticket.cancelled:
-                            break
-                finally:
-                    close = getattr(iterator, "close", None)
-                    if close is not None:
-                        close()
+                self._drain(function(), pipe, ticket)
             except BaseException as error:
-                failure = error
-            _post(loop, results.put_nowait, _Item(last=True, error=failure))
+                failure = _storable(error)
+            pipe.end(failure)
 
         def abandon(error: BaseException) -> None:
-            _post(loop, results.put_nowait, _Item(last=True, error=error))
+            pipe.end(None if isinstance(error, asyncio.CancelledError) else error)
 
         job = self._submit(ticket, work, abandon)
         try:
             while True:
-                item = await results.get()
+                item = await pipe.results.get()
                 if item.last:
                     if item.error is not None:
                         raise item.error
                     return
+                pipe.read += 1
+                if ticket.cancelled:
+                    return
                 yield item.value
         finally:
-            stopped.set()
+            pipe.stopped = True
             self._withdraw(job)
 
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function in the lane and block the calling thread until it is done.
+
+        For constructors only: threads that a model library starts inherit the niceness of the worker that loads it.
+        """
+        outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def work() -> None:
+            try:
+                outcome.set_result(function())
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        self._submit(Ticket(Urgency.FIRST_AUDIO), work, outcome.set_exception)
+        return outcome.result()
+
     def close(self, timeout: float = 5.0) -> None:
-        """Stop after the job in hand; jobs that wait fail with `LaneClosedError`."""
+        """Stop after the jobs in hand; jobs that wait fail with `LaneClosedError`. Blocks: not for the event loop."""
+        self._shut()
+        with contextlib.suppress(concurrent.futures.TimeoutError):
+            self._ended.result(timeout)
+
+    async def aclose(self, timeout: float = 5.0) -> None:
+        """Like `close`, without blocking the event loop."""
+        self._shut()
+        with contextlib.suppress(TimeoutError):
+            # The shield keeps a timeout from marking the shared future as cancelled.
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._ended)), timeout)
+
+    def _shut(self) -> None:
         with self._wake:
             self._closed = True
             waiting, self._jobs = self._jobs, []
+            self.load.waiting = 0
             self._wake.notify_all()
         for job in waiting:
             job.abandon(LaneClosedError(f"lane {self.name} is closed"))
-        self._thread.join(timeout)
+
+    def _drain(self, iterator: Iterator[T], pipe: "_Pipe[T]", ticket: Ticket) -> None:
+        """Send a generator's items until it ends or nobody wants more; runs in a worker."""
+        try:
+            for value in iterator:
+                if pipe.stopped or ticket.cancelled:
+                    return
+                if self._closed:
+                    raise LaneClosedError(f"lane {self.name} is closed")
+                if not pipe.put(value):
+                    raise LaneFullError(f"lane {self.name}: the consumer left {self._backlog} results unread")
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
 
     def _submit(self, ticket: Ticket, work: Callable[[], None], abandon: Callable[[BaseException], None]) -> _Job:
         with self._wake:
             if self._closed:
                 raise LaneClosedError(f"lane {self.name} is closed")
-            if len(self._jobs) >= self._capacity:
-                raise LaneFullError(f"lane {self.name} has {len(self._jobs)} jobs waiting")
+            swept = self._sweep() if len(self._jobs) >= self._capacity else []
+            full = len(self._jobs) >= self._capacity
             self._order += 1
             job = _Job(ticket, self._order, work, abandon)
-            self._jobs.append(job)
+            if not full:
+                self._jobs.append(job)
             self.load.waiting = len(self._jobs)
             self._wake.notify()
+        for dead in swept:
+            dead.abandon(asyncio.CancelledError())
+        if full:
+            raise LaneFullError(f"lane {self.name} has {self._capacity} jobs waiting")
         return job
 
     def _withdraw(self, job: _Job) -> None:
@@ -221,35 +279,61 @@ class Lane:
             self.load.waiting = len(self._jobs)
             self.load.dropped += 1
 
-    def _take(self) -> _Job | None:
-        """The most urgent job, waiting for one; None once the lane is closed."""
+    def _sweep(self) -> list[_Job]:
+        """Take cancelled jobs out of the queue; the lock is held."""
+        dead = [job for job in self._jobs if job.ticket.cancelled]
+        if dead:
+            self._jobs = [job for job in self._jobs if not job.ticket.cancelled]
+            self.load.dropped += len(dead)
+            self.load.waiting = len(self._jobs)
+        return dead
+
+    def _take(self) -> tuple[_Job, float] | None:
+        """The most urgent job and its start, waiting for one; None once the lane is closed."""
         while True:
             with self._wake:
                 while not self._jobs and not self._closed:
                     self._wake.wait()
                 if self._closed:
                     return None
-                # The queue is short and urgencies change under it, so a scan beats a heap.
-                job = min(self._jobs, key=lambda j: (j.ticket.urgency, j.ticket.deadline, j.order))
-                self._jobs.remove(job)
-                self.load.waiting = len(self._jobs)
-                if not job.ticket.cancelled:
-                    self.load.running_since = time.monotonic()
-                    return job
-                self.load.dropped += 1
-            job.abandon(asyncio.CancelledError())
+                swept = self._sweep()
+                chosen = None
+                if self._jobs and not swept:
+                    # The queue is short and urgencies change under it, so a scan beats a heap.
+                    job = min(self._jobs, key=lambda j: (j.ticket.urgency, j.ticket.deadline, j.order))
+                    self._jobs.remove(job)
+                    self.load.waiting = len(self._jobs)
+                    started = time.monotonic()
+                    self._started.append(started)
+                    self._count_running()
+                    chosen = (job, started)
+            for dead in swept:
+                dead.abandon(asyncio.CancelledError())
+            if chosen is not None:
+                return chosen
+
+    def _count_running(self) -> None:
+        self.load.running = len(self._started)
+        self.load.running_since = min(self._started, default=None)
 
     def _run(self) -> None:
         with contextlib.suppress(AttributeError, OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
-        while (job := self._take()) is not None:
+        while (taken := self._take()) is not None:
+            job, started = taken
             job.work()
             with self._wake:
-                started = self.load.running_since
-                self.load.running_since = None
+                self._started.remove(started)
+                self._count_running()
                 self.load.done += 1
-                if started is not None:
-                    self.load.busy_s += time.monotonic() - started
+                self.load.busy_s += time.monotonic() - started
+            # A worker that idles must not keep the last job's audio and results alive.
+            del job, taken
+        with self._wake:
+            self._alive -= 1
+            last = self._alive == 0
+        if last:
+            self._ended.set_result(None)
 
 
 @dataclass(slots=True)
@@ -257,6 +341,38 @@ class _Item(Generic[T]):
     value: Any = field(default=None)
     last: bool = False
     error: BaseException | None = None
+
+
+class _Pipe(Generic[T]):
+    """The way of a stream's results from the worker to the loop; `sent` belongs to the one, `read` to the other."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, backlog: int) -> None:
+        self.results: asyncio.Queue[_Item[T]] = asyncio.Queue()
+        self.stopped = False
+        self.read = 0
+        self._sent = 0
+        self._loop = loop
+        self._backlog = backlog
+
+    def put(self, value: T) -> bool:
+        """Send a result; False when too many are unread."""
+        if self._sent - self.read >= self._backlog:
+            return False
+        self._sent += 1
+        _post(self._loop, self.results.put_nowait, _Item(value=value))
+        return True
+
+    def end(self, error: BaseException | None) -> None:
+        _post(self._loop, self.results.put_nowait, _Item(last=True, error=error))
+
+
+def _storable(error: BaseException) -> BaseException:
+    """The error in a form that a future takes: a StopIteration would be refused, and its waiter would wait for ever."""
+    if isinstance(error, StopIteration):
+        wrapped = RuntimeError("the job raised StopIteration")
+        wrapped.__cause__ = error
+        return wrapped
+    return error
 
 
 def _post(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:

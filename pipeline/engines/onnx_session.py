@@ -1,0 +1,38 @@
+"""One way to open an ONNX model: on the CPU, on few threads that never spin, with errors that say what to do."""
+
+from pathlib import Path
+
+import onnxruntime
+
+from pipeline.engines.protocols import EngineUnavailableError
+
+onnxruntime.set_default_logger_severity(3)
+
+
+def open_session(model: Path | bytes, *, threads: int = 1, label: str = "") -> onnxruntime.InferenceSession:
+    """Load an ONNX model for the CPU.
+
+    Args:
+        model: the file, or its content.
+        threads: threads inside one run; with 1 the run stays on the calling thread.
+        label: what to call the model in errors; the file by default.
+
+    Raises:
+        EngineUnavailableError: the file is missing or is not a model that this onnxruntime can run.
+    """
+    label = label or str(model if isinstance(model, Path) else "the model")
+    if isinstance(model, Path) and not model.is_file():
+        raise EngineUnavailableError(f"{label} is missing: run `morgan models pull`")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # Spinning threads burn the cores that the other engines and the media loop need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a dozen unrelated types here
+        raise EngineUnavailableError(
+            f"{label} cannot be loaded ({error}): run `morgan models verify` and pull it again"
+        ) from error
