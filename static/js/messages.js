@@ -1,0 +1,102 @@
+/**
+ * What the caller is told when something does not work: what happened, and what to do about it.
+ *
+ * @typedef {{code: string, title: string, text: string, action?: string, key?: boolean}} Notice `action` labels a
+ *   button that tries again; `key` asks for the access key
+ */
+
+import { SignalingError } from "./signaling.js";
+
+const AGAIN = "Try again";
+
+/** @type {Record<string, Notice>} */
+const MICROPHONE = {
+  NotAllowedError: {
+    code: "microphone_refused",
+    title: "Morgan may not use the microphone",
+    text: "Allow the microphone for this page in the browser’s address bar or site settings, then call again.",
+    action: AGAIN,
+  },
+  NotFoundError: {
+    code: "microphone_not_found",
+    title: "No microphone was found",
+    text: "Plug one in or switch it on, then call again.",
+    action: AGAIN,
+  },
+  NotReadableError: {
+    code: "microphone_in_use",
+    title: "The microphone is in use",
+    text: "Another program holds it. Close that program, or choose another microphone in the browser’s settings.",
+    action: AGAIN,
+  },
+  InsecureContextError: {
+    code: "insecure_context",
+    title: "This address cannot use a microphone",
+    text: "Browsers allow it only over https or on localhost. Open Morgan at an https:// address, or on the machine that it runs on at http://localhost.",
+  },
+  NotSupportedError: {
+    code: "unsupported",
+    title: "This browser cannot place calls",
+    text: "Morgan needs WebRTC. A current Chrome, Edge, Firefox or Safari has it.",
+  },
+};
+
+/** @param {unknown} error what getUserMedia threw @returns {Notice} */
+export function microphoneNotice(error) {
+  const name = error instanceof Error || error instanceof DOMException ? error.name : "";
+  if (name === "SecurityError") return MICROPHONE.NotAllowedError;
+  if (name === "AbortError") return MICROPHONE.NotReadableError;
+  const unknown = { code: "microphone_failed", title: "The microphone did not start", text: String(error), action: AGAIN };
+  return MICROPHONE[name] ?? unknown;
+}
+
+/** @returns {Notice|null} what can be said before anybody has pressed the button */
+export function noticeAtStart() {
+  if (!window.isSecureContext) return MICROPHONE.InsecureContextError;
+  if (!window.RTCPeerConnection || !navigator.mediaDevices) return MICROPHONE.NotSupportedError;
+  return null;
+}
+
+/** @param {SignalingError} error @param {boolean} hadKey @returns {Notice} */
+export function signalingNotice(error, hadKey) {
+  if (error.status === 0) {
+    const text = "Check that it is running and that you are online.";
+    return { code: "unreachable", title: "The server cannot be reached", text, action: AGAIN };
+  }
+  if (error.status === 401) {
+    const title = hadKey ? "That key was not accepted" : "This server asks for a key";
+    return { code: "unauthorized", title, text: "It stays in this tab and is forgotten when you close it.", key: true };
+  }
+  const wait = error.retryAfterS ? ` Try again in ${Math.ceil(error.retryAfterS)} seconds.` : "";
+  if (error.status === 503) return { code: "full", title: "All lines are busy", text: error.message + wait, action: AGAIN };
+  if (error.status === 429) return { code: "too_many", title: "Too many calls", text: error.message + wait, action: AGAIN };
+  return { code: error.code, title: "The call was not accepted", text: error.message, action: AGAIN };
+}
+
+/** @type {Record<string, Notice|null>} null: nothing went wrong */
+const ENDS = {
+  hang_up: null,
+  hangup: null,
+  client_hangup: null,
+  no_media: {
+    code: "no_media",
+    title: "No voice connection",
+    text: "The server answered, but no sound gets through. A firewall may block UDP between this device and the server.",
+    action: AGAIN,
+  },
+  lost: {
+    code: "lost",
+    title: "The connection was lost",
+    text: "Morgan tried for 20 seconds to bring the call back. Call again, and the conversation goes on.",
+    action: "Call again",
+  },
+  gone: { code: "gone", title: "The call had ended", text: "The server no longer knew it.", action: "Call again" },
+};
+
+/** @param {import("./call.js").CallEnd} end @param {boolean} hadKey @returns {Notice|null} */
+export function endNotice(end, hadKey) {
+  if (end.error instanceof SignalingError && end.code === "refused") return signalingNotice(end.error, hadKey);
+  if (Object.hasOwn(ENDS, end.code)) return ENDS[end.code];
+  const text = end.message || `Reason: ${end.code.replaceAll("_", " ")}.`;
+  return { code: end.code, title: "Morgan ended the call", text, action: "Call again" };
+}
