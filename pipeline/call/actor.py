@@ -1,0 +1,217 @@
+"""The call at work: one inbox, one writer, and the tasks that carry the machine's effects to the engines.
+
+Whatever happens is posted to the inbox and applied in the order of arrival, on the event loop, one input at a time;
+an input posted while another is applied waits for it. Nothing else writes the call's state.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from pipeline.call.context import Context
+from pipeline.call.effects import (
+    AskTurnModel,
+    Cancel,
+    Effect,
+    Emit,
+    Generate,
+    Prefill,
+    Synthesize,
+    Transcribe,
+)
+from pipeline.call.events import CallEvent
+from pipeline.call.hearing import Hearing
+from pipeline.call.inputs import (
+    AudioHeard,
+    HangUp,
+    Input,
+    PieceEnded,
+    PieceSpoken,
+    ReplyText,
+    ReplyTextEnded,
+    Tick,
+    Transcribed,
+    TurnScored,
+)
+from pipeline.call.machine import CallMachine
+from pipeline.call.options import CallOptions
+from pipeline.call.ports import Speaker
+from pipeline.call.state import State
+from pipeline.engines.protocols import Engines
+
+TICK_S = 0.1
+"""Pause between two ticks while no audio comes; audio itself ticks every 20 ms."""
+
+INBOX = 2_000
+"""Inputs that may wait; more than that means that the loop is stuck, and audio is what gets dropped."""
+
+log = structlog.get_logger(__name__)
+
+
+class CallActor:
+    """Runs one call.
+
+    Args:
+        options: of the call.
+        engines: shared by all calls.
+        speaker: the outgoing audio.
+        context: the conversation so far.
+        on_event: told of every event, on the event loop; must return at once and must not raise.
+    """
+
+    def __init__(
+        self,
+        options: CallOptions,
+        engines: Engines,
+        speaker: Speaker,
+        context: Context,
+        on_event: Callable[[CallEvent], None],
+    ) -> None:
+        self.machine = CallMachine(options, context, speaker)
+        self._engines = engines
+        self._hearing = Hearing(engines.vad.open_stream())
+        self._on_event = on_event
+        self._inbox: deque[Input] = deque()
+        self._applying = False
+        self._tasks: dict[str, set[asyncio.Task[None]]] = {}
+        self._interims = 0
+        self._last_tick = 0.0
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._on_timer)
+
+    @property
+    def state(self) -> State:
+        """What the call is doing."""
+        return self.machine.state
+
+    def post(self, message: Input) -> None:
+        """Put an input into the inbox; it is applied before this returns, unless another one is being applied."""
+        if len(self._inbox) >= INBOX and isinstance(message, AudioHeard):
+            self.machine.counts["audio_dropped"] += 1
+            return
+        self._inbox.append(message)
+        if self._applying:
+            return
+        self._applying = True
+        try:
+            while self._inbox:
+                self._apply(self._inbox.popleft())
+        finally:
+            self._applying = False
+
+    async def close(self, reason: str = "hangup") -> None:
+        """End the call and everything behind it; returns when its tasks are gone."""
+        self.post(HangUp(reason))
+        self._timer.cancel()
+        tasks = [task for group in self._tasks.values() for task in group]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    # Applying ----------------------------------------------------------------------------------------------------------
+
+    def _apply(self, message: Input) -> None:
+        now = time.monotonic()
+        if isinstance(message, AudioHeard):
+            for voice in self._hearing.add(message.pcm, message.at):
+                self._run(self.machine.handle(voice, now))
+            message = Tick()
+        if isinstance(message, Tick):
+            self._last_tick = now
+        self._run(self.machine.handle(message, now))
+
+    def _on_timer(self) -> None:
+        if self.state is State.ENDED:
+            return
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._on_timer)
+        if time.monotonic() - self._last_tick >= TICK_S:
+            self.post(Tick())
+
+    def _run(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Emit():
+                    self._on_event(effect.event)
+                case Cancel():
+                    for task in self._tasks.pop(effect.group, ()):
+                        task.cancel()
+                case Transcribe():
+                    self._start(effect.group, self._transcribe(effect))
+                case AskTurnModel():
+                    self._start(effect.group, self._ask_turn_model(effect))
+                case Generate():
+                    self._start(effect.group, self._generate(effect))
+                case Prefill():
+                    self._start(effect.group, self._prefill(effect))
+                case Synthesize():
+                    self._start(effect.group, self._synthesize(effect))
+
+    def _start(self, group: str, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        tasks = self._tasks.setdefault(group, set())
+        tasks.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            tasks.discard(task)
+            if not tasks and self._tasks.get(group) is tasks:
+                del self._tasks[group]
+
+        task.add_done_callback(done)
+
+    # Work --------------------------------------------------------------------------------------------------------------
+
+    async def _transcribe(self, work: Transcribe) -> None:
+        if work.optional and self._interims:
+            self.post(Transcribed(work.job, None))
+            return
+        self._interims += work.optional
+        try:
+            transcript = await self._engines.stt.transcribe(
+                self._hearing.slice(work.start, work.end), work.ticket, language=work.language, prompt=work.prompt
+            )
+        except Exception as error:
+            log.exception("transcription failed", error=str(error))
+            self.post(Transcribed(work.job, None))
+        else:
+            self.post(Transcribed(work.job, transcript))
+        finally:
+            self._interims -= work.optional
+
+    async def _ask_turn_model(self, work: AskTurnModel) -> None:
+        try:
+            score = await self._engines.turn.completeness(self._hearing.slice(work.start, work.end), work.ticket)
+        except Exception as error:
+            log.exception("turn model failed", error=str(error))
+            self.post(TurnScored(work.job, None))
+        else:
+            self.post(TurnScored(work.job, score))
+
+    async def _generate(self, work: Generate) -> None:
+        failed = False
+        try:
+            async for delta in self._engines.llm.stream(work.request, work.ticket):
+                if delta.text:
+                    self.post(ReplyText(work.reply, delta.text))
+        except Exception as error:
+            log.exception("language model failed", error=str(error))
+            failed = True
+        self.post(ReplyTextEnded(work.reply, failed))
+
+    async def _prefill(self, work: Prefill) -> None:
+        try:
+            await self._engines.llm.prefill(work.request, work.ticket)
+        except Exception as error:
+            log.warning("prefill failed", error=str(error))
+
+    async def _synthesize(self, work: Synthesize) -> None:
+        failed = False
+        try:
+            async for chunk in self._engines.tts.synthesize(work.text, work.ticket, voice=work.voice, speed=work.speed):
+                self.post(PieceSpoken(work.reply, work.piece, chunk))
+        except Exception as error:
+            log.exception("text to speech failed", error=str(error))
+            failed = True
+        self.post(PieceEnded(work.reply, work.piece, failed))

@@ -1,0 +1,228 @@
+"""Morgan's side of a call: the reply in hand, from the first guess at the turn's words to the last sample heard."""
+
+from typing import Literal
+
+from pipeline.audio import SPEECH_RATE
+from pipeline.call.context import Context, Entry
+from pipeline.call.effects import Cancel, Generate
+from pipeline.call.events import (
+    CallFault,
+    PlaybackCleared,
+    PlaybackStarted,
+    PlaybackStopped,
+    ReplyCreated,
+    ReplyDone,
+    ReplyTextCompleted,
+    ReplyTextDelta,
+    ReplyTruncated,
+)
+from pipeline.call.options import CallOptions
+from pipeline.call.outbox import Outbox
+from pipeline.call.ports import Speaker
+from pipeline.call.reply import Reply
+from pipeline.lanes import Ticket, Urgency
+from pipeline.text.normalise import normalise
+
+CancelReason = Literal["turn_detected", "client_cancelled"]
+
+
+class Answering:
+    """Makes and plays one reply at a time.
+
+    Attributes:
+        reply: the reply in hand, None when there is none.
+        network_delay_s: time that a frame takes to the user's ear; what was sent later was not heard yet.
+    """
+
+    def __init__(self, options: CallOptions, context: Context, speaker: Speaker, outbox: Outbox) -> None:
+        self.reply: Reply | None = None
+        self.network_delay_s = 0.04
+        self.started_at: float | None = None
+        self._options = options
+        self._context = context
+        self._speaker = speaker
+        self._out = outbox
+        self._told = 0
+
+    @property
+    def audible(self) -> bool:
+        """Whether the reply in hand has begun to sound."""
+        return self.reply is not None and self.reply.audible
+
+    # Making ----------------------------------------------------------------------------------------------------------
+
+    def prepare(self, answers: str, said: str, language: str, now: float) -> Reply:
+        """Begin a reply to what may be the user's turn; one that answers the same words is kept."""
+        reply = self.reply
+        if reply is not None and not reply.released and reply.said is not None:
+            if normalise(reply.said) == normalise(said):
+                return reply
+            self.discard()
+        reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, now))
+        request = self._context.request(said, self._options.max_tokens, self._options.temperature)
+        self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
+        return reply
+
+    def say(self, text: str, language: str, now: float, answers: str | None = None) -> Reply:
+        """Say a fixed text: a greeting, a prompt, an apology."""
+        self.discard()
+        reply = self._new_reply(answers, None, language, Ticket(Urgency.FIRST_AUDIO, now))
+        reply.add_text(text, now)
+        reply.end_text(now)
+        self.release(now)
+        return reply
+
+    def _new_reply(self, answers: str | None, said: str | None, language: str, ticket: Ticket) -> Reply:
+        options = self._options
+        self.reply = Reply(
+            self._out.new_id("resp"),
+            self._out.new_id("item"),
+            answers=answers,
+            said=said,
+            voice=options.voice,
+            speed=options.speed,
+            language=language or "en",
+            ticket=ticket,
+        )
+        self._told = 0
+        self.started_at = None
+        return self.reply
+
+    def discard(self) -> None:
+        """Forget a reply that nobody knows of yet."""
+        if self.reply is not None and not self.reply.released:
+            self._stop_work(self.reply)
+            self.reply = None
+
+    def release(self, now: float) -> None:
+        """The turn is over: tell of the reply and let its audio out."""
+        reply = self.reply
+        if reply is None or reply.released:
+            return
+        reply.release()
+        self._out.emit(ReplyCreated(reply.reply_id, reply.item_id, self._context.last_id))
+        self.advance(now)
+
+    def advance(self, now: float, parked: bool = False) -> bool:
+        """Play, tell and order what is due; True when the first audio of the reply was just written.
+
+        Args:
+            now: monotonic time.
+            parked: the reply answers words that are out of date unless they come again; no new work for it.
+        """
+        reply = self.reply
+        if reply is None:
+            return False
+        reply.hurry(now)
+        first = reply.play(self._speaker)
+        if not parked:
+            self._out.do(*reply.next_pieces(self._speaker, now))
+        if reply.released:
+            self._tell(reply)
+        return first
+
+    def _tell(self, reply: Reply) -> None:
+        if len(reply.text) > self._told:
+            self._out.emit(ReplyTextDelta(reply.reply_id, reply.item_id, reply.text[self._told :]))
+            self._told = len(reply.text)
+        if reply.text_ended and not reply.text_told:
+            reply.text_told = True
+            self._out.emit(ReplyTextCompleted(reply.reply_id, reply.item_id, reply.text.strip()))
+
+    # Playing ---------------------------------------------------------------------------------------------------------
+
+    def started(self, at: float) -> bool:
+        """The playout began to sound; True when that is the beginning of the reply in hand."""
+        reply = self.reply
+        if reply is None or not reply.released or reply.audible:
+            return False
+        reply.audible = True
+        self.started_at = at
+        self._out.emit(PlaybackStarted(reply.reply_id))
+        return True
+
+    @property
+    def over(self) -> bool:
+        """Whether the reply is released and will never sound: nothing to say, or nobody could say it."""
+        reply = self.reply
+        return reply is not None and reply.released and reply.finished and reply.start_position() is None
+
+    @property
+    def dry(self) -> bool:
+        """Whether all that was written has gone out."""
+        return self._speaker.written <= self._speaker.position
+
+    def complete(self) -> None:
+        """The reply was heard to its end."""
+        reply, self.reply = self.reply, None
+        if reply is None:
+            return
+        text = reply.text.strip() if reply.start_position() is not None else ""
+        if text:
+            self._context.add(Entry(reply.item_id, "assistant", text))
+        status: Literal["failed", "completed"] = "failed" if reply.failed else "completed"
+        self._tell(reply)
+        self._out.emit(ReplyDone(reply.reply_id, reply.item_id, status, None, text))
+        if reply.audible:
+            self._out.emit(PlaybackStopped(reply.reply_id))
+
+    def heard(self) -> str:
+        """The words of the reply in hand that have reached the user's ear."""
+        if self.reply is None or not self.reply.audible:
+            return ""
+        return self.reply.heard(self._speaker.position - self._delay())
+
+    def _delay(self) -> int:
+        return int(self.network_delay_s * SPEECH_RATE)
+
+    def cut(self, reason: CancelReason, keep: bool = True) -> str:
+        """Stop the reply at once, in sound and behind it; returns the words that were heard.
+
+        Args:
+            reason: who wanted it.
+            keep: whether what was heard stays in the conversation.
+        """
+        reply, self.reply = self.reply, None
+        if reply is None:
+            return ""
+        self._stop_work(reply)
+        if not reply.released:
+            return ""
+        position = self._speaker.flush()
+        self._speaker.resume()
+        self._speaker.duck(1.0)
+        start = reply.start_position()
+        heard = reply.heard(position - self._delay()) if reply.audible else ""
+        if keep and heard:
+            self._context.add(Entry(reply.item_id, "assistant", heard, interrupted=True))
+        if reply.audible:
+            ms = max(0, position - (start or 0)) * 1000 // SPEECH_RATE
+            self._out.emit(PlaybackCleared(reply.reply_id))
+            self._out.emit(ReplyTruncated(reply.item_id, ms, heard))
+        self._out.emit(ReplyDone(reply.reply_id, reply.item_id, "cancelled", reason, heard))
+        return heard
+
+    def fail(self, code: str, message: str) -> None:
+        """Note that the reply in hand broke."""
+        self._out.emit(CallFault(code, message))
+
+    def _stop_work(self, reply: Reply) -> None:
+        reply.ticket.cancel()
+        for ticket in reply.tickets():
+            ticket.cancel()
+        self._out.do(Cancel(reply.group))
+
+    # Overlap ---------------------------------------------------------------------------------------------------------
+
+    def duck(self) -> None:
+        """Somebody may be speaking: get quieter."""
+        self._speaker.duck(self._options.duck_gain)
+
+    def pause(self) -> None:
+        """Somebody is speaking: fall silent, ready to go on."""
+        self._speaker.pause()
+
+    def go_on(self) -> None:
+        """It was nothing."""
+        self._speaker.duck(1.0)
+        self._speaker.resume()

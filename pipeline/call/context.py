@@ -1,0 +1,94 @@
+"""What has been said, as the language model gets to see it."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pipeline.engines.protocols import ChatRequest, Message
+
+CUT_MARK = " —"
+"""Ends a reply that the user interrupted, in the context; the instructions explain it to the model."""
+
+SPOKEN_RULES = (
+    "Your words are spoken aloud in a phone call: answer in one to three short plain sentences, "
+    "without lists or markup. A reply of yours that ends in — was interrupted there by the user."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message of the conversation.
+
+    Attributes:
+        item_id: its id in every event and in storage.
+        role: who said it.
+        text: the words; of a reply only those that were heard.
+        interrupted: the user cut it.
+    """
+
+    item_id: str
+    role: Literal["user", "assistant"]
+    text: str
+    interrupted: bool = False
+
+
+class Context:
+    """The conversation of one call, in order.
+
+    Args:
+        instructions: how Morgan should be; the rules for spoken answers are added.
+        conversation: key under which language models may cache the prefix.
+        max_entries: older ones are left out of what the model sees.
+    """
+
+    def __init__(self, instructions: str, conversation: str, max_entries: int = 40) -> None:
+        self.instructions = instructions
+        self.conversation = conversation
+        self.entries: list[Entry] = []
+        self.recalled: tuple[str, ...] = ()
+        self._max_entries = max_entries
+
+    @property
+    def last_id(self) -> str | None:
+        """Item id of the last entry."""
+        return self.entries[-1].item_id if self.entries else None
+
+    def add(self, entry: Entry) -> None:
+        """Append a message, or replace the one with the same id."""
+        for index, known in enumerate(self.entries):
+            if known.item_id == entry.item_id:
+                self.entries[index] = entry
+                return
+        self.entries.append(entry)
+
+    def remove(self, item_id: str) -> None:
+        """Take a message out again, if it is there."""
+        self.entries = [entry for entry in self.entries if entry.item_id != item_id]
+
+    def cut(self, item_id: str, heard: str) -> None:
+        """Keep only what was heard of a reply; nothing heard, nothing kept."""
+        if not heard:
+            self.remove(item_id)
+            return
+        self.entries = [
+            replace(entry, text=heard, interrupted=True) if entry.item_id == item_id else entry
+            for entry in self.entries
+        ]
+
+    def messages(self, said: str | None = None) -> tuple[Message, ...]:
+        """The messages for the language model.
+
+        Args:
+            said: the user's words in hand, which are not (or not yet) part of the conversation.
+        """
+        system = "\n".join(part for part in (self.instructions, SPOKEN_RULES, *self.recalled) if part)
+        listed = [Message("system", system)]
+        for entry in self.entries[-self._max_entries :]:
+            mark = CUT_MARK if entry.interrupted else ""
+            listed.append(Message(entry.role, entry.text + mark))
+        if said is not None:
+            listed.append(Message("user", said))
+        return tuple(listed)
+
+    def request(self, said: str | None, max_tokens: int, temperature: float) -> ChatRequest:
+        """A request for the reply to `said`."""
+        return ChatRequest(self.messages(said), self.conversation, max_tokens, temperature)

@@ -1,0 +1,86 @@
+"""What a call wants done by others: work for the engines, and news for whoever listens.
+
+Work carries a `Ticket`, by which its urgency can change while it waits, and a `group`, by which everything behind a
+reply or a turn is cancelled at once.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pipeline.call.events import CallEvent
+from pipeline.engines.protocols import ChatRequest
+from pipeline.lanes import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribe:
+    """Transcribe the user's samples `start` to `end` (16 kHz, since the call began); answer with `Transcribed`."""
+
+    job: int
+    group: str
+    start: int
+    end: int
+    ticket: Ticket
+    language: str | None
+    prompt: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskTurnModel:
+    """Ask whether the turn in samples `start` to `end` is over; answer with `TurnScored`."""
+
+    job: int
+    group: str
+    start: int
+    end: int
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Generate a reply; answer with `ReplyText` and `ReplyTextEnded`."""
+
+    reply: str
+    group: str
+    request: ChatRequest
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Let the language model read the context ahead of time."""
+
+    group: str
+    request: ChatRequest
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesize:
+    """Say a piece of a reply; answer with `PieceSpoken` and `PieceEnded`."""
+
+    reply: str
+    group: str
+    piece: int
+    text: str
+    ticket: Ticket
+    voice: str | None
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody wants the work of this group any more."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell the listeners."""
+
+    event: CallEvent
+
+
+Effect: TypeAlias = Transcribe | AskTurnModel | Generate | Prefill | Synthesize | Cancel | Emit

@@ -1,0 +1,224 @@
+"""What a call tells the world, close to the events of the OpenAI Realtime API.
+
+The doors (data channel, WebSocket, persistence, metrics) translate these into their own words. Times are milliseconds;
+`audio_*_ms` count the user's audio since the call began.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from pipeline.call.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The call is in another state."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The user began to speak (again: a turn taken up after a commit keeps its item)."""
+
+    item_id: str
+    audio_start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The user's turn ended."""
+
+    item_id: str
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCommitted:
+    """The user's turn is part of the conversation; its words follow as `TranscriptCompleted`.
+
+    Attributes:
+        item_id: of the turn.
+        previous_item_id: what it follows; None at the beginning.
+        continued: the turn had been committed before and was taken up again.
+        typed: the words when the user typed them, else None.
+    """
+
+    item_id: str
+    previous_item_id: str | None
+    continued: bool = False
+    typed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDropped:
+    """What began with `SpeechStarted` held no words."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptDelta:
+    """More words of a running turn are certain."""
+
+    item_id: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptCompleted:
+    """The words of a turn."""
+
+    item_id: str
+    text: str
+    language: str
+    duration_s: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFailed:
+    """Speech to text could not do it."""
+
+    item_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCreated:
+    """Morgan answers, or says something unasked."""
+
+    reply_id: str
+    item_id: str
+    previous_item_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTextDelta:
+    """More words of the reply; they need not have been heard yet."""
+
+    reply_id: str
+    item_id: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTextCompleted:
+    """All words of the reply are known."""
+
+    reply_id: str
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackStarted:
+    """The first frame of the reply went out."""
+
+    reply_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackStopped:
+    """The last frame of the reply went out."""
+
+    reply_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackCleared:
+    """What was left of the reply's audio was thrown away."""
+
+    reply_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTruncated:
+    """The reply was cut.
+
+    Attributes:
+        item_id: of the reply.
+        audio_end_ms: of the reply's audio that was heard.
+        text: the words that were heard.
+    """
+
+    item_id: str
+    audio_end_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDone:
+    """The reply is over.
+
+    Attributes:
+        reply_id: of the reply.
+        item_id: of its message.
+        status: "completed", "cancelled" (see `reason`) or "failed".
+        reason: "turn_detected" or "client_cancelled" when cancelled.
+        text: what was heard.
+    """
+
+    reply_id: str
+    item_id: str
+    status: Literal["completed", "cancelled", "failed"]
+    reason: Literal["turn_detected", "client_cancelled"] | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLatency:
+    """From the end of the user's speech to the first frame of the reply.
+
+    Attributes:
+        item_id: of the user's turn.
+        voice_to_voice_ms: the whole gap.
+        stages: its parts in order of time; they sum to the whole.
+    """
+
+    item_id: str
+    voice_to_voice_ms: float
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CallFault:
+    """Something went wrong and was dealt with.
+
+    Attributes:
+        code: "stt_failed", "llm_failed", "tts_failed", "healed", ...
+        message: for the log and for developers.
+    """
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """Nothing follows."""
+
+    reason: str
+
+
+CallEvent: TypeAlias = (
+    StateChanged
+    | SpeechStarted
+    | SpeechStopped
+    | TurnCommitted
+    | TurnDropped
+    | TranscriptDelta
+    | TranscriptCompleted
+    | TranscriptFailed
+    | ReplyCreated
+    | ReplyTextDelta
+    | ReplyTextCompleted
+    | PlaybackStarted
+    | PlaybackStopped
+    | PlaybackCleared
+    | ReplyTruncated
+    | ReplyDone
+    | TurnLatency
+    | CallFault
+    | CallEnded
+)

@@ -1,0 +1,73 @@
+"""The last minutes of the user's audio, addressed by sample numbers counted since the call began."""
+
+import numpy as np
+
+from pipeline.audio import HEARING_RATE, Pcm, Waveform, to_waveform
+from pipeline.call.inputs import VoiceHeard
+from pipeline.engines.protocols import VoiceStream
+
+WINDOW = 512
+"""Samples of a voice activity window."""
+
+KEPT_S = 120
+"""Audio that is kept; a turn that is longer loses its beginning (whose words are known by then)."""
+
+
+class Hearing:
+    """Keeps the audio and cuts it into voice activity windows.
+
+    Args:
+        voice: the call's voice activity stream.
+    """
+
+    def __init__(self, voice: VoiceStream) -> None:
+        self._voice = voice
+        self._ring = np.zeros(KEPT_S * HEARING_RATE, np.int16)
+        self._end = 0
+        self._windowed = 0
+
+    @property
+    def end(self) -> int:
+        """Number of the next sample."""
+        return self._end
+
+    def add(self, pcm: Pcm, at: float) -> list[VoiceHeard]:
+        """Take in audio; returns the windows that it completed.
+
+        Args:
+            pcm: 16 kHz, shape (n,).
+            at: monotonic time of its last sample.
+        """
+        size = len(self._ring)
+        begin = self._end % size
+        room = min(len(pcm), size - begin)
+        self._ring[begin : begin + room] = pcm[:room]
+        if room < len(pcm):
+            self._ring[: len(pcm) - room] = pcm[room:]
+        self._end += len(pcm)
+        windows = []
+        while self._end - self._windowed >= WINDOW:
+            start, self._windowed = self._windowed, self._windowed + WINDOW
+            later = (self._end - self._windowed) / HEARING_RATE
+            windows.append(self._window(start, at - later))
+        return windows
+
+    def slice(self, start: int, end: int) -> Waveform:
+        """Samples `start` to `end` as a copy, as far as they are kept; shape (n,)."""
+        size = len(self._ring)
+        start = max(start, self._end - size, 0)
+        end = min(end, self._end)
+        if end <= start:
+            return np.zeros(0, np.float32)
+        first, last = start % size, end % size
+        if first < last:
+            return to_waveform(self._ring[first:last])
+        return to_waveform(np.concatenate((self._ring[first:], self._ring[:last])))
+
+    def _window(self, start: int, at: float) -> VoiceHeard:
+        samples = self.slice(start, start + WINDOW)
+        power = np.einsum("ij,ij->i", samples.reshape(4, -1), samples.reshape(4, -1)) / (WINDOW / 4)
+        levels = 10 * np.log10(power + 1e-10)
+        probability = self._voice.probability(samples)
+        a, b, c, d = levels.tolist()
+        return VoiceHeard(probability, (a, b, c, d), start + WINDOW, at)

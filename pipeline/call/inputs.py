@@ -1,0 +1,164 @@
+"""Everything that can happen to a call, as values that its actor takes in one at a time."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pipeline.audio import Pcm
+from pipeline.engines.protocols import SpeechChunk, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Media flows both ways."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioHeard:
+    """20 ms of the user's audio.
+
+    Attributes:
+        pcm: 16 kHz, shape (320,).
+        at: monotonic time of its last sample.
+    """
+
+    pcm: Pcm
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceHeard:
+    """One voice activity window (32 ms) of the user's audio.
+
+    Attributes:
+        probability: of voice.
+        levels_db: loudness of its four quarters (8 ms each), dBFS.
+        end: index of the sample after its last, counted at 16 kHz since the call began.
+        at: monotonic time of its last sample.
+    """
+
+    probability: float
+    levels_db: tuple[float, float, float, float]
+    end: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnScored:
+    """The turn model answered the question `job`; `completeness` is None when it failed."""
+
+    job: int
+    completeness: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """Speech to text finished `job`; `transcript` is None when it failed."""
+
+    job: int
+    transcript: Transcript | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyText:
+    """The language model gave the next characters of a reply."""
+
+    reply: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTextEnded:
+    """The language model is done with a reply; `failed` when it broke off."""
+
+    reply: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PieceSpoken:
+    """Text to speech gave audio of a piece of a reply."""
+
+    reply: str
+    piece: int
+    chunk: SpeechChunk
+
+
+@dataclass(frozen=True, slots=True)
+class PieceEnded:
+    """Text to speech is done with a piece of a reply; `failed` when it broke off."""
+
+    reply: str
+    piece: int
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutStarted:
+    """The first frame after silence went out."""
+
+    at: float
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutDrained:
+    """Everything that was written and finished has gone out."""
+
+    at: float
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutStarved:
+    """Everything that was written has gone out although more was promised."""
+
+    at: float
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserTyped:
+    """The user sent text instead of speech."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopReply:
+    """The client asked for silence (`response.cancel`, `output_audio_buffer.clear`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """The call is over.
+
+    Attributes:
+        reason: "hangup", "connect_timeout", "lost", "shutdown", "idle", ...
+    """
+
+    reason: str
+
+
+Input: TypeAlias = (
+    Connected
+    | AudioHeard
+    | VoiceHeard
+    | Tick
+    | TurnScored
+    | Transcribed
+    | ReplyText
+    | ReplyTextEnded
+    | PieceSpoken
+    | PieceEnded
+    | PlayoutStarted
+    | PlayoutDrained
+    | PlayoutStarved
+    | UserTyped
+    | StopReply
+    | HangUp
+)

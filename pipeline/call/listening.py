@@ -1,0 +1,257 @@
+"""The user's side of a call: their turn, its drafts, its transcripts."""
+
+from pipeline.audio import HEARING_RATE
+from pipeline.call.effects import AskTurnModel, Cancel, Transcribe
+from pipeline.call.events import SpeechStarted, TranscriptDelta
+from pipeline.call.inputs import VoiceHeard
+from pipeline.call.options import CallOptions
+from pipeline.call.outbox import Outbox
+from pipeline.call.turn import PRE_ROLL_S, Draft, Turn
+from pipeline.engines.protocols import Transcript
+from pipeline.lanes import Ticket, Urgency
+from pipeline.text.agreement import LocalAgreement
+from pipeline.text.hallucination import clean_transcript
+from pipeline.turn_taking import WINDOW_S
+
+AUDIBLE_DB = 30.0
+"""Sound within this much of the loudest of the turn is speech, for measuring where it ended."""
+
+FLOOR_DB = -54.0
+"""Sound below this is never speech, for the same purpose."""
+
+INTERIM_EVERY_S = 0.8
+"""Pause between two interim transcripts; grows with the time that they take."""
+
+OVERLAP_REUSE_S = 0.4
+"""A transcript of speech over a reply stands for the turn's if no more than this came after it."""
+
+
+class Listening:
+    """Follows the user's turn.
+
+    Attributes:
+        turn: the open turn, or the last one.
+        heard_until: sample after the last one heard.
+    """
+
+    def __init__(self, options: CallOptions, outbox: Outbox) -> None:
+        self.turn: Turn | None = None
+        self.heard_until = 0
+        self.language = options.language or ""
+        self._options = options
+        self._out = outbox
+        self._agreement = LocalAgreement()
+        self._interim_job: int | None = None
+        self._interim_asked = 0.0
+        self._next_interim = 0.0
+        self._score_job: int | None = None
+        self._overlap_job: int | None = None
+        self._overlap_asked = 0.0
+        self._overlap: tuple[int, Transcript] | None = None
+        self._loudest_db = -100.0
+        self._audible_until = 0.0
+
+    # Sound -----------------------------------------------------------------------------------------------------------
+
+    def hear(self, voice: VoiceHeard) -> None:
+        """Note a window: where the audio ends, and where the speech in it does."""
+        self.heard_until = voice.end
+        self._loudest_db = max(self._loudest_db, *voice.levels_db)
+        part = WINDOW_S / len(voice.levels_db)
+        for index, level in enumerate(voice.levels_db):
+            if level > max(self._loudest_db - AUDIBLE_DB, FLOOR_DB):
+                self._audible_until = voice.at - WINDOW_S + (index + 1) * part
+
+    def begin(self, speech_s: float, now: float) -> Turn:
+        """A new turn whose speech began `speech_s` ago."""
+        start = max(0, self.heard_until - int((speech_s + PRE_ROLL_S) * HEARING_RATE))
+        self.turn = Turn(self._out.new_id("item"), start, start)
+        self._open(now)
+        return self.turn
+
+    def reopen(self, speech_s: float, now: float) -> Turn:
+        """The committed turn goes on: what it said stands before what comes."""
+        before = self.turn
+        if before is None:
+            return self.begin(speech_s, now)
+        if not before.text:
+            # Committed, but its words are still on their way: it simply was not over.
+            before.committed, before.draft = False, None
+            self._open(now)
+            return before
+        start = max(0, self.heard_until - int((speech_s + PRE_ROLL_S) * HEARING_RATE))
+        self.turn = Turn(before.item_id, before.start, start, before=before.text, continued=True)
+        self._open(now)
+        return self.turn
+
+    def _open(self, now: float) -> None:
+        assert self.turn is not None
+        self._agreement.reset()
+        self._interim_job = None
+        self._next_interim = now + INTERIM_EVERY_S
+        self._loudest_db = -100.0
+        self._out.emit(SpeechStarted(self.turn.item_id, self.turn.start * 1000 // HEARING_RATE))
+
+    # Drafts ----------------------------------------------------------------------------------------------------------
+
+    def draft(self, now: float) -> Draft | None:
+        """An early silence: have the turn so far transcribed (unless speculation is off) and judged."""
+        turn = self.turn
+        if turn is None:
+            return None
+        self._interim_job = None
+        draft = Draft(self._out.new_job(), self.heard_until, now, Ticket(Urgency.SPECULATION, now))
+        turn.draft = draft
+        self.ask_turn_model(draft.ticket)
+        if self._overlap is not None:
+            end, transcript = self._overlap
+            self._overlap = None
+            if (draft.end - end) / HEARING_RATE <= OVERLAP_REUSE_S:
+                self.settle(draft, transcript, now)
+                return draft
+        if self._options.speculate:
+            self._transcribe(turn, draft)
+        return draft
+
+    def ask_turn_model(self, ticket: Ticket | None = None) -> None:
+        """Ask whether the turn is over, with the silence heard until now."""
+        turn = self.turn
+        if turn is None or turn.draft is None:
+            return
+        self._score_job = self._out.new_job()
+        ticket = ticket or turn.draft.ticket
+        self._out.do(AskTurnModel(self._score_job, turn.group, turn.start, self.heard_until, ticket))
+
+    def is_current_score(self, job: int) -> bool:
+        """Whether an answer of the turn model is to the last question."""
+        return job == self._score_job
+
+    def _transcribe(self, turn: Turn, draft: Draft) -> None:
+        self._out.do(
+            Transcribe(
+                draft.job,
+                turn.group,
+                turn.segment_start,
+                draft.end,
+                draft.ticket,
+                self._options.language,
+                prompt=turn.whole("")[-200:],
+            )
+        )
+
+    def commit(self, last_speech: float, now: float) -> Turn | None:
+        """The turn is over: its draft is now somebody's silence.
+
+        Args:
+            last_speech: end of the last window with speech; what was loud after that was no speech.
+            now: monotonic time.
+        """
+        turn = self.turn
+        if turn is None:
+            return None
+        turn.committed = True
+        turn.instants.committed = now
+        turn.instants.speech_ended = min(self._audible_until, last_speech)
+        draft = turn.draft or self.draft(now)
+        if draft is not None:
+            turn.instants.silence_seen = draft.seen_at
+            draft.ticket.urgency = Urgency.FINAL_TRANSCRIPT
+            if not self._options.speculate and draft.text is None:
+                self._transcribe(turn, draft)
+        return turn
+
+    def settle(self, draft: Draft, transcript: Transcript | None, now: float) -> None:
+        """Take in a draft's transcript."""
+        turn = self.turn
+        assert turn is not None
+        if transcript is None:
+            draft.failed, draft.text = True, turn.whole("")
+            return
+        text = clean_transcript(transcript)
+        draft.transcript = transcript
+        draft.text = turn.whole(text)
+        draft.transcribed_at = now
+        turn.confidence = min(turn.confidence, transcript.confidence) if text else turn.confidence
+        turn.language = transcript.language or turn.language
+        if text:
+            self.language = transcript.language or self.language
+
+    def transcribed(self, job: int, transcript: Transcript | None, now: float) -> bool:
+        """Take in a transcript of a draft or an interim one; True when it was the current draft's."""
+        turn = self.turn
+        if turn is None:
+            return False
+        if turn.draft is not None and job == turn.draft.job:
+            self.settle(turn.draft, transcript, now)
+            return True
+        if job == self._interim_job:
+            self._interim_job = None
+            self._next_interim = now + max(INTERIM_EVERY_S, 4 * (now - self._interim_asked))
+            if transcript is not None and not turn.committed:
+                self._confirm(turn, transcript)
+        return False
+
+    # Interim transcripts ---------------------------------------------------------------------------------------------
+
+    def interim(self, now: float) -> None:
+        """Have the growing turn transcribed, if it is time and nothing more urgent is under way."""
+        turn = self.turn
+        if not self._options.interim or turn is None or turn.draft is not None or self._interim_job is not None:
+            return
+        if now < self._next_interim:
+            return
+        self._interim_job = self._out.new_job()
+        self._interim_asked = now
+        ticket = Ticket(Urgency.INTERIM, now + 1)
+        self._out.do(
+            Transcribe(
+                self._interim_job,
+                turn.group,
+                turn.segment_start,
+                self.heard_until,
+                ticket,
+                self._options.language,
+                prompt=turn.whole("")[-200:],
+                optional=True,
+            )
+        )
+
+    def _confirm(self, turn: Turn, transcript: Transcript) -> None:
+        words = turn.whole(clean_transcript(transcript)).split()
+        newly = self._agreement.push(words)
+        if newly:
+            delta = (" " if turn.confirmed else "") + " ".join(newly)
+            turn.confirmed += delta
+            self._out.emit(TranscriptDelta(turn.item_id, delta))
+
+    # Speech over a reply ---------------------------------------------------------------------------------------------
+
+    def judge_overlap(self, speech_s: float, now: float) -> None:
+        """Have what was said over a reply transcribed, to see whether it was meant."""
+        start = max(0, self.heard_until - int((speech_s + PRE_ROLL_S) * HEARING_RATE))
+        self._overlap_job = self._out.new_job()
+        self._overlap_asked = now
+        ticket = Ticket(Urgency.FINAL_TRANSCRIPT, now)
+        self._out.do(Transcribe(self._overlap_job, "overlap", start, self.heard_until, ticket, self._options.language))
+
+    def overlap_transcribed(self, job: int, transcript: Transcript | None) -> str | None:
+        """The words said over the reply, when `job` asked for them; else None."""
+        if job != self._overlap_job:
+            return None
+        self._overlap_job = None
+        if transcript is None:
+            return ""
+        self._overlap = (self.heard_until, transcript)
+        return clean_transcript(transcript)
+
+    def overlap_overdue(self, now: float, limit_s: float) -> bool:
+        """Whether the words said over the reply have been waited for too long; they are then given up."""
+        if self._overlap_job is None or now - self._overlap_asked < limit_s:
+            return False
+        self._overlap_job = None
+        self._out.do(Cancel("overlap"))
+        return True
+
+    def forget_overlap(self) -> None:
+        """What was said over the reply does not matter any more."""
+        self._overlap_job = self._overlap = None

@@ -1,0 +1,44 @@
+"""What can differ from call to call."""
+
+from dataclasses import dataclass, field
+
+from pipeline.turn_taking import TurnTakingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """Options of one call.
+
+    Attributes:
+        user_id: whose call it is.
+        conversation_id: the conversation that it belongs to.
+        language: ISO 639-1 code of the user's speech, None to detect.
+        instructions: how Morgan should be.
+        voice: voice id, None for the default.
+        speed: of speech, 1 is natural.
+        greeting: said when the call stands; empty for none.
+        idle_prompt: said after the silence set in `turn_taking`.
+        apology: said when an engine failed.
+        max_tokens: most tokens of a reply.
+        temperature: of the language model.
+        interim: whether interim transcripts are made while the user speaks.
+        speculate: whether work begins at the early silence; off, it begins at the commit.
+        duck_gain: loudness of a reply while somebody may be speaking over it.
+        turn_taking: the policy's settings.
+    """
+
+    user_id: str = "anonymous"
+    conversation_id: str = ""
+    language: str | None = None
+    instructions: str = "You are Morgan, a friendly and helpful voice assistant."
+    voice: str | None = None
+    speed: float = 1.0
+    greeting: str = ""
+    idle_prompt: str = "Are you still there?"
+    apology: str = "Sorry, something went wrong on my side. Could you say that again?"
+    max_tokens: int = 160
+    temperature: float = 0.0
+    interim: bool = True
+    speculate: bool = True
+    duck_gain: float = 0.25
+    turn_taking: TurnTakingConfig = field(default_factory=TurnTakingConfig)

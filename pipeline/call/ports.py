@@ -1,0 +1,38 @@
+"""What the conversation needs from the outside, said in its own words; media's objects fit without knowing it."""
+
+from typing import Protocol
+
+from pipeline.audio import Pcm
+
+
+class Speaker(Protocol):
+    """The outgoing audio of one call.
+
+    Positions count samples at 24 kHz of written audio (never silence) since the call began.
+    """
+
+    @property
+    def written(self) -> int:
+        """Position at which the next written sample will lie."""
+
+    @property
+    def position(self) -> int:
+        """Samples that have gone out."""
+
+    def write(self, pcm: Pcm) -> int:
+        """Queue audio; returns the position of its first sample."""
+
+    def finish(self) -> None:
+        """Say that the utterance is complete."""
+
+    def flush(self) -> int:
+        """Drop what waits; returns the position at which the sound ends."""
+
+    def pause(self) -> None:
+        """Hold the queue where it is."""
+
+    def resume(self) -> None:
+        """Go on from there."""
+
+    def duck(self, gain: float) -> None:
+        """Ramp the loudness to `gain`, 1 being full."""

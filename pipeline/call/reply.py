@@ -1,0 +1,253 @@
+"""One reply on its way from the language model to the user's ear.
+
+Text comes in as it is generated, is cut into pieces, each piece is spoken, and the audio goes to the speaker in order:
+not before the reply is released (the turn is committed), and never much further ahead of the playout than a few
+seconds, so that an interruption wastes little.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.audio import SPEECH_RATE
+from pipeline.call.effects import Effect, Synthesize
+from pipeline.call.ports import Speaker
+from pipeline.engines.protocols import SpeechChunk, Word
+from pipeline.lanes import Ticket, Urgency
+from pipeline.text.chunker import TextChunker
+from pipeline.text.heard import HeardText
+from pipeline.text.spoken import Spoken, speak
+
+HELD_S = 0.6
+"""Most speech that is synthesised for a reply that may never be released."""
+
+AHEAD_S = 3.0
+"""Speech ahead of the playout beyond which no further piece is synthesised."""
+
+DRY_S = 0.7
+"""Speech ahead of the playout below which the next piece is urgent."""
+
+
+@dataclass(slots=True)
+class Piece:
+    """A clause or sentence of a reply."""
+
+    index: int
+    source: str
+    spoken: Spoken
+    ticket: Ticket
+    requested: bool = False
+    ended: bool = False
+    chunks: list[SpeechChunk] = field(default_factory=list)
+    written: int = 0
+    start: int | None = None
+
+
+class Reply:
+    """A reply being made and played.
+
+    Args:
+        reply_id: names it in every event.
+        item_id: names its message in the conversation.
+        answers: item id of the user's turn; None for a greeting or a prompt.
+        said: the user's words that it answers; None likewise.
+        voice: voice id, None for the default.
+        speed: of speech, 1 is natural.
+        language: of the text, ISO 639-1.
+        ticket: of the generation.
+    """
+
+    def __init__(
+        self,
+        reply_id: str,
+        item_id: str,
+        *,
+        answers: str | None,
+        said: str | None,
+        voice: str | None,
+        speed: float,
+        language: str,
+        ticket: Ticket,
+    ) -> None:
+        self.reply_id = reply_id
+        self.item_id = item_id
+        self.answers = answers
+        self.said = said
+        self.ticket = ticket
+        self.text = ""
+        self.text_ended = False
+        self.failed = False
+        self.released = False
+        self.audible = False
+        self.interruptible = True
+        self.text_told = False
+        self.finished = False
+        self.first_text_at: float | None = None
+        self.first_clause_at: float | None = None
+        self.first_audio_at: float | None = None
+        self.level_db = -100.0
+        self._voice, self._speed, self._language = voice, speed, language
+        self._chunker = TextChunker()
+        self._pieces: list[Piece] = []
+        self._playing = 0
+        self._heard = HeardText(SPEECH_RATE)
+
+    @property
+    def group(self) -> str:
+        """Group of all work behind this reply."""
+        return self.reply_id
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is nothing to say and there never will be."""
+        return self.text_ended and not self._pieces
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an engine still owes something."""
+        return not self.text_ended or any(not piece.ended for piece in self._pieces)
+
+    def tickets(self) -> list[Ticket]:
+        """The tickets of all pieces."""
+        return [piece.ticket for piece in self._pieces]
+
+    # Text ----------------------------------------------------------------------------------------------------------
+
+    def add_text(self, text: str, now: float) -> None:
+        """Take in the next characters of the reply."""
+        if self.first_text_at is None and text.strip():
+            self.first_text_at = now
+        self.text += text
+        self._add_pieces(self._chunker.push(text, now), now)
+
+    def end_text(self, now: float, failed: bool = False) -> None:
+        """Take in that no more text comes."""
+        self.text_ended = True
+        self.failed = self.failed or failed
+        self._add_pieces(self._chunker.finish(), now)
+
+    def hurry(self, now: float) -> None:
+        """Cut a piece at a word when the language model stalls in mid-clause."""
+        if not self.text_ended:
+            self._add_pieces(self._chunker.flush_if_older(now), now)
+
+    def _add_pieces(self, sources: list[str], now: float) -> None:
+        for source in sources:
+            spoken = speak(source, self._language)
+            piece = Piece(len(self._pieces), source, spoken, Ticket())
+            if not spoken.text.strip():
+                piece.requested = piece.ended = True
+            elif self.first_clause_at is None:
+                self.first_clause_at = now
+            self._pieces.append(piece)
+
+    # Audio ---------------------------------------------------------------------------------------------------------
+
+    def add_audio(self, index: int, chunk: SpeechChunk, now: float) -> None:
+        """Take in audio of a piece."""
+        if self.first_audio_at is None and len(chunk.pcm):
+            self.first_audio_at = now
+        self._pieces[index].chunks.append(chunk)
+        self.level_db = max(self.level_db, _level_db(chunk))
+
+    def end_piece(self, index: int, failed: bool = False) -> None:
+        """Take in that a piece is spoken to its end."""
+        self._pieces[index].ended = True
+        self.failed = self.failed or failed
+
+    def release(self) -> None:
+        """Let the audio out: the user's turn is over."""
+        self.released = True
+        self.ticket.urgency = Urgency.FIRST_AUDIO
+        for piece in self._pieces:
+            if piece.requested and not piece.ended:
+                piece.ticket.urgency = Urgency.FIRST_AUDIO
+
+    def next_pieces(self, speaker: Speaker, now: float) -> list[Effect]:
+        """The work that is worth starting now: at most one piece, by how much audio there is."""
+        if any(piece.requested and not piece.ended for piece in self._pieces):
+            return []
+        piece = next((piece for piece in self._pieces if not piece.requested), None)
+        if piece is None:
+            return []
+        ahead = self._ahead_s(speaker)
+        if ahead >= (AHEAD_S if self.released else HELD_S):
+            return []
+        piece.ticket.urgency, piece.ticket.deadline = self._urgency(ahead), now + ahead
+        piece.requested = True
+        return [
+            Synthesize(
+                self.reply_id, self.group, piece.index, piece.spoken.text, piece.ticket, self._voice, self._speed
+            )
+        ]
+
+    def _urgency(self, ahead: float) -> Urgency:
+        if not self.released:
+            return Urgency.SPECULATION
+        if not self.audible:
+            return Urgency.FIRST_AUDIO
+        return Urgency.RUNNING_DRY if ahead < DRY_S else Urgency.LOOK_AHEAD
+
+    def _ahead_s(self, speaker: Speaker) -> float:
+        held = sum(len(chunk.pcm) for piece in self._pieces for chunk in piece.chunks[piece.written :])
+        queued = speaker.written - speaker.position if self.released else 0
+        return (held + queued) / SPEECH_RATE
+
+    def play(self, speaker: Speaker) -> bool:
+        """Write what may be written, in order; True when that was the first audio of the reply."""
+        if not self.released:
+            return False
+        before = any(piece.written for piece in self._pieces)
+        while self._playing < len(self._pieces):
+            piece = self._pieces[self._playing]
+            for chunk in piece.chunks[piece.written :]:
+                at = speaker.write(chunk.pcm)
+                if piece.start is None:
+                    piece.start = at
+                piece.written += 1
+            if not piece.ended:
+                break
+            self._close_piece(piece)
+            self._playing += 1
+        # While the language model is at work its next token costs nobody anything unless the audio runs out.
+        if self.audible and not self.text_ended:
+            self.ticket.urgency = self._urgency(self._ahead_s(speaker))
+        if self.text_ended and self._playing == len(self._pieces) and not self.finished:
+            self.finished = True
+            speaker.finish()
+        return not before and any(piece.written for piece in self._pieces)
+
+    # What was heard --------------------------------------------------------------------------------------------------
+
+    def heard(self, position: int) -> str:
+        """The words whose audio had gone out at a position of the speaker."""
+        if self._playing < len(self._pieces) and self._pieces[self._playing].start is not None:
+            # The piece in hand counts as far as its audio exists.
+            partial = HeardText.copy(self._heard)
+            self._append(partial, self._pieces[self._playing])
+            return partial.heard(position)
+        return self._heard.heard(position)
+
+    def start_position(self) -> int | None:
+        """Position of the first sample of the reply, None before there is one."""
+        return next((piece.start for piece in self._pieces if piece.start is not None), None)
+
+    def _close_piece(self, piece: Piece) -> None:
+        if piece.start is not None:
+            self._append(self._heard, piece)
+
+    @staticmethod
+    def _append(heard: HeardText, piece: Piece) -> None:
+        words: list[Word] = []
+        offset = 0.0
+        for chunk in piece.chunks:
+            words += [Word(word.text, offset + word.start, offset + word.end) for word in chunk.words]
+            offset += len(chunk.pcm) / SPEECH_RATE
+        heard.append_piece(piece.source, piece.spoken, piece.start or 0, words, offset)
+
+
+def _level_db(chunk: SpeechChunk) -> float:
+    if not len(chunk.pcm):
+        return -100.0
+    rms = float(np.sqrt(np.mean(np.square(chunk.pcm.astype(np.float32))))) / 32768
+    return 20 * float(np.log10(rms + 1e-5))

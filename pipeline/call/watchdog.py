@@ -1,0 +1,46 @@
+"""Notices a call that is stuck: thinking without end, or speaking without sound."""
+
+
+class Watchdog:
+    """Limits on how long a call may wait for what should have come.
+
+    Attributes:
+        think_limit_s: from the commit to the first sound of the reply.
+        silence_limit_s: of a reply that has said everything and does not end.
+        starved_limit_s: of a reply whose next words an engine still owes.
+        overlap_limit_s: for the words that were said over a reply.
+    """
+
+    think_limit_s = 15.0
+    silence_limit_s = 0.5
+    starved_limit_s = 8.0
+    overlap_limit_s = 2.5
+
+    def __init__(self) -> None:
+        self._thinking_since = 0.0
+        self._dry_since: float | None = None
+
+    def thinking(self, now: float) -> None:
+        """A reply is owed from now on."""
+        self._thinking_since = now
+        self._dry_since = None
+
+    def thought_too_long(self, now: float) -> bool:
+        """Whether the reply that is owed is overdue."""
+        return now - self._thinking_since > self.think_limit_s
+
+    def silent_too_long(self, now: float, *, dry: bool, working: bool) -> bool:
+        """Whether a reply that should sound has been silent for longer than it may.
+
+        Args:
+            now: monotonic time.
+            dry: all that was written has gone out.
+            working: an engine still owes words or audio.
+        """
+        if not dry:
+            self._dry_since = None
+            return False
+        if self._dry_since is None:
+            self._dry_since = now
+        limit = self.starved_limit_s if working else self.silence_limit_s
+        return now - self._dry_since > limit
