@@ -1,9 +1,21 @@
 """From RTP packets to 20 ms frames for the models."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
+
+from media.jitter_buffer import JitterBuffer, Lost, Packet
+from media.opus import CLOCK_RATE, OpusDecoder, OpusError, has_fec, packet_duration
 from media.rtcp import ReceptionStatistics
-from media.values import Pcm
+from media.values import RECEIVE_RATE, Pcm
+
+FRAME_SAMPLES = RECEIVE_RATE // 50
+"""Samples of a frame: 20 ms."""
+
+_TICKS_PER_SAMPLE = CLOCK_RATE // RECEIVE_RATE
+_PLC_STEP_TICKS = CLOCK_RATE // 400
+_SWITCH_AFTER_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +45,45 @@ class ReceiverStats:
     jitter_buffer_s: float = 0.0
 
 
+class _Rtp(NamedTuple):
+    payload_type: int
+    sequence_number: int
+    timestamp: int
+    payload: bytes
+    at: float
+
+
 class AudioReceiver:
-    """One incoming audio stream. Sans-I/O; all times are `time.monotonic()` seconds.
+    """One incoming audio stream: jitter buffer, Opus decoder, concealment, frames. Sans-I/O.
+
+    All times are `time.monotonic()` seconds. Never raises for what comes from the network.
 
     Args:
         payload_type: of Opus in the negotiated SDP. Packets of other types (telephone events, comfort noise) only keep
             the sequence going.
     """
 
-    def __init__(self, payload_type: int) -> None: ...
+    def __init__(self, payload_type: int) -> None:
+        self.reception: ReceptionStatistics | None = None
+        """For receiver reports; None before the first packet. Another SSRC starts other statistics."""
+        self.last_packet_at: float | None = None
+        """Arrival of the last RTP packet, of any payload type."""
+        self._payload_type = payload_type
+        self._buffer = JitterBuffer(CLOCK_RATE)
+        self._decoder = OpusDecoder(RECEIVE_RATE)
+        self._packets = self._bytes = self._undecodable = self._fec_recovered = self._concealed = 0
+        self._ssrc: int | None = None
+        self._heard_at = 0.0
+        self._stranger: tuple[int, _Rtp] | None = None
+        self._held: Pcm = np.empty(0, dtype=np.int16)
+        self._odd_ticks = 0
+        self._last_at = float("-inf")
+        self._closed = False
 
-    reception: ReceptionStatistics | None
-    """For receiver reports; None before the first packet. A new SSRC starts new statistics."""
-
-    last_packet_at: float | None
-    """Arrival of the last RTP packet, of any payload type."""
+    @property
+    def ssrc(self) -> int | None:
+        """The sender that is heard now."""
+        return self._ssrc
 
     def receive(
         self,
@@ -59,20 +95,182 @@ class AudioReceiver:
         payload: bytes,
         now: float,
     ) -> list[AudioFrame]:
-        """Take an RTP packet; returns the frames that it completes, usually one."""
+        """Take an RTP packet; returns the frames that it completes, usually one.
+
+        Args:
+            payload_type: as in the packet.
+            sequence_number: as in the packet.
+            timestamp: as in the packet.
+            ssrc: as in the packet.
+            marker: as in the packet; not needed, since timestamps tell silence better.
+            payload: without RTP padding; an empty one is dropped before the decoder.
+            now: arrival.
+        """
+        if self._closed:
+            return []
+        self.last_packet_at = now
+        packet = _Rtp(payload_type, sequence_number, timestamp, payload, now)
+        if ssrc != self._ssrc:
+            if not self._may_switch(ssrc, now):
+                self._replace_stranger((ssrc, packet))
+                return self.poll(now)
+            self._switch(ssrc)
+        elif self._stranger is not None:
+            self._replace_stranger(None)
+        self._take(packet)
+        return self.poll(now)
 
     def poll(self, now: float) -> list[AudioFrame]:
         """Frames that have become due by the passing of time. Call every 20 ms."""
+        frames: list[AudioFrame] = []
+        if self._closed:
+            return frames
+        for slot in self._buffer.pop(now):
+            samples = self._samples(slot.duration)
+            if isinstance(slot, Packet):
+                self._cut(self._decode(slot, samples), slot.at, False, frames)
+            elif isinstance(slot, Lost):
+                self._cut(self._conceal(slot, samples), slot.at, False, frames)
+            else:
+                self._cut(np.zeros(samples, dtype=np.int16), slot.at, True, frames)
+        return frames
 
     def bye(self, ssrc: int) -> None:
         """RTCP BYE: silence from now on, unless the sender goes on all the same."""
-
-    @property
-    def ssrc(self) -> int | None:
-        """The sender that is heard now."""
+        if ssrc == self._ssrc:
+            self._buffer.expect_silence()
 
     def stats(self) -> ReceiverStats:
         """The counters as of now, over all SSRCs."""
+        return ReceiverStats(
+            packets_received=self._packets,
+            packets_lost=self._buffer.lost,
+            packets_discarded=self._buffer.discarded + self._undecodable,
+            bytes_received=self._bytes,
+            fec_recovered=self._fec_recovered,
+            concealed=self._concealed,
+            jitter_s=0.0 if self.reception is None else self.reception.jitter_s,
+            jitter_buffer_s=self._buffer.delay_s,
+        )
 
     def close(self) -> None:
         """Free the decoder; packets are ignored from then on."""
+        self._closed = True
+        self._decoder.close()
+
+    # Which sender is heard.
+
+    def _may_switch(self, ssrc: int, now: float) -> bool:
+        """Whether another SSRC takes over: at once when the old one is silent, else with its second packet in a row."""
+        if self._ssrc is None or now - self._heard_at >= _SWITCH_AFTER_S:
+            return True
+        return self._stranger is not None and self._stranger[0] == ssrc
+
+    def _replace_stranger(self, stranger: tuple[int, _Rtp] | None) -> None:
+        if self._stranger is not None:
+            self._undecodable += 1
+        self._stranger = stranger
+
+    def _switch(self, ssrc: int) -> None:
+        if self._ssrc is not None:
+            self._buffer.restart()
+            self._decoder.reset()
+        self._ssrc = ssrc
+        self.reception = ReceptionStatistics(ssrc, CLOCK_RATE)
+        stranger, self._stranger = self._stranger, None
+        if stranger is not None and stranger[0] == ssrc:
+            self._take(stranger[1])
+        elif stranger is not None:
+            self._undecodable += 1
+
+    # From packets to audio.
+
+    def _take(self, packet: _Rtp) -> None:
+        self._heard_at = packet.at
+        self._packets += 1
+        self._bytes += len(packet.payload)
+        if self.reception is not None:
+            self.reception.received(packet.sequence_number, packet.timestamp, packet.at)
+        duration = 0
+        if packet.payload_type == self._payload_type:
+            if packet.payload:
+                try:
+                    duration = packet_duration(packet.payload)
+                except OpusError:
+                    # Not pushed, so that its place counts as lost and the next packet's redundancy can fill it.
+                    self._undecodable += 1
+                    return
+            else:
+                self._undecodable += 1
+        self._buffer.push(packet.sequence_number, packet.timestamp, packet.payload, duration, packet.at)
+
+    def _decode(self, packet: Packet, samples: int) -> Pcm:
+        try:
+            return _last(self._decoder.decode(packet.payload), samples)
+        except OpusError:
+            self._undecodable += 1
+            self._concealed += 1
+            return self._extrapolate(packet.duration, samples)
+
+    def _conceal(self, lost: Lost, samples: int) -> Pcm:
+        if lost.next_payload is not None and has_fec(lost.next_payload):
+            try:
+                pcm = self._decoder.decode_fec(lost.next_payload, _plc_samples(lost.duration))
+            except OpusError:
+                self._undecodable += 1
+            else:
+                self._fec_recovered += 1
+                return _last(pcm, samples)
+        self._concealed += 1
+        return self._extrapolate(lost.duration, samples)
+
+    def _extrapolate(self, duration: int, samples: int) -> Pcm:
+        try:
+            return _first(self._decoder.conceal(_plc_samples(duration)), samples)
+        except OpusError:
+            # libopus documents no such case; a newly made decoder and silence are what is left.
+            self._decoder.close()
+            self._decoder = OpusDecoder(RECEIVE_RATE)
+            return np.zeros(samples, dtype=np.int16)
+
+    def _samples(self, duration: int) -> int:
+        """Ticks to samples; what does not divide is carried over, so that no time is lost in the long run."""
+        samples, self._odd_ticks = divmod(duration + self._odd_ticks, _TICKS_PER_SAMPLE)
+        return samples
+
+    def _cut(self, pcm: Pcm, at: float, spread: bool, frames: list[AudioFrame]) -> None:
+        """Cut into frames what has come together.
+
+        Args:
+            pcm: the next audio.
+            at: when its last sample arrived.
+            spread: whether its samples arrived one after the other, and not all with the last.
+            frames: where to put them.
+        """
+        if self._held.size:
+            pcm = np.concatenate((self._held, pcm))
+        end = len(pcm) - len(pcm) % FRAME_SAMPLES
+        for start in range(0, end, FRAME_SAMPLES):
+            behind = (len(pcm) - start - FRAME_SAMPLES) / RECEIVE_RATE if spread else 0.0
+            self._last_at = max(self._last_at, at - behind)
+            frames.append(AudioFrame(pcm[start : start + FRAME_SAMPLES], self._last_at))
+        self._held = pcm[end:]
+
+
+def _plc_samples(duration: int) -> int:
+    """What libopus must be asked for to cover a duration: it conceals in steps of 2.5 ms, at most 120 ms."""
+    return -(-duration // _PLC_STEP_TICKS) * _PLC_STEP_TICKS // _TICKS_PER_SAMPLE
+
+
+def _last(pcm: Pcm, samples: int) -> Pcm:
+    """The last samples; where one more is wanted than there are (rounding of ticks), the first is repeated."""
+    if len(pcm) < samples:
+        return np.pad(pcm, (samples - len(pcm), 0), mode="edge")
+    return pcm[len(pcm) - samples :]
+
+
+def _first(pcm: Pcm, samples: int) -> Pcm:
+    """The first samples; where one more is wanted than there are (rounding of ticks), the last is repeated."""
+    if len(pcm) < samples:
+        return np.pad(pcm, (0, samples - len(pcm)), mode="edge")
+    return pcm[:samples]

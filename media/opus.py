@@ -1,4 +1,4 @@
-"""Opus (RFC 6716) through a thin ctypes binding onto libopus: what the wire needs, and nothing that allocates per frame."""
+"""Opus (RFC 6716) through a thin ctypes binding onto libopus, with no more of it than the wire needs."""
 
 import ctypes
 import ctypes.util

@@ -1,8 +1,17 @@
 """The outgoing queue of one call: positions, fades, pauses and ducking."""
 
-from media.values import SEND_RATE, MediaError, Pcm, PlayoutEvent
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.values import SEND_RATE, MediaError, Pcm, PlayoutChange, PlayoutEvent
 
 FRAME_SAMPLES = SEND_RATE // 50
+"""Samples of a frame: 20 ms."""
+
+FADE_SAMPLES = SEND_RATE * 8 // 1000
+"""Samples of a fade: 8 ms, long enough not to click and too short to be heard as a swell."""
 
 
 class PlayoutFullError(MediaError):
@@ -10,31 +19,269 @@ class PlayoutFullError(MediaError):
 
 
 class Playout:
-    """Implements `media.values.Speaker`; `next_frame` is called once per 20 ms by the sender.
+    """Implements `media.values.Speaker`; whoever sends calls `next_frame` once per 20 ms. Sans-I/O.
+
+    Sound always starts from and ends at zero: it fades in when it starts, goes on after starvation or is resumed, and
+    fades out when it ends, starves, is paused or flushed. Fades happen within the written samples, so positions stay
+    exact: a pause fades out over the 8 ms after the position at which it was asked for and holds behind them.
+
+    `PlayoutChange.STARTED` comes with the first frame of sound after the queue was empty, not with a resume. `DRAINED`
+    comes with the last frame, or with the next one where `finish` came later; it comes once for each `finish`, also for
+    one that follows nothing, but not when `flush` intervened: who flushes knows that it is over.
 
     Args:
-        capacity_s: most audio that may wait. A write beyond it raises `PlayoutFullError` and takes nothing.
+        capacity_s: most audio that may wait; a write beyond it raises `PlayoutFullError` and takes nothing.
     """
 
-    def __init__(self, capacity_s: float = 120.0) -> None: ...
+    def __init__(self, capacity_s: float = 120.0) -> None:
+        self._capacity = int(capacity_s * SEND_RATE)
+        self._queue: deque[Pcm] = deque()
+        self._written = 0
+        self._position = 0
+        # The faded rest of what was flushed; goes out in a frame of its own, before the queue.
+        self._tail: Pcm | None = None
+        # Where the gain began to rise, or begins (and over how many samples) to fall.
+        self._fade_in_at = 0
+        self._fade_out_at: int | None = None
+        self._fade_out_samples = FADE_SAMPLES
+        # Whether the last frame was sound up to its end, and whether the queue has ended or starved since it started.
+        self._sounding = False
+        self._idle = True
+        self._finished = False
+        self._pausing = False
+        self._paused = False
+        self._gain = self._target_gain = 1.0
+        self._last_sample = 0
 
     @property
-    def written(self) -> int: ...
+    def written(self) -> int:
+        """Position at which the next written sample will lie."""
+        return self._written
 
     @property
-    def position(self) -> int: ...
+    def position(self) -> int:
+        """Written samples that have gone out."""
+        return self._position
 
-    def write(self, pcm: Pcm) -> int: ...
+    def write(self, pcm: Pcm) -> int:
+        """Queue audio (it is copied); returns the position of its first sample. Takes back a `finish` before it.
 
-    def finish(self) -> None: ...
+        Raises:
+            PlayoutFullError: it does not fit; nothing was taken.
+            ValueError: not a one-dimensional int16 array.
+        """
+        if pcm.ndim != 1 or pcm.dtype != np.int16:
+            raise ValueError(f"audio to play is int16 of shape (n,), not {pcm.dtype} of shape {pcm.shape}")
+        waiting = self._written - self._position
+        if waiting + len(pcm) > self._capacity:
+            raise PlayoutFullError(
+                f"{waiting / SEND_RATE:.1f} s wait, {len(pcm) / SEND_RATE:.1f} s more do not fit into "
+                f"{self._capacity / SEND_RATE:.0f} s"
+            )
+        start = self._written
+        if len(pcm):
+            self._queue.append(pcm.copy())
+            self._written += len(pcm)
+            self._finished = False
+            self._abandon_end()
+        return start
 
-    def flush(self) -> int: ...
+    def finish(self) -> None:
+        """Say that the utterance is complete: when the queue is empty that is the end, not starvation."""
+        self._finished = True
 
-    def pause(self) -> None: ...
+    def flush(self) -> int:
+        """Drop what waits; returns the position at which the sound ends, to which `written` falls back.
 
-    def resume(self) -> None: ...
+        Where sound is going out, the next 8 ms of it stay, fading out. Ends a pause, since nothing is held any more.
+        """
+        if self._tail is None and self._sounding and not self._paused:
+            count = min(FADE_SAMPLES, self._written - self._position)
+            if count:
+                envelope = self._envelope(self._position, count)
+                gain = _fade_out(count) if envelope is None else envelope * _fade_out(count)
+                self._tail = _scaled(self._take(count), gain)
+        self._queue.clear()
+        self._written = self._position + (0 if self._tail is None else len(self._tail))
+        self._idle = True
+        self._finished = self._pausing = self._paused = False
+        self._fade_out_at = None
+        return self._written
 
-    def duck(self, gain: float) -> None: ...
+    def pause(self) -> None:
+        """Fade out and hold the queue where it is."""
+        if not self._paused:
+            self._pausing = True
+
+    def resume(self) -> None:
+        """Go on from where `pause` stopped, fading in."""
+        self._pausing = self._paused = False
+
+    def duck(self, gain: float) -> None:
+        """Ramp the loudness to `gain` over the next frame.
+
+        Raises:
+            ValueError: not between 0 and 1.
+        """
+        if not 0.0 <= gain <= 1.0:
+            raise ValueError(f"gain {gain} is not between 0 and 1")
+        self._target_gain = gain
 
     def next_frame(self, now: float) -> tuple[Pcm | None, list[PlayoutEvent]]:
-        """The next 20 ms (480 samples) or None for silence, and what happened at it."""
+        """The next 20 ms.
+
+        Args:
+            now: when it goes out; stamped on the events.
+
+        Returns:
+            Shape (480,) at `SEND_RATE`, or None for silence; and what happened at this frame.
+        """
+        if self._tail is not None:
+            frame: Pcm | None = self._tail_frame()
+        elif self._paused or (self._pausing and not self._sounding):
+            frame = None
+        elif self._pausing:
+            frame = self._fading_frame()
+        else:
+            return self._running_frame(now)
+        self._paused = self._paused or self._pausing
+        self._pausing = self._sounding = False
+        if frame is None:
+            self._gain = self._target_gain
+        return frame, self._ending(now)
+
+    def _running_frame(self, now: float) -> tuple[Pcm | None, list[PlayoutEvent]]:
+        waiting = self._written - self._position
+        if not waiting:
+            return self._empty_frame(now)
+        events: list[PlayoutEvent] = []
+        if self._idle:
+            self._idle = False
+            events.append(PlayoutEvent(PlayoutChange.STARTED, now, self._position))
+        if not self._sounding:
+            self._fade_in_at, self._fade_out_at = self._position, None
+        taken = min(waiting, FRAME_SAMPLES)
+        if taken < FRAME_SAMPLES or (self._finished and waiting - taken < FADE_SAMPLES):
+            self._foresee_end(waiting)
+        envelope = self._envelope(self._position, taken)
+        frame = self._shaped(self._take(taken), envelope)
+        self._position += taken
+        self._sounding = taken == FRAME_SAMPLES
+        self._last_sample = int(frame[-1])
+        events += self._ending(now)
+        if not self._sounding:
+            events += self._starving(now)
+        return frame, events
+
+    def _empty_frame(self, now: float) -> tuple[Pcm | None, list[PlayoutEvent]]:
+        """Nothing waits. Where sound was cut off at a frame's very end, let its last sample decay."""
+        frame: Pcm | None = None
+        if self._sounding and self._last_sample:
+            frame = np.zeros(FRAME_SAMPLES, dtype=np.int16)
+            frame[:FADE_SAMPLES] = self._last_sample * _fade_out(FADE_SAMPLES)
+        self._sounding = False
+        self._gain = self._target_gain
+        return frame, self._ending(now) or self._starving(now)
+
+    def _fading_frame(self) -> Pcm | None:
+        """The 8 ms with which a pause fades out."""
+        count = min(FADE_SAMPLES, self._written - self._position)
+        if not count:
+            return None
+        envelope = self._envelope(self._position, count)
+        frame = self._shaped(self._take(count), _fade_out(count) if envelope is None else envelope * _fade_out(count))
+        self._position += count
+        return frame
+
+    def _tail_frame(self) -> Pcm:
+        tail, self._tail = self._tail, None
+        assert tail is not None
+        self._position += len(tail)
+        return self._shaped(tail, None)
+
+    def _ending(self, now: float) -> list[PlayoutEvent]:
+        if not self._finished or self._position < self._written:
+            return []
+        self._finished = False
+        self._idle = True
+        return [PlayoutEvent(PlayoutChange.DRAINED, now, self._position)]
+
+    def _starving(self, now: float) -> list[PlayoutEvent]:
+        if self._idle:
+            return []
+        self._idle = True
+        return [PlayoutEvent(PlayoutChange.STARVED, now, self._position)]
+
+    def _take(self, samples: int) -> Pcm:
+        """Remove the next samples from the queue, which must hold that many."""
+        first = self._queue[0]
+        if len(first) > samples:
+            self._queue[0] = first[samples:]
+            return first[:samples]
+        if len(first) == samples:
+            return self._queue.popleft()
+        pcm = np.empty(samples, dtype=np.int16)
+        filled = 0
+        while filled < samples:
+            piece = self._queue[0]
+            count = min(len(piece), samples - filled)
+            pcm[filled : filled + count] = piece[:count]
+            filled += count
+            if count == len(piece):
+                self._queue.popleft()
+            else:
+                self._queue[0] = piece[count:]
+        return pcm
+
+    def _foresee_end(self, waiting: int) -> None:
+        """Let the gain fall to zero with the last of the `waiting` samples, unless it does already."""
+        if self._fade_out_at is None:
+            self._fade_out_samples = min(FADE_SAMPLES, waiting)
+            self._fade_out_at = self._position + waiting - self._fade_out_samples
+
+    def _abandon_end(self) -> None:
+        """More was written while the gain fell towards the end: let it rise again from where it is."""
+        if self._fade_out_at is not None:
+            fallen = max(self._position - self._fade_out_at, 0) / self._fade_out_samples
+            self._fade_in_at = self._position - round((1 - fallen) * FADE_SAMPLES)
+            self._fade_out_at = None
+
+    def _envelope(self, start: int, samples: int) -> NDArray[np.float32] | None:
+        """Gain of the samples from position `start` on; None where it is one throughout."""
+        rises = start < self._fade_in_at + FADE_SAMPLES
+        falls = self._fade_out_at is not None and start + samples > self._fade_out_at
+        if not rises and not falls:
+            return None
+        offsets = np.arange(1, samples + 1)
+        envelope = np.clip((offsets + (start - self._fade_in_at)) / FADE_SAMPLES, 0.0, 1.0)
+        if self._fade_out_at is not None:
+            fallen = (offsets + (start - self._fade_out_at)) / self._fade_out_samples
+            envelope *= np.clip(1.0 - fallen, 0.0, 1.0)
+        gains: NDArray[np.float32] = envelope.astype(np.float32)
+        return gains
+
+    def _shaped(self, pcm: Pcm, envelope: NDArray[np.float32] | None) -> Pcm:
+        """A whole frame from samples and their gain, padded with zeros; the duck ramp runs over it."""
+        if self._gain != self._target_gain:
+            ramp = np.linspace(self._gain, self._target_gain, FRAME_SAMPLES, dtype=np.float32)[: len(pcm)]
+            envelope = ramp if envelope is None else envelope * ramp
+            self._gain = self._target_gain
+        elif self._gain != 1.0:
+            gain = np.full(len(pcm), self._gain, dtype=np.float32)
+            envelope = gain if envelope is None else envelope * gain
+        if envelope is not None:
+            pcm = _scaled(pcm, envelope)
+        if len(pcm) == FRAME_SAMPLES:
+            return pcm
+        frame = np.zeros(FRAME_SAMPLES, dtype=np.int16)
+        frame[: len(pcm)] = pcm
+        return frame
+
+
+def _fade_out(samples: int) -> NDArray[np.float32]:
+    """Gain that falls to zero with the last of the samples."""
+    return np.arange(samples - 1, -1, -1, dtype=np.float32) / samples
+
+
+def _scaled(pcm: Pcm, gain: NDArray[np.float32]) -> Pcm:
+    return (pcm * gain).astype(np.int16)

@@ -1,0 +1,54 @@
+"""What the last packets tell about the path: how fast the fastest are, and how far the others lag behind."""
+
+from bisect import bisect_left, insort
+from collections import deque
+
+MIN_TARGET_S, MAX_TARGET_S = 0.02, 0.12
+"""Bounds of the time by which a packet may come behind the fastest ones and still be waited for."""
+
+START_TARGET_S = 0.04
+"""Least target while too few packets have come to know the jitter."""
+
+_ENOUGH = 20
+
+
+class TransitWindow:
+    """The transit times of the last packets, kept sorted.
+
+    A transit time is arrival less media time; the constant in it (two clocks without a common zero) falls out of every
+    difference. A window of packets, not of seconds, because a sender that is silent by DTX sends only a few a second.
+
+    Args:
+        length: packets to look back on; 100 are 2 s of 20 ms frames.
+    """
+
+    def __init__(self, length: int = 100) -> None:
+        self._length = length
+        self._recent: deque[float] = deque()
+        self._sorted: list[float] = []
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._recent.clear()
+        self._sorted.clear()
+
+    def add(self, transit: float) -> None:
+        """Take the transit time of a packet, in seconds."""
+        if len(self._recent) == self._length:
+            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
+        self._recent.append(transit)
+        insort(self._sorted, transit)
+
+    @property
+    def fastest(self) -> float:
+        """The lowest transit time. There must be one."""
+        return self._sorted[0]
+
+    @property
+    def target(self) -> float:
+        """How far behind the fastest packets all but 2 % come, within bounds, in seconds."""
+        count = len(self._sorted)
+        if not count:
+            return START_TARGET_S
+        spread = self._sorted[min(count - 1, int(count * 0.98))] - self._sorted[0]
+        return min(max(spread, MIN_TARGET_S if count >= _ENOUGH else START_TARGET_S), MAX_TARGET_S)
