@@ -1,0 +1,89 @@
+# make serve     set up on a fresh machine, fetch the models, serve on http://localhost:8000
+# make test      the same set-up, the linters, every test
+# make setup     only install, into .venv
+# make models    install and fetch the models
+# make lint      ruff, mypy and the arrows between the packages
+# make fmt       let ruff mend what it can
+# make bench     every number that the README claims
+# make constraints  write constraints.txt anew from .venv, after an upgrade
+# make clean     remove what was made here; the models under ~/.cache/morgan stay
+#
+# make ... PYTHON=/path/to/python3.12          makes .venv with this one
+# make ... EXTRAS=piper,transformers           installs these optional parts in place of those chosen by themselves
+# make serve ARGS='--port 9000'                hands on arguments (also of test, bench)
+
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?=
+EXTRAS ?=
+ARGS ?=
+export PYTHON
+
+# What llama.cpp would build besides its library, and its multimodal part (LLAVA_BUILD); nothing here uses them.
+CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
+	-DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF
+export CMAKE_ARGS
+
+# The stamps let a second run start at once: they hold what was installed and are newer than what decides it.
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+INPUTS := pyproject.toml constraints.txt
+
+ifneq ($(EXTRAS),)
+ifneq ($(EXTRAS),$(shell cat $(INSTALLED) 2>/dev/null))
+$(INSTALLED): other-extras
+endif
+endif
+
+.PHONY: help setup dev models serve test lint fmt bench constraints clean other-extras
+
+help:
+	@sed -n -e 's/^# \(make .*\)/\1/p' Makefile
+
+setup: $(INSTALLED)
+
+dev: $(INSTALLED_DEV)
+
+models: setup
+	@$(BIN)/morgan models pull
+
+serve: models
+	@exec $(BIN)/morgan serve $(ARGS)
+
+test: dev
+	@.ci/test-tools
+	$(BIN)/morgan models pull --all
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: models
+	@$(BIN)/morgan bench $(ARGS)
+
+constraints: dev
+	@.ci/freeze $(VENV)
+	@touch $(INSTALLED) $(INSTALLED_DEV)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@.ci/make-venv $(VENV)
+
+$(INSTALLED): $(INPUTS) | $(BIN)/python
+	@.ci/install $(VENV) '$(EXTRAS)'
+
+$(INSTALLED_DEV): $(INSTALLED) $(INPUTS)
+	@.ci/install $(VENV) dev

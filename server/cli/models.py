@@ -1,0 +1,176 @@
+"""`morgan models`: list, fetch and verify the weights."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from pipeline.models import FetchProgress, FileReport, Model, ModelError, ModelStore, ProgressCallback, default_root
+
+app = typer.Typer(no_args_is_help=True, help="The weights: what there is, what is here, and getting the rest.")
+
+_LINE_EVERY_S = 5.0
+
+ModelIds = Annotated[list[str] | None, typer.Argument(help="Model ids, as `morgan models list` shows them.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """Show all known models and whether they are on this machine."""
+    store = ModelStore(default_root())
+    with _errors_told():
+        states = {model.id: _state(store, model) for model in store.manifest.models}
+    if as_json:
+        typer.echo(json.dumps([_described(model, states[model.id]) for model in store.manifest.models], indent=2))
+        return
+    table = Table(title=f"Models in {store.root}", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("id", "role", "default", "MB", "state", "licence"):
+        table.add_column(heading, justify="right" if heading == "MB" else "left", no_wrap=heading != "licence")
+    for model in store.manifest.models:
+        default = "yes" if model.default else "no"
+        table.add_row(model.id, model.role, default, f"{model.size / 1e6:,.1f}", states[model.id], model.licence)
+    Console().print(table)
+
+
+@app.command()
+def pull(
+    model_ids: ModelIds = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every known model, not just those that a call needs.")] = (
+        False
+    ),
+) -> None:
+    """Fetch what is missing: the models that a call needs, or those named. Goes on where it stopped before."""
+    store = ModelStore(default_root())
+    if everything and model_ids:
+        raise typer.BadParameter("Name models or give --all, not both.")
+    wanted = [model.id for model in store.manifest.models] if everything else model_ids or None
+    with _errors_told(), rendered_progress() as progress:
+        store.ensure(wanted, progress)
+
+
+@app.command()
+def verify(model_ids: ModelIds = None, as_json: AsJson = False) -> None:
+    """Read every file again and compare it with the manifest. Without names: all models that are here, at least in
+    part, and those that a call needs. Exits with 1 when something is wrong."""
+    store = ModelStore(default_root())
+    if not model_ids:
+        model_ids = [m.id for m in store.manifest.models if m.default or (store.root / m.id).is_dir()]
+    with _errors_told():
+        reports = store.verify(model_ids)
+    if as_json:
+        typer.echo(json.dumps([_reported(report) for report in reports], indent=2))
+    else:
+        for report in reports:
+            typer.echo(f"{report.state:8} {report.model}/{report.file.path} {report.detail}".rstrip())
+    bad = sorted({report.model for report in reports if report.state != "ok"})
+    if bad:
+        typer.echo(f"Run `morgan models pull {' '.join(bad)}` to mend this.", err=True)
+        raise typer.Exit(1)
+
+
+@contextmanager
+def rendered_progress() -> Iterator[ProgressCallback]:
+    """A progress callback for `ModelStore.ensure` that shows bars on a terminal and plain lines elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield PlainProgress(console)
+        return
+    columns = (TextColumn("{task.fields[model]:24}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TextColumn("{task.description}"), console=console) as progress:
+        yield BarProgress(progress)
+
+
+@dataclass(slots=True)
+class BarProgress:
+    """One rich bar for each model."""
+
+    progress: Progress
+    _tasks: dict[str, TaskID] = field(default_factory=dict)
+
+    def __call__(self, event: FetchProgress) -> None:
+        if event.model not in self._tasks:
+            self._tasks[event.model] = self.progress.add_task("", model=event.model, total=event.total)
+        task = self._tasks[event.model]
+        if event.phase == "unpacking":
+            # The bar shows the download; unpacking takes a second or two and has no bar of its own.
+            self.progress.update(task, description="unpacking")
+        else:
+            self.progress.update(task, description=_words(event), completed=event.done, total=event.total)
+
+
+@dataclass(slots=True)
+class PlainProgress:
+    """A line for each step of each model, and every few seconds for how far the download is."""
+
+    console: Console
+    _steps: set[tuple[str, str, str]] = field(default_factory=set)
+    _last: float = 0.0
+
+    def __call__(self, event: FetchProgress) -> None:
+        step = (event.model, event.phase, event.source)
+        now = time.monotonic()
+        if step not in self._steps:
+            self._steps.add(step)
+        elif event.phase != "downloading" or now - self._last < _LINE_EVERY_S:
+            return
+        self._last = now
+        amount = f" {event.done / 1e6:,.1f} of {event.total / 1e6:,.1f} MB" if event.phase == "downloading" else ""
+        self.console.print(f"{event.model}: {_words(event)}{amount}", highlight=False, soft_wrap=True)
+
+
+def _words(event: FetchProgress) -> str:
+    """An event's phase for people."""
+    match event.phase:
+        case "present":
+            return "already here"
+        case "waiting":
+            return "waiting for another process that fetches it"
+        case "downloading":
+            return "from the hub" if event.source == "hub" else "from the package index"
+        case "unpacking":
+            return "unpacking"
+        case "done":
+            return "done"
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """End the command with the error's sentence in place of a trace."""
+    try:
+        yield
+    except ModelError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _state(store: ModelStore, model: Model) -> str:
+    states = {report.state for report in store.verify([model.id], read_again=False)}
+    if states == {"ok"}:
+        return "here"
+    return "corrupt" if "corrupt" in states else "missing" if states == {"missing"} else "incomplete"
+
+
+def _described(model: Model, state: str) -> dict[str, object]:
+    return {
+        "id": model.id,
+        "role": model.role,
+        "default": model.default,
+        "title": model.title,
+        "licence": model.licence,
+        "upstream": model.upstream,
+        "size": model.size,
+        "state": state,
+    }
+
+
+def _reported(report: FileReport) -> dict[str, object]:
+    return {"model": report.model, "file": report.file.path, "state": report.state, "detail": report.detail}
