@@ -75,7 +75,9 @@ class UdpPort:
                 raise PortInUseError(
                     f"UDP port {port} on {host} is taken by another program; set MORGAN_MEDIA_PORT to a free one"
                 ) from error
-            raise MediaError(f"cannot bind UDP {host}:{port} (MORGAN_MEDIA_HOST, MORGAN_MEDIA_PORT): {error}") from error
+            raise MediaError(
+                f"cannot bind UDP {host}:{port} (MORGAN_MEDIA_HOST, MORGAN_MEDIA_PORT): {error}"
+            ) from error
         return cls(sock, announced_addresses(host, public_addresses))
 
     def send(self, data: bytes, address: Address) -> None:

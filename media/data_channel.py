@@ -1,0 +1,137 @@
+"""Text messages over SCTP (RFC 8831), opened in band by the far end (RFC 8832)."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from aiortc.rtcdatachannel import RTCDataChannel
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcsctptransport import Chunk, DataChunk, RTCSctpCapabilities, RTCSctpTransport
+
+from media.sdp import DataChannelOffer
+from media.sdp_answer import MAX_MESSAGE_SIZE, SCTP_PORT
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING_MESSAGES = 256
+MAX_WAITING_BYTES = 1 << 20
+"""Bounds of what waits to be sent; beyond either, `DataChannel.send` refuses."""
+
+MAX_STREAMS = 256
+"""SCTP streams that the far end may use, where browsers use one."""
+
+MAX_CHANNELS = 16
+"""Data channels that the far end may have open at a time; messages are taken from one."""
+
+
+class SctpTransport(RTCSctpTransport):
+    """aiortc's SCTP, which trusts the far end a little less.
+
+    Attributes:
+        malformed: packets at which aiortc's code raised.
+    """
+
+    def __init__(self, transport: RTCDtlsTransport) -> None:
+        super().__init__(transport, port=SCTP_PORT)
+        self._inbound_streams_max = MAX_STREAMS
+        self.malformed = 0
+
+    @property
+    def messages_waiting(self) -> int:
+        """Messages that have not yet been cut into chunks."""
+        return len(self._data_channel_queue)
+
+    async def _handle_data(self, data: bytes) -> None:
+        # An exception here would end the task that reads DTLS, and with it the call.
+        try:
+            await super()._handle_data(data)
+        except Exception as error:
+            self.malformed += 1
+            if self.malformed == 1:
+                logger.warning("malformed SCTP packet ignored", extra={"error": repr(error), "bytes": len(data)})
+
+    async def _receive_data_chunk(self, chunk: DataChunk) -> None:
+        # aiortc announces its window but does not enforce it; what is dropped here is not acknowledged either.
+        if chunk.stream_id >= MAX_STREAMS or self._advertised_rwnd < len(chunk.user_data):
+            return
+        await super()._receive_data_chunk(chunk)
+
+    async def _send_chunk(self, chunk: Chunk) -> None:
+        # Sent from timers and loose tasks too, which may fire while DTLS goes down; SCTP repeats what is lost.
+        with contextlib.suppress(ConnectionError):
+            await super()._send_chunk(chunk)
+
+
+class DataChannel:
+    """The one data channel of a call. The first that the far end opens, under whatever label, is taken.
+
+    Args:
+        dtls: what it runs on; must be connected when `start` is called.
+        offer: the far end's side.
+        on_open: called when messages may be sent.
+        on_message: called with each text message; binary ones and those over `MAX_MESSAGE_SIZE` bytes are left out.
+    """
+
+    def __init__(
+        self,
+        dtls: RTCDtlsTransport,
+        offer: DataChannelOffer,
+        on_open: Callable[[], None],
+        on_message: Callable[[str], None],
+    ) -> None:
+        self._sctp = SctpTransport(dtls)
+        self._offer = offer
+        self._on_open = on_open
+        self._on_message = on_message
+        self._channel: RTCDataChannel | None = None
+        self._most = min(MAX_MESSAGE_SIZE, offer.max_message_size or MAX_MESSAGE_SIZE)
+        self._sctp.on("datachannel", self._opened)
+
+    @property
+    def label(self) -> str | None:
+        """As the far end named it; None while it is not open."""
+        return None if self._channel is None else self._channel.label
+
+    async def start(self) -> None:
+        """Begin the SCTP association; returns at once."""
+        capabilities = RTCSctpCapabilities(maxMessageSize=self._offer.max_message_size)
+        await self._sctp.start(capabilities, self._offer.sctp_port)
+
+    def send(self, text: str) -> bool:
+        """Queue a message; False when the channel is not open, the queue is full or the message is too long."""
+        channel = self._channel
+        if channel is None or channel.readyState != "open":
+            return False
+        size = len(text.encode())
+        if size > self._most or channel.bufferedAmount + size > MAX_WAITING_BYTES:
+            return False
+        if self._sctp.messages_waiting >= MAX_WAITING_MESSAGES:
+            return False
+        channel.send(text)
+        return True
+
+    async def stop(self) -> None:
+        """Abort the association. Calling it again does nothing."""
+        self._channel = None
+        await self._sctp.stop()
+
+    def _opened(self, channel: RTCDataChannel) -> None:
+        if self._channel is not None:
+            if len(self._sctp._data_channels) > MAX_CHANNELS:
+                channel.close()
+            return
+        self._channel = channel
+
+        def closed() -> None:
+            if self._channel is channel:
+                self._channel = None
+
+        def received(message: str | bytes) -> None:
+            if isinstance(message, str) and len(message.encode()) <= MAX_MESSAGE_SIZE:
+                self._on_message(message)
+
+        channel.on("message", received)
+        channel.on("close", closed)
+        # aiortc tells of the channel from inside its receive task: one turn later, a listener may send at once.
+        asyncio.get_running_loop().call_soon(self._on_open)

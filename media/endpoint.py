@@ -1,0 +1,111 @@
+"""The media side of a process: one UDP port, one clock, one certificate, and the peers on them."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from aiortc import RTCCertificate
+
+from media.pacer import Pacer
+from media.peer import WebRtcPeer
+from media.playout import Playout
+from media.sdp import parse_offer
+from media.udp_port import UdpPort
+from media.values import EndpointStats, MediaConfig, MediaError, PeerListener, Speaker
+
+CERTIFICATE_MARGIN = timedelta(days=7)
+"""A certificate with less than this left is replaced; calls that stand keep theirs."""
+
+
+class EndpointFullError(MediaError):
+    """`MediaConfig.max_peers` are open already."""
+
+
+class MediaEndpoint:
+    """Opens peers. Belongs to the event loop it was opened on."""
+
+    def __init__(self, config: MediaConfig, port: UdpPort) -> None:
+        self._config = config
+        self._port = port
+        self._pacer = Pacer()
+        self._certificate = RTCCertificate.generateCertificate()
+        self._peers: dict[WebRtcPeer, None] = {}
+        self._closed = False
+
+    @classmethod
+    async def open(cls, config: MediaConfig) -> "MediaEndpoint":
+        """Bind the UDP port.
+
+        Raises:
+            PortInUseError: it is taken.
+            MediaError: the address cannot be bound.
+        """
+        return cls(config, UdpPort.open(config.host, config.port, config.public_addresses))
+
+    @property
+    def port(self) -> int:
+        """The UDP port, also where `MediaConfig.port` was 0."""
+        return self._port.port
+
+    async def answer(self, offer_sdp: str, listener: PeerListener, playout: Speaker | None = None) -> WebRtcPeer:
+        """Answer an offer and begin to connect.
+
+        Args:
+            offer_sdp: with or without candidates.
+            listener: hears of everything that happens to the peer, `on_closed` last.
+            playout: `speaker` of the peer that this one follows in the same call; what waits there is played on as
+                soon as this peer is connected, and until then goes out where it did. None begins with an empty queue.
+
+        Raises:
+            InvalidOfferError: the offer cannot be answered; the message says why.
+            EndpointFullError: too many peers are open.
+            MediaError: the endpoint is closed.
+        """
+        if self._closed:
+            raise MediaError("the media endpoint is closed")
+        if playout is not None and not isinstance(playout, Playout):
+            raise TypeError("playout must be the speaker of a peer of this endpoint")
+        offer = parse_offer(offer_sdp)
+        if len(self._peers) >= self._config.max_peers:
+            raise EndpointFullError(f"{len(self._peers)} calls are open, which is the most this server takes")
+        peer = WebRtcPeer(
+            offer,
+            listener,
+            self._config,
+            self._port,
+            self._pacer,
+            self._fresh_certificate(),
+            playout or Playout(),
+            self._take_playout,
+            self._peer_gone,
+        )
+        self._peers[peer] = None
+        try:
+            await peer.open()
+        except BaseException:
+            self._peers.pop(peer, None)
+            raise
+        return peer
+
+    def stats(self) -> EndpointStats:
+        """Open peers, and datagrams dropped since the start."""
+        return EndpointStats(peers=len(self._peers), datagrams_dropped=dict(self._port.demux.dropped))
+
+    async def close(self) -> None:
+        """Close all peers and give the port back; takes at most a second."""
+        self._closed = True
+        await asyncio.gather(*(peer.close() for peer in tuple(self._peers)))
+        self._pacer.close()
+        self._port.close()
+
+    def _take_playout(self, taker: WebRtcPeer) -> None:
+        for peer in self._peers:
+            if peer is not taker and peer.speaker is taker.speaker:
+                peer.release_playout()
+
+    def _peer_gone(self, peer: WebRtcPeer) -> None:
+        self._peers.pop(peer, None)
+
+    def _fresh_certificate(self) -> RTCCertificate:
+        if self._certificate.expires - datetime.now(tz=UTC) < CERTIFICATE_MARGIN:
+            self._certificate = RTCCertificate.generateCertificate()
+        return self._certificate

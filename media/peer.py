@@ -1,0 +1,269 @@
+"""One WebRTC connection on the shared port: ICE, DTLS, audio and data channel put together, and its life and end."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aiortc import RTCCertificate, RTCIceTransport
+from aiortc.rtcdtlstransport import RTCDtlsParameters
+from aiortc.rtcicetransport import RTCIceParameters
+
+from media.audio_link import AudioLink, LinkSettings
+from media.audio_sender import Due
+from media.data_channel import DataChannel
+from media.dtls import DtlsTransport
+from media.ice import MAX_REMOTE_CANDIDATES, IceConnection, IceGatherer
+from media.pacer import Pacer
+from media.playout import Playout
+from media.sdp import Offer, parse_candidate
+from media.sdp_answer import LocalParameters, answered_direction, answered_dtls_role, build_answer
+from media.udp_port import UdpPort
+from media.values import IceCandidate, MediaConfig, PeerListener, PeerStats
+
+logger = logging.getLogger(__name__)
+
+STOP_STEP_S = 0.25
+"""Patience with each of the three things to stop; together under the second that `close` may take."""
+
+
+class WebRtcPeer:
+    """Implements `media.values.Peer`. Made and opened by `MediaEndpoint.answer`.
+
+    Args:
+        offer: what the far end wants.
+        listener: who hears of it.
+        config: timeouts and bitrate.
+        port: the shared socket.
+        pacer: the shared clock.
+        certificate: the process's own.
+        playout: the outgoing queue.
+        take_playout: called when this peer begins to read from the queue, so that no other does.
+        on_gone: called once when all is freed.
+    """
+
+    def __init__(
+        self,
+        offer: Offer,
+        listener: PeerListener,
+        config: MediaConfig,
+        port: UdpPort,
+        pacer: Pacer,
+        certificate: RTCCertificate,
+        playout: Playout,
+        take_playout: Callable[["WebRtcPeer"], None],
+        on_gone: Callable[["WebRtcPeer"], None],
+    ) -> None:
+        self._offer = offer
+        self._listener = listener
+        self._config = config
+        self._port = port
+        self._pacer = pacer
+        self._playout = playout
+        self._take_playout = take_playout
+        self._on_gone = on_gone
+        self._ice = IceConnection(
+            port,
+            self._rtp_received,
+            consent_interval=config.consent_interval_s,
+            consent_failures=config.consent_failures,
+        )
+        self._gatherer = IceGatherer(self._ice)
+        self._ice_transport = RTCIceTransport(self._gatherer)
+        self._dtls = DtlsTransport(self._ice_transport, certificate, answered_dtls_role(offer))
+        self._dtls.on("statechange", self._dtls_changed)
+        self._channel: DataChannel | None = None
+        if offer.data_channel is not None:
+            self._channel = DataChannel(self._dtls, offer.data_channel, self._channel_opened, self._message_received)
+        self._ssrc = secrets.randbits(32)
+        self._cname = secrets.token_hex(8)
+        self._answer = ""
+        self._link: AudioLink | None = None
+        self._last_stats = PeerStats()
+        self._ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._closed = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def answer(self) -> str:
+        return self._answer
+
+    @property
+    def ice_ufrag(self) -> str:
+        return self._offer.ice_ufrag
+
+    @property
+    def speaker(self) -> Playout:
+        return self._playout
+
+    async def open(self) -> None:
+        """Write the answer and begin to connect."""
+        await self._gatherer.gather()
+        self._answer = build_answer(
+            self._offer,
+            LocalParameters(
+                session_id=secrets.randbits(62),
+                ssrc=self._ssrc,
+                cname=self._cname,
+                ice_ufrag=self._ice.local_username,
+                ice_password=self._ice.local_password,
+                candidates=tuple(self._gatherer.getLocalCandidates()),
+                fingerprints=tuple(f for f in self._dtls.getLocalParameters().fingerprints if f.algorithm == "sha-256"),
+            ),
+        )
+        for candidate in self._offer.candidates:
+            await self._ice_transport.addRemoteCandidate(candidate)
+        self._task = asyncio.create_task(self._run(), name="webrtc-peer")
+
+    def send_message(self, text: str) -> bool:
+        return not self._closed and self._channel is not None and self._channel.send(text)
+
+    async def add_candidates(self, candidates: list[IceCandidate]) -> None:
+        """Add what trickled in; names, TCP and malformed ones are skipped.
+
+        The end of the list is not passed on to ICE: a browser that hides its addresses ends an empty list, and its
+        checks reach us all the same. What cannot connect ends with the connect timeout.
+        """
+        for trickled in candidates:
+            candidate = parse_candidate(trickled.candidate)
+            if candidate is not None and len(self._ice.remote_candidates) < MAX_REMOTE_CANDIDATES:
+                await self._ice_transport.addRemoteCandidate(candidate)
+
+    def stats(self) -> PeerStats:
+        if self._link is not None:
+            stats = self._link.stats(time.monotonic(), srtp_discarded=self._dtls.srtp_discarded)
+            self._last_stats = stats
+        return self._last_stats
+
+    async def close(self, reason: str = "hangup") -> None:
+        self._end(reason)
+        task = self._task
+        if task is not None and task is not asyncio.current_task():
+            await asyncio.shield(task)
+
+    def tick(self, due: Due, now: float) -> None:
+        """The pacer's 20 ms (see `media.pacer.Paced`)."""
+        link = self._link
+        if link is not None:
+            link.tick(due, now)
+            if link.said_goodbye(now):
+                self._end("bye")
+
+    def release_playout(self) -> None:
+        """Send no more audio: the connection that follows this one goes on with the queue."""
+        if self._link is not None:
+            self._link.release()
+
+    def _end(self, reason: str) -> None:
+        if not self._ending.done():
+            self._ending.set_result(reason)
+
+    async def _run(self) -> None:
+        connecting = asyncio.create_task(self._connect(), name="webrtc-connect")
+        connecting.add_done_callback(self._connect_ended)
+        try:
+            async with asyncio.timeout(self._config.connect_timeout_s):
+                await asyncio.wait((connecting, self._ending), return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            self._end("connect_timeout")
+        try:
+            reason = await self._ending
+        finally:
+            connecting.cancel()
+            await self._tear_down()
+            self._on_gone(self)
+        self._listener.on_closed(reason)
+
+    def _connect_ended(self, connecting: asyncio.Task[bool]) -> None:
+        if connecting.cancelled():
+            return
+        error = connecting.exception()
+        if error is not None:
+            logger.error("connecting failed", exc_info=error)
+        if error is not None or not connecting.result():
+            self._end("failed")
+
+    async def _connect(self) -> bool:
+        """Bring ICE, DTLS and SCTP up; False when one of the first two fails."""
+        offer = self._offer
+        self._ice.ice_controlling = offer.ice_lite  # RFC 8445 section 6.1.1
+        await self._ice_transport.start(
+            RTCIceParameters(usernameFragment=offer.ice_ufrag, password=offer.ice_password, iceLite=offer.ice_lite)
+        )
+        if self._ice_transport.state != "completed":
+            return False
+        await self._dtls.start(RTCDtlsParameters(fingerprints=list(offer.fingerprints)))
+        if self._dtls.state != "connected":
+            return False
+        if self._channel is not None:
+            await self._channel.start()
+        return True
+
+    def _dtls_changed(self) -> None:
+        if self._dtls.state == "connected":
+            self._connected(time.monotonic())
+        elif self._dtls.state == "closed":
+            self._end("consent_expired" if self._ice.consent_expired else "dtls_closed")
+
+    def _connected(self, now: float) -> None:
+        direction = answered_direction(self._offer)
+        settings = LinkSettings(
+            payload_type=self._offer.payload_type,
+            ssrc=self._ssrc,
+            cname=self._cname,
+            sends=direction != "recvonly",
+            receives=direction != "sendonly",
+            bitrate=self._config.bitrate,
+            silence_timeout_s=self._config.silence_timeout_s,
+        )
+        self._take_playout(self)
+        self._link = AudioLink(settings, self._playout, self._listener, self._send, now)
+        self._pacer.add(self)
+        self._listener.on_connected()
+
+    def _rtp_received(self, data: bytes, now: float) -> None:
+        plain = self._dtls.unprotect(data)
+        if plain is not None and self._link is not None:
+            self._link.packet_received(plain, now)
+
+    def _send(self, data: bytes) -> None:
+        address = self._ice.selected_address
+        protected = self._dtls.protect(data)
+        if address is not None and protected is not None:
+            self._port.send(protected, address)
+
+    def _channel_opened(self) -> None:
+        if not self._closed:
+            self._listener.on_channel_open()
+
+    def _message_received(self, text: str) -> None:
+        if not self._closed:
+            self._listener.on_message(text)
+
+    async def _tear_down(self) -> None:
+        """Say goodbye and free everything, however the far end and aiortc behave."""
+        self._pacer.remove(self)
+        self.stats()
+        link, self._link = self._link, None
+        self._closed = True
+        if link is not None:
+            self._send(link.bye())
+            link.close()
+        if self._channel is not None:
+            await _stop("data channel", self._channel.stop())
+        await _stop("DTLS", self._dtls.stop())
+        await _stop("ICE", self._ice_transport.stop())
+        self._port.demux.release(self._ice.local_username)
+        self._dtls.remove_all_listeners()
+
+
+async def _stop(what: str, stopping: Coroutine[Any, Any, None]) -> None:
+    try:
+        async with asyncio.timeout(STOP_STEP_S):
+            await stopping
+    except TimeoutError:
+        logger.warning("did not stop in time", extra={"what": what})
+    except Exception:
+        logger.exception("did not stop cleanly", extra={"what": what})

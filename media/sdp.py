@@ -1,0 +1,320 @@
+"""The offer, read and checked (RFC 8866, RFC 9429, RFC 8843 for BUNDLE).
+
+Parsing is aiortc's. What it is given has been cut down first to the attributes that a voice call needs, because an
+offer is the first thing that a stranger gets to send: bounded lines, bounded payload types, nothing quadratic.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, RTCDtlsFingerprint
+from aiortc.rtcicetransport import RTCIceCandidate
+from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp, grouplines
+
+from media.values import InvalidOfferError
+
+MAX_OFFER = 64 * 1024
+"""Characters."""
+MAX_SECTIONS = 32
+MAX_LINES = 3000
+MAX_CANDIDATES = 64
+"""Remote candidates taken from the offer; the rest is left out."""
+MAX_PAYLOAD_TYPES = 128
+
+_KEPT_SESSION_LINES = re.compile(r"[vost]=|a=(fingerprint|ice-lite|ice-pwd|ice-ufrag|group)(:|$)")
+_KEPT_MEDIA_LINES = re.compile(
+    r"a=((fingerprint|ice-pwd|ice-ufrag|max-message-size|mid|sctp-port|rtpmap|fmtp):"
+    r"|(inactive|sendonly|recvonly|sendrecv)$)"
+)
+_TOKEN = re.compile(r"[!-~]{1,64}")
+_ICE_UFRAG = re.compile(r"[!-9;-~]{4,256}")
+_ICE_PASSWORD = re.compile(r"[!-~]{22,256}")
+_FORMAT = re.compile(r"a=(rtpmap|fmtp):(\d{1,3}) ", re.ASCII)
+_RTPMAP = re.compile(r"[!-~]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """An m-line as far as the answer has to mirror it.
+
+    Attributes:
+        kind: "audio", "video", "application", ...
+        mid: its identification (RFC 5888); None when the offer has none.
+        profile: transport protocol, such as "UDP/TLS/RTP/SAVPF".
+        formats: payload types (or "webrtc-datachannel") as offered.
+        rtpmap: value of the first format's rtpmap ("VP8/90000"); None where there is none.
+        disabled: the offerer rejects it itself (port 0 without bundle-only).
+        bundled: it shares its transport with the audio that is accepted.
+    """
+
+    kind: str
+    mid: str | None
+    profile: str
+    formats: tuple[str, ...]
+    rtpmap: str | None
+    disabled: bool
+    bundled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DataChannelOffer:
+    """The data channel's m-line.
+
+    Attributes:
+        index: of the m-line.
+        sctp_port: of the offerer (RFC 8841).
+        max_message_size: bytes that the offerer can take in one message; 0 is any.
+    """
+
+    index: int
+    sctp_port: int
+    max_message_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the far end wants, checked.
+
+    Attributes:
+        sections: all m-lines in order.
+        audio_index: of the m-line that carries the call.
+        payload_type: of Opus there.
+        direction: of the audio, as the offerer sees it.
+        data_channel: None when there is none.
+        ice_ufrag: of the offerer.
+        ice_password: of the offerer.
+        ice_lite: the offerer only answers checks (RFC 8445 section 2.5).
+        fingerprints: of the offerer's certificate, at least one that can be checked.
+        setup: "actpass", "active" or "passive" (RFC 4145 section 4).
+        candidates: UDP candidates with an IP address, at most `MAX_CANDIDATES`.
+    """
+
+    sections: tuple[Section, ...]
+    audio_index: int
+    payload_type: int
+    direction: str
+    data_channel: DataChannelOffer | None
+    ice_ufrag: str
+    ice_password: str
+    ice_lite: bool
+    fingerprints: tuple[RTCDtlsFingerprint, ...]
+    setup: str
+    candidates: tuple[RTCIceCandidate, ...]
+
+
+def parse_offer(sdp: str) -> Offer:
+    """Read an offer.
+
+    Raises:
+        InvalidOfferError: it is malformed or asks for what cannot be given; the message says what is wrong.
+    """
+    if len(sdp) > MAX_OFFER:
+        raise InvalidOfferError(f"the offer is too long: {len(sdp)} characters, at most {MAX_OFFER} are taken")
+    session_lines, media_groups = grouplines(sdp)
+    if not session_lines or session_lines[0].strip() != "v=0":
+        raise InvalidOfferError("the offer is no SDP: it does not begin with v=0")
+    if len(media_groups) > MAX_SECTIONS or sum(map(len, media_groups)) + len(session_lines) > MAX_LINES:
+        raise InvalidOfferError(f"the offer is too large: at most {MAX_SECTIONS} m-lines and {MAX_LINES} lines")
+    session = _parse_session(session_lines, media_groups)
+    audio_index = _find_audio(session)
+    audio = session.media[audio_index]
+    bundle = _bundle_of(session, audio)
+    sections = tuple(
+        _section(media, group, bundled=media is audio or media.rtp.muxId in bundle)
+        for media, group in zip(session.media, media_groups, strict=True)
+    )
+    # Bundled m-lines may leave the transport's attributes to the one that the group names first (RFC 8843 section 7.1).
+    transports = [audio, *(media for media in session.media if bundle and media.rtp.muxId == bundle[0])]
+    ufrag, password = _ice_credentials(transports)
+    return Offer(
+        sections=sections,
+        audio_index=audio_index,
+        payload_type=_opus_payload_type(audio),
+        direction=audio.direction or "sendrecv",
+        data_channel=_data_channel(session, sections),
+        ice_ufrag=ufrag,
+        ice_password=password,
+        ice_lite=bool(audio.ice and audio.ice.iceLite),
+        fingerprints=_fingerprints(transports),
+        setup=_setup(session_lines, media_groups[audio_index]),
+        candidates=_candidates(group for group, section in zip(media_groups, sections, strict=True) if section.bundled),
+    )
+
+
+def parse_candidate(line: str) -> RTCIceCandidate | None:
+    """Read "candidate:..." (RFC 8839 section 5.1), with or without that prefix and "a=".
+
+    Returns:
+        None for what cannot be used: mDNS names (the far end's checks reach us anyway), TCP, RTCP components, and what
+        is malformed.
+    """
+    try:
+        candidate = candidate_from_sdp(line.strip().removeprefix("a=").removeprefix("candidate:"))
+        address = ipaddress.ip_address(candidate.ip)
+    except (ValueError, AssertionError, IndexError):
+        return None
+    usable = (
+        candidate.protocol.lower() == "udp"
+        and candidate.component == 1
+        and 0 < candidate.port < 65536
+        and 0 < candidate.priority < 1 << 32
+        and candidate.type in ("host", "srflx", "relay")
+        and not (address.is_multicast or address.is_unspecified)
+    )
+    return candidate if usable else None
+
+
+def _parse_session(session_lines: list[str], media_groups: list[list[str]]) -> SessionDescription:
+    kept = [line for line in session_lines if _KEPT_SESSION_LINES.match(line)]
+    for group in media_groups:
+        kept += _kept_media_lines(group)
+    try:
+        return SessionDescription.parse("\r\n".join(kept) + "\r\n")
+    except Exception as error:
+        # aiortc's parser asserts, indexes and converts as it goes: any exception of it means a malformed line.
+        detail = f"{type(error).__name__} {error}".strip()
+        raise InvalidOfferError(f"the offer is malformed SDP ({detail})") from error
+
+
+def _kept_media_lines(group: list[str]) -> list[str]:
+    """The lines of an m-section that matter, without formats that its m-line does not list."""
+    fields = group[0].split()
+    if len(fields) < 4 or len(fields) - 3 > MAX_PAYLOAD_TYPES:
+        raise InvalidOfferError(f"malformed m-line: {group[0][:80]!r}")
+    if not fields[1].isascii() or not fields[1].isdigit() or int(fields[1]) > 65535:
+        raise InvalidOfferError(f"malformed port in m-line: {group[0][:80]!r}")
+    offered = set(fields[3:])
+    mapped: set[str] = set()
+    kept = [" ".join(fields)]
+    for line in group[1:]:
+        line = line.rstrip()
+        if not _KEPT_MEDIA_LINES.match(line):
+            continue
+        if line.startswith(("a=rtpmap:", "a=fmtp:")):
+            found = _FORMAT.match(line)
+            if fields[0] != "m=audio" or found is None or found[2] not in offered:
+                continue
+            if found[1] == "rtpmap":
+                if found[2] in mapped:
+                    continue
+                mapped.add(found[2])
+        kept.append(line)
+    # A format without rtpmap is a static one (RFC 3551); its fmtp line would be an error to the parser.
+    kept = [line for line in kept if not (found := _FORMAT.match(line)) or found[2] in mapped]
+    # The offered a=setup is read by `_setup`; aiortc forgets the fingerprints of an m-section that has none.
+    return [*kept, "a=setup:actpass"]
+
+
+def _find_audio(session: SessionDescription) -> int:
+    audio = [i for i, media in enumerate(session.media) if media.kind == "audio"]
+    if not audio:
+        raise InvalidOfferError("the offer has no audio: an m=audio line is needed")
+    with_opus = [i for i in audio if any(_is_opus(c.mimeType, c.clockRate) for c in session.media[i].rtp.codecs)]
+    if not with_opus:
+        raise InvalidOfferError("the offer has no Opus: a=rtpmap:<payload type> opus/48000/2 is needed")
+    for index in with_opus:
+        media = session.media[index]
+        if media.port != 0 and media.direction != "inactive":
+            if "RTP/SAVP" not in media.profile:
+                raise InvalidOfferError(f"the audio is not encrypted: {media.profile} instead of UDP/TLS/RTP/SAVPF")
+            return index
+    raise InvalidOfferError("the offered audio is disabled: port 0 or a=inactive")
+
+
+def _is_opus(mime_type: str, clock_rate: int) -> bool:
+    return mime_type.lower() == "audio/opus" and clock_rate == 48000
+
+
+def _opus_payload_type(audio: MediaDescription) -> int:
+    payload_type = next(c.payloadType for c in audio.rtp.codecs if _is_opus(c.mimeType, c.clockRate))
+    if payload_type is None or not 0 <= payload_type <= 127:
+        raise InvalidOfferError(f"Opus has payload type {payload_type}, which does not fit into RTP (0 to 127)")
+    return payload_type
+
+
+def _bundle_of(session: SessionDescription, audio: MediaDescription) -> tuple[str, ...]:
+    """The mids that share the transport of the audio, the tagged one first (RFC 8843 section 7.3)."""
+    mids = [media.rtp.muxId for media in session.media if media.rtp.muxId]
+    if len(mids) != len(set(mids)):
+        raise InvalidOfferError("two m-lines have the same a=mid")
+    if any(not _TOKEN.fullmatch(mid) for mid in mids):
+        raise InvalidOfferError("malformed a=mid")
+    for group in session.group:
+        if group.semantic == "BUNDLE" and audio.rtp.muxId in group.items:
+            return tuple(str(item) for item in group.items)
+    return ()
+
+
+def _section(media: MediaDescription, group: list[str], *, bundled: bool) -> Section:
+    formats = tuple(str(item) for item in media.fmt)
+    if not all(_TOKEN.fullmatch(text) for text in (media.kind, *formats)):
+        raise InvalidOfferError(f"malformed m-line: {group[0][:80]!r}")
+    first = f"a=rtpmap:{formats[0]} "
+    rtpmap = next((line[len(first) :].strip() for line in group[1:] if line.startswith(first)), None)
+    bundle_only = any(line.strip() == "a=bundle-only" for line in group[1:])
+    return Section(
+        kind=media.kind,
+        mid=media.rtp.muxId or None,
+        profile=media.profile,
+        formats=formats,
+        rtpmap=rtpmap if rtpmap and _RTPMAP.fullmatch(rtpmap) else None,
+        disabled=media.port == 0 and not bundle_only,
+        bundled=bundled,
+    )
+
+
+def _ice_credentials(transports: list[MediaDescription]) -> tuple[str, str]:
+    for media in transports:
+        ice = media.ice
+        if ice is not None and ice.usernameFragment and ice.password:
+            if not _ICE_UFRAG.fullmatch(ice.usernameFragment):
+                raise InvalidOfferError("malformed a=ice-ufrag: 4 to 256 characters are needed")
+            if not _ICE_PASSWORD.fullmatch(ice.password):
+                raise InvalidOfferError("malformed a=ice-pwd: 22 to 256 characters are needed")
+            return ice.usernameFragment, ice.password
+    raise InvalidOfferError("the offer has no ICE credentials: a=ice-ufrag and a=ice-pwd are needed")
+
+
+def _fingerprints(transports: list[MediaDescription]) -> tuple[RTCDtlsFingerprint, ...]:
+    for media in transports:
+        found = tuple(media.dtls.fingerprints) if media.dtls else ()
+        usable = [f for f in found if f.algorithm.lower() in X509_DIGEST_ALGORITHMS]
+        if len(found) > 16 or any(not re.fullmatch(r"[0-9A-Fa-f:]{95,191}", f.value) for f in usable):
+            raise InvalidOfferError("malformed a=fingerprint")
+        if usable:
+            return found
+    raise InvalidOfferError("the offer has no fingerprint: a=fingerprint:sha-256 ... is needed (RFC 8122)")
+
+
+def _setup(session_lines: list[str], audio_lines: list[str]) -> str:
+    setup = "actpass"
+    for line in (*session_lines, *audio_lines):
+        if line.startswith("a=setup:"):
+            setup = line[8:].strip()
+    if setup not in ("actpass", "active", "passive"):
+        raise InvalidOfferError(f"a=setup:{setup[:40]} cannot be answered")
+    return setup
+
+
+def _candidates(groups: Iterable[list[str]]) -> tuple[RTCIceCandidate, ...]:
+    lines = (line for group in groups for line in group if line.startswith("a=candidate:"))
+    usable = (candidate for line in lines if (candidate := parse_candidate(line)) is not None)
+    return tuple(islice(usable, MAX_CANDIDATES))
+
+
+def _data_channel(session: SessionDescription, sections: tuple[Section, ...]) -> DataChannelOffer | None:
+    for index, (media, section) in enumerate(zip(session.media, sections, strict=True)):
+        if media.kind != "application" or not section.bundled or section.disabled:
+            continue
+        if "DTLS/SCTP" not in media.profile or "webrtc-datachannel" not in section.formats:
+            continue
+        sctp_port = 5000 if media.sctp_port is None else media.sctp_port
+        # RFC 8841 section 6.1: 64 KiB when the offerer does not say.
+        size = 65536 if media.sctpCapabilities is None else media.sctpCapabilities.maxMessageSize
+        if not 0 < sctp_port < 65536 or not 0 <= size < 1 << 32:
+            raise InvalidOfferError("malformed a=sctp-port or a=max-message-size")
+        return DataChannelOffer(index=index, sctp_port=sctp_port, max_message_size=size)
+    return None
