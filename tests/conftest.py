@@ -1,0 +1,80 @@
+"""Fixtures that all tests share, and the check that no test leaves anything running."""
+
+import asyncio
+import inspect
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from pipeline.models import ModelError, ModelStore, default_root
+from tests.leaks import leaked_tasks, leaked_threads, our_threads
+
+
+def lacking(reason: str) -> None:
+    """Skip the test for want of something that this machine lacks; under CI nothing may be lacking, so fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the repository."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """The folder of weights, with every model of the manifest in it, verified."""
+    store = ModelStore(default_root())
+    for model in store.manifest.models:
+        try:
+            store.path(model.id)
+        except ModelError as error:
+            lacking(f"{error} (All that the tests need: `morgan models pull --all`.)")
+    return store.root
+
+
+@pytest.fixture(scope="session")
+def shared_audio(repository: Path) -> Path:
+    """The folder of real speech: `MORGAN_SHARED_AUDIO`, else `../shared/audio` beside the repository."""
+    named = os.environ.get("MORGAN_SHARED_AUDIO")
+    folder = Path(named) if named else repository.parent / "shared" / "audio"
+    if not folder.is_dir():
+        lacking(f"There is no real speech in {folder}; MORGAN_SHARED_AUDIO can name another folder.")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves tasks or threads of ours behind.
+
+    Fixtures of a wider scope are set up before this one, so what they keep running counts as there before. A test on
+    a loop that it shares with others is not checked for tasks: theirs cannot be told from its own.
+    """
+    if _has_own_loop(request):
+        request.getfixturevalue("_no_task_left")
+    before = our_threads()
+    yield
+    threads = leaked_threads(before)
+    if threads:
+        pytest.fail(f"The test left threads running: {', '.join(threads)}", pytrace=False)
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def _no_task_left() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    tasks = await leaked_tasks(before)
+    if tasks:
+        pytest.fail(f"The test left tasks running: {'; '.join(tasks)}", pytrace=False)
+
+
+def _has_own_loop(request: pytest.FixtureRequest) -> bool:
+    if not inspect.iscoroutinefunction(request.function):
+        return False
+    marker = request.node.get_closest_marker("asyncio")
+    return marker is None or marker.kwargs.get("loop_scope", "function") == "function"
