@@ -111,7 +111,7 @@ class CallActor:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
 
-    # Applying ----------------------------------------------------------------------------------------------------------
+    # Applying -----------------------------------------------------------------------------------------------
 
     def _apply(self, message: Input) -> None:
         now = time.monotonic()
@@ -161,7 +161,7 @@ class CallActor:
 
         task.add_done_callback(done)
 
-    # Work --------------------------------------------------------------------------------------------------------------
+    # Work -----------------------------------------------------------------------------------------------
 
     async def _transcribe(self, work: Transcribe) -> None:
         if work.optional and self._interims:

@@ -49,7 +49,7 @@ class Answering:
         """Whether the reply in hand has begun to sound."""
         return self.reply is not None and self.reply.audible
 
-    # Making ----------------------------------------------------------------------------------------------------------
+    # Making -----------------------------------------------------------------------------------------------
 
     def prepare(self, answers: str, said: str, language: str, now: float) -> Reply:
         """Begin a reply to what may be the user's turn; one that answers the same words is kept."""
@@ -129,7 +129,7 @@ class Answering:
             reply.text_told = True
             self._out.emit(ReplyTextCompleted(reply.reply_id, reply.item_id, reply.text.strip()))
 
-    # Playing ---------------------------------------------------------------------------------------------------------
+    # Playing -----------------------------------------------------------------------------------------------
 
     def started(self, at: float) -> bool:
         """The playout began to sound; True when that is the beginning of the reply in hand."""
@@ -212,7 +212,7 @@ class Answering:
             ticket.cancel()
         self._out.do(Cancel(reply.group))
 
-    # Overlap ---------------------------------------------------------------------------------------------------------
+    # Overlap -----------------------------------------------------------------------------------------------
 
     def duck(self) -> None:
         """Somebody may be speaking: get quieter."""

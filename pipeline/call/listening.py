@@ -10,7 +10,7 @@ from pipeline.call.turn import PRE_ROLL_S, Draft, Turn
 from pipeline.engines.protocols import Transcript
 from pipeline.lanes import Ticket, Urgency
 from pipeline.text.agreement import LocalAgreement
-from pipeline.text.hallucination import clean_transcript
+from pipeline.text.hallucination import is_hallucination, strip_annotations
 from pipeline.turn_taking import WINDOW_S
 
 AUDIBLE_DB = 30.0
@@ -51,7 +51,7 @@ class Listening:
         self._loudest_db = -100.0
         self._audible_until = 0.0
 
-    # Sound -----------------------------------------------------------------------------------------------------------
+    # Sound -----------------------------------------------------------------------------------------------
 
     def hear(self, voice: VoiceHeard) -> None:
         """Note a window: where the audio ends, and where the speech in it does."""
@@ -92,7 +92,7 @@ class Listening:
         self._loudest_db = -100.0
         self._out.emit(SpeechStarted(self.turn.item_id, self.turn.start * 1000 // HEARING_RATE))
 
-    # Drafts ----------------------------------------------------------------------------------------------------------
+    # Drafts -----------------------------------------------------------------------------------------------
 
     def draft(self, now: float) -> Draft | None:
         """An early silence: have the turn so far transcribed (unless speculation is off) and judged."""
@@ -255,3 +255,11 @@ class Listening:
     def forget_overlap(self) -> None:
         """What was said over the reply does not matter any more."""
         self._overlap_job = self._overlap = None
+
+
+def clean_transcript(transcript: Transcript) -> str:
+    """The words that were really said: without "[music]", and without what Whisper makes up in silence."""
+    text = strip_annotations(transcript.text)
+    if is_hallucination(text, transcript.no_speech, transcript.confidence, transcript.duration):
+        return ""
+    return text

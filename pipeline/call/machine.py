@@ -451,7 +451,7 @@ class CallMachine:
         request = self.context.request(None, self.options.max_tokens, self.options.temperature)
         self._out.do(Prefill("prefill", request, Ticket(Urgency.BACKGROUND, now)))
 
-    # The clock -------------------------------------------------------------------------------------------------------
+    # The clock -----------------------------------------------------------------------------------------------
 
     def _on_tick(self, now: float) -> None:
         if self.state is State.CONNECTING:

@@ -87,10 +87,10 @@ class Reply:
         self.first_audio_at: float | None = None
         self.level_db = -100.0
         self._voice, self._speed, self._language = voice, speed, language
-        self._chunker = TextChunker()
+        self._chunker = TextChunker(language)
         self._pieces: list[Piece] = []
         self._playing = 0
-        self._heard = HeardText(SPEECH_RATE)
+        self._heard = HeardText()
 
     @property
     def group(self) -> str:
@@ -111,7 +111,7 @@ class Reply:
         """The tickets of all pieces."""
         return [piece.ticket for piece in self._pieces]
 
-    # Text ----------------------------------------------------------------------------------------------------------
+    # Text -----------------------------------------------------------------------------------------------
 
     def add_text(self, text: str, now: float) -> None:
         """Take in the next characters of the reply."""
@@ -141,7 +141,7 @@ class Reply:
                 self.first_clause_at = now
             self._pieces.append(piece)
 
-    # Audio ---------------------------------------------------------------------------------------------------------
+    # Audio -----------------------------------------------------------------------------------------------
 
     def add_audio(self, index: int, chunk: SpeechChunk, now: float) -> None:
         """Take in audio of a piece."""
@@ -201,13 +201,10 @@ class Reply:
         while self._playing < len(self._pieces):
             piece = self._pieces[self._playing]
             for chunk in piece.chunks[piece.written :]:
-                at = speaker.write(chunk.pcm)
-                if piece.start is None:
-                    piece.start = at
+                self._note_written(piece, chunk, speaker.write(chunk.pcm))
                 piece.written += 1
             if not piece.ended:
                 break
-            self._close_piece(piece)
             self._playing += 1
         # While the language model is at work its next token costs nobody anything unless the audio runs out.
         if self.audible and not self.text_ended:
@@ -217,33 +214,24 @@ class Reply:
             speaker.finish()
         return not before and any(piece.written for piece in self._pieces)
 
-    # What was heard --------------------------------------------------------------------------------------------------
+    # What was heard -----------------------------------------------------------------------------------------------
 
     def heard(self, position: int) -> str:
         """The words whose audio had gone out at a position of the speaker."""
-        if self._playing < len(self._pieces) and self._pieces[self._playing].start is not None:
-            # The piece in hand counts as far as its audio exists.
-            partial = HeardText.copy(self._heard)
-            self._append(partial, self._pieces[self._playing])
-            return partial.heard(position)
         return self._heard.heard(position)
 
     def start_position(self) -> int | None:
         """Position of the first sample of the reply, None before there is one."""
         return next((piece.start for piece in self._pieces if piece.start is not None), None)
 
-    def _close_piece(self, piece: Piece) -> None:
-        if piece.start is not None:
-            self._append(self._heard, piece)
-
-    @staticmethod
-    def _append(heard: HeardText, piece: Piece) -> None:
-        words: list[Word] = []
-        offset = 0.0
-        for chunk in piece.chunks:
-            words += [Word(word.text, offset + word.start, offset + word.end) for word in chunk.words]
-            offset += len(chunk.pcm) / SPEECH_RATE
-        heard.append_piece(piece.source, piece.spoken, piece.start or 0, words, offset)
+    def _note_written(self, piece: Piece, chunk: SpeechChunk, at: int) -> None:
+        """Remember where the words of a chunk lie."""
+        if piece.start is None:
+            piece.start = at
+            self._heard.append_piece(piece.source, piece.spoken, at)
+        offset = (at - piece.start) / SPEECH_RATE
+        words = [Word(word.text, offset + word.start, offset + word.end) for word in chunk.words]
+        self._heard.extend_piece(words, offset + len(chunk.pcm) / SPEECH_RATE)
 
 
 def _level_db(chunk: SpeechChunk) -> float:

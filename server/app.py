@@ -1,0 +1,112 @@
+"""The composition root: builds engines, media and doors from the settings, runs them, takes them down in order."""
+
+import asyncio
+import gc
+import time
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from media.endpoint import MediaEndpoint
+from media.values import MediaConfig
+from pipeline.call.options import CallOptions
+from pipeline.engines.protocols import Engines
+from server.access import guard
+from server.calls import CallRegistry
+from server.errors import errors_as_json
+from server.routes import calls, health, page
+from server.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def media_config(settings: Settings) -> MediaConfig:
+    """The media endpoint's share of the settings."""
+    return MediaConfig(
+        host="127.0.0.1" if settings.media_address == "localhost" else settings.media_address,
+        port=settings.media_port,
+        public_addresses=settings.public_ip,
+        connect_timeout_s=settings.connect_timeout_s,
+        bitrate=settings.opus_bitrate,
+        # A call that moves to a new connection has two for a moment.
+        max_peers=settings.max_calls * 2,
+    )
+
+
+def call_options(settings: Settings) -> CallOptions:
+    """What calls are like that do not say otherwise."""
+    return CallOptions(
+        language=settings.language,
+        instructions=settings.instructions,
+        greeting=settings.greeting,
+        idle_prompt=settings.idle_prompt,
+        apology=settings.apology,
+        max_tokens=settings.llm_max_tokens,
+        temperature=settings.llm_temperature,
+        interim=settings.interim_transcripts,
+        speculate=settings.speculate,
+        turn_taking=settings.turn_taking,
+    )
+
+
+def build_app(settings: Settings, registry: CallRegistry) -> web.Application:
+    """The HTTP application over the calls."""
+    keys = [key.get_secret_value() for key in settings.api_keys]
+    app = web.Application(middlewares=[page.security_headers, errors_as_json, guard(keys)])
+    app[calls.REGISTRY] = registry
+    app[health.STARTED] = time.monotonic()
+    for module in (calls, health, page):
+        app.add_routes(module.routes)
+    app.router.add_static("/static/", page.STATIC)
+    return app
+
+
+@dataclass(slots=True)
+class Server:
+    """A running Morgan.
+
+    Attributes:
+        settings: the effective ones.
+        registry: the calls.
+        url: where the page is.
+    """
+
+    settings: Settings
+    registry: CallRegistry
+    url: str
+    _runner: web.AppRunner
+
+    @classmethod
+    async def start(cls, settings: Settings, engines: Engines) -> "Server":
+        """Open the ports and warm the engines up; ready for calls when it returns.
+
+        Raises:
+            OSError: a TCP port cannot be bound.
+            media.values.PortInUseError: the UDP port is taken.
+        """
+        endpoint = await MediaEndpoint.open(media_config(settings))
+        registry = CallRegistry(engines, endpoint, call_options(settings), settings.max_calls, settings.lost_grace_s)
+        runner = web.AppRunner(build_app(settings, registry), access_log=None, shutdown_timeout=2)
+        try:
+            await runner.setup()
+            site = web.TCPSite(runner, settings.host, settings.port)
+            await asyncio.gather(*(engine.warm_up() for engine in engines.all().values()))
+            await site.start()
+        except BaseException:
+            await runner.cleanup()
+            await endpoint.close()
+            raise
+        # What was loaded stays for good: keep the collector from walking through it while a call waits.
+        gc.collect()
+        gc.freeze()
+        url = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"  # noqa: S104
+        log.info("ready", url=url, media_port=endpoint.port)
+        return cls(settings, registry, url, runner)
+
+    async def stop(self, drain_s: float = 0.0) -> None:
+        """Let calls end for a while, end the rest, and free everything but the engines."""
+        await self.registry.drain(drain_s)
+        await self.registry.close()
+        await self._runner.cleanup()
+        await self.registry.endpoint.close()

@@ -1,0 +1,113 @@
+"""Builds the engines that the settings ask for. Blocking: runs before the event loop serves anybody."""
+
+import importlib.util
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pipeline.engines.protocols import EngineError, Engines, LanguageModel, TextToSpeech
+from pipeline.models import ModelStore
+from server.settings import Settings
+
+
+def needed_models(settings: Settings) -> list[str]:
+    """Ids of the models that these settings use and that Morgan can fetch."""
+    known = {model.id for model in ModelStore(settings.models_dir).manifest.models}
+    wanted = [settings.stt_model, settings.turn_model, settings.vad_model]
+    if llm_engine(settings) != "openai":
+        wanted.append(settings.llm_model)
+    if settings.tts_engine == "piper":
+        wanted.append(settings.tts_voice)
+    return [name for name in wanted if name in known]
+
+
+def llm_engine(settings: Settings) -> str:
+    """Which language model engine "auto" comes to here."""
+    if settings.llm_engine != "auto":
+        return settings.llm_engine
+    if settings.llm_base_url:
+        return "openai"
+    return "llama.cpp" if importlib.util.find_spec("llama_cpp") else "transformers"
+
+
+def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: None) -> Engines:
+    """Load every engine, side by side.
+
+    Args:
+        settings: which ones.
+        loaded: told the role of each as it is there, from the thread that loaded it.
+
+    Raises:
+        EngineError, pipeline.models.ModelError: one cannot be loaded; the message says what to do.
+    """
+    store = ModelStore(settings.models_dir)
+    builders: dict[str, Callable[[], Any]] = {
+        "stt": lambda: _stt(settings, store),
+        "llm": lambda: _llm(settings, store),
+        "tts": lambda: _tts(settings, store),
+        "turn": lambda: _turn(settings, store),
+        "vad": lambda: _vad(settings, store),
+    }
+
+    def build(role: str) -> Any:
+        engine = builders[role]()
+        loaded(role)
+        return engine
+
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="load") as pool:
+        engines = dict(zip(builders, pool.map(build, builders), strict=True))
+    return Engines(**engines)
+
+
+def _place(store: ModelStore, name: str) -> Path:
+    """Folder of a model: a path as it is, anything else by its id."""
+    path = Path(name).expanduser()
+    return path if path.exists() and ("/" in name or "\\" in name) else store.path(name)
+
+
+def _vad(settings: Settings, store: ModelStore) -> Any:
+    from pipeline.engines.silero import SileroVad
+
+    return SileroVad(_place(store, settings.vad_model))
+
+
+def _turn(settings: Settings, store: ModelStore) -> Any:
+    from pipeline.engines.smart_turn import SmartTurn
+
+    return SmartTurn(_place(store, settings.turn_model))
+
+
+def _stt(settings: Settings, store: ModelStore) -> Any:
+    from pipeline.engines.faster_whisper import FasterWhisper
+
+    return FasterWhisper(_place(store, settings.stt_model), lanes=settings.stt_lanes)
+
+
+def _llm(settings: Settings, store: ModelStore) -> LanguageModel:
+    engine = llm_engine(settings)
+    if engine == "openai":
+        from pipeline.engines.openai_compatible import OpenAiLanguageModel
+
+        if not settings.llm_base_url:
+            raise EngineError("llm_engine is openai, but llm_base_url is not set (MORGAN_LLM_BASE_URL)")
+        return OpenAiLanguageModel(settings.llm_base_url, settings.llm_model, settings.llm_api_key.get_secret_value())
+    if engine == "transformers":
+        from pipeline.engines.transformers_lm import TransformersLanguageModel
+
+        return TransformersLanguageModel(_place(store, settings.llm_model), threads=settings.llm_threads)
+    from pipeline.engines.llama_cpp import LlamaCppLanguageModel, LlamaOptions
+
+    return LlamaCppLanguageModel(LlamaOptions(_place(store, settings.llm_model), threads=settings.llm_threads))
+
+
+def _tts(settings: Settings, store: ModelStore) -> TextToSpeech:
+    if settings.tts_engine == "openai":
+        from pipeline.engines.openai_compatible import OpenAiTextToSpeech
+
+        if not settings.tts_base_url:
+            raise EngineError("tts_engine is openai, but tts_base_url is not set (MORGAN_TTS_BASE_URL)")
+        return OpenAiTextToSpeech(settings.tts_base_url, settings.tts_voice, settings.tts_api_key.get_secret_value())
+    from pipeline.engines.piper import Piper
+
+    return Piper(_place(store, settings.tts_voice))

@@ -1,0 +1,217 @@
+"""Every setting of Morgan: one frozen object, read once from `MORGAN_*` variables and a TOML file.
+
+Order of precedence: command line, environment, TOML file, default. A setting that nobody knows, or that does not fit,
+stops the start with a message that names it.
+"""
+
+import difflib
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pipeline.models import default_root
+from pipeline.turn_taking import TurnTakingConfig
+
+PREFIX = "MORGAN_"
+NESTED = "__"
+
+FOREIGN = frozenset({"MORGAN_CONFIG", "MORGAN_URL", "MORGAN_TOKEN", "MORGAN_SHARED_AUDIO"})
+"""Variables with our prefix that are no settings: where the settings are, and what clients and tests read."""
+
+MIN_KEY_LENGTH = 24
+
+
+class SettingsError(ValueError):
+    """The settings do not fit; the message says which, and what would."""
+
+
+class Settings(BaseSettings):
+    """The effective settings.
+
+    Each is set by `MORGAN_<NAME>` or by `<name>` in the TOML file; those of `turn_taking` by
+    `MORGAN_TURN_TAKING__<NAME>` or in a table `[turn_taking]`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter=NESTED, frozen=True, extra="forbid", validate_default=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback needs api_keys.")
+    port: int = Field(8000, ge=1, le=65532, description="Port of the core; the services follow on the next three.")
+    data_dir: Path = Field(Path("~/.local/share/morgan"), description="Where Morgan keeps what it must not lose.")
+    models_dir: Path = Field(default_factory=default_root, description="Where the weights are.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description=f"Keys that open the API, comma-separated, at least {MIN_KEY_LENGTH} characters each."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
+
+    media_host: str = Field("", description="Address of the UDP socket; empty: that of `host`, or all for 0.0.0.0.")
+    media_port: int = Field(0, ge=0, le=65535, description="UDP port of all calls; 0 takes a free one.")
+    public_ip: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses announced to callers in place of the local ones (NAT, containers), comma-separated."
+    )
+    connect_timeout_s: float = Field(10.0, gt=0, description="A call that is not connected by then ends.")
+    lost_grace_s: float = Field(15.0, ge=0, description="How long a call whose caller vanished waits for them.")
+    max_calls: int = Field(16, ge=1, description="Calls at once; more are refused with 503.")
+    opus_bitrate: int = Field(28_000, ge=8_000, le=128_000, description="Of the outgoing voice, bit/s.")
+    drain_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for calls to end.")
+
+    stt_model: str = Field("whisper-base", description="Model id, or a folder with a CTranslate2 Whisper model.")
+    stt_lanes: int = Field(2, ge=1, le=16, description="Transcriptions at once, one thread each.")
+    language: str | None = Field(None, pattern="^[a-z]{2,3}$", description="Of callers who do not say; none: detect.")
+    llm_engine: Literal["auto", "llama.cpp", "transformers", "openai"] = Field(
+        "auto", description="auto: openai if llm_base_url is set, else llama.cpp, else transformers."
+    )
+    llm_model: str = Field("smollm2-135m-instruct", description="Model id, path, or the endpoint's model name.")
+    llm_threads: int = Field(2, ge=1, le=64, description="Threads of the language model in process.")
+    llm_base_url: str | None = Field(None, description="An OpenAI-compatible endpoint, such as http://host:11434/v1.")
+    llm_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
+    llm_max_tokens: int = Field(160, ge=1, le=4096, description="Most tokens of a reply.")
+    llm_temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
+    tts_engine: Literal["piper", "openai"] = Field("piper", description="openai: an endpoint with /audio/speech.")
+    tts_voice: str = Field("piper-en_US-joe-medium", description="Model id, path to a Piper voice, or a voice name.")
+    tts_base_url: str | None = Field(None, description="An OpenAI-compatible speech endpoint.")
+    tts_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
+    turn_model: str = Field("smart-turn-v3.2", description="Model id or folder of the end-of-turn model.")
+    vad_model: str = Field("silero-vad-v6", description="Model id or folder of the voice activity model.")
+
+    instructions: str = Field(
+        "You are Morgan, a friendly and helpful voice assistant.", description="How Morgan should be."
+    )
+    greeting: str = Field("", description="Said when a call stands; empty: Morgan waits for the user.")
+    idle_prompt: str = Field("Are you still there?", description="Said after turn_taking.idle_prompt_s of silence.")
+    apology: str = Field(
+        "Sorry, something went wrong on my side. Could you say that again?", description="Said when an engine failed."
+    )
+    interim_transcripts: bool = Field(True, description="Transcribe while the user speaks.")
+    speculate: bool = Field(True, description="Work on the answer before the turn is certainly over.")
+    turn_taking: TurnTakingConfig = Field(default_factory=TurnTakingConfig, description="How patient Morgan is.")
+
+    @field_validator("api_keys", "public_ip", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value()) < MIN_KEY_LENGTH for key in keys):
+            raise ValueError(
+                f"a key needs at least {MIN_KEY_LENGTH} characters; `openssl rand -hex 24` makes a good one"
+            )
+        return keys
+
+    @field_validator("public_ip")
+    @classmethod
+    def _addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_address(address)) for address in addresses)
+
+    @field_validator("data_dir", "models_dir")
+    @classmethod
+    def _home(cls, path: Path) -> Path:
+        return path.expanduser()
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "Settings":
+        if not self.api_keys and not is_loopback(self.host):
+            raise ValueError(
+                f"host is {self.host}, which strangers can reach, and there are no api_keys. Set MORGAN_API_KEYS (for "
+                "example to the output of `openssl rand -hex 24`) and give callers the key, or listen on 127.0.0.1"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over what is handed in: the TOML file comes in as the defaults of this installation."""
+        return env_settings, init_settings
+
+    @property
+    def media_address(self) -> str:
+        """Where the UDP socket is bound."""
+        return self.media_host or self.host
+
+    def shown(self) -> dict[str, Any]:
+        """The settings for people to read, secrets hidden."""
+        return self.model_dump(mode="json")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(overrides: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        overrides: from the command line; None values are left out.
+        environ: the environment; that of the process when not given.
+
+    Raises:
+        SettingsError: something does not fit; the message lists all of it.
+    """
+    environ = os.environ if environ is None else environ
+    _refuse_unknown(environ)
+    values = _read_toml(environ)
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    try:
+        # The command line wins over the environment, so it is handed in as if it were part of it.
+        settings = Settings(**values)
+        return settings if not given else Settings.model_validate({**_explicit(settings), **given})
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def _explicit(settings: Settings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settings.model_fields_set}
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in environ:
+        if not name.startswith(PREFIX) or name in FOREIGN or name.split(NESTED)[0] in known:
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise SettingsError(f"{name} is not a setting{hint}; `morgan doctor --config` lists them all")
+
+
+def _read_toml(environ: Mapping[str, str]) -> dict[str, Any]:
+    named = environ.get("MORGAN_CONFIG")
+    path = Path(named).expanduser() if named else Path("~/.config/morgan/morgan.toml").expanduser()
+    if not named and not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"MORGAN_CONFIG: {path} cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{name}: {message}" if name else message)
+    return "\n".join(lines)
