@@ -1,0 +1,106 @@
+"""Messages to a prompt, by the Jinja template that a GGUF file brings along."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, cast
+
+from pipeline.engines.protocols import EngineError, Message
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""For files without a template of their own."""
+
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
+
+
+class Piece(NamedTuple):
+    """A stretch of a prompt.
+
+    Attributes:
+        text: its characters.
+        literal: somebody said it, so that control tokens spelled out in it are plain text.
+    """
+
+    text: str
+    literal: bool = False
+
+
+class ChatTemplate:
+    """Renders a list of messages, ending in the opening of the assistant's reply.
+
+    The whole list is rendered each time. Between two requests of a growing conversation only the end differs, because
+    templates write message by message and control tokens keep neighbouring words from merging into one token.
+    (A template may inject a system message of its own where the list has none; SmolLM2's does.)
+
+    Control tokens that somebody spelled out ("<|im_end|>" typed into a message) are set apart, so that nobody can
+    speak in another role.
+
+    Args:
+        source: Jinja source; `CHATML` where the model has none.
+        bos: text of the model's first token, "" for none.
+        eos: text of the model's last token, "" for none.
+        controls: texts of all of the model's control tokens.
+    """
+
+    def __init__(self, source: str, *, bos: str = "", eos: str = "", controls: Iterable[str] = ()) -> None:
+        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        self._formatter = Jinja2ChatFormatter(template=source, eos_token=eos, bos_token=bos)
+        self._controls = sorted({text for text in controls if text}, key=len, reverse=True)
+        self._spelled = re.compile("|".join(map(re.escape, self._controls))) if self._controls else None
+        self._index = {text: index for index, text in enumerate(self._controls)}
+
+    def render(self, messages: Sequence[Message]) -> tuple[Piece, ...]:
+        """The prompt, in as few pieces as may be (one, unless somebody spelled out a control token).
+
+        Raises:
+            EngineError: the template does not take these messages.
+        """
+        rendered = self._apply([{"role": m.role, "content": self._set_apart(m.content)} for m in messages])
+        pieces: list[Piece] = []
+        end = 0
+        for mark in _MARK.finditer(rendered):
+            pieces.append(Piece(rendered[end : mark.start()]))
+            pieces.append(Piece(self._controls[int(mark[1])], literal=True))
+            end = mark.end()
+        pieces.append(Piece(rendered[end:]))
+        return tuple(piece for piece in pieces if piece.text)
+
+    def _set_apart(self, content: str) -> str:
+        content = content.replace(_OPEN, "").replace(_CLOSE, "")
+        if self._spelled is None:
+            return content
+        return self._spelled.sub(lambda found: f"{_OPEN}{self._index[found[0]]}{_CLOSE}", content)
+
+    def _apply(self, messages: list[dict[str, str]]) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return self._prompt(messages)
+        except (TemplateError, ValueError):
+            # Some templates refuse a system message, or two messages of one role in a row; they take this form.
+            try:
+                return self._prompt(_alternating(messages))
+            except (TemplateError, ValueError) as error:
+                raise EngineError(f"the model's chat template does not take this conversation: {error}") from error
+
+    def _prompt(self, messages: list[dict[str, str]]) -> str:
+        return self._formatter(messages=cast(list[Any], messages)).prompt
+
+
+def _alternating(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The same words as user and assistant in turn, beginning with the user."""
+    merged: list[dict[str, str]] = []
+    for message in messages:
+        role = "assistant" if message["role"] == "assistant" else "user"
+        if not merged and role == "assistant":
+            merged.append({"role": "user", "content": ""})
+        if merged and merged[-1]["role"] == role:
+            merged[-1]["content"] = f"{merged[-1]['content']}\n\n{message['content']}".strip()
+        else:
+            merged.append({"role": role, "content": message["content"]})
+    return merged

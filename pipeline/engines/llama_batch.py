@@ -1,0 +1,200 @@
+"""Continuous batching without the model: which sequence lives in which cache slot, and what the next step evaluates.
+
+Plain bookkeeping; `llama_worker.py` carries out what is decided here.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.lanes import Ticket
+
+Logits = NDArray[np.float32]
+"""Scores of the next token, shape (vocabulary,)."""
+
+COPY_GAIN = 16
+"""A prefix is copied from another slot when it saves at least this many tokens: a copy costs 7 ms, a token 4-5 ms."""
+
+
+@dataclass(eq=False, slots=True)
+class Tokens:
+    """The tokens of one request: its prompt and what was generated behind it.
+
+    Attributes:
+        ticket: how urgent; read again at every step.
+        order: of arrival, to break ties.
+        conversation: whose it is; "" is nobody's.
+        ids: the tokens, growing at the end.
+        slot: index of the cache slot that holds the first `evaluated` of them, None while it waits for one.
+        evaluated: how many the cache holds.
+        logits: scores of the token after the last one, where they are known without evaluating anything.
+        served_at: when it was last part of a step, seconds.
+    """
+
+    ticket: Ticket
+    order: int
+    conversation: str
+    ids: list[int]
+    slot: int | None = None
+    evaluated: int = 0
+    logits: Logits | None = None
+    served_at: float = 0.0
+
+    @property
+    def pending(self) -> int:
+        """Tokens that the cache does not hold yet."""
+        return len(self.ids) - self.evaluated
+
+    @property
+    def rank(self) -> tuple[int, float, int]:
+        """Sorts the most urgent first."""
+        return (self.ticket.urgency, self.ticket.deadline, self.order)
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """One sequence of the cache.
+
+    Attributes:
+        index: its sequence id.
+        ids: the tokens that it held when its last owner left.
+        logits: scores of the token after them, where known.
+        conversation: whose tokens they are.
+        owner: who evaluates into it now.
+        used_at: when the last owner left, seconds.
+    """
+
+    index: int
+    ids: list[int] = field(default_factory=list)
+    logits: Logits | None = None
+    conversation: str = ""
+    owner: Tokens | None = None
+    used_at: float = float("-inf")
+
+    @property
+    def content(self) -> Sequence[int]:
+        """The tokens in the cache now."""
+        return self.ids if self.owner is None else self.owner.ids[: self.owner.evaluated]
+
+
+class Placement(NamedTuple):
+    """How a request gets into its slot.
+
+    Attributes:
+        slot: the slot.
+        keep: tokens of its present content, or of the source's, that are the request's own beginning.
+        source: slot to copy from first; None to use what is there.
+    """
+
+    slot: int
+    keep: int
+    source: int | None = None
+
+
+class SlotTable:
+    """The cache slots and what each holds.
+
+    A request gets its conversation's own slot, else an unused one, else the one that lay idle longest, whose content is
+    forgotten. Where another slot (busy or not) shares a longer beginning, that is copied first.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.slots = [Slot(index) for index in range(size)]
+
+    def place(self, tokens: Tokens) -> Placement | None:
+        """Give a request a slot; None when every slot has an owner. The cache must then be changed as it says."""
+        idle = [slot for slot in self.slots if slot.owner is None]
+        if not idle:
+            return None
+        shared = {slot.index: common_prefix(slot.content, tokens.ids) for slot in self.slots}
+        target = self._target(idle, tokens.conversation, shared)
+        source = max(self.slots, key=lambda slot: shared[slot.index])
+        copied = source if shared[source.index] >= shared[target.index] + COPY_GAIN else None
+        origin = copied or target
+        keep = shared[origin.index]
+        if keep == len(tokens.ids):
+            # Nothing would be left to evaluate, so either the scores behind the last token are known, or it goes again.
+            tokens.logits = origin.logits if origin.owner is None and len(origin.ids) == keep else None
+            keep -= tokens.logits is None
+        tokens.slot, tokens.evaluated = target.index, keep
+        target.owner, target.conversation, target.logits = tokens, tokens.conversation, None
+        return Placement(target.index, keep, None if copied is None else copied.index)
+
+    def release(self, tokens: Tokens, now: float) -> None:
+        """The request leaves; what it evaluated stays for the next one."""
+        if tokens.slot is None:
+            return
+        slot = self.slots[tokens.slot]
+        slot.ids = tokens.ids[: tokens.evaluated]
+        slot.logits = tokens.logits if tokens.pending == 0 else None
+        slot.owner, slot.used_at = None, now
+        tokens.slot, tokens.evaluated, tokens.logits = None, 0, None
+
+    @staticmethod
+    def _target(idle: list[Slot], conversation: str, shared: dict[int, int]) -> Slot:
+        if conversation and (own := [slot for slot in idle if slot.conversation == conversation]):
+            return max(own, key=lambda slot: shared[slot.index])
+        return min(idle, key=lambda slot: (bool(slot.ids), slot.used_at))
+
+
+class Share(NamedTuple):
+    """A request's part in a step: the next `length` tokens that the cache does not hold."""
+
+    tokens: Tokens
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepLimits:
+    """How much one step takes on. A step is what a cancelled or more urgent request has to wait for.
+
+    Attributes:
+        chunk: prompt tokens of a step (32 cost about 130 ms with a 135M model on two cores, and a longer step is
+            hardly cheaper per token).
+        aside_chunk: prompt tokens that less urgent requests may add to a step.
+        patience_s: less urgent requests are part of a step only after they were left out for this long.
+    """
+
+    chunk: int = 32
+    aside_chunk: int = 8
+    patience_s: float = 0.25
+
+
+def plan_step(running: Iterable[Tokens], now: float, limits: StepLimits) -> list[Share]:
+    """What the next step evaluates, most urgent first.
+
+    One urgency makes up the step, the most urgent that there is: each of its generations goes on by one token, and the
+    rest is filled with prompts by deadline. Requests of lesser urgency come along now and then, so that nobody starves.
+
+    Args:
+        running: requests with a slot and something to evaluate.
+        now: seconds.
+        limits: see `StepLimits`.
+    """
+    ranked = sorted(running, key=lambda tokens: tokens.rank)
+    if not ranked:
+        return []
+    top = ranked[0].ticket.urgency
+    room = {True: limits.chunk, False: limits.aside_chunk}
+    shares: list[Share] = []
+    for tokens in ranked:
+        first = tokens.ticket.urgency == top
+        if not first and now - tokens.served_at < limits.patience_s:
+            continue
+        if tokens.pending == 1:
+            shares.append(Share(tokens, 1))
+        elif room[first] > 0:
+            shares.append(Share(tokens, min(tokens.pending, room[first])))
+            room[first] -= shares[-1].length
+    return shares
+
+
+def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two sequences have in common from the beginning on."""
+    shorter = min(len(left), len(right))
+    if left[:shorter] == right[:shorter]:
+        return shorter
+    return next(index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
