@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from pipeline.models import FetchProgress, FileReport, Model, ModelError, ModelStore, ProgressCallback, default_root
+from pipeline.models import FetchProgress, FileReport, Model, ModelError, ModelStore, ProgressCallback
+from server.settings import SettingsError, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="The weights: what there is, what is here, and getting the rest.")
 
@@ -26,8 +27,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """Show all known models and whether they are on this machine."""
-    store = ModelStore(default_root())
     with _errors_told():
+        store = _store()
         states = {model.id: _state(store, model) for model in store.manifest.models}
     if as_json:
         typer.echo(json.dumps([_described(model, states[model.id]) for model in store.manifest.models], indent=2))
@@ -49,22 +50,21 @@ def pull(
     ),
 ) -> None:
     """Fetch what is missing: the models that a call needs, or those named. Goes on where it stopped before."""
-    store = ModelStore(default_root())
     if everything and model_ids:
         raise typer.BadParameter("Name models or give --all, not both.")
-    wanted = [model.id for model in store.manifest.models] if everything else model_ids or None
-    with _errors_told(), rendered_progress() as progress:
-        store.ensure(wanted, progress)
+    with _errors_told(), _rendered_progress() as progress:
+        store = _store()
+        store.ensure([model.id for model in store.manifest.models] if everything else model_ids or None, progress)
 
 
 @app.command()
 def verify(model_ids: ModelIds = None, as_json: AsJson = False) -> None:
     """Read every file again and compare it with the manifest. Without names: all models that are here, at least in
     part, and those that a call needs. Exits with 1 when something is wrong."""
-    store = ModelStore(default_root())
-    if not model_ids:
-        model_ids = [m.id for m in store.manifest.models if m.default or (store.root / m.id).is_dir()]
     with _errors_told():
+        store = _store()
+        if not model_ids:
+            model_ids = [m.id for m in store.manifest.models if m.default or (store.root / m.id).is_dir()]
         reports = store.verify(model_ids)
     if as_json:
         typer.echo(json.dumps([_reported(report) for report in reports], indent=2))
@@ -77,8 +77,19 @@ def verify(model_ids: ModelIds = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def download(store: ModelStore, model_ids: Sequence[str]) -> None:
+    """Fetch what is missing of these models, showing how far that is; says nothing when all is here.
+
+    Raises:
+        ModelError: a model could not be fetched; the message says why.
+    """
+    if any(report.state != "ok" for report in store.verify(model_ids, read_again=False)):
+        with _rendered_progress() as progress:
+            store.ensure(model_ids, progress)
+
+
 @contextmanager
-def rendered_progress() -> Iterator[ProgressCallback]:
+def _rendered_progress() -> Iterator[ProgressCallback]:
     """A progress callback for `ModelStore.ensure` that shows bars on a terminal and plain lines elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -147,9 +158,13 @@ def _errors_told() -> Iterator[None]:
     """End the command with the error's sentence in place of a trace."""
     try:
         yield
-    except ModelError as error:
+    except (ModelError, SettingsError) as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
+
+
+def _store() -> ModelStore:
+    return ModelStore(load_settings().models_dir)
 
 
 def _state(store: ModelStore, model: Model) -> str:

@@ -1,0 +1,286 @@
+"""What `morgan doctor` looks at, one function for each thing: what was found, whether it will do, and what to do."""
+
+import ctypes.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.models import ModelError, ModelStore
+from server.engines import llm_engine, needed_models
+from server.settings import Settings
+
+Verdict = Literal["ok", "warn", "fail"]
+
+GIB = 1 << 30
+_COMMAND_LIMIT_S = 10.0
+_IMPORT_LIMIT_S = 120.0
+_SERVICES = ("core", "llm", "tts", "stt")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the doctor's table.
+
+    Attributes:
+        name: what was looked at.
+        verdict: "ok"; "warn": Morgan runs, with less; "fail": Morgan does not run.
+        found: what is there.
+        advice: what to do about it; empty when ok.
+    """
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+def all_checks(settings: Settings) -> Iterator[Check]:
+    """Every check, in the order of the table, each made as it is asked for."""
+    yield check_python()
+    yield from check_machine()
+    yield check_compilers()
+    yield check_opus()
+    yield check_ffmpeg()
+    yield from check_packages(settings)
+    yield from check_models(settings)
+    yield from check_folders(settings)
+    yield from check_ports(settings)
+    yield check_gpu()
+
+
+def check_python() -> Check:
+    """The interpreter that runs this."""
+    found = f"{sys.version.split()[0]} in {sys.prefix}"
+    if sys.version_info < (3, 11):  # noqa: UP036 - an installation can be forced past its requires-python
+        return Check("Python", "fail", found, "Morgan needs 3.11 or newer: make clean, then make serve PYTHON=...")
+    return Check("Python", "ok", found)
+
+
+def check_machine() -> Iterator[Check]:
+    """Cores and memory that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if cores < 2:
+        yield Check("Cores", "warn", str(cores), "One core is busy with one call; two keep the answers quick.")
+    else:
+        yield Check("Cores", "ok", str(cores))
+    memory = usable_memory()
+    if memory is None:
+        yield Check("Memory", "warn", "unknown on this system", "Morgan needs about 1.5 GiB.")
+    elif memory < 1.5 * GIB:
+        yield Check("Memory", "fail", f"{memory / GIB:.1f} GiB usable", "The default models need about 1.5 GiB.")
+    elif memory < 3 * GIB:
+        yield Check("Memory", "warn", f"{memory / GIB:.1f} GiB usable", "Enough for a call or two; 3 GiB for more.")
+    else:
+        yield Check("Memory", "ok", f"{memory / GIB:.1f} GiB usable")
+
+
+def usable_memory(root: Path = Path("/")) -> int | None:
+    """Bytes of memory that are free or can be freed, within the limit of the container; None where nobody says.
+
+    Args:
+        root: where `proc` and `sys` are found.
+    """
+    try:
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+    limit = _number(root / "sys/fs/cgroup/memory.max")
+    used = _number(root / "sys/fs/cgroup/memory.current")
+    return free if limit is None or used is None else min(free, limit - used)
+
+
+def check_compilers() -> Check:
+    """A C and a C++ compiler; only the installation of llama.cpp needs them."""
+    compilers = [path for names in (("cc", "gcc", "clang"), ("c++", "g++", "clang++")) if (path := _first(*names))]
+    if len(compilers) == 2:
+        return Check("Compilers", "ok", ", ".join(compilers))
+    advice = "Needed to install llama.cpp only. Debian, Ubuntu: apt-get install build-essential"
+    return Check("Compilers", "warn", ", ".join(compilers) or "none", advice)
+
+
+def check_opus() -> Check:
+    """libopus, through the binding that the media package uses."""
+    code = "from opuslib_next.api import info; print(info.get_version_string().decode())"
+    result = _python(code)
+    if result.returncode == 0:
+        return Check("libopus", "ok", result.stdout.strip())
+    system = ctypes.util.find_library("opus")
+    advice = "Install the requirements again: make clean, then make serve."
+    return Check("libopus", "fail", f"cannot be loaded ({system or 'none'} on the system)", advice)
+
+
+def check_ffmpeg() -> Check:
+    """ffmpeg's program; only tests and people use it, for PyAV carries its own libraries."""
+    path = shutil.which("ffmpeg")
+    if path is None:
+        return Check("ffmpeg", "warn", "not found", "Only the tests use it. Debian, Ubuntu: apt-get install ffmpeg")
+    result = _command([path, "-version"])
+    return Check("ffmpeg", "ok", result.stdout.split(" Copyright")[0].strip() or path)
+
+
+def check_packages(settings: Settings) -> Iterator[Check]:
+    """Every engine package that these settings use, imported in a process of its own (native code may crash it)."""
+    packages = {"aiortc": "", "av": "", "onnxruntime": "", "ctranslate2": "", "faster_whisper": ""}
+    engine = llm_engine(settings)
+    if engine == "llama.cpp":
+        packages["llama_cpp"] = "make setup EXTRAS=piper,llama"
+    elif engine == "transformers":
+        packages |= {
+            "torch": "make setup EXTRAS=piper,transformers",
+            "transformers": "make setup EXTRAS=piper,transformers",
+        }
+    if settings.tts_engine == "piper":
+        packages["piper"] = "make setup EXTRAS=piper,llama"
+    for package, extra in packages.items():
+        yield check_package(package, extra or "make clean, then make serve")
+
+
+def check_package(package: str, remedy: str) -> Check:
+    """Whether a package can be imported, and which version it is.
+
+    Args:
+        package: its import name.
+        remedy: the command that installs it.
+    """
+    code = (
+        f"import importlib.metadata as m, {package}\n"
+        f"names = m.packages_distributions().get({package!r}) or [{package!r}]\n"
+        "print(f'{names[0]} {m.version(names[0])}')"
+    )
+    result = _python(code)
+    if result.returncode == 0:
+        return Check(f"Package {package}", "ok", result.stdout.strip().splitlines()[-1])
+    last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+    if result.returncode < 0:
+        # A wheel that was compiled on another machine is the usual cause of SIGILL.
+        remedy = f"rm -rf .venv; pip cache remove {package}; make serve"
+        last = f"crashes on import (signal {-result.returncode}); it may have been compiled for another processor"
+    return Check(f"Package {package}", "fail", last, f"Install it: {remedy}")
+
+
+def check_models(settings: Settings) -> Iterator[Check]:
+    """The weights that these settings use; unchanged files are not read again."""
+    store = ModelStore(settings.models_dir)
+    for model_id in needed_models(settings):
+        try:
+            store.path(model_id)
+        except ModelError as error:
+            found, _, advice = str(error).partition(". Run")
+            # `morgan serve` fetches it by itself, so this stops nobody who is online.
+            yield Check(f"Model {model_id}", "warn", found, f"Run{advice} (`morgan serve` does it by itself).")
+        else:
+            size = sum(file.size for file in store.manifest.get(model_id).files)
+            yield Check(f"Model {model_id}", "ok", f"{size / 1e6:,.1f} MB, verified")
+
+
+def check_folders(settings: Settings) -> Iterator[Check]:
+    """Whether there is room where Morgan writes."""
+    folders = (
+        ("Data folder", settings.data_dir, "MORGAN_DATA_DIR"),
+        ("Model folder", settings.models_dir, "MORGAN_MODELS_DIR"),
+    )
+    for name, folder, setting in folders:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(existing).free
+        found = f"{folder}, {free / GIB:,.1f} GiB free"
+        if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+            yield Check(name, "fail", f"{folder} cannot be written", f"Make it writable, or set {setting}.")
+        elif free < GIB:
+            yield Check(name, "warn", found, f"Make room (1 GiB), or set {setting}.")
+        else:
+            yield Check(name, "ok", found)
+
+
+def check_ports(settings: Settings) -> Iterator[Check]:
+    """Whether the ports that `morgan serve` opens are free, or already Morgan's."""
+    for offset, service in enumerate(_SERVICES):
+        port = settings.port + offset
+        name = f"TCP {port} ({service})"
+        if _free(socket.SOCK_STREAM, settings.host, port):
+            yield Check(name, "ok", "free")
+        elif _answers_as_morgan(settings.host, port):
+            yield Check(name, "ok", "a Morgan answers there")
+        else:
+            yield Check(name, "fail", "taken by another program", "Choose other ports: morgan serve --port 9000")
+    if settings.media_port == 0:
+        yield Check("UDP (calls)", "ok", "a free port is taken at the start")
+    elif _free(socket.SOCK_DGRAM, settings.media_address, settings.media_port):
+        yield Check(f"UDP {settings.media_port} (calls)", "ok", "free")
+    elif _answers_as_morgan(settings.host, settings.port):
+        yield Check(f"UDP {settings.media_port} (calls)", "ok", "taken; a Morgan is running")
+    else:
+        yield Check(f"UDP {settings.media_port} (calls)", "fail", "taken", "Set MORGAN_MEDIA_PORT to another port.")
+
+
+def check_gpu() -> Check:
+    """An NVIDIA GPU and its driver; the default engines run on the CPU."""
+    path = shutil.which("nvidia-smi")
+    if path is None:
+        return Check("GPU", "ok", "none; the engines run on the CPU")
+    result = _command([path, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"])
+    if result.returncode:
+        return Check("GPU", "warn", (result.stdout or result.stderr).strip(), "The driver does not work; the CPU does.")
+    return Check("GPU", "ok", "; ".join(result.stdout.strip().splitlines()))
+
+
+def _free(kind: socket.SocketKind, host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            # As the server itself does: a connection in TIME_WAIT does not make a port taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers_as_morgan(host: str, port: int) -> bool:
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - looked up, not bound
+    url = f"http://[{address}]:{port}/health" if ":" in address else f"http://{address}:{port}/health"
+    try:
+        with urllib.request.urlopen(url, timeout=1.0) as response:  # noqa: S310 - http to this machine
+            body = json.loads(response.read(1 << 20))
+    except urllib.error.HTTPError as error:
+        with error:
+            try:
+                body = json.loads(error.read(1 << 20))
+            except ValueError:
+                return False
+    except (OSError, ValueError):
+        return False
+    return isinstance(body, dict) and {"status", "version", "components"} <= body.keys()
+
+
+def _first(*names: str) -> str | None:
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _python(code: str) -> subprocess.CompletedProcess[str]:
+    return _command([sys.executable, "-c", code], _IMPORT_LIMIT_S)
+
+
+def _command(command: list[str], limit_s: float = _COMMAND_LIMIT_S) -> subprocess.CompletedProcess[str]:
+    """Run a command; one that hangs or cannot be run fails with that as its message."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 127, "", str(error))
