@@ -66,9 +66,11 @@ class LaneClosedError(RuntimeError):
 
 @dataclass(slots=True, eq=False)
 class _Job:
+    """A piece of work; `work` runs in a worker and returns what tells the waiter, which is called once it is counted."""
+
     ticket: Ticket
     order: int
-    work: Callable[[], None]
+    work: Callable[[], Callable[[], None]]
     abandon: Callable[[BaseException], None]
 
 
@@ -141,14 +143,13 @@ class Lane:
             if not future.done():
                 set_result()
 
-        def work() -> None:
+        def work() -> Callable[[], None]:
             try:
                 result = function()
             except BaseException as error:
                 failure = _storable(error)
-                _post(loop, settle, lambda: future.set_exception(failure))
-            else:
-                _post(loop, settle, lambda: future.set_result(result))
+                return lambda: _post(loop, settle, lambda: future.set_exception(failure))
+            return lambda: _post(loop, settle, lambda: future.set_result(result))
 
         def abandon(error: BaseException) -> None:
             if isinstance(error, asyncio.CancelledError):
@@ -175,13 +176,13 @@ class Lane:
         """
         pipe: _Pipe[T] = _Pipe(asyncio.get_running_loop(), self._backlog)
 
-        def work() -> None:
+        def work() -> Callable[[], None]:
             failure: BaseException | None = None
             try:
                 self._drain(function(), pipe, ticket)
             except BaseException as error:
                 failure = _storable(error)
-            pipe.end(failure)
+            return lambda: pipe.end(failure)
 
         def abandon(error: BaseException) -> None:
             pipe.end(None if isinstance(error, asyncio.CancelledError) else error)
@@ -209,11 +210,13 @@ class Lane:
         """
         outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
 
-        def work() -> None:
+        def work() -> Callable[[], None]:
             try:
-                outcome.set_result(function())
+                result = function()
             except BaseException as error:
-                outcome.set_exception(error)
+                failure = error
+                return lambda: outcome.set_exception(failure)
+            return lambda: outcome.set_result(result)
 
         self._submit(Ticket(Urgency.FIRST_AUDIO), work, outcome.set_exception)
         return outcome.result()
@@ -255,7 +258,9 @@ class Lane:
             if close is not None:
                 close()
 
-    def _submit(self, ticket: Ticket, work: Callable[[], None], abandon: Callable[[BaseException], None]) -> _Job:
+    def _submit(
+        self, ticket: Ticket, work: Callable[[], Callable[[], None]], abandon: Callable[[BaseException], None]
+    ) -> _Job:
         with self._wake:
             if self._closed:
                 raise LaneClosedError(f"lane {self.name} is closed")
@@ -321,14 +326,15 @@ class Lane:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while (taken := self._take()) is not None:
             job, started = taken
-            job.work()
+            tell = job.work()
             with self._wake:
                 self._started.remove(started)
                 self._count_running()
                 self.load.done += 1
                 self.load.busy_s += time.monotonic() - started
+            tell()
             # A worker that idles must not keep the last job's audio and results alive.
-            del job, taken
+            del job, taken, tell
         with self._wake:
             self._alive -= 1
             last = self._alive == 0
