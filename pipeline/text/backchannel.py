@@ -1,0 +1,105 @@
+"""Tells "mhm" from an interruption."""
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from pipeline.text.normalise import normalise
+from pipeline.text.words import primary_language
+
+MAX_WORDS: Final = 3
+"""Longer utterances are never backchannels, whatever they are made of."""
+
+
+def _phrases(text: str) -> frozenset[str]:
+    return frozenset(normalise(phrase) for phrase in text.split(","))
+
+
+_SOUNDS: Final = _phrases(
+    "mm, mmm, mhm, mm-hm, mmhm, mm-hmm, mhmm, hm, hmm, uh-huh, aha, ah, oh, ooh, okay, ok, m-hm, mh"
+)
+
+PHRASES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "en": _phrases(
+            "yeah, yep, yup, yes, ya, right, alright, all right, sure, got it, i see, i know, true, exactly, indeed,"
+            " absolutely, cool, nice, great, wow, really, good, very good, makes sense, that's right,"
+            " that's true, fair enough, gotcha, of course, i understand, understood, oh i see, huh, interesting"
+        ),
+        "de": _phrases(
+            "ja, jo, jep, joa, genau, klar, stimmt, richtig, verstehe, ich verstehe, ach so, achso, ach, aha, gut,"
+            " alles klar, na klar, sicher, super, toll, wirklich, echt, eben, ja genau, ja klar, so so, interessant"
+        ),
+        "fr": _phrases(
+            "oui, ouais, d'accord, bien, très bien, voilà, exact, exactement, je vois, ah bon, bien sûr, c'est ça,"
+            " c'est vrai, vraiment, tout à fait, entendu, compris, je comprends, super, ah oui, eh oui, intéressant"
+        ),
+        "es": _phrases(
+            "sí, si, ya, vale, claro, bien, muy bien, de acuerdo, exacto, exactamente, entiendo, ya veo, cierto,"
+            " por supuesto, así es, verdad, de verdad, ajá, ah sí, bueno, perfecto, genial, interesante, claro que sí"
+        ),
+        "it": _phrases(
+            "sì, si, già, certo, bene, va bene, d'accordo, esatto, capisco, ho capito, vero, giusto, ah sì, davvero,"
+            " perfetto, certamente, eh sì, ecco, interessante, infatti, appunto"
+        ),
+        "pt": _phrases(
+            "sim, é, pois, pois é, claro, certo, tá, tá bom, está bem, bom, muito bem, entendo, entendi, exato,"
+            " exatamente, verdade, é verdade, com certeza, beleza, isso, ah sim, sei, interessante, perfeito"
+        ),
+        "nl": _phrases(
+            "ja, jawel, jep, juist, precies, klopt, goed, heel goed, oké, prima, inderdaad, zeker, natuurlijk,"
+            " ik snap het, ik begrijp het, begrepen, echt, ach zo, o ja, mooi, snap ik, interessant"
+        ),
+    }
+)
+"""What listeners say without wanting the floor, by language, normalised. Pass another mapping to change it."""
+
+_NEVER: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "en": _phrases(
+            "stop, wait, no, nope, hold, hang, pause, quiet, enough, cancel, but, what, why, how, hey, morgan"
+        ),
+        "de": _phrases("stopp, stop, halt, warte, warten, nein, ne, nee, moment, ruhe, genug, aber, was, warum, wie"),
+        "fr": _phrases("stop, arrête, arrêtez, attends, attendez, non, silence, assez, mais, quoi, pourquoi, comment"),
+        "es": _phrases("para, pare, alto, espera, espere, no, silencio, basta, pero, qué, por, cómo, stop"),
+        "it": _phrases("ferma, fermati, fermo, aspetta, aspetti, no, silenzio, basta, ma, cosa, perché, come, stop"),
+        "pt": _phrases("para, pare, espera, espere, não, silêncio, chega, mas, quê, porquê, como, stop"),
+        "nl": _phrases("stop, wacht, nee, stil, genoeg, maar, wat, waarom, hoe, pauze"),
+    }
+)
+
+
+def is_backchannel(
+    text: str, language: str = "en", phrases: Mapping[str, Collection[str]] = PHRASES, max_words: int = MAX_WORDS
+) -> bool:
+    """Whether a whole utterance is only a listener's "mhm", "yeah", "I see".
+
+    Case and punctuation do not matter. Repetitions and combinations ("yeah yeah", "oh okay", "yeah, right") count too,
+    up to `max_words` words. A language without a list knows only the sounds that all languages share. An utterance
+    with a word that takes the floor ("stop", "wait", "no") never is one, whatever the lists say.
+
+    Args:
+        text: the utterance.
+        language: ISO 639-1 code, a region after it is ignored.
+        phrases: lists by language, normalised (`pipeline.text.normalise.normalise`).
+        max_words: most words, a hyphenated one counting as its parts.
+    """
+    words = normalise(text).split()
+    if not words or len(words) > max_words:
+        return False
+    code = primary_language(language)
+    known = _SOUNDS | frozenset(phrases.get(code, ()))
+    if " ".join(words) in known - _NEVER.get(code, frozenset()):
+        return True
+    if any(word in _NEVER.get(code, frozenset()) for word in words):
+        return False
+    return _is_made_of(words, known)
+
+
+def _is_made_of(words: list[str], known: frozenset[str]) -> bool:
+    """Whether the words can be cut into known phrases without remainder."""
+    if not words:
+        return True
+    return any(
+        " ".join(words[:n]) in known and _is_made_of(words[n:], known) for n in range(1, min(len(words), MAX_WORDS) + 1)
+    )

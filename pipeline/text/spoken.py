@@ -1,0 +1,81 @@
+"""Makes text speakable, and remembers which written word each spoken word came from."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from pipeline.text.english import ENGLISH_RULES
+from pipeline.text.markup import strip_markup
+from pipeline.text.reading import ADDRESS_RULES, FILE_RULE, TEXT_RULES, Reader, Rule, number_rules
+from pipeline.text.vocabulary import vocabulary
+from pipeline.text.words import Span, primary_language
+from pipeline.text.writer import Writer
+
+_INITIALS: Final = re.compile(r"(?:[^\W\d_]\.){2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What to say for a written text.
+
+    Attributes:
+        text: words and punctuation, one space apart; empty when there is nothing to say.
+        spans: for each word of `text.split()` the range of source characters it came from, in order. Words that stand
+            for one written thing ("three dollars" for "$3") share the start of their range.
+    """
+
+    text: str
+    spans: tuple[Span, ...]
+
+
+def speakable(text: str, language: str = "en") -> str:
+    """The text as a voice should say it; "" when nothing is left.
+
+    Numbers, dates, times, money, units, abbreviations and addresses become words; Markdown, HTML, emoji and code blocks
+    go. English has all rules; other languages have numbers, money, percentages, symbols and addresses where their words
+    are known, and leave the rest to the voice.
+
+    Args:
+        text: as a language model writes it.
+        language: ISO 639-1 code, a region after it is allowed.
+    """
+    return speak(text, language).text
+
+
+def speak(text: str, language: str = "en") -> Spoken:
+    """`speakable`, with the source range of every spoken word."""
+    mapped = strip_markup(text)
+    writer = Writer()
+    reader = Reader(writer, language, vocabulary(language))
+    _read(mapped.text, reader, _rules(primary_language(language)))
+    said = writer.result()
+    return Spoken(" ".join(word for word, _ in said), tuple(mapped.source_span(*span) for _, span in said))
+
+
+def _read(text: str, reader: Reader, rules: tuple[Rule, ...]) -> None:
+    position = 0
+    while position < len(text):
+        if text[position] in " \t":
+            position += 1
+            continue
+        for pattern, read in rules:
+            match = pattern.match(text, position)
+            if match and match.end() > position and read(match, reader):
+                position = match.end()
+                break
+        else:
+            position += 1
+
+
+@lru_cache(maxsize=32)
+def _rules(language: str) -> tuple[Rule, ...]:
+    """The rules of a language in the order in which they are tried."""
+    own = ENGLISH_RULES if language == "en" else ()
+    initials: Rule = (_INITIALS, _read_initials)
+    return (*ADDRESS_RULES, *own, *number_rules(vocabulary(language)), initials, FILE_RULE, *TEXT_RULES)
+
+
+def _read_initials(match: re.Match[str], reader: Reader) -> bool:
+    reader.say(match.group(), match)
+    return True

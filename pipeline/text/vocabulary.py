@@ -1,0 +1,130 @@
+"""The few words that reading symbols aloud takes, by language."""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from pipeline.text.words import primary_language
+
+
+class Currency(NamedTuple):
+    """Names of a currency and of its hundredth; the latter empty where there is none in use."""
+
+    one: str
+    many: str
+    minor_one: str = ""
+    minor_many: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Words and number marks of a language.
+
+    Attributes:
+        decimal_mark: character before the fraction, "." or ",".
+        one: "one" in front of a noun, where counting has another word.
+        currencies: names by symbol and by ISO 4217 code.
+        symbols: what to say for a symbol that stands by itself.
+    """
+
+    decimal_mark: str
+    point: str
+    minus: str
+    percent: str
+    dot: str
+    slash: str
+    at: str
+    dash: str
+    underscore: str
+    one: str
+    currencies: dict[str, Currency]
+    symbols: dict[str, str]
+
+
+def _currencies(dollar: Currency, euro: Currency, pound: Currency, yen: str) -> dict[str, Currency]:
+    return {
+        "$": dollar, "USD": dollar, "US$": dollar, "€": euro, "EUR": euro, "£": pound, "GBP": pound,
+        "¥": Currency(yen, yen), "JPY": Currency(yen, yen),
+    }  # fmt: skip
+
+
+ENGLISH: Final = Vocabulary(
+    ".", "point", "minus", "percent", "dot", "slash", "at", "dash", "underscore", "one",
+    _currencies(
+        Currency("dollar", "dollars", "cent", "cents"),
+        Currency("euro", "euros", "cent", "cents"),
+        Currency("pound", "pounds", "penny", "pence"),
+        "yen",
+    )
+    | {
+        "₹": Currency("rupee", "rupees", "paisa", "paise"),
+        "INR": Currency("rupee", "rupees", "paisa", "paise"),
+        "CHF": Currency("franc", "francs", "centime", "centimes"),
+    },
+    {"&": "and", "+": "plus", "=": "equals", "%": "percent", "@": "at", "°": "degrees", "×": "times", "÷": "divided by",
+     "²": "squared", "³": "cubed", "±": "plus or minus", "≈": "about", "§": "section", "<": "less than",
+     ">": "greater than", "≤": "at most", "≥": "at least"},
+)  # fmt: skip
+
+_EURO_CENT: Final = ("cent", "cents")
+
+VOCABULARIES: Final[dict[str, Vocabulary]] = {
+    "en": ENGLISH,
+    "de": Vocabulary(
+        ",", "Komma", "minus", "Prozent", "Punkt", "Schrägstrich", "ät", "Bindestrich", "Unterstrich", "ein",
+        _currencies(
+            Currency("Dollar", "Dollar", "Cent", "Cent"), Currency("Euro", "Euro", "Cent", "Cent"),
+            Currency("Pfund", "Pfund", "Penny", "Pence"), "Yen",
+        ),
+        {"&": "und", "+": "plus", "=": "gleich", "%": "Prozent", "@": "ät", "°": "Grad", "×": "mal", "§": "Paragraph"},
+    ),
+    "fr": Vocabulary(
+        ",", "virgule", "moins", "pour cent", "point", "barre oblique", "arobase", "tiret", "tiret bas", "un",
+        _currencies(
+            Currency("dollar", "dollars", *_EURO_CENT), Currency("euro", "euros", "centime", "centimes"),
+            Currency("livre", "livres", "penny", "pence"), "yens",
+        ),
+        {"&": "et", "+": "plus", "=": "égale", "%": "pour cent", "@": "arobase", "°": "degrés", "×": "fois"},
+    ),
+    "es": Vocabulary(
+        ",", "coma", "menos", "por ciento", "punto", "barra", "arroba", "guion", "guion bajo", "un",
+        _currencies(
+            Currency("dólar", "dólares", "centavo", "centavos"), Currency("euro", "euros", "céntimo", "céntimos"),
+            Currency("libra", "libras", "penique", "peniques"), "yenes",
+        ),
+        {"&": "y", "+": "más", "=": "igual a", "%": "por ciento", "@": "arroba", "°": "grados", "×": "por"},
+    ),
+    "it": Vocabulary(
+        ",", "virgola", "meno", "per cento", "punto", "barra", "chiocciola", "trattino", "trattino basso", "un",
+        _currencies(
+            Currency("dollaro", "dollari", "centesimo", "centesimi"),
+            Currency("euro", "euro", "centesimo", "centesimi"),
+            Currency("sterlina", "sterline", "penny", "pence"), "yen",
+        ),
+        {"&": "e", "+": "più", "=": "uguale", "%": "per cento", "@": "chiocciola", "°": "gradi", "×": "per"},
+    ),
+    "pt": Vocabulary(
+        ",", "vírgula", "menos", "por cento", "ponto", "barra", "arroba", "hífen", "sublinhado", "um",
+        _currencies(
+            Currency("dólar", "dólares", "centavo", "centavos"), Currency("euro", "euros", "cêntimo", "cêntimos"),
+            Currency("libra", "libras", "péni", "pence"), "ienes",
+        )
+        | dict.fromkeys(("R$", "BRL"), Currency("real", "reais", "centavo", "centavos")),
+        {"&": "e", "+": "mais", "=": "igual a", "%": "por cento", "@": "arroba", "°": "graus", "×": "vezes"},
+    ),
+    "nl": Vocabulary(
+        ",", "komma", "min", "procent", "punt", "slash", "apenstaartje", "streepje", "laag streepje", "één",
+        _currencies(
+            Currency("dollar", "dollar", "cent", "cent"), Currency("euro", "euro", "cent", "cent"),
+            Currency("pond", "pond", "penny", "pence"), "yen",
+        ),
+        {"&": "en", "+": "plus", "=": "is", "%": "procent", "@": "apenstaartje", "°": "graden", "×": "maal"},
+    ),
+}  # fmt: skip
+"""By ISO 639-1 code."""
+
+_BARE: Final = Vocabulary(".", "", "", "", "", "", "", "", "", "", {}, {})
+
+
+def vocabulary(language: str) -> Vocabulary:
+    """The words of a language; for one that is not listed, symbols stand as they are."""
+    return VOCABULARIES.get(primary_language(language), _BARE)
