@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -52,9 +52,18 @@ def pull(
     """Fetch what is missing: the models that a call needs, or those named. Goes on where it stopped before."""
     if everything and model_ids:
         raise typer.BadParameter("Name models or give --all, not both.")
-    with _errors_told(), _rendered_progress() as progress:
+    present: list[str] = []
+    with _errors_told(), rendered_progress() as show:
+
+        def progress(event: FetchProgress) -> None:
+            if event.phase == "present":
+                present.append(event.model)
+            show(event)
+
         store = _store()
         store.ensure([model.id for model in store.manifest.models] if everything else model_ids or None, progress)
+    if present:
+        typer.echo(f"Already here: {', '.join(present)}", err=True)
 
 
 @app.command()
@@ -77,20 +86,10 @@ def verify(model_ids: ModelIds = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def download(store: ModelStore, model_ids: Sequence[str]) -> None:
-    """Fetch what is missing of these models, showing how far that is; says nothing when all is here.
-
-    Raises:
-        ModelError: a model could not be fetched; the message says why.
-    """
-    if any(report.state != "ok" for report in store.verify(model_ids, read_again=False)):
-        with _rendered_progress() as progress:
-            store.ensure(model_ids, progress)
-
-
 @contextmanager
-def _rendered_progress() -> Iterator[ProgressCallback]:
-    """A progress callback for `ModelStore.ensure` that shows bars on a terminal and plain lines elsewhere."""
+def rendered_progress() -> Iterator[ProgressCallback]:
+    """A progress callback for `ModelStore.ensure`: bars on a terminal, plain lines elsewhere, silence about what is
+    here already."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield PlainProgress(console)
@@ -108,6 +107,8 @@ class BarProgress:
     _tasks: dict[str, TaskID] = field(default_factory=dict)
 
     def __call__(self, event: FetchProgress) -> None:
+        if event.phase == "present":
+            return
         if event.model not in self._tasks:
             self._tasks[event.model] = self.progress.add_task("", model=event.model, total=event.total)
         task = self._tasks[event.model]
@@ -127,6 +128,8 @@ class PlainProgress:
     _last: float = 0.0
 
     def __call__(self, event: FetchProgress) -> None:
+        if event.phase == "present":
+            return
         step = (event.model, event.phase, event.source)
         now = time.monotonic()
         if step not in self._steps:

@@ -107,7 +107,7 @@ def test_pull_fetches_a_model_from_the_hub_and_says_how_it_goes(weights: Path, m
 def test_pull_of_what_is_here_says_so(weights: Path, models_dir: Path) -> None:
     with_smart_turn(weights, models_dir)
     result = morgan_models(weights, "pull", SMART_TURN)
-    assert (result.returncode, result.stderr) == (0, f"{SMART_TURN}: already here\n")
+    assert (result.returncode, result.stderr) == (0, f"Already here: {SMART_TURN}\n")
 
 
 def test_pull_without_a_network_ends_with_a_sentence(weights: Path) -> None:
