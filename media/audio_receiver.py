@@ -16,6 +16,10 @@ FRAME_SAMPLES = RECEIVE_RATE // 50
 _TICKS_PER_SAMPLE = CLOCK_RATE // RECEIVE_RATE
 _PLC_STEP_TICKS = CLOCK_RATE // 400
 _SWITCH_AFTER_S = 0.1
+# Gain at the start and end of the first, second ... frame of concealment in a row. libopus fades too, but slowly and
+# only down to its guess of the background; here zeros follow after three frames of a stall, and must not
+# cut into a sound.
+_CONCEALMENT_FADE = ((1.0, 1.0), (1.0, 0.5), (0.5, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class AudioReceiver:
         self._ssrc: int | None = None
         self._heard_at = 0.0
         self._stranger: tuple[int, _Rtp] | None = None
+        self._concealed_in_a_row = 0
         self._held: Pcm = np.empty(0, dtype=np.int16)
         self._odd_ticks = 0
         self._last_at = float("-inf")
@@ -206,7 +211,9 @@ class AudioReceiver:
 
     def _decode(self, packet: Packet, samples: int) -> Pcm:
         try:
-            return _last(self._decoder.decode(packet.payload), samples)
+            pcm = _last(self._decoder.decode(packet.payload), samples)
+            self._concealed_in_a_row = 0
+            return pcm
         except OpusError:
             self._undecodable += 1
             self._concealed += 1
@@ -220,13 +227,19 @@ class AudioReceiver:
                 self._undecodable += 1
             else:
                 self._fec_recovered += 1
+                self._concealed_in_a_row = 0
                 return _last(pcm, samples)
         self._concealed += 1
         return self._extrapolate(lost.duration, samples)
 
     def _extrapolate(self, duration: int, samples: int) -> Pcm:
+        begin, end = (0.0, 0.0)
+        if self._concealed_in_a_row < len(_CONCEALMENT_FADE):
+            begin, end = _CONCEALMENT_FADE[self._concealed_in_a_row]
+        self._concealed_in_a_row += 1
         try:
-            return _first(self._decoder.conceal(_plc_samples(duration)), samples)
+            pcm = _first(self._decoder.conceal(_plc_samples(duration)), samples)
+            return pcm if begin == end == 1.0 else (pcm * np.linspace(begin, end, samples)).astype(np.int16)
         except OpusError:
             # libopus documents no such case; a newly made decoder and silence are what is left.
             self._decoder.close()

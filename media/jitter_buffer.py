@@ -126,7 +126,7 @@ class JitterBuffer:
         self._suspect: _Arrival | None = None
         self._late: _LateStreak | None = None
         self._owed = 0
-        self._next_sequence = self._next_timestamp = 0
+        self._next_sequence = self._next_timestamp = self._furthest = 0
         self._highest_sequence = 0
         self._clear()
 
@@ -179,8 +179,6 @@ class JitterBuffer:
         if sequence in self._waiting or (sequence < self._next_sequence and sequence not in self._missing):
             self.discarded += 1
             return
-        if duration:
-            self._transits.add(transit)
         if sequence < self._next_sequence:
             del self._missing[sequence]
             self.lost -= 1
@@ -189,7 +187,10 @@ class JitterBuffer:
             self._take_late(arrival, transit)
         else:
             self._late = None
-            self._hold(arrival)
+            if not self._hold(arrival):
+                return
+        if duration:
+            self._transits.add(transit)
 
     def pop(self, now: float) -> list[Slot]:
         """Everything that is due by now, in order and without gaps. Call after each push and every 20 ms."""
@@ -205,12 +206,13 @@ class JitterBuffer:
         if self._synchronised:
             owed = int((arrival.at - self._transits.fastest) * self._rate) - self._next_timestamp
             self._owed = min(max(owed, 0), self._rate)
+            self._credit_s -= self._owed / self._rate
         self.discarded += len(self._waiting)
         self._clear()
         self._synchronised = True
         self._restarting = False
         self._next_sequence = self._highest_sequence = arrival.sequence
-        self._next_timestamp = arrival.timestamp
+        self._next_timestamp = self._furthest = arrival.timestamp
         self._transits.add(arrival.at - arrival.timestamp / self._rate)
 
     def _clear(self) -> None:
@@ -222,17 +224,21 @@ class JitterBuffer:
         self._dtx = False
         self._concealed = 0
 
-    def _hold(self, arrival: _Arrival) -> None:
-        """Keep a packet for its turn, unless the sender floods: then time, not memory, would run out."""
+    def _hold(self, arrival: _Arrival) -> bool:
+        """Keep a packet for its turn, unless the sender floods: with packets, or with more audio than time passes."""
         if self._credited_at is not None:
             self._credit_s = min(_MAX_CREDIT_S, self._credit_s + 1.05 * (arrival.at - self._credited_at))
         self._credited_at = arrival.at
         if len(self._waiting) >= self._capacity or self._credit_s <= 0:
             self.discarded += 1
-            return
-        gap = arrival.timestamp - self._next_timestamp if arrival.sequence == self._next_sequence else 0
-        self._credit_s -= (arrival.duration + max(gap, 0)) / self._rate
+            return False
+        end = arrival.timestamp + arrival.duration
+        known = max(self._next_timestamp, self._furthest)
+        if arrival.duration and end > known:
+            self._credit_s -= (end - known) / self._rate
+            self._furthest = end
         self._waiting[arrival.sequence] = arrival
+        return True
 
     def _is_suspicious(self, arrival: _Arrival, transit: float) -> bool:
         """Whether a packet does not fit the stream: a restarted sender, or a stray."""
@@ -289,9 +295,14 @@ class JitterBuffer:
         if arrival is not None:
             self._release(arrival, now, slots)
             return True
-        if self._waiting:
-            return self._pass_hole(self._waiting[min(self._waiting)], now, slots)
-        return self._fill(now, slots)
+        if not self._waiting:
+            return self._fill(now, slots)
+        first = min(self._waiting)
+        if first < self._next_sequence:
+            # A late packet further on has moved the stream past it.
+            self.discarded += 1 if self._waiting.pop(first).duration else 0
+            return True
+        return self._pass_hole(self._waiting[first], now, slots)
 
     def _release(self, arrival: _Arrival, now: float, slots: list[Slot]) -> None:
         self._next_sequence += 1
@@ -347,6 +358,7 @@ class JitterBuffer:
         if overdue > _MAX_FILL_S:
             # Nobody asked for that long; the past is not worth making up.
             self._next_timestamp += int((overdue - _MAX_FILL_S) * self._rate)
+        self._credit_s -= self._tick_frame / self._rate
         if self._dtx or self._concealed >= _CONCEALED_FRAMES:
             slots.append(self._silence(self._tick_frame, now))
             return True

@@ -14,6 +14,10 @@ FADE_SAMPLES = SEND_RATE * 8 // 1000
 """Samples of a fade: 8 ms, long enough not to click and too short to be heard as a swell."""
 
 
+_FADE_OUT: NDArray[np.float32] = np.arange(FADE_SAMPLES - 1, -1, -1, dtype=np.float32) / np.float32(FADE_SAMPLES)
+_NOTHING: Pcm = np.empty(0, dtype=np.int16)
+
+
 class PlayoutFullError(MediaError):
     """More audio waits than the queue may hold; nothing of what was written was taken."""
 
@@ -95,17 +99,12 @@ class Playout:
 
         Where sound is going out, the next 8 ms of it stay, fading out. Ends a pause, since nothing is held any more.
         """
-        if self._tail is None and self._sounding and not self._paused:
-            count = min(FADE_SAMPLES, self._written - self._position)
-            if count:
-                envelope = self._envelope(self._position, count)
-                gain = _fade_out(count) if envelope is None else envelope * _fade_out(count)
-                self._tail = _scaled(self._take(count), gain)
+        if self._tail is None and self._sounding:
+            self._tail = self._take(min(FADE_SAMPLES, self._written - self._position))
         self._queue.clear()
         self._written = self._position + (0 if self._tail is None else len(self._tail))
         self._idle = True
         self._finished = self._pausing = self._paused = False
-        self._fade_out_at = None
         return self._written
 
     def pause(self) -> None:
@@ -136,13 +135,13 @@ class Playout:
         Returns:
             Shape (480,) at `SEND_RATE`, or None for silence; and what happened at this frame.
         """
+        frame: Pcm | None = None
         if self._tail is not None:
-            frame: Pcm | None = self._tail_frame()
-        elif self._paused or (self._pausing and not self._sounding):
-            frame = None
-        elif self._pausing:
-            frame = self._fading_frame()
-        else:
+            frame = self._closing_frame(self._tail)
+            self._tail = None
+        elif self._pausing and self._sounding:
+            frame = self._closing_frame(self._take(min(FADE_SAMPLES, self._written - self._position)))
+        elif not self._pausing and not self._paused:
             return self._running_frame(now)
         self._paused = self._paused or self._pausing
         self._pausing = self._sounding = False
@@ -161,11 +160,13 @@ class Playout:
         if not self._sounding:
             self._fade_in_at, self._fade_out_at = self._position, None
         taken = min(waiting, FRAME_SAMPLES)
-        if taken < FRAME_SAMPLES or (self._finished and waiting - taken < FADE_SAMPLES):
-            self._foresee_end(waiting)
-        envelope = self._envelope(self._position, taken)
-        frame = self._shaped(self._take(taken), envelope)
-        self._position += taken
+        if taken < FADE_SAMPLES and self._fade_out_at is None:
+            frame = self._closing_frame(self._take(taken))
+        else:
+            if taken < FRAME_SAMPLES or (self._finished and waiting - taken < FADE_SAMPLES):
+                self._foresee_end(waiting)
+            frame = self._shaped(self._take(taken), self._envelope(self._position, taken))
+            self._position += taken
         self._sounding = taken == FRAME_SAMPLES
         self._last_sample = int(frame[-1])
         events += self._ending(now)
@@ -174,30 +175,26 @@ class Playout:
         return frame, events
 
     def _empty_frame(self, now: float) -> tuple[Pcm | None, list[PlayoutEvent]]:
-        """Nothing waits. Where sound was cut off at a frame's very end, let its last sample decay."""
-        frame: Pcm | None = None
-        if self._sounding and self._last_sample:
-            frame = np.zeros(FRAME_SAMPLES, dtype=np.int16)
-            frame[:FADE_SAMPLES] = self._last_sample * _fade_out(FADE_SAMPLES)
+        frame = self._closing_frame(_NOTHING) if self._sounding and self._last_sample else None
         self._sounding = False
         self._gain = self._target_gain
         return frame, self._ending(now) or self._starving(now)
 
-    def _fading_frame(self) -> Pcm | None:
-        """The 8 ms with which a pause fades out."""
-        count = min(FADE_SAMPLES, self._written - self._position)
-        if not count:
-            return None
-        envelope = self._envelope(self._position, count)
-        frame = self._shaped(self._take(count), _fade_out(count) if envelope is None else envelope * _fade_out(count))
-        self._position += count
-        return frame
+    def _closing_frame(self, pcm: Pcm) -> Pcm:
+        """A frame in which sound stops short: the samples that are left for it (at most `FADE_SAMPLES`) fade out.
 
-    def _tail_frame(self) -> Pcm:
-        tail, self._tail = self._tail, None
-        assert tail is not None
-        self._position += len(tail)
-        return self._shaped(tail, None)
+        With fewer of them a fade would be a click, so that they stay as they are and the last one decays behind them.
+        """
+        count = len(pcm)
+        envelope = self._envelope(self._position, count)
+        if count == FADE_SAMPLES:
+            envelope = _FADE_OUT if envelope is None else envelope * _FADE_OUT
+        frame = self._shaped(pcm, envelope)
+        self._position += count
+        if count < FADE_SAMPLES:
+            last = int(frame[count - 1]) if count else self._last_sample
+            frame[count : count + FADE_SAMPLES] = last * _FADE_OUT
+        return frame
 
     def _ending(self, now: float) -> list[PlayoutEvent]:
         if not self._finished or self._position < self._written:
@@ -214,6 +211,8 @@ class Playout:
 
     def _take(self, samples: int) -> Pcm:
         """Remove the next samples from the queue, which must hold that many."""
+        if not samples:
+            return _NOTHING
         first = self._queue[0]
         if len(first) > samples:
             self._queue[0] = first[samples:]
@@ -276,11 +275,6 @@ class Playout:
         frame = np.zeros(FRAME_SAMPLES, dtype=np.int16)
         frame[: len(pcm)] = pcm
         return frame
-
-
-def _fade_out(samples: int) -> NDArray[np.float32]:
-    """Gain that falls to zero with the last of the samples."""
-    return np.arange(samples - 1, -1, -1, dtype=np.float32) / samples
 
 
 def _scaled(pcm: Pcm, gain: NDArray[np.float32]) -> Pcm:

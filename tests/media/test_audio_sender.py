@@ -1,0 +1,190 @@
+"""What goes onto the wire: numbers, marks, silence, redundancy, and the clock that paces it."""
+
+import numpy as np
+import pytest
+
+from media.audio_sender import AudioSender, Due, FrameClock, RtpOut, audio_level
+from media.opus import SILENCE, OpusDecoder, has_fec
+from media.playout import Playout
+from media.values import Pcm, PlayoutChange
+from tests.media.signals import offset_of, voice
+
+
+def run(sender: AudioSender, frames: int, start: float = 0.0) -> list[RtpOut]:
+    return [sender.next_packet(start + i * 0.02) for i in range(frames)]
+
+
+def heard(packets: list[RtpOut], rate: int = 24_000) -> Pcm:
+    decoder = OpusDecoder(rate)
+    return np.concatenate([decoder.decode(packet.payload) for packet in packets])
+
+
+@pytest.fixture
+def playout() -> Playout:
+    return Playout()
+
+
+def test_sequence_and_timestamp_run_through_silence_and_wrap(playout: Playout) -> None:
+    sender = AudioSender(playout, sequence_number=65_534, timestamp=2**32 - 960)
+    packets = run(sender, 4)
+    assert [packet.sequence_number for packet in packets] == [65_534, 65_535, 0, 1]
+    assert [packet.timestamp for packet in packets] == [2**32 - 960, 0, 960, 1920]
+
+
+def test_silence_is_three_bytes(playout: Playout) -> None:
+    packets = run(AudioSender(playout), 50)
+    assert {packet.payload for packet in packets} == {SILENCE}
+    assert {packet.audio_level for packet in packets} == {127}
+    assert not any(packet.marker for packet in packets)
+
+
+def test_only_the_first_packet_of_a_talk_spurt_is_marked(playout: Playout) -> None:
+    sender = AudioSender(playout)
+    run(sender, 3)
+    playout.write(voice(0.2, 24_000))
+    playout.finish()
+    packets = run(sender, 20)
+    playout.write(voice(0.2, 24_000))
+    packets += run(sender, 20)
+    assert [i for i, packet in enumerate(packets) if packet.marker] == [0, 20]
+
+
+def test_speech_goes_out_whole_and_silence_follows_within_three_frames(playout: Playout) -> None:
+    pcm = voice(1.0, 24_000)
+    playout.write(pcm)
+    playout.finish()
+    packets = run(AudioSender(playout, bitrate=64_000), 60)
+    assert {packet.payload for packet in packets[52:]} == {SILENCE}
+    audio = heard(packets)
+    shift = offset_of(pcm[2400:21600], audio) - 2400
+    assert 100 <= shift <= 200
+    # The last 8 ms fade out; what lies before them is all there.
+    end = audio[len(pcm) - 1200 + shift : len(pcm) - 192 + shift].astype(float)
+    assert np.corrcoef(end, pcm[-1200:-192].astype(float))[0, 1] > 0.9
+    assert np.abs(audio[54 * 480 :].astype(int)).max() <= 2
+
+
+def test_the_onset_after_silence_is_as_clean_as_after_a_start(playout: Playout) -> None:
+    pcm = voice(1.0, 24_000)
+    sender = AudioSender(playout, bitrate=48_000)
+    playout.write(pcm)
+    playout.finish()
+    first = run(sender, 100)
+    playout.write(pcm)
+    playout.finish()
+    audio = heard(first + run(sender, 100))
+    once, again = audio[:48_000].astype(float), audio[48_000:].astype(float)
+    difference = np.linalg.norm(once[:9600] - again[:9600]) / np.linalg.norm(once[:9600])
+    assert difference < 0.05
+    steps = np.abs(np.diff(audio.astype(int)))
+    assert steps[47_900:48_500].max() <= steps.max()
+
+
+def test_events_of_the_queue_travel_with_their_packet(playout: Playout) -> None:
+    sender = AudioSender(playout)
+    playout.write(voice(0.1, 24_000))
+    playout.finish()
+    events = [(i, event.change, event.at) for i, packet in enumerate(run(sender, 8)) for event in packet.events]
+    assert events == [(0, PlayoutChange.STARTED, 0.0), (4, PlayoutChange.DRAINED, pytest.approx(0.08))]
+
+
+def test_a_flush_is_silent_on_the_wire_after_one_frame(playout: Playout) -> None:
+    sender = AudioSender(playout)
+    playout.write(voice(5.0, 24_000))
+    before = run(sender, 50)
+    playout.flush()
+    audio = heard(before + run(sender, 10))
+    assert np.abs(audio[52 * 480 :].astype(int)).max() < 100
+
+
+def test_counters_and_timestamp_for_sender_reports(playout: Playout) -> None:
+    sender = AudioSender(playout, timestamp=1000)
+    packets = run(sender, 10, start=3.0)
+    assert sender.packets_sent == 10
+    assert sender.bytes_sent == sum(len(packet.payload) for packet in packets)
+    assert sender.rtp_timestamp(3.18) == packets[-1].timestamp
+    assert sender.rtp_timestamp(3.19) == packets[-1].timestamp + 480
+
+
+def test_skipped_time_moves_the_timestamp_but_not_the_queue(playout: Playout) -> None:
+    sender = AudioSender(playout)
+    playout.write(voice(1.0, 24_000))
+    before = run(sender, 5)[-1]
+    sender.skip(10)
+    after = sender.next_packet(0.3)
+    assert after.timestamp == before.timestamp + 11 * 960
+    assert after.sequence_number == before.sequence_number + 1
+    assert after.marker
+    assert playout.position == 6 * 480
+
+
+def test_reported_loss_brings_redundancy_and_its_absence_takes_it_away(playout: Playout) -> None:
+    sender = AudioSender(playout)
+
+    def share(loss: float, reports: int) -> float:
+        for _ in range(reports):
+            sender.on_receiver_report(loss)
+        playout.write(voice(2.0, 24_000))
+        return sum(has_fec(packet.payload) for packet in run(sender, 100)) / 100
+
+    assert share(0.0, 30) == 0.0
+    assert sender.packet_loss_percent == 0
+    assert share(0.15, 1) > 0.5
+    assert sender.packet_loss_percent == 15
+    assert share(0.0, 3) > 0.5
+    assert share(0.0, 30) == 0.0
+
+
+def test_redundancy_is_there_before_the_first_report(playout: Playout) -> None:
+    playout.write(voice(2.0, 24_000))
+    assert sum(has_fec(packet.payload) for packet in run(AudioSender(playout), 100)) > 50
+
+
+@pytest.mark.parametrize(("amplitude", "level"), [(32_767, 0), (3277, 20), (33, 60), (0, 127)])
+def test_audio_level_is_in_dbov(amplitude: int, level: int) -> None:
+    pcm = np.tile(np.array([amplitude, -amplitude], dtype=np.int16), 240)
+    assert audio_level(pcm) == level
+
+
+def test_the_clock_gives_one_frame_every_20_ms_whatever_the_lateness() -> None:
+    clock = FrameClock()
+    rng = np.random.default_rng(1)
+    now, frames = 100.0, 0
+    for _ in range(1000):
+        due = clock.due(now)
+        assert due == Due(1, 0)
+        frames += due.frames
+        now = clock.next_at + rng.uniform(0.0, 0.015)
+    assert clock.next_at == pytest.approx(100.0 + 1000 * 0.02)
+
+
+def test_the_clock_is_never_ahead_of_real_time() -> None:
+    clock = FrameClock()
+    frames = sum(clock.due(i * 0.001).frames for i in range(1000))
+    assert frames == 50
+
+
+@pytest.mark.parametrize(("stall", "due"), [(0.03, Due(1, 0)), (0.05, Due(2, 0)), (0.065, Due(3, 0))])
+def test_a_short_stall_is_caught_up(stall: float, due: Due) -> None:
+    clock = FrameClock()
+    clock.due(0.0)
+    assert clock.due(stall) == due
+
+
+@pytest.mark.parametrize(("stall", "skipped"), [(0.085, 3), (1.0, 49)])
+def test_a_long_stall_is_skipped_not_burst(stall: float, skipped: int) -> None:
+    clock = FrameClock()
+    clock.due(0.0)
+    assert clock.due(stall) == Due(1, skipped)
+    assert clock.due(stall + 0.001) == Due(0, 0)
+    assert clock.next_at == pytest.approx(stall + 0.02, abs=0.02)
+
+
+def test_after_a_skip_the_timestamps_are_true_again(playout: Playout) -> None:
+    sender, clock = AudioSender(playout), FrameClock()
+    sent = []
+    for now in (0.0, 0.02, 0.04, 1.0, 1.02):
+        due = clock.due(now)
+        sender.skip(due.skipped)
+        sent += [(now, sender.next_packet(now).timestamp) for _ in range(due.frames)]
+    assert sent == [(0.0, 0), (0.02, 960), (0.04, 1920), (1.0, 48_000), (1.02, 48_960)]
