@@ -19,6 +19,7 @@ from aiortc import (
     RTCIceTransport,
     RTCPeerConnection,
     RTCRtpReceiver,
+    RTCRtpSender,
     RTCSessionDescription,
 )
 from aiortc.rtp import RtcpByePacket, RtpPacket
@@ -129,6 +130,14 @@ class Caller:
         """Stop talking; what was not said yet is cancelled."""
         self._microphone.hush()
 
+    def hold(self) -> None:
+        """Send no RTP at all, as a far end does that has fallen silent or lost its microphone."""
+        self._sender().replaceTrack(None)
+
+    def unhold(self) -> None:
+        """Send again; what `say` had queued goes on."""
+        self._sender().replaceTrack(self._microphone)
+
     def send(self, text: str) -> None:
         """Send a text message over the data channel.
 
@@ -198,6 +207,11 @@ class Caller:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._connection.close(), 3)
         self._microphone.stop()
+
+    def _sender(self) -> RTCRtpSender:
+        if self._connection is None:
+            raise CallFailedError("offer() comes first")
+        return self._connection.getSenders()[0]
 
     def _tap(self, receiver: RTCRtpReceiver) -> None:
         """See packets as they arrive, in front of aiortc's jitter buffer (which adds 80 to 300 ms)."""

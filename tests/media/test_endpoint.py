@@ -1,0 +1,306 @@
+"""Calls over the wire, with stock aiortc as the far end."""
+
+import asyncio
+import re
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from aiortc.rtp import RtcpByePacket
+
+from media.caller import Caller, CallFailedError
+from media.endpoint import EndpointFullError, MediaEndpoint
+from media.values import RECEIVE_RATE, IceCandidate, InvalidOfferError, MediaConfig, MediaError, PlayoutChange
+from tests.media.calls import Notes, call, endpoint, loud_part, pitch, tone, until
+
+
+async def test_a_tone_of_the_caller_is_heard_with_its_pitch_within_60_ms() -> None:
+    async with endpoint() as server, call(server) as (caller, _, notes):
+        await asyncio.sleep(0.3)
+        spoken = await caller.say(tone(440, 0.5, rate=24_000), rate=24_000)
+        await asyncio.sleep(0.1)
+        heard_at = notes.first_sound_after(spoken.first - 0.02)
+        assert heard_at is not None
+        assert heard_at - spoken.first < 0.06
+        assert pitch(loud_part(notes.heard()), RECEIVE_RATE) == pytest.approx(440, abs=6)
+
+
+async def test_what_is_written_to_the_speaker_is_heard_by_the_caller_with_its_pitch_within_60_ms() -> None:
+    async with endpoint() as server, call(server) as (caller, peer, _):
+        await asyncio.sleep(0.3)
+        written_at = time.monotonic()
+        peer.speaker.write(tone(660, 0.5))
+        peer.speaker.finish()
+        assert await caller.wait_for_sound(written_at) - written_at < 0.06
+        await asyncio.sleep(0.7)
+        assert pitch(loud_part(caller.heard_pcm(48_000), 48_000), 48_000) == pytest.approx(660, abs=6)
+
+
+async def test_incoming_audio_comes_in_20_ms_frames_without_gaps_and_with_arrival_times() -> None:
+    async with endpoint() as server, call(server) as (_, _, notes):
+        await asyncio.sleep(1.2)
+        frames = notes.audio[5:]
+        assert all(pcm.shape == (320,) and pcm.dtype == np.int16 for _, _, pcm in frames)
+        span = frames[-1][1] - frames[0][1]
+        assert len(frames) - 1 == pytest.approx(span / 0.02, abs=4)
+        assert all(a[1] <= b[1] for a, b in pairwise(frames))
+
+
+async def test_flush_silences_the_caller_within_60_ms() -> None:
+    async with endpoint() as server, call(server) as (caller, peer, _):
+        began = time.monotonic()
+        peer.speaker.write(tone(500, 10))
+        await caller.wait_for_sound(began)
+        await asyncio.sleep(0.3)
+        flushed_at = time.monotonic()
+        position = peer.speaker.flush()
+        await asyncio.sleep(0.4)
+        last_sound = caller.silent_since()
+        assert last_sound is not None
+        assert last_sound - flushed_at < 0.06
+        assert peer.speaker.written == position
+
+
+async def test_silence_is_sent_all_the_time_on_the_monotonic_clock() -> None:
+    async with endpoint() as server, call(server) as (caller, _, _):
+        await asyncio.sleep(1.2)
+        packets = caller.packets
+        sent = packets[-1].position - packets[0].position
+        assert sent / 48_000 == pytest.approx(packets[-1].at - packets[0].at, abs=0.06)
+        assert len(packets) == pytest.approx(60, abs=6)
+
+
+async def test_playout_tells_its_start_and_its_end() -> None:
+    async with endpoint() as server, call(server) as (_, peer, notes):
+        peer.speaker.write(tone(500, 0.2))
+        peer.speaker.finish()
+        await until(lambda: PlayoutChange.DRAINED in notes.changes())
+        assert notes.changes() == [PlayoutChange.STARTED, PlayoutChange.DRAINED]
+        assert notes.playout[-1].position == 4800
+        assert notes.playout[-1].at - notes.playout[0].at == pytest.approx(0.2, abs=0.05)
+
+
+async def test_an_offer_without_candidates_connects() -> None:
+    """The stock OpenAI client posts its offer before it has gathered, and never trickles."""
+    async with endpoint() as server, Caller() as caller:
+        bare = re.sub(r"a=(candidate|end-of-candidates)[^\r]*\r\n", "", await caller.offer())
+        assert "candidate" not in bare
+        notes = Notes()
+        await caller.accept((await server.answer(bare, notes)).answer)
+        await until(lambda: len(notes.audio) > 10)
+
+
+async def test_hidden_and_tcp_candidates_and_their_end_do_no_harm() -> None:
+    async with endpoint() as server, Caller() as caller:
+        bare = re.sub(r"a=(candidate|end-of-candidates)[^\r]*\r\n", "", await caller.offer())
+        notes = Notes()
+        peer = await server.answer(bare, notes)
+        hidden = "candidate:1 1 udp 2113937151 0f3b2f52-5f0b-4d0e-a39b-6b1d6a5f3b11.local 50000 typ host"
+        tcp = "candidate:2 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active"
+        await peer.add_candidates([IceCandidate(c) for c in (hidden, tcp, "candidate:nonsense", "")])
+        await caller.accept(peer.answer)
+        await until(lambda: len(notes.audio) > 10)
+
+
+async def test_trickled_candidates_are_checked() -> None:
+    async with endpoint() as server, Caller() as caller:
+        offer = await caller.offer()
+        bare = re.sub(r"a=(candidate|end-of-candidates)[^\r]*\r\n", "", offer)
+        notes = Notes()
+        peer = await server.answer(bare, notes)
+        # The caller is given nothing to send checks to: only ours can connect the two.
+        unreachable = re.sub(r"(a=candidate:\S+ 1 udp \d+) \S+ \d+", r"\1 192.0.2.200 9", peer.answer)
+        lines = [line[2:] for line in offer.splitlines() if line.startswith("a=candidate")]
+        await peer.add_candidates([IceCandidate(line) for line in lines])
+        await caller.accept(unreachable)
+        await until(lambda: len(notes.audio) > 10)
+
+
+@pytest.mark.parametrize(("offered", "answered"), [("actpass", "active"), ("passive", "active"), ("active", "passive")])
+async def test_both_dtls_roles_connect(offered: str, answered: str) -> None:
+    async with endpoint() as server, Caller() as caller:
+        notes = Notes()
+        offer = (await caller.offer()).replace("a=setup:actpass", f"a=setup:{offered}")
+        peer = await server.answer(offer, notes)
+        assert set(re.findall(r"a=setup:(\w+)", peer.answer)) == {answered}
+        await caller.accept(peer.answer)
+        await until(lambda: len(notes.audio) > 10)
+
+
+async def test_a_call_on_loopback_alone_connects() -> None:
+    async with endpoint(host="127.0.0.1") as server, call(server) as (_, peer, notes):
+        addresses = set(re.findall(r"a=candidate:\S+ 1 udp \d+ (\S+)", peer.answer))
+        assert addresses == {"127.0.0.1"}
+        await until(lambda: len(notes.audio) > 10)
+
+
+async def test_a_configured_public_address_is_announced_first_and_loopback_still_connects() -> None:
+    async with endpoint(public_addresses=("203.0.113.7",)) as server, call(server) as (_, peer, notes):
+        addresses = re.findall(r"a=candidate:\S+ 1 udp \d+ (\S+)", peer.answer)
+        assert addresses[0] == "203.0.113.7"
+        await until(lambda: len(notes.audio) > 10)
+
+
+async def test_all_calls_share_one_port() -> None:
+    async with endpoint() as server, call(server) as (_, a, first), call(server) as (_, b, second):
+        ports = {m for peer in (a, b) for m in re.findall(r"a=candidate:\S+ 1 udp \d+ \S+ (\d+)", peer.answer)}
+        assert ports == {str(server.port)}
+        await until(lambda: len(first.audio) > 10 and len(second.audio) > 10)
+        assert server.stats().peers == 2
+
+
+async def test_a_caller_that_only_listens_hears_and_is_not_taken_for_lost() -> None:
+    async with endpoint(silence_timeout_s=0.3) as server, call(server, "recvonly") as (caller, peer, notes):
+        assert "a=sendonly" in peer.answer
+        began = time.monotonic()
+        peer.speaker.write(tone(500, 0.5))
+        await caller.wait_for_sound(began)
+        await asyncio.sleep(0.6)
+        assert notes.lost == 0
+
+
+async def test_a_caller_that_only_talks_is_heard_and_is_sent_nothing() -> None:
+    async with endpoint() as server, call(server, "sendonly") as (caller, peer, notes):
+        assert "a=recvonly" in peer.answer
+        peer.speaker.write(tone(500, 0.3))
+        await until(lambda: len(notes.audio) > 25)
+        assert caller.packets == []
+        assert peer.stats().packets_sent == 0
+
+
+async def test_a_caller_that_falls_silent_is_lost_and_found_again() -> None:
+    async with endpoint(silence_timeout_s=0.4) as server, call(server) as (caller, _, notes):
+        await until(lambda: notes.audio)
+        caller.hold()
+        held_at = time.monotonic()
+        await until(lambda: notes.lost == 1)
+        assert 0.3 < time.monotonic() - held_at < 1.0
+        assert notes.found == 0
+        caller.unhold()
+        await until(lambda: notes.found == 1)
+        assert notes.closed == []
+
+
+async def test_an_offer_that_nobody_follows_up_times_out() -> None:
+    async with endpoint(connect_timeout_s=0.3) as server, Caller() as caller:
+        notes = Notes()
+        began = time.monotonic()
+        await server.answer(await caller.offer(), notes)
+        await until(lambda: notes.closed)
+        assert notes.closed == ["connect_timeout"]
+        assert 0.25 < time.monotonic() - began < 1.5
+        assert server.stats().peers == 0
+
+
+async def test_a_caller_that_hangs_up_is_gone_at_once() -> None:
+    async with endpoint() as server, call(server) as (caller, _, notes):
+        await caller.close()
+        await until(lambda: notes.closed, timeout=1.0)
+        assert notes.closed == ["dtls_closed"]
+        assert server.stats().peers == 0
+
+
+async def test_a_goodbye_counts_only_once_the_audio_has_stopped() -> None:
+    async with endpoint() as server, call(server) as (caller, _, notes):
+        await until(lambda: notes.audio)
+        sender = caller._sender()
+        goodbye = bytes(RtcpByePacket(sources=[sender._ssrc]))
+        await sender.transport._send_rtp(goodbye)
+        await asyncio.sleep(1.5)
+        assert notes.closed == []
+        caller.hold()
+        await asyncio.sleep(0.1)
+        await sender.transport._send_rtp(goodbye)
+        await until(lambda: notes.closed, timeout=3)
+        assert notes.closed == ["bye"]
+
+
+async def test_a_caller_that_vanishes_loses_consent() -> None:
+    settings = {"consent_interval_s": 0.1, "consent_failures": 1, "silence_timeout_s": 0.3}
+    async with endpoint(**settings) as server, call(server) as (caller, _, notes):
+        vanished_at = time.monotonic()
+        for protocol in caller._sender().transport.transport._connection._protocols:
+            protocol.transport.abort()
+        await until(lambda: notes.closed, timeout=6)
+        assert notes.closed == ["consent_expired"]
+        assert notes.lost == 1
+        assert time.monotonic() - vanished_at < 4
+
+
+async def test_consent_is_kept_while_the_caller_lives() -> None:
+    async with endpoint(consent_interval_s=0.05, consent_failures=1) as server, call(server) as (_, _, notes):
+        await asyncio.sleep(1.0)
+        assert notes.closed == []
+
+
+async def test_statistics_come_from_rtp_and_from_rtcp_reports() -> None:
+    async with endpoint() as server, call(server) as (_, peer, _):
+        await until(lambda: peer.stats().round_trip_s is not None)
+        await until(lambda: peer.stats().remote_fraction_lost is not None)
+        stats = peer.stats()
+        assert 0 <= stats.round_trip_s < 0.2
+        assert stats.remote_fraction_lost == 0
+        assert stats.packets_received == pytest.approx(stats.packets_sent, abs=10)
+        assert stats.packets_lost == stats.packets_discarded == 0
+        assert stats.bytes_received > stats.packets_received
+        assert stats.connected_s > 0.4
+
+
+async def test_closing_is_quick_and_says_so_once() -> None:
+    async with endpoint() as server, call(server) as (caller, peer, notes):
+        await until(lambda: notes.audio)
+        began = time.monotonic()
+        await peer.close()
+        await peer.close("failed")
+        assert time.monotonic() - began < 1.0
+        assert notes.closed == ["hangup"]
+        frames = len(notes.audio)
+        await until(lambda: caller.state in ("closed", "failed"), timeout=3)
+        assert len(notes.audio) == frames
+        assert peer.stats().packets_received > 0
+
+
+async def test_closing_takes_no_longer_than_a_second_when_the_transport_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with endpoint() as server, call(server) as (_, peer, notes):
+
+        async def hang() -> None:
+            await asyncio.sleep(30)
+
+        monkeypatch.setattr(peer._dtls, "stop", hang)
+        began = time.monotonic()
+        await peer.close()
+        assert time.monotonic() - began < 1.0
+        assert notes.closed == ["hangup"]
+        assert server._port.demux.addresses == 0
+
+
+async def test_more_peers_than_configured_are_refused() -> None:
+    async with endpoint(max_peers=1) as server, Caller() as first, Caller() as second:
+        peer = await server.answer(await first.offer(), Notes())
+        with pytest.raises(EndpointFullError, match="1 calls are open"):
+            await server.answer(await second.offer(), Notes())
+        await peer.close()
+        await server.answer(await second.offer(), Notes())
+
+
+async def test_a_bad_offer_leaves_no_peer_behind() -> None:
+    async with endpoint() as server:
+        with pytest.raises(InvalidOfferError):
+            await server.answer("v=0\r\n", Notes())
+        assert server.stats().peers == 0
+
+
+async def test_a_closed_endpoint_takes_no_offers() -> None:
+    server = await MediaEndpoint.open(MediaConfig())
+    await server.close()
+    with pytest.raises(MediaError, match="closed"):
+        await server.answer("v=0\r\n", Notes())
+
+
+async def test_a_caller_that_is_never_answered_says_so() -> None:
+    async with endpoint() as server, Caller() as caller:
+        peer = await server.answer(await caller.offer(), Notes())
+        await peer.close()
+        with pytest.raises(CallFailedError, match="the connection"):
+            await caller.accept(peer.answer, timeout=0.5)
