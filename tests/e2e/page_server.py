@@ -5,10 +5,11 @@ data channel whatever events a test hands it. What the page says to it is kept f
 """
 
 import asyncio
+import contextlib
 import fractions
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from aiohttp import web
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
 from aiortc.sdp import candidate_from_sdp
 from av import AudioFrame
 
@@ -60,6 +62,7 @@ class StandInCall:
         candidates: everything that was trickled, in order.
         open: set while a data channel is open.
         hung_up: set by DELETE.
+        heard_peak: loudest sample (0 to 32767) that came from the page's microphone; set it to 0 to measure anew.
         refuse_resume: HTTP status with which to answer the next resumptions, None to accept them.
     """
 
@@ -70,10 +73,12 @@ class StandInCall:
     candidates: list[Mapping[str, Any]] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+    heard_peak: int = 0
     refuse_resume: int | None = None
     tone: Tone | None = None
     channel: RTCDataChannel | None = None
     peer: RTCPeerConnection | None = None
+    _ear: asyncio.Task[None] | None = None
 
     async def answer(self, sdp: str) -> str:
         """Put the call on a new peer; returns the SDP answer with all candidates in it."""
@@ -85,11 +90,22 @@ class StandInCall:
             self.channel = channel
             self.open.set()
 
+        @peer.on("track")  # type: ignore[untyped-decorator, unused-ignore]
+        def speaks(track: MediaStreamTrack) -> None:
+            self._ear = asyncio.create_task(self._listen(track))
+
         await peer.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
         self.tone = Tone()
         peer.addTrack(self.tone)
         await peer.setLocalDescription(await peer.createAnswer())
         return str(peer.localDescription.sdp)
+
+    async def _listen(self, track: MediaStreamTrack) -> None:
+        with contextlib.suppress(MediaStreamError):  # the peer is closed
+            while True:
+                frame = await track.recv()
+                assert isinstance(frame, AudioFrame)
+                self.heard_peak = max(self.heard_peak, int(np.abs(frame.to_ndarray()).max()))
 
     async def trickle(self, candidates: Sequence[Mapping[str, Any]]) -> None:
         self.candidates.extend(candidates)
@@ -110,6 +126,10 @@ class StandInCall:
         """Let the connection vanish; the call itself goes on."""
         self.open.clear()
         peer, self.peer, self.channel = self.peer, None, None
+        if self._ear is not None:
+            self._ear.cancel()  # a track whose peer never connected would wait for ever
+            await asyncio.wait([self._ear])
+            self._ear = None
         if peer is not None:
             await peer.close()
 
@@ -228,6 +248,13 @@ class PageServer:
     def _find(self, request: web.Request) -> StandInCall | None:
         wanted = request.match_info["id"]
         return next((call for call in self.calls if call.id == wanted and not call.hung_up.is_set()), None)
+
+
+async def eventually(condition: Callable[[], object], timeout: float = 10.0) -> None:
+    """Wait until the condition holds; TimeoutError if it does not within `timeout` seconds."""
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110 - what is waited for is a plain value, which sets no event
+            await asyncio.sleep(0.02)
 
 
 def failure(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

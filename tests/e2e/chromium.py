@@ -1,0 +1,85 @@
+"""A real Chromium for the tests of the call page, with a microphone made of a file or of Chromium's own beeps."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+SPEECH = Path(__file__).resolve().parents[3] / "shared" / "audio"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def missing(what: str) -> None:
+    """Skip the test for want of something, or fail it where nothing may be left out."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def speech(name: str) -> Path:
+    """A file of real speech."""
+    path = SPEECH / name
+    if not path.exists():
+        missing(f"no real speech: {name} is not in ../shared/audio")
+    return path
+
+
+def executable(own: str) -> str:
+    """Chromium: `MORGAN_CHROMIUM`, else the one that Playwright installed, else one on the path."""
+    named = os.environ.get("MORGAN_CHROMIUM")
+    found = named or (own if Path(own).exists() else next(filter(None, map(shutil.which, NAMES)), None))
+    if found is None:
+        missing("no Chromium: run `playwright install chromium`, or set MORGAN_CHROMIUM")
+    return str(found)
+
+
+@asynccontextmanager
+async def chromium(
+    *, microphone: Path | None = None, allow: bool = True, extra: tuple[str, ...] = ()
+) -> AsyncIterator[Browser]:
+    """A headless Chromium.
+
+    Args:
+        microphone: WAV file that is spoken once; None for a beep every second.
+        allow: grant the microphone without asking; else Chromium refuses it, as there is nobody to ask.
+        extra: further command line arguments.
+    """
+    arguments = ["--no-sandbox", "--disable-background-networking", "--use-fake-device-for-media-stream", *extra]
+    if allow:
+        arguments.append("--use-fake-ui-for-media-stream")
+    if microphone is not None:
+        arguments.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
+    async with async_playwright() as playwright:
+        path = executable(playwright.chromium.executable_path)
+        browser = await playwright.chromium.launch(executable_path=path, args=arguments)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def visit(browser: Browser, url: str, *, width: int = 1280, height: int = 800) -> AsyncIterator[Page]:
+    """The page at `url` in a context of its own; fails if a script threw or the content security policy was broken."""
+    faults: list[str] = []
+    context = await browser.new_context(viewport={"width": width, "height": height})
+    page = await context.new_page()
+    page.set_default_timeout(20_000)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
+    try:
+        await page.goto(url)
+        yield page
+        assert faults == []
+    finally:
+        await context.close()
+
+
+async def reach(page: Page, *states: str, timeout: float = 20.0) -> None:
+    """Wait until the page shows one of the states (`data-state`)."""
+    wanted = ", ".join(f"#app[data-state={state}]" for state in states)
+    await page.locator(wanted).wait_for(timeout=timeout * 1000)
