@@ -1,10 +1,11 @@
-"""How English reads units, ordinals, fractions, years, ranges and abbreviations."""
+"""How English reads units, ordinals, fractions, years and abbreviations; all its rules in order."""
 
 import re
 from typing import Final
 
 from pipeline.text import numbers
 from pipeline.text.english_dates import DATE_RULES, year_words
+from pipeline.text.english_signs import NAME_RULES, SIGN_RULES
 from pipeline.text.reading import POINT_NUMBER, Match, Reader, Rule
 from pipeline.text.words import word_set
 
@@ -77,7 +78,9 @@ _UNITS: Final[dict[str, tuple[str, str]]] = {
     "ha": ("hectare", "hectares"),
 }
 _UNIT: Final = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
-_MEASURE: Final = re.compile(rf"(?P<number>{POINT_NUMBER})(?P<gap>[ \u00a0\u202f-]?)(?P<unit>{_UNIT})(?![\w²³])")
+_MEASURE: Final = re.compile(
+    rf"(?P<number>{POINT_NUMBER})(?P<gap>[ \u00a0\u202f-]?)(?P<unit>{_UNIT})(?![\w²³])(?:\.(?=\s+[a-z]))?"
+)
 _PER: Final = re.compile(
     r"(?<=\w)/(?P<unit>second|sec|minute|min|hour|hr|h|day|night|week|month|mo|year|yr|person|kg|km|s)\b"
 )
@@ -203,62 +206,6 @@ def _read_vulgar(match: Match, reader: Reader) -> bool:
     return True
 
 
-_RANGE: Final = re.compile(r"(?:(?<=[\d%°])[-–—]|(?<=[ap]m)[-–—]|(?<=[ap]\.m\.)[-–—]|(?<=[\d%°]\s)[–—]\s)(?=[$€£¥]?\d)")
-_MATHS: Final = re.compile(r"(?:(?<=\d)(?P<tight>[*×x÷−])|(?<=\d\s)(?P<spaced>[*×x÷−-])\s)(?=\d)")
-_MATHS_WORDS: Final = {"*": "times", "×": "times", "x": "by", "÷": "divided by", "−": "minus", "-": "minus"}
-_MULTIPLE: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)x(?!\w)")
-_POWER: Final = re.compile(r"\^(?P<exponent>\d+)")
-_APPROXIMATELY: Final = re.compile(r"~(?=\s?[$€£]?\d)")
-_NUMBER_SIGN: Final = re.compile(r"(?:#|№\s?|Nos?\.\s?)(?=\d)")
-_HASHTAG: Final = re.compile(r"#(?=[^\W\d])")
-_LETTER_NUMBER: Final = re.compile(r"(?<!\w)(?P<letter>[A-Z])-?(?P<number>\d{1,3})(?!\w|[.,]\d)")
-
-
-def _read_range(match: Match, reader: Reader) -> bool:
-    reader.say("to", match)
-    return True
-
-
-def _read_maths(match: Match, reader: Reader) -> bool:
-    group = "tight" if match["tight"] else "spaced"
-    reader.say(_MATHS_WORDS[match[group]], match, group)
-    return True
-
-
-def _read_multiple(match: Match, reader: Reader) -> bool:
-    reader.say(f"{reader.number(match['number'])} times", match)
-    return True
-
-
-def _read_power(match: Match, reader: Reader) -> bool:
-    exponent = match["exponent"]
-    named = {"2": "squared", "3": "cubed"}.get(exponent)
-    reader.say(named or f"to the power of {numbers.cardinal(int(exponent), 'en')}", match)
-    return True
-
-
-def _read_about(match: Match, reader: Reader) -> bool:
-    reader.say("about", match)
-    return True
-
-
-def _read_number_sign(match: Match, reader: Reader) -> bool:
-    reader.say("numbers" if match.group().startswith("Nos") else "number", match)
-    return True
-
-
-def _read_hashtag(match: Match, reader: Reader) -> bool:
-    reader.say("hashtag", match)
-    return True
-
-
-def _read_letter_number(match: Match, reader: Reader) -> bool:
-    # Joined, because a voice reads a single "A" as an article.
-    spoken = (numbers.cardinal(int(match["number"]), "en") or match["number"]).replace(" ", "-")
-    reader.say(f"{match['letter']}-{spoken}", match)
-    return True
-
-
 _TITLES: Final = {
     "Dr": "Doctor", "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Prof": "Professor", "Rev": "Reverend",
     "Hon": "Honorable", "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant", "Sgt": "Sergeant",
@@ -332,13 +279,11 @@ def _read_slashed(match: Match, reader: Reader) -> bool:
 
 ENGLISH_RULES: Final[tuple[Rule, ...]] = (
     *DATE_RULES,
+    *NAME_RULES,
     (_LATIN, _read_latin),
-    (_NUMBER_SIGN, _read_number_sign),
-    (_HASHTAG, _read_hashtag),
     (_DOTTED, _read_dotted),
     (_BARE_TITLE, _read_bare_title),
     (_SLASHED, _read_slashed),
-    (_LETTER_NUMBER, _read_letter_number),
     (_DECADE, _read_decade),
     (_ORDINAL, _read_ordinal),
     (_MIXED, _read_mixed),
@@ -348,9 +293,5 @@ ENGLISH_RULES: Final[tuple[Rule, ...]] = (
     (_PER, _read_per),
     (_VERSION, _read_version),
     (_YEAR, _read_year),
-    (_RANGE, _read_range),
-    (_MATHS, _read_maths),
-    (_MULTIPLE, _read_multiple),
-    (_POWER, _read_power),
-    (_APPROXIMATELY, _read_about),
+    *SIGN_RULES,
 )

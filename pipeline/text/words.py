@@ -100,7 +100,8 @@ MONTHS: Final = word_set(
 
 ABBREVIATIONS: Final = word_set(
     "dr mr mrs ms prof rev hon st ste mt ft jr sr gen col lt capt sgt sen rep gov pres dept est approx appt apt ave"
-    " blvd rd hwy vs etc eg ie cf al fig figs vol pp ch sec ed eds no nos inc ltd co corp bros min max avg tel ext temp"
+    " blvd rd hwy vs etc eg ie ph.d m.sc b.sc cf al fig figs vol pp ch sec ed eds no nos inc ltd co"
+    " corp bros min max avg tel ext temp"
     " jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat"
     " bzw usw ca evtl ggf inkl nr str z.b d.h u.a hr fr mme mlle mgr sra srta dra dña d.ª ud uds dott sig ing avv"
     " bijv enz dhr mevr mw blz"

@@ -27,6 +27,11 @@ from pipeline.text.spoken import speak, speakable
         ("No. 7 and #5", "number seven and number five"),
         ("x^2", "x squared"),
         ("A4", "A-four"),
+        ("call 911, dial 112, buy 112", "call nine one one, dial one one two, buy one hundred and twelve"),
+        ("about 8.9M, $30k-$40k", "about eight point nine million, thirty thousand dollars to forty thousand dollars"),
+        ("a 3:1 ratio, .5", "a three to one ratio, point five"),
+        ("5'7\"", "five foot seven"),
+        ("C# and .NET", "C sharp and dot NET"),
         ("COVID-19", "COVID nineteen"),
     ],
 )
@@ -103,6 +108,7 @@ def test_telephone_numbers_digit_by_digit(written: str, said: str) -> None:
         ("16GB", "sixteen gigabytes"),
         ("3 m²", "three square meters"),
         ("a 5-min walk", "a five minute walk"),
+        ("5 min. later. Then 6 min. And", "five minutes later. Then six minutes. And"),
     ],
 )
 def test_units(written: str, said: str) -> None:
@@ -118,6 +124,7 @@ def test_units(written: str, said: str) -> None:
         ("St. Paul on Main St.", "Saint Paul on Main Street."),
         ("5 vs. 6 w/o R&D", "five versus six without R and D"),
         ("the U.S. army", "the U.S. army"),
+        ("a Ph.D. student", "a PhD student"),
     ],
 )
 def test_abbreviations(written: str, said: str) -> None:
