@@ -98,7 +98,7 @@ def gil(payloads: list[bytes]) -> None:
     threads = [threading.Thread(target=spin, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
-    keeping = opus._library()
+    keeping: ctypes.CDLL = opus._library()
     releasing = ctypes.CDLL(keeping._name)
     opus._declare(releasing)
     for name, library in (("PyDLL", keeping), ("CDLL", releasing)):
@@ -112,7 +112,7 @@ def gil(payloads: list[bytes]) -> None:
             waits.append((time.perf_counter() - started) * 1e3)
         worst = sorted(waits)[94]
         print(
-            f"decode beside three busy threads, {name:<6} median {statistics.median(waits):7.3f} ms, p95 {worst:7.3f} ms"
+            f"decode beside three busy threads, {name:<6} median {statistics.median(waits):.3f} ms, p95 {worst:.3f} ms"
         )
     stop.set()
     for thread in threads:
