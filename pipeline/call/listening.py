@@ -10,7 +10,7 @@ from pipeline.call.turn import PRE_ROLL_S, Draft, Turn
 from pipeline.engines.protocols import Transcript
 from pipeline.lanes import Ticket, Urgency
 from pipeline.text.agreement import LocalAgreement
-from pipeline.text.hallucination import is_hallucination, strip_annotations
+from pipeline.text.hallucination import clean_transcript
 from pipeline.turn_taking import WINDOW_S
 
 AUDIBLE_DB = 30.0
@@ -255,11 +255,3 @@ class Listening:
     def forget_overlap(self) -> None:
         """What was said over the reply does not matter any more."""
         self._overlap_job = self._overlap = None
-
-
-def clean_transcript(transcript: Transcript) -> str:
-    """The words that were really said: without "[music]", and without what Whisper makes up in silence."""
-    text = strip_annotations(transcript.text)
-    if is_hallucination(text, transcript.no_speech, transcript.confidence, transcript.duration):
-        return ""
-    return text

@@ -42,8 +42,8 @@ class Candidate(BaseModel):
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     candidate: Annotated[str, Field(max_length=1024)]
-    sdp_mid: Annotated[str, Field(alias="sdpMid", max_length=64)] | None = None
-    sdp_mline_index: Annotated[int, Field(alias="sdpMLineIndex", ge=0, le=64)] | None = None
+    sdp_mid: Annotated[str | None, Field(alias="sdpMid", max_length=64)] = None
+    sdp_mline_index: Annotated[int | None, Field(alias="sdpMLineIndex", ge=0, le=64)] = None
 
 
 class MoreCandidates(_Request):

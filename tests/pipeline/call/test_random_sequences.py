@@ -1,0 +1,185 @@
+"""Random inputs in random order: a call never gets stuck, loses a turn, or speaks when told not to.
+
+Every sequence is a list of small integers and floats, so each failure replays in virtual time.
+"""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.audio import SPEECH_RATE
+from pipeline.call.effects import Generate, Synthesize, Transcribe
+from pipeline.call.events import CallEnded, PlaybackStarted, ReplyCreated, ReplyDone, TranscriptCompleted, TurnCommitted
+from pipeline.call.inputs import (
+    HangUp,
+    PieceEnded,
+    PieceSpoken,
+    PlayoutDrained,
+    PlayoutStarted,
+    PlayoutStarved,
+    ReplyText,
+    ReplyTextEnded,
+    StopReply,
+    Transcribed,
+    TurnScored,
+    UserTyped,
+)
+from pipeline.call.options import CallOptions
+from pipeline.call.state import TRANSITIONS, State
+from pipeline.engines.protocols import SpeechChunk, Transcript
+from tests.pipeline.call.simulation import Delays, Say, Simulation
+
+EXAMPLES = int(os.environ.get("MORGAN_TEST_SEQUENCES", "300"))
+
+utterance = st.tuples(
+    st.floats(0.05, 2.0),  # pause before
+    st.floats(0.1, 2.5),  # length
+    st.sampled_from(["", "mhm", "stop", "what is the weather", "in Paris today?", "I think that", "Thank you."]),
+    st.sampled_from([0.02, 0.3, 0.6, 0.95]),  # completeness
+)
+stray = st.tuples(st.floats(0.0, 12.0), st.integers(0, 11), st.integers(0, 6))
+delay = st.sampled_from([0.01, 0.1, 0.4, 1.5])
+
+
+def script_of(utterances: list[tuple[float, float, str, float]]) -> list[Say]:
+    """Utterances one after the other."""
+    script, second = [], 0.5
+    for pause, length, text, score in utterances:
+        script.append(Say(second + pause, second + pause + length, text, score))
+        second += pause + length
+    return script
+
+
+def stray_input(kind: int, number: int) -> object:
+    """An input that nobody asked for: late results, results of others, repeated playout events."""
+    silence = SpeechChunk(np.zeros(SPEECH_RATE // 10, np.int16))
+    name = f"resp_{number}"
+    return [
+        ReplyText(name, " stray"),
+        ReplyTextEnded(name),
+        PieceSpoken(name, 99, silence),
+        PieceEnded(name, 99),
+        Transcribed(number, Transcript("stray words", "en", duration=1.0)),
+        Transcribed(number, None),
+        TurnScored(number, 0.9),
+        PlayoutStarted(0.0, 0),
+        PlayoutDrained(0.0, 0),
+        PlayoutStarved(0.0, 0),
+        StopReply(),
+        UserTyped("typed words"),
+    ][kind]
+
+
+def run(
+    utterances: list[tuple[float, float, str, float]],
+    strays: list[tuple[float, int, int]],
+    delays: tuple[float, float, float, float],
+    fail: frozenset[str],
+    *,
+    speculate: bool,
+) -> Simulation:
+    """Play a conversation with strays thrown in, then let it settle."""
+    stt, turn, llm, tts = delays
+    call = Simulation(
+        script_of(utterances),
+        options=replace(CallOptions(), speculate=speculate),
+        reply="It is sunny today. The wind comes from the west.",
+        delays=Delays(stt, turn, llm, 0.01, tts),
+        fail=fail,
+    )
+    second = 0.0
+    for at, kind, number in sorted(strays):
+        call.run(max(0.0, at - second))
+        second = max(second, at)
+        call.post(stray_input(kind, number))  # type: ignore[arg-type]
+    end = max((say.end for say in call.script), default=0.0)
+    call.run(max(0.0, end - second) + 45)
+    return call
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(utterance, max_size=5),
+    st.lists(stray, max_size=6),
+    st.tuples(delay, delay, delay, delay),
+    st.frozensets(st.sampled_from(["stt", "turn", "llm", "tts"]), max_size=1),
+    st.booleans(),
+)
+def test_every_sequence_settles(
+    utterances: list[tuple[float, float, str, float]],
+    strays: list[tuple[float, int, int]],
+    delays: tuple[float, float, float, float],
+    fail: frozenset[str],
+    speculate: bool,
+) -> None:
+    call = run(utterances, strays, delays, fail, speculate=speculate)
+    # No stuck state: long after the last input the call listens again.
+    assert call.machine.state is State.LISTENING
+    # No lost turn: every committed turn was answered or taken up again, every reply that began has ended.
+    created = [event.reply_id for event in call.all(ReplyCreated)]
+    done = [event.reply_id for event in call.all(ReplyDone)]
+    assert sorted(created) == sorted(done)
+    answered = len(call.all(ReplyDone))
+    assert answered >= len({event.item_id for event in call.all(TurnCommitted)})
+    # Context and events tell the same: each turn once, in one piece.
+    items = [entry.item_id for entry in call.context.entries]
+    assert len(items) == len(set(items))
+    last = {event.item_id: event.text for event in call.all(TranscriptCompleted)}
+    for entry in call.context.entries:
+        if entry.role == "user" and entry.item_id in last:
+            assert entry.text == last[entry.item_id]
+    # Nothing is left behind in the speaker.
+    assert call.playout.written == call.playout.position
+    assert not call.audible[-1]
+
+
+@settings(max_examples=EXAMPLES // 3, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(utterance, min_size=1, max_size=4), st.floats(0.5, 12.0), st.booleans())
+def test_no_sound_and_no_word_after_a_cancel_or_the_end(
+    utterances: list[tuple[float, float, str, float]], at: float, ends: bool
+) -> None:
+    call = Simulation(script_of(utterances)).run(at)
+    before = call.all(ReplyCreated)[-1:]
+    call.script = []
+    call.post(HangUp("hangup") if ends else StopReply())
+    # What was already begun may fade out within one frame; after that there is silence until something new is said.
+    told = len(call.events)
+    call.run(0.04).run(1.0)
+    later = [event for _, event in call.events[told:]]
+    if ends:
+        assert later == []
+        assert isinstance(call.events[-1][1], CallEnded)
+        assert call.sounding(at + 0.06, at + 1.0) == 0
+    if before:
+        again = [e for e in later if isinstance(e, PlaybackStarted) and e.reply_id == before[0].reply_id]
+        assert not again or not any(e.reply_id == before[0].reply_id for e in call.all(ReplyDone)[:-1])
+
+
+def test_the_table_leads_from_every_state_to_the_end_and_from_every_other_back_to_listening() -> None:
+    def reachable(state: State) -> set[State]:
+        found, todo = {state}, [state]
+        while todo:
+            here = todo.pop()
+            for (source, _), target in TRANSITIONS.items():
+                if source is here and target not in found:
+                    found.add(target)
+                    todo.append(target)
+        return found
+
+    for state in State:
+        if state is not State.ENDED:
+            assert State.ENDED in reachable(state)
+            assert State.LISTENING in reachable(state)
+
+
+def test_the_same_sequence_gives_the_same_events() -> None:
+    play = [(0.5, 1.0, "what is the weather", 0.6), (0.4, 0.8, "in Paris today?", 0.95), (3.0, 0.6, "stop", 0.9)]
+    first, second = (run(play, [], (0.1, 0.1, 0.1, 0.1), frozenset(), speculate=True) for _ in range(2))
+    assert first.events == second.events
+    kinds = (Transcribe, Generate, Synthesize)
+    assert [type(work) for work in first.work if isinstance(work, kinds)] == [
+        type(work) for work in second.work if isinstance(work, kinds)
+    ]
