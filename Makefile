@@ -29,6 +29,7 @@ export CMAKE_ARGS
 # The stamps let a second run start at once: they hold what was installed and are newer than what decides it.
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+MODELS := $(VENV)/.models
 INPUTS := pyproject.toml constraints.txt
 
 ifneq ($(EXTRAS),)
@@ -48,8 +49,9 @@ dev: $(INSTALLED_DEV)
 
 models: setup
 	@$(BIN)/morgan models pull
+	@touch $(MODELS)
 
-serve: models
+serve: $(MODELS)
 	@exec $(BIN)/morgan serve $(ARGS)
 
 test: dev
@@ -68,7 +70,7 @@ fmt: dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: models
+bench: $(MODELS)
 	@$(BIN)/morgan bench $(ARGS)
 
 constraints: dev
@@ -87,3 +89,8 @@ $(INSTALLED): $(INPUTS) | $(BIN)/python
 
 $(INSTALLED_DEV): $(INSTALLED) $(INPUTS)
 	@.ci/install $(VENV) dev
+
+# Weights that are removed later are fetched by `morgan serve` itself.
+$(MODELS): pipeline/models.toml | $(INSTALLED)
+	@$(BIN)/morgan models pull
+	@touch $@
