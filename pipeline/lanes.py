@@ -66,7 +66,7 @@ class LaneClosedError(RuntimeError):
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A piece of work; `work` runs in a worker and returns what tells the waiter, which is called once it is counted."""
+    """A piece of work. `work` runs in a worker; what it returns is called once it is counted, and tells the waiter."""
 
     ticket: Ticket
     order: int
