@@ -17,7 +17,7 @@ import pstats
 import sys
 import time
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig, Pcm, PlayoutEvent
