@@ -204,7 +204,7 @@ class JitterBuffer:
     def _synchronise(self, arrival: _Arrival) -> None:
         """Let the stream (re)start at a packet. Time that the old one had not yet filled is owed as silence."""
         if self._synchronised:
-            owed = int((arrival.at - self._transits.fastest) * self._rate) - self._next_timestamp
+            owed = round((arrival.at - self._transits.fastest) * self._rate) - self._next_timestamp
             self._owed = min(max(owed, 0), self._rate)
             self._credit_s -= self._owed / self._rate
         self.discarded += len(self._waiting)

@@ -135,6 +135,18 @@ def test_more_written_after_finish_takes_the_end_back(wire: Wire) -> None:
     assert wire.events[1].position == 4800
 
 
+def test_more_written_while_the_end_fades_lets_the_sound_rise_again(wire: Wire) -> None:
+    wire.playout.write(flat(4900))
+    wire.playout.finish()
+    wire.run(10)
+    assert 0 < wire.audio[4799] < 0.7 * LOUD
+    wire.playout.write(flat(4900))
+    wire.playout.finish()
+    wire.run(15)
+    assert wire.largest_step() <= LOUD / 150
+    assert wire.audio[5500] == LOUD
+
+
 def test_flush_leaves_one_faded_frame(wire: Wire) -> None:
     wire.playout.write(tone(5.0))
     wire.run(10)
