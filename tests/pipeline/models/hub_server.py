@@ -13,7 +13,7 @@ class HubServer:
     """What the hub serves and what was asked of it.
 
     Attributes:
-        files: content by path, such as "owner/name/resolve/main/model.bin".
+        files: content by path, such as "owner/name/resolve/main/model.bin"; a path with a slash at its end is a page.
         endpoint: its address.
         break_after: the next answers stop after this many bytes each.
         honours_ranges: whether `Range` is understood.
@@ -57,6 +57,8 @@ def running_hub() -> Iterator[HubServer]:
                 return
             body = content[start:]
             self.send_response(206 if start else 200)
+            if self.path.endswith("/"):
+                self.send_header("Content-Type", "text/html")
             self.send_header("Content-Length", str(len(body)))
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")

