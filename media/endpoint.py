@@ -83,6 +83,7 @@ class MediaEndpoint:
             await peer.open()
         except BaseException:
             self._peers.pop(peer, None)
+            await peer.discard()
             raise
         return peer
 

@@ -117,6 +117,11 @@ class WebRtcPeer:
             await self._ice_transport.addRemoteCandidate(candidate)
         self._task = asyncio.create_task(self._run(), name="webrtc-peer")
 
+    async def discard(self) -> None:
+        """Free a peer that did not get through `open`; nobody hears of it."""
+        if self._task is None:
+            await self._tear_down()
+
     def send_message(self, text: str) -> bool:
         return not self._closed and self._channel is not None and self._channel.send(text)
 

@@ -6,6 +6,7 @@ import threading
 import weakref
 
 import psutil
+import pytest
 
 from media.caller import Caller
 from media.endpoint import MediaEndpoint
@@ -54,6 +55,21 @@ async def test_an_unanswered_call_leaves_nothing_behind() -> None:
         gc.collect()
         assert [peer() for peer in peers] == [None] * 20
         assert len(asyncio.all_tasks()) == tasks
+
+
+async def test_an_answer_that_is_interrupted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with endpoint() as server, Caller() as caller:
+        offer = await caller.offer()
+
+        async def interrupted(self: WebRtcPeer) -> None:
+            await self._gatherer.gather()
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(WebRtcPeer, "open", interrupted)
+        with pytest.raises(asyncio.CancelledError):
+            await server.answer(offer, Notes())
+        assert server.stats().peers == 0
+        assert server._port.demux._by_ufrag == {}
 
 
 async def test_closing_the_endpoint_closes_every_call_and_the_socket() -> None:
