@@ -312,12 +312,14 @@ class TurnTaking:
         self._committed_at = None
 
     def drop_turn(self, at: float) -> None:
-        """The open turn held no words."""
+        """The open turn held no words, or the user turned to typing: nothing is open and nothing sounds."""
         self._phase = _Phase.QUIET
         self._onset = 0.0
+        self._paused = False
+        self._reply_since = None
         self._quiet_since = at
 
-    # The clock ---------------------------------------------------------------------------------------------------
+    # The clock -----------------------------------------------------------------------------------------------
 
     def tick(self, at: float) -> list[Decision]:
         """Take in that time has passed; called at least every 50 ms while a call stands."""

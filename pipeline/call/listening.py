@@ -97,7 +97,7 @@ class Listening:
     def draft(self, now: float) -> Draft | None:
         """An early silence: have the turn so far transcribed (unless speculation is off) and judged."""
         turn = self.turn
-        if turn is None:
+        if turn is None or turn.committed:
             return None
         self._interim_job = None
         draft = Draft(self._out.new_job(), self.heard_until, now, Ticket(Urgency.SPECULATION, now))
@@ -149,10 +149,10 @@ class Listening:
         turn = self.turn
         if turn is None:
             return None
+        draft = turn.draft or self.draft(now)
         turn.committed = True
         turn.instants.committed = now
         turn.instants.speech_ended = min(self._audible_until, last_speech)
-        draft = turn.draft or self.draft(now)
         if draft is not None:
             turn.instants.silence_seen = draft.seen_at
             draft.ticket.urgency = Urgency.FINAL_TRANSCRIPT

@@ -280,7 +280,8 @@ class CallMachine:
         if turn is None or turn.draft is None or turn.draft.text is None:
             return
         if turn.committed:
-            self._answer(turn, now)
+            if not turn.text:
+                self._answer(turn, now)
             return
         text = turn.draft.text
         self._turns.words(expects_more(text, turn.language or "en"))
@@ -340,9 +341,10 @@ class CallMachine:
         speaking = self._listening.turn
         if speaking is not None and not speaking.committed:
             self._out.do(Cancel(speaking.group))
-            self._turns.drop_turn(now)
+            self._out.emit(TurnDropped(speaking.item_id))
         self._answering.cut("turn_detected")
-        self._decide(self._turns.reply_audible(False, now), now)
+        self._listening.forget_overlap()
+        self._turns.drop_turn(now)
         turn = Turn(self._out.new_id("item"), self._listening.heard_until, self._listening.heard_until, committed=True)
         self._listening.turn = turn
         self._change(Trigger.TURN_COMMITTED)
@@ -427,7 +429,7 @@ class CallMachine:
 
     def _on_playout_drained(self, at: float) -> None:
         reply = self._answering.reply
-        if reply is not None and reply.finished and reply.audible:
+        if reply is not None and reply.finished and reply.audible and self._answering.dry:
             self._finish_reply(at)
 
     def _finish_reply(self, at: float) -> None:

@@ -145,6 +145,8 @@ class Reply:
 
     def add_audio(self, index: int, chunk: SpeechChunk, now: float) -> None:
         """Take in audio of a piece."""
+        if not 0 <= index < len(self._pieces) or self._pieces[index].ended:
+            return
         if self.first_audio_at is None and len(chunk.pcm):
             self.first_audio_at = now
         self._pieces[index].chunks.append(chunk)
@@ -152,6 +154,8 @@ class Reply:
 
     def end_piece(self, index: int, failed: bool = False) -> None:
         """Take in that a piece is spoken to its end."""
+        if not 0 <= index < len(self._pieces):
+            return
         self._pieces[index].ended = True
         self.failed = self.failed or failed
 
