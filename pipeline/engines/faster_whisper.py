@@ -163,9 +163,7 @@ class FasterWhisper:
 
     def _hear(self, audio: Waveform, language: str | None, prompt: str, offset: float, words: bool) -> _Piece:
         """One window, in the lane."""
-        frames = self._window(audio.size)
-        features = whisper_features(audio, frames, self._whisper.n_mels)
-        encoded = self._whisper.encode(ctranslate2.StorageView.from_array(features[None]))
+        encoded = self._encode(audio)
         if language is None:
             language = self._detect(encoded)
         tokenizer = self._tokenizer(language)
@@ -180,6 +178,10 @@ class FasterWhisper:
             return piece
         spoken = self._align(encoded, tokenizer, tokens, audio, offset) if words else ()
         return _Piece(text, language, piece.no_speech, log_probability, count, spoken)
+
+    def _encode(self, audio: Waveform) -> Any:
+        features = whisper_features(audio, self._window(audio.size), self._whisper.n_mels)
+        return self._whisper.encode(ctranslate2.StorageView.from_array(features[None]))
 
     def _window(self, samples: int) -> int:
         """Frames of the encoder's window: the speech and its padding, even, because the encoder halves them."""
