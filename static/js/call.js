@@ -18,6 +18,7 @@ const CONNECT_MS = 15_000;
 const RESUME_MS = 20_000;
 const RESUME_TRY_MS = 8000;
 const RESUME_PAUSE_MS = 400;
+const LEAVE_MS = 1000;
 /** Answers to a resumption after which another try can only get the same one. */
 const FINAL = new Set([400, 401, 403, 404, 410, 422]);
 
@@ -98,10 +99,12 @@ export class Call {
     console.info("call: reconnecting,", why);
     this.#setState("reconnecting");
     const deadline = performance.now() + RESUME_MS;
-    for (let pause = RESUME_PAUSE_MS; performance.now() < deadline; pause *= 2) {
+    for (let pause = RESUME_PAUSE_MS; !this.#abort.signal.aborted && performance.now() < deadline; pause *= 2) {
       try {
-        await this.#connect(Math.min(RESUME_TRY_MS, deadline - performance.now()), async (sdp) => {
-          const answer = await this.#signaling.resumeCall(this.#callId, sdp, this.#resumeToken, this.#abort.signal);
+        const patience = Math.min(RESUME_TRY_MS, deadline - performance.now());
+        await this.#connect(patience, async (sdp) => {
+          const resume = { callId: this.#callId, resumeToken: this.#resumeToken, sdp };
+          const answer = await this.#signaling.resumeCall(resume, this.#abort.signal, patience);
           this.#resumeToken = answer.resume_token ?? this.#resumeToken;
           return answer.sdp;
         });
@@ -120,44 +123,38 @@ export class Call {
   }
 
   /**
-   * Open a connection and wait until media flows; throws, with nothing left open, if it does not.
+   * Open a connection and wait until media flows. Where that fails it throws, and the one before stays in place.
    *
    * @param {number} timeoutMs
    * @param {(offer: string) => Promise<string>} exchange offer in, answer out
    */
   async #connect(timeoutMs, exchange) {
-    this.#connection?.close();
-    let connected = false;
-    /** @type {() => void} */ let resolve = () => {};
-    /** @type {(why: Error) => void} */ let reject = () => {};
-    const outcome = new Promise((yes, no) => ([resolve, reject] = [() => yes(undefined), no]));
-    outcome.catch(() => {}); // it may fail while the exchange below is awaited, whose own error then counts
-    const timer = setTimeout(() => reject(new Error("timed out")), timeoutMs);
-    const stop = () => reject(new Error("ended"));
-    this.#abort.signal.addEventListener("abort", stop);
+    const before = this.#connection;
+    before?.retire();
     const connection = new Connection(this.#iceServers, this.#microphone, {
       onEvent: (event) => this.#receive(event),
       onVoice: (stream) => this.#listener.onVoice(stream),
-      onConnected: resolve,
-      onLost: (why) => (connected ? this.#resume(why) : reject(new Error(why))),
+      onLost: (why) => this.#resume(why),
     });
     this.#connection = connection;
+    let answered = false;
     try {
       const answer = await exchange(await connection.offer());
+      answered = true;
       await connection.accept(answer, (batch) => this.#signaling.sendCandidates(this.#callId, batch, this.#abort.signal));
-      await outcome;
-      connected = true;
+      await connection.established(timeoutMs, this.#abort.signal);
     } catch (error) {
       connection.close();
+      if (!answered) this.#connection = before;
       throw error;
     } finally {
-      clearTimeout(timer);
-      this.#abort.signal.removeEventListener("abort", stop);
+      if (answered || this.#abort.signal.aborted) before?.close();
     }
   }
 
   /** @param {any} event */
   #receive(event) {
+    if (this.#state === "ended") return;
     this.#listener.onEvent(event);
     if (event.type === "morgan.call.ended") this.#end({ code: String(event.reason ?? "ended"), message: event.message });
   }
@@ -168,9 +165,16 @@ export class Call {
     this.#state = "ended";
     this.#abort.abort();
     this.#wake();
-    this.#connection?.close();
-    if (this.#callId && end.code !== "gone") this.#signaling.hangUp(this.#callId);
+    this.#leave(end.code === "gone" ? "" : this.#callId);
     this.#listener.onEnd(end);
+  }
+
+  /** Close after hanging up, not before: a close reaches the server too. @param {string} callId */
+  async #leave(callId) {
+    const connection = this.#connection;
+    connection?.retire();
+    if (callId) await Promise.race([this.#signaling.hangUp(callId), this.#pause(LEAVE_MS)]);
+    connection?.close();
   }
 
   /** @param {CallState} state */

@@ -5,8 +5,7 @@
  * @typedef {object} ConnectionListener
  * @property {(event: any) => void} onEvent an event of the data channel, parsed
  * @property {(stream: MediaStream) => void} onVoice the assistant's audio
- * @property {() => void} onConnected media flows
- * @property {(why: string) => void} onLost the connection is gone for good; called once
+ * @property {(why: string) => void} onLost it had been established and is gone for good; called once
  */
 
 /** ICE often heals a short loss by itself; waiting longer than this is a pause that a caller notices. */
@@ -26,6 +25,9 @@ export class Connection {
   #failedDeliveries = 0;
   #trickleTimer = 0;
   #lossTimer = 0;
+  /** How `established` ends. @type {{resolve: () => void, reject: (why: Error) => void}|null} */
+  #waiting = null;
+  #lost = false;
   #over = false;
 
   /**
@@ -45,7 +47,7 @@ export class Connection {
     this.#pc.oniceconnectionstatechange = () => this.#iceChanged();
     this.#pc.onconnectionstatechange = () => {
       if (this.#over) return;
-      if (this.#pc.connectionState === "connected") listener.onConnected();
+      if (this.#pc.connectionState === "connected") this.#waiting?.resolve();
       if (this.#pc.connectionState === "failed") this.#lose("connection failed");
     };
   }
@@ -66,12 +68,44 @@ export class Connection {
     await this.#pc.setRemoteDescription({ type: "answer", sdp });
   }
 
+  /**
+   * Wait until media flows; call it once, after `accept`. Rejects on a loss, too late, or when `signal` says to stop.
+   *
+   * @param {number} timeoutMs
+   * @param {AbortSignal} signal
+   */
+  async established(timeoutMs, signal) {
+    /** @type {Promise<void>} */
+    const outcome = new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
+    const fail = () => this.#waiting?.reject(new Error(signal.aborted ? "stopped" : "timed out"));
+    const timer = setTimeout(fail, timeoutMs);
+    signal.addEventListener("abort", fail);
+    if (this.#pc.connectionState === "connected") this.#waiting?.resolve();
+    if (this.#lost || signal.aborted) fail();
+    try {
+      await outcome;
+    } finally {
+      this.#waiting = null;
+      clearTimeout(timer);
+      signal.removeEventListener("abort", fail);
+    }
+  }
+
   /** @param {MediaStreamTrack} track takes the place of the microphone in use */
   async replaceTrack(track) {
     await this.#sender.replaceTrack(track);
   }
 
-  /** Close without a word to the listener. */
+  /**
+   * Say nothing more of losses, but go on for as long as it lasts: another connection is on its way. It may be closed
+   * only after that one has been answered, since DTLS tells the server of a close, which would take it for hanging up.
+   */
+  retire() {
+    this.#lost = true;
+    clearTimeout(this.#lossTimer);
+  }
+
+  /** Close without a word to the listener; the server learns of it where it still can be reached. */
   close() {
     this.#over = true;
     clearTimeout(this.#lossTimer);
@@ -82,9 +116,10 @@ export class Connection {
 
   /** @param {string} why */
   #lose(why) {
-    if (this.#over) return;
-    this.close();
-    this.#listener.onLost(why);
+    if (this.#over || this.#lost) return;
+    this.retire();
+    if (this.#waiting) this.#waiting.reject(new Error(why));
+    else this.#listener.onLost(why);
   }
 
   #iceChanged() {

@@ -144,7 +144,7 @@ function takeItem(conversation, { item }) {
   conversation.change(line, { committed: true, text, status: spoken ? "final" : line.status });
 }
 
-/** @type {Record<string, (conversation: Conversation, event: any) => void>} */
+/** @type {Record<string, (c: Conversation, e: any) => void>} */
 const HANDLERS = {
   "input_audio_buffer.speech_started": (c, e) => (c.dropUncommitted(e.item_id), c.setTurn("user_speaking")),
   "input_audio_buffer.speech_stopped": (c) => c.setTurn("thinking"),
@@ -189,7 +189,7 @@ const HANDLERS = {
     if (c.turn === "speaking") c.setTurn("listening");
   },
   "response.done": (c, { response }) => {
-    if (response.status === "failed") c.problem(response.status_details?.error?.message);
+    if (response.status_details?.error?.message) c.problem(response.status_details.error.message);
     if (response.status === "cancelled") c.settleResponse(response.id, "interrupted");
     else if (!c.isPlaying(response.id)) c.settleResponse(response.id, response.status === "failed" ? "failed" : "final");
   },

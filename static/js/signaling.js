@@ -68,14 +68,14 @@ export class Signaling {
   /**
    * The same call on a new connection.
    *
-   * @param {string} callId
-   * @param {string} sdp
-   * @param {string} resumeToken
+   * @param {{callId: string, resumeToken: string, sdp: string}} resume
    * @param {AbortSignal} signal
+   * @param {number} timeoutMs
    * @returns {Promise<ResumeAnswer>}
    */
-  resumeCall(callId, sdp, resumeToken, signal) {
-    return this.#request("PATCH", callPath(callId), { sdp, type: "offer", resume_token: resumeToken }, signal);
+  resumeCall({ callId, resumeToken, sdp }, signal, timeoutMs) {
+    const body = { sdp, type: "offer", resume_token: resumeToken };
+    return this.#request("PATCH", callPath(callId), body, signal, timeoutMs);
   }
 
   /**
@@ -114,12 +114,13 @@ export class Signaling {
    * @param {string} path
    * @param {object|undefined} body sent as JSON
    * @param {AbortSignal} [signal] gives up early
+   * @param {number} [timeoutMs]
    * @returns {Promise<any>} the JSON answer, null where there is none
    */
-  async #request(method, path, body, signal) {
+  async #request(method, path, body, signal, timeoutMs = TIMEOUT_MS) {
     const stop = new AbortController();
     const abort = () => stop.abort();
-    const timer = setTimeout(abort, TIMEOUT_MS);
+    const timer = setTimeout(abort, timeoutMs);
     signal?.addEventListener("abort", abort, { once: true });
     if (signal?.aborted) abort();
     try {

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-SPEECH = Path(__file__).resolve().parents[3] / "shared" / "audio"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -18,14 +17,6 @@ def missing(what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)
-
-
-def speech(name: str) -> Path:
-    """A file of real speech."""
-    path = SPEECH / name
-    if not path.exists():
-        missing(f"no real speech: {name} is not in ../shared/audio")
-    return path
 
 
 def executable(own: str) -> str:

@@ -61,7 +61,7 @@ class StandInCall:
         resumes: how often it was taken up on a new connection.
         candidates: everything that was trickled, in order.
         open: set while a data channel is open.
-        hung_up: set by DELETE.
+        hung_up: set by DELETE, or when the page closes the connection that the call is on.
         heard_peak: loudest sample (0 to 32767) that came from the page's microphone; set it to 0 to measure anew.
         refuse_resume: HTTP status with which to answer the next resumptions, None to accept them.
     """
@@ -93,6 +93,11 @@ class StandInCall:
         @peer.on("track")  # type: ignore[untyped-decorator, unused-ignore]
         def speaks(track: MediaStreamTrack) -> None:
             self._ear = asyncio.create_task(self._listen(track))
+
+        @peer.on("connectionstatechange")  # type: ignore[untyped-decorator, unused-ignore]
+        def changed() -> None:
+            if peer.connectionState == "closed" and self.peer is peer:
+                self.hung_up.set()  # the page closed it: DTLS says so, and to Morgan that is hanging up
 
         await peer.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
         self.tone = Tone()

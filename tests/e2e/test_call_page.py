@@ -1,14 +1,15 @@
 """The call page in a real browser against the real server: somebody calls, asks, and is answered."""
 
 import re
+from pathlib import Path
 
 from playwright.async_api import expect
 
-from tests.e2e.chromium import chromium, reach, speech, visit
+from tests.e2e.chromium import chromium, reach, visit
 
 
-async def test_a_spoken_question_is_written_down_and_answered_aloud(server_url: str) -> None:
-    async with chromium(microphone=speech("weather.wav")) as browser, visit(browser, server_url) as page:
+async def test_a_spoken_question_is_written_down_and_answered_aloud(server_url: str, shared_audio: Path) -> None:
+    async with chromium(microphone=shared_audio / "weather.wav") as browser, visit(browser, server_url) as page:
         await page.click("#call")
         question = page.locator(".line[data-role=user][data-status=final] .line-text").first
         await expect(question).to_contain_text(re.compile("weather.*paris", re.IGNORECASE), timeout=30_000)
