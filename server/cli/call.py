@@ -69,13 +69,13 @@ def call(
         speech = read_audio(file)
         report, heard = asyncio.run(place_call(speech, url.rstrip("/"), user_id=user_id, timeout=timeout))
     except (CallError, CallFailedError) as error:
-        console.print(str(error), style="red", markup=False, highlight=False)
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
     if out is not None:
         try:
             write_wav(out, heard)
         except OSError as error:
-            console.print(f"{out} cannot be written: {error.strerror}", style="red", markup=False)
+            console.print(f"{out} cannot be written: {error.strerror}", style="red", markup=False, soft_wrap=True)
             raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(asdict(report)))
@@ -99,7 +99,7 @@ def read_audio(path: Path) -> Pcm:
                 parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
             parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
     except (av.FFmpegError, IndexError, ValueError) as error:
-        raise CallError(f"{path} cannot be read as audio: {error}") from None
+        raise CallError(f"{path} cannot be read as audio: {getattr(error, 'strerror', error)}") from None
     if not parts or not sum(len(part) for part in parts):
         raise CallError(f"{path} holds no audio")
     return np.concatenate(parts).astype(np.int16)

@@ -84,5 +84,5 @@ async def _run(settings: Settings, engines: Engines) -> None:
 
 
 def _stop(message: str, code: int = 1) -> None:
-    console.print(message, style="red", markup=False, highlight=False)
+    console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)

@@ -66,7 +66,7 @@ async def check_call(clip: Path, words: str, server: RunningServer, models_dir: 
 async def test_a_clip_in_morgans_own_voice_is_understood_and_answered(
     server: RunningServer, question: Path, models_dir: Path, tmp_path: Path
 ) -> None:
-    await check_call(question, "What is the capital of France?", server, models_dir, tmp_path / "reply.wav")
+    await check_call(question, "How are you today?", server, models_dir, tmp_path / "reply.wav")
 
 
 async def test_real_speech_is_understood_and_answered(
@@ -81,7 +81,7 @@ def test_the_printed_report_names_both_sides_and_every_stage(server: RunningServ
     assert done.returncode == 0, done.stderr
     for expected in (
         "You",
-        "capital of France",
+        "How are you today?",
         "Morgan",
         "stt",
         "llm first token",

@@ -65,7 +65,7 @@ async def test_a_call_through_the_page_in_morgans_own_voice(
     server: RunningServer, repository: Path, tmp_path: Path
 ) -> None:
     clip = repository / "tests" / "clips" / "question.wav"
-    await check_page(clip, "What is the capital of France?", server, tmp_path / "page.png")
+    await check_page(clip, "How are you today?", server, tmp_path / "page.png")
 
 
 @pytest.mark.timeout(90)
