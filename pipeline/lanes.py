@@ -12,7 +12,7 @@ import enum
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -164,7 +164,7 @@ class Lane:
             self._withdraw(job)
             raise
 
-    async def stream(self, function: Callable[[], Iterator[T]], ticket: Ticket) -> AsyncIterator[T]:
+    async def stream(self, function: Callable[[], Iterator[T]], ticket: Ticket) -> AsyncGenerator[T, None]:
         """Run a generator function in the lane and yield its items as they come.
 
         The generator is closed between two items when the ticket is cancelled, the consumer stops reading or the lane

@@ -259,7 +259,7 @@ async def test_a_consumer_that_closes_the_stream_stops_the_generator(lane: Lane)
     endless = Endless()
     stream = lane.stream(endless, Ticket())
     assert await anext(stream) == 1
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     await until(endless.closed.is_set)
     made = endless.made
     assert await lane.run(lambda: "free", Ticket()) == "free"

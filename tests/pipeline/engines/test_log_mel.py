@@ -60,11 +60,11 @@ def test_silence_has_features_too() -> None:
 def test_two_seconds_cost_less_than_eight() -> None:
     def cost(audio: np.ndarray) -> float:
         times = []
-        for _ in range(15):
+        for _ in range(40):
             started = time.perf_counter()
             turn_features(audio)
             times.append(time.perf_counter() - started)
-        return float(np.median(times))
+        return min(times)
 
     short, full = cost(voice(32_000)), cost(voice(128_000))
     assert short < 0.75 * full, "the silence in front is not computed"
