@@ -45,8 +45,7 @@ export class Conversation {
     for (const line of this.#lines.values()) {
       if (line.status === "interim") this.settle(line, line.role === "assistant" ? "interrupted" : "final");
     }
-    this.#lines.clear();
-    this.#playing.clear();
+    for (const kept of [this.#lines, this.#latencies, this.#playing]) kept.clear();
   }
 
   /** @param {Turn} turn @param {boolean} told */
@@ -61,9 +60,7 @@ export class Conversation {
   line(id, role, responseId = null) {
     let line = this.#lines.get(id);
     if (!line) {
-      const latency = this.#latencies.get(id) ?? null;
-      line = { id, role, text: "", status: "interim", committed: false, responseId, latency };
-      this.#latencies.delete(id);
+      line = { id, role, text: "", status: "interim", committed: false, responseId, latency: this.#latencies.get(id) ?? null };
       this.#lines.set(id, line);
     }
     line.responseId ??= responseId;
@@ -99,9 +96,11 @@ export class Conversation {
     }
   }
 
-  /** @param {string} id @param {Latency} latency */
+  /** @param {string} id of the reply, or of the turn that it answers @param {Latency} latency */
   setLatency(id, latency) {
-    const line = this.#lines.get(id);
+    const lines = [...this.#lines.values()];
+    const since = lines.slice(lines.findIndex((line) => line.id === id));
+    const line = this.#lines.has(id) && since.find((line) => line.role === "assistant");
     if (line) this.change(line, { latency });
     else this.#latencies.set(id, latency);
   }

@@ -198,6 +198,17 @@ async def test_the_latency_of_a_turn_stands_under_its_reply(
     await expect(shown.locator(".latency-stage")).to_have_text(re.compile("llm first token.*74 ms"))
 
 
+async def test_the_latency_of_a_turn_that_names_the_question_stands_under_the_reply_too(
+    page: Page, server: PageServer
+) -> None:
+    call = await place(page, server)
+    earlier = [added("u0", "user"), transcribed("u0", "Hello."), said("a0", "Hello.")]
+    call.send(*earlier, added("u1", "user"), transcribed("u1", "How warm is it?"), said("a1", "Eighteen degrees."))
+    call.send({"type": "morgan.latency", "item_id": "u1", "voice_to_voice_ms": 412, "stages": {}})
+    await expect(page.locator("[data-item-id=a1] [data-role=latency] summary")).to_have_text("412 ms")
+    await expect(page.locator("[data-role=latency]")).to_have_count(1)
+
+
 async def test_mute_silences_what_the_server_hears(page: Page, server: PageServer) -> None:
     call = await place(page, server)
     await page.wait_for_function("() => Number(document.getElementById('mic-level').ariaValueNow) > 20")
