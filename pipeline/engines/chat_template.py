@@ -1,8 +1,13 @@
-"""Messages to a prompt, by the Jinja template that a GGUF file brings along."""
+"""Messages to a prompt, by the Jinja template that a model brings along (run in a sandbox: it came with a download)."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from datetime import datetime
+from typing import NamedTuple
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pipeline.engines.protocols import EngineError, Message
 
@@ -12,6 +17,9 @@ CHATML = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 """For files without a template of their own."""
+
+_GENERATION_TAG = re.compile(r"{%-?\s*(?:end)?generation\s*-?%}")
+"""Marks the assistant's words for training; Jinja does not know it."""
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
@@ -47,9 +55,12 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, *, bos: str = "", eos: str = "", controls: Iterable[str] = ()) -> None:
-        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
-        self._formatter = Jinja2ChatFormatter(template=source, eos_token=eos, bos_token=bos)
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.filters["tojson"] = _to_json
+        environment.globals.update(raise_exception=_refuse, strftime_now=_now, bos_token=bos, eos_token=eos)
+        self._template = environment.from_string(_GENERATION_TAG.sub("", source))
         self._controls = sorted({text for text in controls if text}, key=len, reverse=True)
         self._spelled = re.compile("|".join(map(re.escape, self._controls))) if self._controls else None
         self._index = {text: index for index, text in enumerate(self._controls)}
@@ -77,19 +88,17 @@ class ChatTemplate:
         return self._spelled.sub(lambda found: f"{_OPEN}{self._index[found[0]]}{_CLOSE}", content)
 
     def _apply(self, messages: list[dict[str, str]]) -> str:
-        from jinja2 import TemplateError
-
         try:
             return self._prompt(messages)
-        except (TemplateError, ValueError):
+        except (TemplateError, TypeError):
             # Some templates refuse a system message, or two messages of one role in a row; they take this form.
             try:
                 return self._prompt(_alternating(messages))
-            except (TemplateError, ValueError) as error:
+            except (TemplateError, TypeError) as error:
                 raise EngineError(f"the model's chat template does not take this conversation: {error}") from error
 
     def _prompt(self, messages: list[dict[str, str]]) -> str:
-        return self._formatter(messages=cast(list[Any], messages)).prompt
+        return self._template.render(messages=messages, add_generation_prompt=True)
 
 
 def _alternating(messages: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -104,3 +113,16 @@ def _alternating(messages: list[dict[str, str]]) -> list[dict[str, str]]:
         else:
             merged.append({"role": role, "content": message["content"]})
     return merged
+
+
+def _refuse(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _now(pattern: str) -> str:
+    return datetime.now().astimezone().strftime(pattern)
+
+
+def _to_json(value: object, indent: int | None = None) -> str:
+    """Jinja's own escapes for HTML, which no model was trained on."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -121,6 +121,11 @@ class Batcher:
         """Whether there is anything left to do."""
         return bool(self._jobs)
 
+    @property
+    def running(self) -> int:
+        """Requests that have a slot."""
+        return sum(tokens.slot is not None for tokens in self._jobs)
+
     def add(self, job: Job, now: float) -> None:
         """Take a request; one that cannot be tokenised or does not fit ends here."""
         if job.cancelled:
@@ -246,11 +251,11 @@ class Batcher:
         def tokenize(kept: Sequence[Message]) -> list[int]:
             return self._model.tokenize(self._template.render(kept))
 
+        if not messages:
+            raise EngineError("there are no messages to answer")
         ids = tokenize(messages)
         if len(ids) > budget:
             ids = tokenize(fit_messages(messages, budget, lambda kept: len(tokenize(kept))))
-        if not ids:
-            raise EngineError("the prompt is empty")
         return ids
 
     def _sampler(self, temperature: float) -> Sampler:

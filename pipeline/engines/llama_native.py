@@ -6,6 +6,7 @@ Nothing here is thread-safe; `llama_worker.py` uses it from one thread.
 
 import ctypes
 import functools
+import os
 import re
 import threading
 from collections.abc import Sequence
@@ -62,6 +63,9 @@ def load_library(verbose: bool = False) -> Any:
     Raises:
         EngineUnavailableError: it is not installed or its shared library does not load.
     """
+    # Read when the library loads. By default OpenMP's threads spin at barriers, of which a token has hundreds: as soon as
+    # anything else wants one of the cores, each costs a time slice, and a first token took 1-3 s instead of 0.1.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import llama_cpp
     except ImportError as error:

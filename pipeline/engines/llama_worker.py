@@ -75,7 +75,7 @@ class LlamaWorker:
         self._failure: BaseException | None = None
         self._on_stopped: list[Callable[[], None]] = []
         self._batcher: Batcher | None = None
-        self._thread = threading.Thread(target=self._run, name="llama", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="morgan-llama", daemon=True)
         self._thread.start()
         self._loaded.wait()
         if self._failure is not None:
@@ -102,7 +102,7 @@ class LlamaWorker:
             if self._held >= self._options.capacity:
                 raise LaneFullError(f"the language model has {self._held} requests")
             self._held += 1
-            self.load.waiting = self._held
+            self.load.waiting = self._held - self.load.running
             job.on_end = self._counted(job)
             self._inbox.append(job)
             self._wake.notify()
@@ -134,7 +134,6 @@ class LlamaWorker:
         def ended(error: BaseException | None) -> None:
             with self._wake:
                 self._held -= 1
-                self.load.waiting = self._held
                 if job.generated or (error is None and not job.cancelled):
                     self.load.done += 1
                 else:
@@ -200,8 +199,11 @@ class LlamaWorker:
             for job in arrived:
                 batcher.add(job, started)
             batcher.step(time.monotonic())
-            self.load.running_since = None
-            self.load.busy_s += time.monotonic() - started
+            with self._wake:
+                self.load.running_since = None
+                self.load.busy_s += time.monotonic() - started
+                self.load.running = batcher.running
+                self.load.waiting = self._held - self.load.running
 
     def _turn_away(self, batcher: Batcher) -> None:
         """Nothing may wait for ever, however the thread came to its end."""
