@@ -61,9 +61,9 @@ def test_two_seconds_cost_less_than_eight() -> None:
     def cost(audio: np.ndarray) -> float:
         times = []
         for _ in range(40):
-            started = time.perf_counter()
+            started = time.thread_time()
             turn_features(audio)
-            times.append(time.perf_counter() - started)
+            times.append(time.thread_time() - started)
         return min(times)
 
     short, full = cost(voice(32_000)), cost(voice(128_000))
