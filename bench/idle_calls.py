@@ -1,40 +1,41 @@
 """What a connected, silent call costs the server, and what many calls leave behind.
 
-    python -m bench.idle_calls [--calls 8] [--seconds 10] [--profile]
-    python -m bench.idle_calls --churn 200
+    morgan bench idle [--calls 8] [--seconds 10] [--profile] [--media-only]
+    morgan bench idle --churn 200
 
-The server's media endpoint runs in this process, the callers (stock aiortc) in a child process: what is printed is the
+The server runs in this process, the callers (stock aiortc) in a child process: what is printed is the
 server's alone. Everything is real: ICE, DTLS, SRTP, Opus and RTCP in both directions.
 """
 
 import argparse
 import asyncio
 import cProfile
+import functools
 import gc
 import json
 import os
 import pstats
+import socket
 import sys
 import time
+from collections.abc import Awaitable, Callable
 
 import psutil  # type: ignore[import-untyped]
 
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig, Pcm, PlayoutEvent
+from pipeline.engines.protocols import Engines
+from server.app import SWITCH_INTERVAL_S, Server
+from server.engines import build_engines
+from server.settings import load_settings
 
 
 class Listener:
-    """Counts frames."""
+    """Does nothing with what it hears."""
 
-    def __init__(self) -> None:
-        self.frames = 0
-        self.connected = asyncio.Event()
+    def on_connected(self) -> None: ...
 
-    def on_connected(self) -> None:
-        self.connected.set()
-
-    def on_audio(self, pcm: Pcm, at: float) -> None:
-        self.frames += 1
+    def on_audio(self, pcm: Pcm, at: float) -> None: ...
 
     def on_channel_open(self) -> None: ...
 
@@ -98,21 +99,63 @@ async def run_callers() -> None:
     await asyncio.gather(*(caller.close() for caller in callers))
 
 
-async def measure_idle(calls: int, seconds: float, profile: bool) -> None:
+class MediaOnly:
+    """The media endpoint alone: what transport and codecs cost."""
+
+    def __init__(self, endpoint: MediaEndpoint) -> None:
+        self._endpoint = endpoint
+
+    @classmethod
+    async def start(cls) -> "MediaOnly":
+        return cls(await MediaEndpoint.open(MediaConfig()))
+
+    async def call(self, offer: str) -> tuple[str, Callable[[], Awaitable[object]]]:
+        """Take a call; the answer, and how to end it."""
+        peer = await self._endpoint.answer(offer, Listener())
+        return peer.answer, peer.close
+
+    async def stop(self) -> None:
+        await self._endpoint.close()
+
+
+class WholeServer:
+    """Everything that `morgan serve` runs: voice activity, turn-taking, the actors of the calls, the doors."""
+
+    def __init__(self, server: Server, engines: Engines) -> None:
+        self._server, self._engines = server, engines
+
+    @classmethod
+    async def start(cls) -> "WholeServer":
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        settings = load_settings({"port": port, "max_calls": 100})
+        engines = build_engines(settings)
+        return cls(await Server.start(settings, engines), engines)
+
+    async def call(self, offer: str) -> tuple[str, Callable[[], Awaitable[object]]]:
+        """Take a call; the answer, and how to end it."""
+        call, answer = await self._server.registry.open(offer)
+        return answer, functools.partial(call.end, "hangup")
+
+    async def stop(self) -> None:
+        await self._server.stop()
+        await asyncio.gather(*(engine.close() for engine in self._engines.all().values()))
+
+
+async def measure_idle(target: MediaOnly | WholeServer, calls: int, seconds: float, profile: bool) -> None:
     """Print the CPU time of silent calls, in % of a core per call."""
-    endpoint = await MediaEndpoint.open(MediaConfig())
     callers = await Callers.start()
-    listeners = [Listener() for _ in range(calls)]
     await callers.ask(do="nothing")
+    idle, wall = time.process_time(), time.monotonic()
+    await asyncio.sleep(2)
+    idle = (time.process_time() - idle) / (time.monotonic() - wall)
     before = time.process_time()
-    for listener in listeners:
-        peer = await endpoint.answer(await callers.ask(do="offer"), listener)
-        await callers.ask(do="accept", answer=peer.answer)
-        await asyncio.wait_for(listener.connected.wait(), 10)
+    for _ in range(calls):
+        answer, _end = await target.call(await callers.ask(do="offer"))
+        await callers.ask(do="accept", answer=answer)
     set_up = (time.process_time() - before) / calls
-    await asyncio.sleep(1)
-    for listener in listeners:
-        listener.frames = 0
+    await asyncio.sleep(2)
     profiler = cProfile.Profile()
     if profile:
         profiler.enable()
@@ -122,27 +165,23 @@ async def measure_idle(calls: int, seconds: float, profile: bool) -> None:
     if profile:
         profiler.disable()
         pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
-    frames = sum(listener.frames for listener in listeners) / wall / calls
+    share = 100 * (cpu / wall - idle) / calls
     print(
-        f"{calls} silent calls, {wall:.1f} s: {100 * cpu / wall / calls:.2f} % of a core per call, "
-        f"{frames:.1f} frames/s received, set-up {1000 * set_up:.1f} ms CPU per call, "
-        f"{psutil.Process().num_threads()} threads"
+        f"{calls} silent calls, {wall:.1f} s: {share:.2f} % of a core per call (without calls: {100 * idle:.2f} %), "
+        f"set-up {1000 * set_up:.1f} ms CPU per call, {psutil.Process().num_threads()} threads"
     )
-    await endpoint.close()
     await callers.stop()
 
 
-async def measure_churn(calls: int) -> None:
+async def measure_churn(target: MediaOnly | WholeServer, calls: int) -> None:
     """Print memory, tasks, threads and files before and after many short calls, one after the other."""
-    endpoint = await MediaEndpoint.open(MediaConfig())
     callers = await Callers.start()
 
     async def call() -> None:
-        listener = Listener()
-        peer = await endpoint.answer(await callers.ask(do="offer"), listener)
-        await callers.ask(do="accept", answer=peer.answer)
+        answer, end = await target.call(await callers.ask(do="offer"))
+        await callers.ask(do="accept", answer=answer)
         await asyncio.sleep(0.1)
-        await peer.close()
+        await end()
         await callers.ask(do="hangup")
 
     def state() -> str:
@@ -161,8 +200,17 @@ async def measure_churn(calls: int) -> None:
         await call()
     gc.collect()
     print(f"after {calls} more: {state()} ({(time.monotonic() - began) / calls * 1000:.0f} ms per call)")
-    await endpoint.close()
     await callers.stop()
+
+
+async def measure(arguments: argparse.Namespace) -> None:
+    """Run what was asked for."""
+    target = await (MediaOnly if arguments.media_only else WholeServer).start()
+    if arguments.churn:
+        await measure_churn(target, arguments.churn)
+    else:
+        await measure_idle(target, arguments.calls, arguments.seconds, arguments.profile)
+    await target.stop()
 
 
 def main() -> None:
@@ -171,16 +219,16 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--profile", action="store_true", help="print where the time goes (and spend more of it)")
+    parser.add_argument("--media-only", action="store_true", help="the media endpoint without what listens to it")
     parser.add_argument("--churn", type=int, metavar="N", help="open and close N calls instead")
     parser.add_argument("--callers", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.callers:
         os.nice(5)
         asyncio.run(run_callers())
-    elif arguments.churn:
-        asyncio.run(measure_churn(arguments.churn))
     else:
-        asyncio.run(measure_idle(arguments.calls, arguments.seconds, arguments.profile))
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        asyncio.run(measure(arguments))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from server.errors import errors_as_json
 from server.routes import calls, health, page
 from server.settings import Settings
 
+SWITCH_INTERVAL_S = 0.001
+"""For this long at most another thread holds the interpreter's lock before the media thread gets it."""
+
 log = structlog.get_logger(__name__)
 
 

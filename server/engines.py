@@ -4,9 +4,17 @@ import importlib.util
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from pipeline.engines.protocols import EngineError, Engines, LanguageModel, TextToSpeech
+from pipeline.engines.protocols import (
+    Engine,
+    EngineError,
+    Engines,
+    LanguageModel,
+    SpeechToText,
+    TextToSpeech,
+    TurnDetector,
+    VoiceActivityDetector,
+)
 from pipeline.models import ModelStore
 from server.settings import Settings
 
@@ -42,7 +50,7 @@ def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: 
         EngineError, pipeline.models.ModelError: one cannot be loaded; the message says what to do.
     """
     store = ModelStore(settings.models_dir)
-    builders: dict[str, Callable[[], Any]] = {
+    builders: dict[str, Callable[[], Engine]] = {
         "stt": lambda: _stt(settings, store),
         "llm": lambda: _llm(settings, store),
         "tts": lambda: _tts(settings, store),
@@ -50,14 +58,14 @@ def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: 
         "vad": lambda: _vad(settings, store),
     }
 
-    def build(role: str) -> Any:
+    def build(role: str) -> Engine:
         engine = builders[role]()
         loaded(role)
         return engine
 
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="load") as pool:
         engines = dict(zip(builders, pool.map(build, builders), strict=True))
-    return Engines(**engines)
+    return Engines(**engines)  # type: ignore[arg-type]
 
 
 def _place(store: ModelStore, name: str) -> Path:
@@ -66,19 +74,19 @@ def _place(store: ModelStore, name: str) -> Path:
     return path if path.exists() and ("/" in name or "\\" in name) else store.path(name)
 
 
-def _vad(settings: Settings, store: ModelStore) -> Any:
+def _vad(settings: Settings, store: ModelStore) -> VoiceActivityDetector:
     from pipeline.engines.silero import SileroVad
 
     return SileroVad(_place(store, settings.vad_model))
 
 
-def _turn(settings: Settings, store: ModelStore) -> Any:
+def _turn(settings: Settings, store: ModelStore) -> TurnDetector:
     from pipeline.engines.smart_turn import SmartTurn
 
     return SmartTurn(_place(store, settings.turn_model))
 
 
-def _stt(settings: Settings, store: ModelStore) -> Any:
+def _stt(settings: Settings, store: ModelStore) -> SpeechToText:
     from pipeline.engines.faster_whisper import FasterWhisper
 
     return FasterWhisper(_place(store, settings.stt_model), lanes=settings.stt_lanes)
@@ -87,11 +95,12 @@ def _stt(settings: Settings, store: ModelStore) -> Any:
 def _llm(settings: Settings, store: ModelStore) -> LanguageModel:
     engine = llm_engine(settings)
     if engine == "openai":
-        from pipeline.engines.openai_compatible import OpenAiLanguageModel
+        from pipeline.engines.openai_compatible import Endpoint, OpenAiChat
 
         if not settings.llm_base_url:
             raise EngineError("llm_engine is openai, but llm_base_url is not set (MORGAN_LLM_BASE_URL)")
-        return OpenAiLanguageModel(settings.llm_base_url, settings.llm_model, settings.llm_api_key.get_secret_value())
+        endpoint = Endpoint(settings.llm_base_url, settings.llm_api_key.get_secret_value())
+        return OpenAiChat(endpoint, settings.llm_model)
     if engine == "transformers":
         from pipeline.engines.transformers_lm import TransformersLanguageModel
 
@@ -103,11 +112,12 @@ def _llm(settings: Settings, store: ModelStore) -> LanguageModel:
 
 def _tts(settings: Settings, store: ModelStore) -> TextToSpeech:
     if settings.tts_engine == "openai":
-        from pipeline.engines.openai_compatible import OpenAiTextToSpeech
+        from pipeline.engines.openai_compatible import Endpoint, OpenAiSpeech
 
         if not settings.tts_base_url:
             raise EngineError("tts_engine is openai, but tts_base_url is not set (MORGAN_TTS_BASE_URL)")
-        return OpenAiTextToSpeech(settings.tts_base_url, settings.tts_voice, settings.tts_api_key.get_secret_value())
+        endpoint = Endpoint(settings.tts_base_url, settings.tts_api_key.get_secret_value())
+        return OpenAiSpeech(endpoint, settings.tts_model, [settings.tts_voice])
     from pipeline.engines.piper import Piper
 
     return Piper(_place(store, settings.tts_voice))

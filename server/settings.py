@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     tts_voice: str = Field("piper-en_US-joe-medium", description="Model id, path to a Piper voice, or a voice name.")
     tts_base_url: str | None = Field(None, description="An OpenAI-compatible speech endpoint.")
     tts_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
+    tts_model: str = Field("tts-1", description="Its model name.")
     turn_model: str = Field("smart-turn-v3.2", description="Model id or folder of the end-of-turn model.")
     vad_model: str = Field("silero-vad-v6", description="Model id or folder of the voice activity model.")
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from server.cli import call, doctor, models, serve
+from server.cli import bench, call, doctor, models, serve
 from server.version import version
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app.command()(serve.serve)
 app.command()(call.call)
 app.add_typer(models.app, name="models")
 app.command()(doctor.doctor)
+app.add_typer(bench.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from media.values import MediaError
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.models import ModelError, ModelStore
-from server.app import Server
+from server.app import SWITCH_INTERVAL_S, Server
 from server.cli.models import rendered_progress
 from server.engines import build_engines, needed_models
 from server.logs import configure_logs
@@ -41,8 +41,7 @@ def serve(
         engines = _load(settings)
     except (ModelError, EngineError) as error:
         _stop(str(error))
-    # Threads of the engines hold the interpreter's lock for at most this long before the media thread gets it.
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         asyncio.run(_run(settings, engines))
     except MediaError as error:

@@ -1,0 +1,34 @@
+"""`morgan bench`: every number that the README claims, as a command that prints it."""
+
+import runpy
+import sys
+
+import typer
+
+BENCHES = {
+    "voice-to-voice": ("bench.voice_to_voice", "From the last word of a question to the first sound of the answer."),
+    "idle": ("bench.idle_calls", "What a connected silent call costs, and what calls leave behind."),
+    "media": ("bench.media_cores", "Microseconds per frame of the audio cores."),
+    "engines": ("bench.engines", "Milliseconds of each speech engine."),
+    "language-model": ("bench.language_model", "First token and tokens per second of the language model."),
+}
+
+app = typer.Typer(
+    no_args_is_help=True, help="Every published number, measured here. Options: `morgan bench NAME --help`."
+)
+
+
+def _register(name: str, module: str, about: str) -> None:
+    @app.command(
+        name,
+        help=about,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def run(context: typer.Context) -> None:
+        sys.argv = [f"morgan bench {name}", *context.args]
+        runpy.run_module(module, run_name="__main__")
+
+
+for _name, (_module, _about) in BENCHES.items():
+    _register(_name, _module, _about)
