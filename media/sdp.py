@@ -33,7 +33,7 @@ _TOKEN = re.compile(r"[!-~]{1,64}")
 _ICE_UFRAG = re.compile(r"[!-9;-~]{4,256}")
 _ICE_PASSWORD = re.compile(r"[!-~]{22,256}")
 _FORMAT = re.compile(r"a=(rtpmap|fmtp):(\d{1,3}) ", re.ASCII)
-_RTPMAP = re.compile(r"[!-~]{1,64}")
+_RTPMAP = re.compile(r"[!-.0-~]{1,64}/\d{1,9}(/\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

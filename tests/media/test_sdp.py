@@ -133,6 +133,12 @@ def test_video_is_kept_inactive_so_that_no_transceiver_is_lost() -> None:
     assert "a=group:BUNDLE 0 1 2" in sdp
 
 
+@pytest.mark.parametrize("rtpmap", ["VP8", "VP8/", "VP8/x", "/90000", "VP8/90000 x"])
+def test_a_malformed_rtpmap_of_what_is_turned_down_is_not_echoed(rtpmap: str) -> None:
+    sdp = answer(session(AUDIO, VIDEO.replace("VP8/90000", rtpmap), bundle="0 1"))
+    assert "a=rtpmap:96" not in sections(sdp)[1]
+
+
 def test_a_second_audio_is_kept_inactive() -> None:
     second = AUDIO.replace("a=mid:0", "a=mid:1")
     first, other = sections(answer(session(AUDIO, second, bundle="0 1")))
