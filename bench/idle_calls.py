@@ -27,6 +27,7 @@ from media.values import MediaConfig, Pcm, PlayoutEvent
 from pipeline.engines.protocols import Engines
 from server.app import SWITCH_INTERVAL_S, Server
 from server.engines import build_engines
+from server.logs import configure_logs
 from server.settings import load_settings
 
 
@@ -129,7 +130,8 @@ class WholeServer:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        settings = load_settings({"port": port, "max_calls": 100})
+        settings = load_settings({"port": port, "max_calls": 100, "log_level": "warning"})
+        configure_logs(settings)
         engines = build_engines(settings)
         return cls(await Server.start(settings, engines), engines)
 

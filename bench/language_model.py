@@ -1,6 +1,6 @@
 """The in-process language model: first tokens, tokens a second, and what batching is worth.
 
-    python -m bench.language_model [--model DIR] [--threads 1,2] [--json]
+    python -m bench.language_model [--model DIR] [--threads 1/1,2/1,2/2] [--json]
 
 Every figure is a median. "growing" is the first token of the next turn of a conversation that the cache holds (a
 question of 8 to 12 words), "prefilled" the same after `prefill`, "cold" the first turn of a new conversation whose
@@ -42,13 +42,16 @@ async def first_token(lm: LlamaCppLanguageModel, request: ChatRequest) -> tuple[
     return first * 1000, text
 
 
-async def conversation(lm: LlamaCppLanguageModel, name: str, *, prefill: bool) -> tuple[float, list[float]]:
-    """First tokens (ms) of the first turn and of each further one."""
+async def conversation(lm: LlamaCppLanguageModel, turn: int, *, prefill: bool) -> tuple[float, list[float]]:
+    """First tokens (ms) of the first turn and of each further one.
+
+    Each begins with another question: of an equal conversation, the answer's prompt would be copied as well.
+    """
     messages = [SYSTEM]
     firsts: list[float] = []
-    for question in QUESTIONS:
+    for question in QUESTIONS[turn:] + QUESTIONS[:turn]:
         messages.append(Message("user", question))
-        request = ChatRequest(tuple(messages), name, 24)
+        request = ChatRequest(tuple(messages), f"talk-{turn}", 24)
         if prefill:
             await lm.prefill(request, Ticket())
         first, reply = await first_token(lm, request)
@@ -70,18 +73,19 @@ async def throughput(lm: LlamaCppLanguageModel, at_once: int, run: int) -> float
     return (lm.stats.generated - before) / (time.perf_counter() - started)
 
 
-async def measure(model: Path, threads: int) -> dict[str, float]:
+async def measure(model: Path, threads: int, reply_threads: int) -> dict[str, float]:
     """All figures for one number of threads."""
-    lm = LlamaCppLanguageModel(LlamaOptions(model, threads=threads))
+    lm = LlamaCppLanguageModel(LlamaOptions(model, threads=threads, reply_threads=reply_threads))
     await lm.warm_up()
-    await conversation(lm, "warm-up", prefill=False)
+    await conversation(lm, 0, prefill=False)
     figures: dict[str, float] = {}
     cold, growing, prefilled = [], [], []
-    for run in range(3):
-        first, later = await conversation(lm, f"growing-{run}", prefill=False)
+    for turn in (1, 2, 3):
+        first, later = await conversation(lm, turn, prefill=False)
         cold.append(first)
         growing += later
-        prefilled += (await conversation(lm, f"prefilled-{run}", prefill=True))[1]
+    for turn in (4, 5):
+        prefilled += (await conversation(lm, turn, prefill=True))[1]
     figures["cold_ms"] = statistics.median(cold)
     figures["growing_ms"] = statistics.median(growing)
     figures["prefilled_ms"] = statistics.median(prefilled)
@@ -97,12 +101,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path.home() / ".cache" / "morgan" / "models" / "smollm2-135m-instruct"
     parser.add_argument("--model", type=Path, default=default, help="a GGUF file or a folder with one")
-    parser.add_argument("--threads", default="1,2", help="numbers of threads to measure")
+    parser.add_argument(
+        "--threads", default="1/1,2/1,2/2", help="threads for prompts / for a single reply, each to be measured"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    results = {
-        int(threads): asyncio.run(measure(arguments.model, int(threads))) for threads in arguments.threads.split(",")
-    }
+    results = {}
+    for pair in arguments.threads.split(","):
+        threads, _, reply_threads = pair.partition("/")
+        results[pair] = asyncio.run(measure(arguments.model, int(threads), int(reply_threads or threads)))
     if arguments.json:
         print(json.dumps({"load_average": os.getloadavg()[0], "threads": results}))
         return
@@ -110,7 +117,7 @@ def main() -> None:
     print("threads  cold  growing  prefilled   x1 tok/s  x2 tok/s  x4 tok/s  4 at once against 1 by 1")
     for threads, f in results.items():
         print(
-            f"{threads:7}  {f['cold_ms']:3.0f} ms  {f['growing_ms']:4.0f} ms  {f['prefilled_ms']:6.1f} ms"
+            f"{threads:>7}  {f['cold_ms']:3.0f} ms  {f['growing_ms']:4.0f} ms  {f['prefilled_ms']:6.1f} ms"
             f"  {f['x1_tokens_s']:9.0f} {f['x2_tokens_s']:9.0f} {f['x4_tokens_s']:9.0f}  {f['batching_gain']:.2f}"
         )
 

@@ -54,8 +54,8 @@ def percentile(values: list[float], share: float) -> float:
 
 
 async def one_call(
-    http: aiohttp.ClientSession, url: str, clips: list[Clip], rounds: int, *, barge: bool
-) -> list[Round]:
+    http: aiohttp.ClientSession, url: str, clips: list[Clip], rounds: int, *, barge: bool, cut: bool
+) -> tuple[list[Round], list[dict[str, float]]]:
     """Place a call and ask `rounds` questions."""
     done: list[Round] = []
     async with Caller() as caller:
@@ -66,16 +66,16 @@ async def one_call(
         await caller.accept(opened["sdp"])
         await asyncio.sleep(1 + random.random())
         for number in range(rounds):
-            done.append(await one_round(caller, clips[number % len(clips)], barge=barge))
+            done.append(await one_round(caller, clips[number % len(clips)], barge=barge, cut=cut))
             await asyncio.sleep(0.3 + random.random() * 0.6)
         await http.delete(f"{url}/api/calls/{opened['call_id']}")
     latencies = [json.loads(text) for _, text in caller.messages if '"morgan.latency"' in text]
     for record, latency in zip(done, latencies, strict=False):
         record.server_gap_s = latency["voice_to_voice_ms"] / 1000
-    return done
+    return done, [latency["stages"] for latency in latencies]
 
 
-async def one_round(caller: Caller, clip: Clip, *, barge: bool) -> Round:
+async def one_round(caller: Caller, clip: Clip, *, barge: bool, cut: bool) -> Round:
     """Ask, wait for the answer, and hear it out or interrupt it."""
     spoken = await caller.say(clip.pcm, RATE)
     end = spoken.last - clip.tail_s
@@ -89,6 +89,9 @@ async def one_round(caller: Caller, clip: Clip, *, barge: bool) -> Round:
         said = await caller.say(clip.pcm, RATE)
         begin = said.first + clip.head_s
         record.silence_s = silent_after(caller, begin) - begin
+    elif cut:
+        await asyncio.sleep(0.6)
+        caller.send(json.dumps({"type": "response.cancel"}))
     await until_quiet(caller)
     return record
 
@@ -115,13 +118,14 @@ async def until_quiet(caller: Caller) -> None:
             return
 
 
-async def measure(url: str, paths: list[Path], calls: int, rounds: int, *, barge: bool) -> dict[str, object]:
+async def measure(url: str, paths: list[Path], calls: int, rounds: int, *, barge: bool, cut: bool) -> dict[str, object]:
     """Run it all; the figures in milliseconds."""
     clips = [Clip(read_audio(path)) for path in paths]
     async with aiohttp.ClientSession() as http:
         orders = [clips[n % len(clips) :] + clips[: n % len(clips)] for n in range(calls)]
-        results = await asyncio.gather(*(one_call(http, url, order, rounds, barge=barge) for order in orders))
-    every = [record for records in results for record in records]
+        results = await asyncio.gather(*(one_call(http, url, order, rounds, barge=barge, cut=cut) for order in orders))
+    every = [record for records, _ in results for record in records]
+    stages = [stage for _, told in results for stage in told]
     gaps = [record.gap_s * 1000 for record in every if record.gap_s is not None]
     stops = [record.silence_s * 1000 for record in every if record.silence_s is not None]
     both = [
@@ -134,6 +138,8 @@ async def measure(url: str, paths: list[Path], calls: int, rounds: int, *, barge
         report |= {"p50_ms": round(statistics.median(gaps)), "p95_ms": round(percentile(gaps, 0.95))}
     if both:
         report |= {"heard_minus_told_p50_ms": round(statistics.median(both))}
+    if stages:
+        report["stages_p50_ms"] = {name: round(statistics.median(s[name] for s in stages)) for name in stages[0]}
     if stops:
         report |= {"silence_p50_ms": round(statistics.median(stops)), "silence_p95_ms": round(percentile(stops, 0.95))}
     return report
@@ -146,11 +152,13 @@ def main() -> None:
     parser.add_argument("--url", default="http://localhost:8000")
     parser.add_argument("--calls", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--barge", action="store_true")
+    parser.add_argument("--barge", action="store_true", help="interrupt every answer")
+    parser.add_argument("--cut", action="store_true", help="stop every answer after its first words, to ask sooner")
     options = parser.parse_args()
-    report = asyncio.run(
-        measure(options.url.rstrip("/"), options.clips, options.calls, options.rounds, barge=options.barge)
+    work = measure(
+        options.url.rstrip("/"), options.clips, options.calls, options.rounds, barge=options.barge, cut=options.cut
     )
+    report = asyncio.run(work)
     print(json.dumps(report))
 
 

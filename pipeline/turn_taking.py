@@ -12,6 +12,9 @@ from dataclasses import dataclass
 WINDOW_S = 0.032
 """Length of a voice activity window."""
 
+FLOOR_RISE_DB = 0.1
+"""By how much the idea of the background rises with each window (3 dB/s), until a quieter one brings it down."""
+
 
 @dataclass(frozen=True, slots=True)
 class TurnTakingConfig:
@@ -21,6 +24,10 @@ class TurnTakingConfig:
         speech_threshold: voice probability from which silence turns into speech.
         silence_threshold: voice probability below which speech turns into silence.
         echo_threshold: voice probability that counts while Morgan's own echo is likely.
+        drop_db: sound that far below the loudest of the turn, and near the background, is silence at once; voice
+            activity falls only about 100 ms after the last sound.
+        near_floor_db: "near the background" is at most this much above it,
+        silent_db: or at most this loud (dBFS), however quiet the background was before.
         onset_s: speech that begins a turn.
         early_silence_s: silence after which transcription and generation start on suspicion.
         resume_s: speech in a pause that takes the turn up again.
@@ -47,6 +54,9 @@ class TurnTakingConfig:
     speech_threshold: float = 0.5
     silence_threshold: float = 0.35
     echo_threshold: float = 0.8
+    drop_db: float = 25.0
+    near_floor_db: float = 9.0
+    silent_db: float = -60.0
     onset_s: float = 0.064
     early_silence_s: float = 0.064
     resume_s: float = 0.064
@@ -124,6 +134,8 @@ class TurnTaking:
         self._asked = 0
         self._patience = 0.0
         self._paused = False
+        self._loudest_db = -100.0
+        self._floor_db = 0.0
         self._reply_since: float | None = None
         self._reply_level_db = -100.0
         self._committed_at: float | None = None
@@ -156,15 +168,17 @@ class TurnTaking:
         Args:
             probability: of voice, 0 to 1.
             at: monotonic time of the window's last sample.
-            level_db: loudness of the window, dBFS.
+            level_db: loudness of the loudest part of the window, dBFS.
         """
+        self._loudest_db = max(self._loudest_db, level_db)
+        self._floor_db = min(level_db, self._floor_db + FLOOR_RISE_DB)
         match self._phase:
             case _Phase.QUIET:
                 return self._hear_quiet(probability, at, level_db)
             case _Phase.SPEECH:
-                return self._hear_speech(probability, at)
+                return self._hear_speech(probability, at, level_db)
             case _Phase.SILENCE:
-                return self._hear_silence(probability, at)
+                return self._hear_silence(probability, at, level_db)
             case _:
                 return self._hear_overlap(probability, at, level_db)
 
@@ -176,6 +190,12 @@ class TurnTaking:
                 and level_db >= self._reply_level_db - self.config.echo_margin_db
             )
         return probability >= self.config.speech_threshold
+
+    def _fell_silent(self, level_db: float) -> bool:
+        """Whether the sound has dropped from speech to the background, whatever voice activity still says."""
+        config = self.config
+        background = max(self._floor_db + config.near_floor_db, config.silent_db)
+        return level_db <= min(self._loudest_db - config.drop_db, background)
 
     def _hear_quiet(self, probability: float, at: float, level_db: float) -> list[Decision]:
         if not self._is_voice(probability, at, level_db):
@@ -196,8 +216,8 @@ class TurnTaking:
         self._begin_turn()
         return [Decision.SPEECH_STARTED]
 
-    def _hear_speech(self, probability: float, at: float) -> list[Decision]:
-        if probability >= self.config.silence_threshold:
+    def _hear_speech(self, probability: float, at: float, level_db: float) -> list[Decision]:
+        if probability >= self.config.silence_threshold and not self._fell_silent(level_db):
             self.last_speech = at
             return []
         if self.silence(at) < self.config.early_silence_s - 1e-6:
@@ -208,8 +228,8 @@ class TurnTaking:
         self._asked = 0
         return [Decision.EARLY_SILENCE]
 
-    def _hear_silence(self, probability: float, at: float) -> list[Decision]:
-        if probability < self.config.speech_threshold:
+    def _hear_silence(self, probability: float, at: float, level_db: float) -> list[Decision]:
+        if probability < self.config.speech_threshold or self._fell_silent(level_db):
             self._onset = 0.0
             return self.tick(at)
         self._onset += WINDOW_S
@@ -358,6 +378,7 @@ class TurnTaking:
 
     def _begin_turn(self) -> None:
         self._phase = _Phase.SPEECH
+        self._loudest_db = -100.0
         self._onset = 0.0
         self._score = None
         self._unfinished = False

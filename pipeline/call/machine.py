@@ -222,6 +222,7 @@ class CallMachine:
         else:
             self._listening.begin(speech_s, at)
         self._change(Trigger.SPEECH_STARTED)
+        self._prefill(at)
 
     def _reopen(self, speech_s: float, at: float) -> None:
         self.counts["reopened"] += 1
@@ -243,6 +244,7 @@ class CallMachine:
             self.counts["interruptions"] += 1
             self._listening.begin(speech_s, at)
         self._change(Trigger.INTERRUPTED)
+        self._prefill(at)
 
     def _take_up(self, at: float) -> None:
         turn = self._listening.turn
@@ -313,8 +315,8 @@ class CallMachine:
         if not text:
             self._drop(turn, now)
             return
-        self._add_turn(turn, text, typed=False)
         self._answering.prepare(turn.item_id, text, turn.language, now)
+        self._add_turn(turn, text, typed=False)
         self._answering.release(now)
         self._advance(now)
 
@@ -349,8 +351,8 @@ class CallMachine:
         self._listening.turn = turn
         self._change(Trigger.TURN_COMMITTED)
         self._watchdog.thinking(now)
+        self._answering.prepare(turn.item_id, text.strip(), self._listening.language, now)
         self._add_turn(turn, text.strip(), typed=True)
-        self._answering.prepare(turn.item_id, turn.text, self._listening.language, now)
         self._answering.release(now)
         self._advance(now)
 
@@ -436,7 +438,6 @@ class CallMachine:
         self._answering.complete()
         self._change(Trigger.REPLY_ENDED)
         self._decide(self._turns.reply_audible(False, at), at)
-        self._prefill(at)
 
     def _on_stop(self, now: float) -> None:
         if self._answering.reply is None or not self._answering.reply.released:

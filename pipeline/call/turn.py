@@ -89,6 +89,9 @@ class Turn:
     def take_up(self, pause_s: float) -> None:
         """The user goes on after a pause: keep the words of a long enough stretch, forget the draft otherwise."""
         draft, self.draft = self.draft, None
+        if draft is not None:
+            # What still waits in a lane is not worth doing any more; what runs is let run.
+            draft.ticket.cancel()
         if draft is None or draft.transcript is None or pause_s < HEAD_PAUSE_S:
             return
         if self.stretch_s(draft.end) >= HEAD_S and draft.transcript.text:

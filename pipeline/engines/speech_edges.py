@@ -6,7 +6,7 @@ from pipeline.audio import Waveform
 
 _STEP_S = 0.005
 _AUDIBLE_DB = -40.0
-_HEAD_S = 0.02
+_HEAD_S = 0.005
 _FADE_S = 0.005
 _REST_S = {".": 0.12, "!": 0.12, "?": 0.12, "…": 0.12, ":": 0.1, ";": 0.1, ",": 0.09, "-": 0.09, "–": 0.09, "—": 0.09}
 _PLAIN_REST_S = 0.06
@@ -15,7 +15,7 @@ _PLAIN_REST_S = 0.06
 def trim_edges(speech: Waveform, rate: int, text: str) -> tuple[Waveform, float]:
     """Cut the silence around speech to what a speaker would leave, and fade it in and out.
 
-    20 ms stay in front of the first sound. Behind the last one follow 60 ms in the middle of a clause, up to 120 ms
+    5 ms stay in front of the first sound. Behind the last one follow 60 ms in the middle of a clause, up to 120 ms
     after a full stop; a voice that left less is given the rest, so that the rhythm does not hang on chance.
 
     Args:

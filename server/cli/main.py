@@ -1,5 +1,11 @@
 """The `morgan` command."""
 
+import os
+
+# Each lane of inference is one thread; a matrix product that spreads over all cores would fight the others.
+# Read when numpy is imported, so it has to stand here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import typer
 
 from server.cli import bench, call, doctor, models, serve

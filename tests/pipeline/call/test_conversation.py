@@ -51,6 +51,15 @@ def test_the_states_follow_the_turn() -> None:
     ]
 
 
+@pytest.mark.parametrize("stt", [0.05, 0.6])
+def test_the_model_is_asked_once_and_sees_the_words_once(stt: float) -> None:
+    """Whether the words are known before the commit or after it."""
+    call = Simulation([QUESTION], delays=Delays(stt=stt)).run(12)
+    asked = [message.content for message in call.asked[-1].request.messages]
+    assert len(call.asked) == 1
+    assert asked.count(QUESTION.text) == 1
+
+
 def test_the_answer_comes_within_400_ms_of_the_last_word_when_the_engines_take_270() -> None:
     call = Simulation([QUESTION]).run(12)
     assert call.when(PlaybackStarted) - QUESTION.end <= 0.4
