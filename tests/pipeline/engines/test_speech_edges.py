@@ -16,8 +16,8 @@ def speech(lead_s: float, sound_s: float, tail_s: float) -> np.ndarray:
 @pytest.mark.parametrize("tail_s", [0.0, 0.3])
 def test_the_rest_behind_the_last_sound_depends_on_the_text_alone(text: str, rest_s: float, tail_s: float) -> None:
     trimmed, cut = trim_edges(speech(0.2, 0.5, tail_s), RATE, text)
-    assert trimmed.size / RATE == pytest.approx(0.02 + 0.5 + rest_s, abs=0.011)
-    assert cut == pytest.approx(0.18, abs=0.006)
+    assert trimmed.size / RATE == pytest.approx(0.005 + 0.5 + rest_s, abs=0.011)
+    assert cut == pytest.approx(0.195, abs=0.006)
 
 
 def test_speech_that_begins_at_once_is_not_delayed() -> None:

@@ -90,10 +90,10 @@ def test_a_stall_does_not_part_numbers_and_names(whole: str) -> None:
         assert any(whole in piece for piece in pieces), pieces
 
 
-def test_first_piece_comes_after_six_words_when_there_is_no_clause() -> None:
+def test_first_piece_comes_after_four_words_when_there_is_no_clause() -> None:
     chunker = TextChunker()
-    assert chunker.push("The weather in Paris is sunny") == []
-    assert chunker.push(" ") == ["The weather in Paris is sunny "]
+    assert chunker.push("The weather in Paris") == []
+    assert chunker.push(" ") == ["The weather in Paris "]
 
 
 def test_first_piece_ends_at_an_early_comma() -> None:
@@ -105,7 +105,7 @@ def test_first_piece_ends_in_front_of_a_conjunction() -> None:
 
 
 def test_first_piece_is_not_a_lone_word() -> None:
-    assert pieces_of("Well, I would think that this is a good idea.")[0] == "Well, I would think that this is "
+    assert pieces_of("Well, I would think that this is a good idea.")[0] == "Well, I would think "
 
 
 def test_first_piece_is_one_word_when_that_is_the_sentence() -> None:
@@ -113,7 +113,7 @@ def test_first_piece_is_one_word_when_that_is_the_sentence() -> None:
 
 
 def test_first_piece_does_not_end_on_an_article() -> None:
-    assert pieces_of("You may then go to the old market square.")[0] == "You may then go to the old "
+    assert pieces_of("You may then go to the old market square.")[0] == "You may then go "
 
 
 def test_sentence_end_waits_for_white_space() -> None:
@@ -125,8 +125,8 @@ def test_sentence_end_waits_for_white_space() -> None:
 def test_later_pieces_grow_to_whole_clauses() -> None:
     pieces = pieces_of(REPLY)
     assert pieces == [
-        "The weather in Paris is sunny ",
-        "today with a high of 20 °C, ",
+        "The weather in Paris ",
+        "is sunny today with a high of 20 °C, ",
         "and there is almost no wind. ",
         "You could go to the Luxembourg Gardens, sit in the sun and read a book that you like, ",
         "while the children play with their boats.",
@@ -206,6 +206,6 @@ def test_a_stall_does_not_leave_an_article_hanging() -> None:
 
 def test_without_times_the_stall_is_measured_from_the_first_question() -> None:
     chunker = TextChunker()
-    chunker.push("The weather here today ")
+    chunker.push("The weather here ")
     assert chunker.flush_if_older(50.0) == []
-    assert chunker.flush_if_older(50.5) == ["The weather here today "]
+    assert chunker.flush_if_older(50.5) == ["The weather here "]
