@@ -16,9 +16,9 @@ __all__ = ["LlamaCppLanguageModel", "LlamaOptions"]
 class LlamaCppLanguageModel:
     """A `LanguageModel` over llama.cpp.
 
-    Requests share the machine by their tickets, which are read again before every step (about 10-130 ms): the most
+    Requests share the machine by their tickets, which are read again before every step (10-150 ms): the most
     urgent run, lesser ones come along now and then. Equal ones are evaluated together, which makes four replies at
-    once about 1.5 times as fast as one after the other. A conversation (`ChatRequest.conversation`) keeps its cache
+    once about 1.4 times as fast as one after the other. A conversation (`ChatRequest.conversation`) keeps its cache
     slot, so that only what is new in it is evaluated; a beginning that it shares with another, such as the system
     message, is copied. Messages that no longer fit are left out, the oldest first (`context_window.fit_messages`).
 

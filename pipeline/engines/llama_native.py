@@ -63,9 +63,11 @@ def load_library(verbose: bool = False) -> Any:
     Raises:
         EngineUnavailableError: it is not installed or its shared library does not load.
     """
-    # Read when the library loads. By default OpenMP's threads spin at barriers, of which a token has hundreds: as soon as
-    # anything else wants one of the cores, each costs a time slice, and a first token took 1-3 s instead of 0.1.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # GNU OpenMP reads it when it is loaded. A token has hundreds of barriers, at which threads spin for up to 15 ms by
+    # default: where anything else wants one of the cores, 32 prompt tokens took 2-14 s. Spinning for 50 µs and then
+    # sleeping takes 0.26-0.40 s there and costs nothing on a quiet machine (not spinning at all does: 34 ms a token
+    # instead of 11).
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         import llama_cpp
     except ImportError as error:
@@ -223,20 +225,23 @@ class NativeContext:
         slots: sequences; each costs memory for `n_ctx` tokens at once.
         n_ctx: tokens of one sequence.
         batch: most tokens in one step.
-        threads: of the computation.
+        threads: for steps of several tokens.
+        reply_threads: for steps of a single token, None for the same.
 
     Raises:
         EngineUnavailableError: there is not enough memory.
     """
 
-    def __init__(self, model: NativeModel, *, slots: int, n_ctx: int, batch: int, threads: int) -> None:
+    def __init__(
+        self, model: NativeModel, *, slots: int, n_ctx: int, batch: int, threads: int, reply_threads: int | None = None
+    ) -> None:
         self._library = model.library
         self._size = model.size
         parameters = self._library.llama_context_default_params()
         parameters.n_ctx = n_ctx * slots
         parameters.n_seq_max = slots
         parameters.n_batch = parameters.n_ubatch = batch
-        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.n_threads, parameters.n_threads_batch = reply_threads or threads, threads
         parameters.kv_unified = False
         parameters.flash_attn_type = _FLASH_ATTENTION_OFF
         self._handle = self._library.llama_init_from_model(model.handle, parameters)

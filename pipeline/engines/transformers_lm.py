@@ -198,8 +198,8 @@ class TransformersLanguageModel:
         shared = min(common_prefix(held, ids), len(ids) - 1)
         if cache is None or shared == 0:
             return self._transformers.DynamicCache(config=self._network.config)
-        if shared < cache.get_seq_length():
-            cache.crop(shared)
+        if beyond := cache.get_seq_length() - shared:
+            cache.crop(-beyond)
         return cache
 
     def _put_cache(self, conversation: str, ids: list[int], cache: Any) -> None:
