@@ -56,6 +56,45 @@ class Ticket:
         self.cancelled = True
 
 
+class Precedence:
+    """What is under way or waits in all lanes of a process, so that work nobody waits for keeps out of its way.
+
+    Lanes are threads of their own and the cores are few: without this, a reply's far ends would be generated and spoken
+    at the same speed as somebody else's first word.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tickets: list[Ticket] = []
+
+    def enter(self, ticket: Ticket) -> None:
+        """Work for a ticket waits or runs from now on."""
+        with self._lock:
+            self._tickets.append(ticket)
+
+    def leave(self, ticket: Ticket) -> None:
+        """One piece of a ticket's work is done or dropped."""
+        with self._lock, contextlib.suppress(ValueError):
+            self._tickets.remove(ticket)
+
+    def must_wait(self, ticket: Ticket) -> bool:
+        """Whether work for a ticket should let other work of the process go first.
+
+        Look-ahead never starves of it: when its audio is about to run dry its urgency rises.
+        """
+        if ticket.urgency < Urgency.INTERIM:
+            return False
+        with self._lock:
+            return any(other.urgency < Urgency.INTERIM and not other.cancelled for other in self._tickets)
+
+
+PRECEDENCE = Precedence()
+"""The one of this process."""
+
+YIELD_S = 0.01
+"""Pause between two looks at whether more urgent work is done."""
+
+
 class LaneFullError(RuntimeError):
     """The lane's queue is at its bound; the caller should answer "busy"."""
 
@@ -241,6 +280,7 @@ class Lane:
             self.load.waiting = 0
             self._wake.notify_all()
         for job in waiting:
+            PRECEDENCE.leave(job.ticket)
             job.abandon(LaneClosedError(f"lane {self.name} is closed"))
 
     def _drain(self, iterator: Iterator[T], pipe: "_Pipe[T]", ticket: Ticket) -> None:
@@ -270,6 +310,7 @@ class Lane:
             job = _Job(ticket, self._order, work, abandon)
             if not full:
                 self._jobs.append(job)
+                PRECEDENCE.enter(ticket)
             self.load.waiting = len(self._jobs)
             self._wake.notify()
         for dead in swept:
@@ -281,6 +322,7 @@ class Lane:
     def _withdraw(self, job: _Job) -> None:
         with self._wake, contextlib.suppress(ValueError):
             self._jobs.remove(job)
+            PRECEDENCE.leave(job.ticket)
             self.load.waiting = len(self._jobs)
             self.load.dropped += 1
 
@@ -289,6 +331,8 @@ class Lane:
         dead = [job for job in self._jobs if job.ticket.cancelled]
         if dead:
             self._jobs = [job for job in self._jobs if not job.ticket.cancelled]
+            for job in dead:
+                PRECEDENCE.leave(job.ticket)
             self.load.dropped += len(dead)
             self.load.waiting = len(self._jobs)
         return dead
@@ -306,6 +350,9 @@ class Lane:
                 if self._jobs and not swept:
                     # The queue is short and urgencies change under it, so a scan beats a heap.
                     job = min(self._jobs, key=lambda j: (j.ticket.urgency, j.ticket.deadline, j.order))
+                    if PRECEDENCE.must_wait(job.ticket) or self._keeps_free(job.ticket):
+                        self._wake.wait(YIELD_S)
+                        continue
                     self._jobs.remove(job)
                     self.load.waiting = len(self._jobs)
                     started = time.monotonic()
@@ -316,6 +363,10 @@ class Lane:
                 dead.abandon(asyncio.CancelledError())
             if chosen is not None:
                 return chosen
+
+    def _keeps_free(self, ticket: Ticket) -> bool:
+        """Whether this work would take the last worker, which is for somebody who waits."""
+        return ticket.urgency >= Urgency.INTERIM and 1 < len(self._threads) <= len(self._started) + 1
 
     def _count_running(self) -> None:
         self.load.running = len(self._started)
@@ -332,6 +383,7 @@ class Lane:
                 self._count_running()
                 self.load.done += 1
                 self.load.busy_s += time.monotonic() - started
+            PRECEDENCE.leave(job.ticket)
             tell()
             # A worker that idles must not keep the last job's audio and results alive.
             del job, taken, tell

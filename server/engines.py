@@ -106,8 +106,12 @@ def _llm(settings: Settings, store: ModelStore) -> LanguageModel:
 
         return TransformersLanguageModel(_place(store, settings.llm_model), threads=settings.llm_threads)
     from pipeline.engines.llama_cpp import LlamaCppLanguageModel, LlamaOptions
+    from pipeline.engines.llama_weights import quick_weights
 
-    return LlamaCppLanguageModel(LlamaOptions(_place(store, settings.llm_model), threads=settings.llm_threads))
+    weights = _place(store, settings.llm_model)
+    if settings.llm_requantize:
+        weights = quick_weights(weights, settings.models_dir / "requantized")
+    return LlamaCppLanguageModel(LlamaOptions(weights, threads=settings.llm_threads))
 
 
 def _tts(settings: Settings, store: ModelStore) -> TextToSpeech:
@@ -120,4 +124,4 @@ def _tts(settings: Settings, store: ModelStore) -> TextToSpeech:
         return OpenAiSpeech(endpoint, settings.tts_model, [settings.tts_voice])
     from pipeline.engines.piper import Piper
 
-    return Piper(_place(store, settings.tts_voice))
+    return Piper(_place(store, settings.tts_voice), lanes=settings.tts_lanes)

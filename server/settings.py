@@ -71,12 +71,16 @@ class Settings(BaseSettings):
     )
     llm_model: str = Field("smollm2-135m-instruct", description="Model id, path, or the endpoint's model name.")
     llm_threads: int = Field(2, ge=1, le=64, description="Threads of the language model in process.")
+    llm_requantize: bool = Field(
+        True, description="Keep a copy of small models in a form that reads prompts faster, made once (0.5 s)."
+    )
     llm_base_url: str | None = Field(None, description="An OpenAI-compatible endpoint, such as http://host:11434/v1.")
     llm_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
     llm_max_tokens: int = Field(160, ge=1, le=4096, description="Most tokens of a reply.")
     llm_temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
     tts_engine: Literal["piper", "openai"] = Field("piper", description="openai: an endpoint with /audio/speech.")
     tts_voice: str = Field("piper-en_US-joe-medium", description="Model id, path to a Piper voice, or a voice name.")
+    tts_lanes: int = Field(2, ge=1, le=16, description="Clauses spoken at once, one thread each.")
     tts_base_url: str | None = Field(None, description="An OpenAI-compatible speech endpoint.")
     tts_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
     tts_model: str = Field("tts-1", description="Its model name.")

@@ -41,6 +41,7 @@ from pipeline.call.options import CallOptions
 from pipeline.call.ports import Speaker
 from pipeline.call.state import State
 from pipeline.engines.protocols import Engines
+from pipeline.lanes import PRECEDENCE
 
 TICK_S = 0.1
 """Pause between two ticks while no audio comes; audio itself ticks every 20 ms."""
@@ -164,7 +165,7 @@ class CallActor:
     # Work -----------------------------------------------------------------------------------------------
 
     async def _transcribe(self, work: Transcribe) -> None:
-        if work.optional and self._interims:
+        if work.optional and (self._interims or PRECEDENCE.must_wait(work.ticket)):
             self.post(Transcribed(work.job, None))
             return
         self._interims += work.optional

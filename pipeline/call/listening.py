@@ -19,8 +19,11 @@ AUDIBLE_DB = 30.0
 FLOOR_DB = -54.0
 """Sound below this is never speech, for the same purpose."""
 
-INTERIM_EVERY_S = 0.8
+INTERIM_EVERY_S = 1.0
 """Pause between two interim transcripts; grows with the time that they take."""
+
+INTERIM_SHARE = 6
+"""The pause is at least this many times as long as the last one took: they slow down under load."""
 
 OVERLAP_REUSE_S = 0.4
 """A transcript of speech over a reply stands for the turn's if no more than this came after it."""
@@ -186,7 +189,7 @@ class Listening:
             return True
         if job == self._interim_job:
             self._interim_job = None
-            self._next_interim = now + max(INTERIM_EVERY_S, 4 * (now - self._interim_asked))
+            self._next_interim = now + max(INTERIM_EVERY_S, INTERIM_SHARE * (now - self._interim_asked))
             if transcript is not None and not turn.committed:
                 self._confirm(turn, transcript)
         return False

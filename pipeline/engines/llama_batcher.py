@@ -145,6 +145,13 @@ class Batcher:
         job.tokens = Tokens(job.ticket, self._order, job.request.conversation, ids, served_at=now)
         self._jobs[job.tokens] = job
 
+    @property
+    def most_urgent(self) -> Ticket | None:
+        """The ticket that the next step serves first; None when there is nothing to do, or something to clear away."""
+        if any(job.cancelled for job in self._jobs.values()):
+            return None
+        return min((tokens for tokens in self._jobs), key=lambda tokens: tokens.rank).ticket if self._jobs else None
+
     def step(self, now: float) -> None:
         """Evaluate one batch: the next token of what runs and the next stretch of what waits."""
         for job in [job for job in self._jobs.values() if job.cancelled]:

@@ -13,7 +13,7 @@ from pipeline.engines.llama_batch import StepLimits
 from pipeline.engines.llama_batcher import Batcher, Job, LlamaStats, Sampling
 from pipeline.engines.llama_native import NativeContext, NativeModel, find_gguf
 from pipeline.engines.protocols import EngineError
-from pipeline.lanes import LaneClosedError, LaneFullError, LaneLoad
+from pipeline.lanes import PRECEDENCE, YIELD_S, LaneClosedError, LaneFullError, LaneLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,7 @@ class LlamaWorker:
             self.load.waiting = self._held - self.load.running
             job.on_end = self._counted(job)
             self._inbox.append(job)
+            PRECEDENCE.enter(job.ticket)
             self._wake.notify()
 
     def stop(self, stopped: Callable[[], None] | None = None) -> None:
@@ -136,6 +137,7 @@ class LlamaWorker:
         on_end = job.on_end
 
         def ended(error: BaseException | None) -> None:
+            PRECEDENCE.leave(job.ticket)
             with self._wake:
                 self._held -= 1
                 if job.generated or (error is None and not job.cancelled):
@@ -203,6 +205,12 @@ class LlamaWorker:
             started = self.load.running_since = time.monotonic()
             for job in arrived:
                 batcher.add(job, started)
+            first = batcher.most_urgent
+            if first is not None and PRECEDENCE.must_wait(first):
+                # Another engine works for somebody who hears silence; nobody waits for the words made here.
+                with self._wake:
+                    self._wake.wait(YIELD_S)
+                continue
             batcher.step(time.monotonic())
             with self._wake:
                 self.load.running_since = None

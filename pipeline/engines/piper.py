@@ -6,6 +6,7 @@ session of our own, on few threads, with the lengths of its phonemes as a second
 
 import json
 import re
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,10 @@ _BREAKS = (
 )
 
 
+_PHONEMIZING = threading.Lock()
+"""espeak-ng keeps one state for the whole process."""
+
+
 class Piper:
     """Piper behind `pipeline.engines.protocols.TextToSpeech`.
 
@@ -45,6 +50,7 @@ class Piper:
 
     Args:
         folders: each holds one or more voices, `*.onnx` with `*.onnx.json` beside it. The first voice is the default.
+        lanes: clauses that are spoken at the same time; they share the weights.
         threads: threads inside one synthesis.
         capacity: clauses that may wait in the lane.
 
@@ -55,7 +61,7 @@ class Piper:
     name = "piper"
     kind: Literal["in-process", "remote"] = "in-process"
 
-    def __init__(self, *folders: Path, threads: int = 1, capacity: int = 256) -> None:
+    def __init__(self, *folders: Path, lanes: int = 1, threads: int = 1, capacity: int = 256) -> None:
         try:
             import piper.voice  # noqa: F401 - only to see whether it is there
         except ImportError as error:
@@ -64,7 +70,7 @@ class Piper:
         if not files:
             named = ", ".join(str(folder) for folder in folders)
             raise EngineUnavailableError(f"no Piper voice in {named}: run `morgan models pull`")
-        self.lane = Lane(self.name, capacity=capacity)
+        self.lane = Lane(self.name, workers=lanes, capacity=capacity)
         try:
             models = [self.lane.call(partial(_VoiceModel, file, threads)) for file in files]
         except BaseException:
@@ -180,7 +186,9 @@ class _VoiceModel:
     def _phonemes(self, text: str) -> list[str]:
         """Of all sentences of the text, as one."""
         joined: list[str] = []
-        for sentence in self._piper.phonemize(text):
+        with _PHONEMIZING:
+            sentences = self._piper.phonemize(text)
+        for sentence in sentences:
             joined += [" ", *sentence] if joined and not joined[-1].isspace() else sentence
         return [phoneme for phoneme in joined if phoneme in self._config.phoneme_id_map]
 

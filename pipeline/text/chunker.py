@@ -61,7 +61,7 @@ class ChunkerConfig:
         max_code_chars: longest code block that is held together.
     """
 
-    limits: tuple[PieceLimits, ...] = (PieceLimits(2, 3, 4), PieceLimits(5, 9, 12), PieceLimits(8, 14, 20))
+    limits: tuple[PieceLimits, ...] = (PieceLimits(2, 3, 4), PieceLimits(5, 8, 10), PieceLimits(7, 11, 14))
     slack: int = 3
     stall_s: float = 0.4
     stall_words: int = 3

@@ -355,7 +355,7 @@ async def test_closing_leaves_no_thread_and_no_task() -> None:
 async def test_several_workers_share_one_queue() -> None:
     lane = Lane("wide", workers=2)
     gate, held = await hold(lane)
-    assert await asyncio.wait_for(lane.run(lambda: "other worker", Ticket()), 5) == "other worker"
+    assert await asyncio.wait_for(lane.run(lambda: "other worker", Ticket(Urgency.SPECULATION)), 5) == "other worker"
     await until(lambda: lane.load.running == 1)
     gate.opened.set()
     await held
@@ -409,3 +409,38 @@ def test_a_result_for_a_loop_that_is_gone_harms_nobody() -> None:
     gate.opened.set()
     assert asyncio.run(lane.run(lambda: "alive", Ticket())) == "alive"
     lane.close()
+
+
+async def test_look_ahead_lets_the_urgent_work_of_other_lanes_go_first() -> None:
+    urgent, idle = Lane("urgent"), Lane("idle")
+    order: list[str] = []
+
+    def work(name: str, seconds: float) -> None:
+        time.sleep(seconds)
+        order.append(name)
+
+    first = asyncio.create_task(urgent.run(lambda: work("first audio", 0.2), Ticket(Urgency.FIRST_AUDIO)))
+    await asyncio.sleep(0.05)
+    second = asyncio.create_task(idle.run(lambda: work("look-ahead", 0.0), Ticket(Urgency.LOOK_AHEAD)))
+    await asyncio.gather(first, second)
+    assert order == ["first audio", "look-ahead"]
+    await asyncio.gather(urgent.aclose(), idle.aclose())
+
+
+async def test_look_ahead_whose_audio_runs_dry_waits_for_nobody() -> None:
+    urgent, idle = Lane("urgent"), Lane("idle")
+    order: list[str] = []
+
+    def work(name: str, seconds: float) -> None:
+        time.sleep(seconds)
+        order.append(name)
+
+    first = asyncio.create_task(urgent.run(lambda: work("first audio", 0.4), Ticket(Urgency.FIRST_AUDIO)))
+    await asyncio.sleep(0.05)
+    ticket = Ticket(Urgency.LOOK_AHEAD)
+    second = asyncio.create_task(idle.run(lambda: work("ahead", 0.0), ticket))
+    await asyncio.sleep(0.05)
+    ticket.urgency = Urgency.RUNNING_DRY
+    await asyncio.gather(first, second)
+    assert order == ["ahead", "first audio"]
+    await asyncio.gather(urgent.aclose(), idle.aclose())
