@@ -128,7 +128,8 @@ def test_later_pieces_grow_to_whole_clauses() -> None:
         "The weather in Paris ",
         "is sunny today with a high of 20 °C, ",
         "and there is almost no wind. ",
-        "You could go to the Luxembourg Gardens, sit in the sun and read a book that you like, ",
+        "You could go to the Luxembourg Gardens, ",
+        "sit in the sun and read a book that you like, ",
         "while the children play with their boats.",
     ]
 
