@@ -19,6 +19,7 @@ BIN := $(VENV)/bin
 PYTHON ?=
 EXTRAS ?=
 ARGS ?=
+comma := ,
 export PYTHON
 
 # What llama.cpp would build besides its library, and its multimodal part (LLAVA_BUILD); nothing here uses them.
@@ -87,8 +88,9 @@ $(BIN)/python:
 $(INSTALLED): $(INPUTS) | $(BIN)/python
 	@.ci/install $(VENV) '$(EXTRAS)'
 
+# CI leaves nothing out: the engine for machines without a compiler is tested there too.
 $(INSTALLED_DEV): $(INSTALLED) $(INPUTS)
-	@.ci/install $(VENV) dev
+	@.ci/install $(VENV) dev$(if $(filter true,$(CI)),$(comma)transformers)
 
 # Weights that are removed later are fetched by `morgan serve` itself.
 $(MODELS): pipeline/models.toml | $(INSTALLED)
