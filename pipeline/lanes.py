@@ -146,7 +146,7 @@ class Lane:
         nice: niceness added to the threads (Linux), so that inference never delays the media thread.
     """
 
-    def __init__(self, name: str, *, workers: int = 1, capacity: int = 256, backlog: int = 1024, nice: int = 5) -> None:
+    def __init__(self, name: str, *, workers: int = 1, capacity: int = 256, backlog: int = 1024, nice: int = 1) -> None:
         self.name = name
         self.load = LaneLoad()
         self._capacity = capacity

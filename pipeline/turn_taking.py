@@ -56,7 +56,7 @@ class TurnTakingConfig:
     echo_threshold: float = 0.8
     drop_db: float = 25.0
     near_floor_db: float = 9.0
-    silent_db: float = -60.0
+    silent_db: float = -55.0
     onset_s: float = 0.064
     early_silence_s: float = 0.064
     resume_s: float = 0.064

@@ -45,7 +45,7 @@ class LlamaOptions:
     capacity: int = 64
     sampling: Sampling = field(default_factory=Sampling)
     limits: StepLimits = field(default_factory=StepLimits)
-    nice: int = 5
+    nice: int = 1
     verbose: bool = False
 
 
