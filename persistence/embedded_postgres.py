@@ -138,7 +138,7 @@ class EmbeddedPostgres(EmbeddedServer):
     async def _set_password(self) -> None:
         """The state file is gone and the data are not: give the owner a new password."""
         log.warning("password of our postgresql lost, setting a new one", cluster=str(self._cluster))
-        (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+        self._disown_pid_file()
         await self._program(
             "postgres", "--single", "-D", str(self._cluster), "postgres",
             stdin=f"ALTER ROLE {NAME} PASSWORD '{self._password}';\n",
@@ -176,14 +176,24 @@ class EmbeddedPostgres(EmbeddedServer):
             pid, port = int(lines[0]), int(lines[3])
         except (OSError, ValueError, IndexError):
             return None
-        if str(self._cluster) in (command_of(pid) or ""):
+        if pid != os.getpid() and str(self._cluster) in (command_of(pid) or ""):
             self.port = port
             return ServerProcess(pid)
-        # PostgreSQL would refuse to start if the number in it belongs to any process of the same user by now.
-        pid_file.unlink(missing_ok=True)
         return None
 
+    def _disown_pid_file(self) -> None:
+        """Let a stale pid file not stop the start.
+
+        PostgreSQL refuses to start if the number in it belongs to any living process, or zombie, of the same user,
+        except its own parent: us. Without the file it would not notice what is left of a killed server, so it stays.
+        """
+        pid_file = self._cluster / "postmaster.pid"
+        if pid_file.exists():
+            _, _, rest = pid_file.read_text().partition("\n")
+            pid_file.write_text(f"{os.getpid()}\n{rest}")
+
     def _spawn(self) -> ServerProcess:
+        self._disown_pid_file()
         args = [str(self._programs / "postgres"), "-D", str(self._cluster), "-h", HOST, "-p", str(self.port)]
         for name, value in SETTINGS.items():
             args += ["-c", f"{name}={value}"]

@@ -59,6 +59,7 @@ class EmbeddingWorker:
         self._embedder = embedder
         self._wake = asyncio.Event()
         self._wake.set()
+        self._checked = False
         self._rounds = 0
         self._round_done = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -101,24 +102,20 @@ class EmbeddingWorker:
 
     async def _run(self) -> None:
         backoff = Backoff(0.5, 30.0)
-        checked = False
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_S)
+                async with asyncio.timeout(POLL_S):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 await self._postgres.up.wait()
-                if not checked:
-                    await self._check_index()
-                    checked = True
                 await self._round()
                 backoff.succeeded()
             except Exception as error:  # an embedder or an index of any kind: what is owed stays owed
                 self.figures.failures += 1
                 wait_s = backoff.failed()
                 log.warning("embedding put off", problem=f"{type(error).__name__}: {error}", retry_s=round(wait_s, 1))
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.sleep(wait_s)
+                await asyncio.sleep(wait_s)
                 self._wake.set()
             self._rounds += 1
             self._round_done.set()
@@ -137,6 +134,9 @@ class EmbeddingWorker:
         while True:
             embedded = await self._embed_some()
             try:
+                if not self._checked:
+                    await self._check_index()
+                    self._checked = True
                 await self._delete_some()
                 indexed = await self._index_some(INDEX_BATCH)
             except StoreUnavailableError as error:

@@ -107,6 +107,7 @@ class Memory:
         )
         self.metrics = Metrics(self.postgres, config.metrics_keep_s)
         self._data_dir = data_dir
+        self._closed = False
         self._logs: dict[str, ConversationLog] = {}
         self._opening: asyncio.Task[None] | None = None
         self._counted: tuple[float, tuple[int, int]] = (float("-inf"), (0, 0))
@@ -150,7 +151,10 @@ class Memory:
         return memory
 
     async def close(self) -> None:
-        """Write everything down and stop what was started."""
+        """Write everything down and stop what was started; once more does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         await self._housekeeping.close()
         await self.worker.close()
         if self._opening is not None:

@@ -151,7 +151,8 @@ class Outbox:
         entry = (number, done)
         self._settled.append(entry)
         try:
-            await asyncio.wait_for(done, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await done
         except TimeoutError:
             return False
         finally:
@@ -207,7 +208,8 @@ class Outbox:
         backoff = Backoff(0.05, 2.0)
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake_writer.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await self._wake_writer.wait()
             self._wake_writer.clear()
             frames = list(self._waiting)
             if not frames and not self._journal.unsynced:

@@ -105,7 +105,8 @@ class Postgres:
         self.up.clear()
         if self._pool is not None:
             try:
-                await asyncio.wait_for(self._pool.close(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await self._pool.close()
             except OUTAGES:
                 self._pool.terminate()
             self._pool = None
@@ -136,7 +137,8 @@ class Postgres:
                 self.up.set()
             self._look.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), 2.0)
+                async with asyncio.timeout(2.0):
+                    await self._look.wait()
 
     async def _probe(self) -> None:
         if self._pool is None:

@@ -129,7 +129,8 @@ class RedisTier:
             asyncio.create_task(self._listen(), name="redis listener"),
         ]
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.up.wait(), patience_s)
+            async with asyncio.timeout(patience_s):
+                await self.up.wait()
         return self.up.is_set()
 
     async def close(self) -> None:
@@ -148,8 +149,7 @@ class RedisTier:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
-        waiting = self._values.get(key)
-        if waiting is not None:
+        if key in self._values and self.up.is_set():
             # What we are about to write is newer than what is there.
             await self.flush(0.05)
         value: bytes | None = await self._command(lambda: self._client.get(key))
@@ -221,7 +221,8 @@ class RedisTier:
     async def flush(self, timeout_s: float) -> bool:
         """Wait until everything queued is written; returns whether it is."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
         return self._idle.is_set()
 
     def _count(self, found: bool) -> None:
@@ -277,7 +278,8 @@ class RedisTier:
                 self.up.set()
             self._look.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), 2.0)
+                async with asyncio.timeout(2.0):
+                    await self._look.wait()
 
     async def _write(self) -> None:
         while True:

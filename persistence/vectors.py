@@ -149,7 +149,9 @@ class VectorIndex:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._client = QdrantClient(path=str(folder), force_disable_check_same_thread=True)
         else:
-            self._client = QdrantClient(url=self._url, api_key=self._api_key, timeout=round(self._timeout_s))
+            self._client = QdrantClient(
+                url=self._url, api_key=self._api_key, timeout=round(self._timeout_s), check_compatibility=False
+            )
         self._collections = {each.name for each in self._client.get_collections().collections}
 
     def _connected(self) -> QdrantClient:
