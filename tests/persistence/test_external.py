@@ -22,9 +22,14 @@ from tests.conftest import lacking
 from tests.persistence.parts import WordEmbedder, stored
 
 
+def installed_postgres() -> list[Path]:
+    """Folders of the distribution's programs, oldest version first."""
+    return sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2]))
+
+
 @pytest_asyncio.fixture
 async def debian_postgres(tmp_path: Path) -> AsyncIterator[str]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2]))
+    found = installed_postgres()
     if not found:
         lacking("There is no PostgreSQL of the distribution: apt-get install postgresql.")
     user, cluster, port = unprivileged_user(), tmp_path / "cluster", free_port()
