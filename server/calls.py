@@ -76,7 +76,7 @@ class Call:
 
     async def connect(self, offer: str) -> str:
         """Answer an offer: the first, or one for a new connection of the same call. Returns the answer."""
-        line = _Line(self)
+        line, replaced = _Line(self), self._line
         before = self.peer
         peer = await self._registry.endpoint.answer(offer, line, before.speaker if before else None)
         self.peer, self._line = peer, line
@@ -85,8 +85,8 @@ class Call:
             self._actor = CallActor(self.options, engines, peer.speaker, context, self._on_event)
             self._client = RealtimeClient(self._actor, self._events)
         if before is not None:
-            # The old connection goes when the new one stands, or with the call.
-            line.replaces = before
+            # Old connections go when a new one stands, or with the call.
+            line.replaces = [*(replaced.replaces if replaced else ()), before]
         return peer.answer
 
     async def end(self, reason: str) -> None:
@@ -98,9 +98,8 @@ class Call:
         if self._actor is not None:
             await self._actor.close(reason)
         if self.peer is not None:
-            if self._line is not None and self._line.replaces is not None:
-                await self._line.replaces.close("replaced")
-            await self.peer.close(reason)
+            old = self._line.replaces if self._line else []
+            await asyncio.gather(self.peer.close(reason), *(peer.close("replaced") for peer in old))
         self._registry.forget(self)
         log.info("call ended", call_id=self.id, reason=reason, seconds=round(self.record.seconds(), 1), **self.counts)
 
@@ -141,9 +140,9 @@ class Call:
 
     def on_line_connected(self, line: "_Line") -> None:
         """A connection stands; the one before it is not needed any more."""
-        if line.replaces is not None:
-            self._registry.spawn(line.replaces.close("replaced"))
-            line.replaces = None
+        for peer in line.replaces:
+            self._registry.spawn(peer.close("replaced"))
+        line.replaces = []
         self._cancel_grace()
         assert self._actor is not None
         self._actor.post(Connected())
@@ -213,7 +212,7 @@ class _Line:
     def __init__(self, call: Call) -> None:
         self._call = call
         self.channel_open = False
-        self.replaces: WebRtcPeer | None = None
+        self.replaces: list[WebRtcPeer] = []
 
     def on_connected(self) -> None:
         self._call.on_line_connected(self)

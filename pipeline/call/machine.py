@@ -275,6 +275,8 @@ class CallMachine:
             self._decide(self._turns.overlap_words(meant), now)
         elif self._listening.transcribed(message.job, message.transcript, now):
             self._on_drafted(now)
+        elif self._listening.turn is not None and self._listening.turn.confirmed and self._turns.in_turn:
+            self._prefill(now, self._listening.turn.confirmed)
 
     def _on_drafted(self, now: float) -> None:
         """The words of the current draft are known: work on the answer, or give it if the turn is over."""
@@ -449,9 +451,14 @@ class CallMachine:
         self._change(Trigger.STOPPED)
         self._decide(self._turns.reply_audible(False, now), now)
 
-    def _prefill(self, now: float) -> None:
-        """Let the language model read what was said so far while nobody waits for it."""
-        request = self.context.request(None, self.options.max_tokens, self.options.temperature)
+    def _prefill(self, now: float, said: str | None = None) -> None:
+        """Let the language model read what was said so far while nobody waits for it.
+
+        Args:
+            now: monotonic time.
+            said: the words of the running turn that are certain.
+        """
+        request = self.context.request(said, self.options.max_tokens, self.options.temperature)
         self._out.do(Prefill("prefill", request, Ticket(Urgency.BACKGROUND, now)))
 
     # The clock -----------------------------------------------------------------------------------------------

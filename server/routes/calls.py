@@ -84,8 +84,8 @@ def find_call(request: web.Request) -> Call:
 async def open_call(request: web.Request) -> web.Response:
     """Take a call."""
     body = await read_json(request, NewCall, MAX_BODY)
-    options = body.model_dump(exclude={"sdp", "type"}, exclude_none=True)
-    _check_voice(request, body.voice)
+    options = body.model_dump(exclude={"sdp", "type", "voice"}, exclude_none=True)
+    options["voice"] = _known_voice(request, body.voice)
     try:
         call, answer = await registry(request).open(body.sdp, **options)
     except InvalidOfferError as error:
@@ -106,10 +106,18 @@ async def open_call(request: web.Request) -> web.Response:
     )
 
 
-def _check_voice(request: web.Request, voice: str | None) -> None:
+def _known_voice(request: web.Request, voice: str | None) -> str | None:
+    """A voice id, None for the default.
+
+    Raises:
+        ApiError: 400 naming the known ones.
+    """
     known = [known.id for known in registry(request).engines.tts.voices]
-    if voice is not None and voice != "default" and voice not in known:
-        raise ApiError(400, "unknown_voice", f"There is no voice {voice}; known: {', '.join(known)}")
+    if voice is None or voice == "default":
+        return None
+    if voice not in known:
+        raise ApiError(400, "unknown_voice", f"There is no voice {voice}; known: default, {', '.join(known)}")
+    return voice
 
 
 @routes.patch("/api/calls/{call_id}")
