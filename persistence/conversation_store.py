@@ -10,20 +10,18 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from persistence.config import PersistenceConfig
+from persistence.conversation_copy import ConversationCopy, parse
 from persistence.errors import StoreUnavailableError
 from persistence.redis_tier import INVALIDATE, RedisTier, conversation_key
 from persistence.values import ContextMessage, ConversationContext
 
 log = structlog.get_logger(__name__)
-
-MAX_CACHED_CHARS = 64_000
-"""Of one conversation in the fast tiers; older messages are left to PostgreSQL."""
 
 Loader = Callable[[str, str | None, int], Awaitable[ConversationContext | None]]
 """(user_id, conversation_id or None for the last one, messages) from PostgreSQL."""
@@ -54,46 +52,6 @@ class CacheFigures:
     evicted: int = 0
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A conversation in memory.
-
-    Attributes:
-        complete: nothing of it is missing; else only what this process added is here.
-        version: grows with every change, across processes (microseconds of the wall clock).
-        number: of the journal's record that holds its last change.
-        used_at: monotonic seconds.
-        generation: of the subscription under which it was last known to be the newest.
-    """
-
-    conversation_id: str
-    user_id: str
-    title: str | None = None
-    language: str | None = None
-    messages: list[ContextMessage] = field(default_factory=list)
-    complete: bool = False
-    version: int = 0
-    number: int = 0
-    used_at: float = 0.0
-    generation: int = 0
-
-    def put(self, message: ContextMessage, limit: int) -> None:
-        for index, known in enumerate(self.messages):
-            if known.id == message.id:
-                self.messages[index] = message
-                break
-        else:
-            self.messages.append(message)
-        del self.messages[:-limit]
-        while len(self.messages) > 1 and sum(len(each.content) for each in self.messages) > MAX_CACHED_CHARS:
-            del self.messages[0]
-
-    def context(self, count: int) -> ConversationContext:
-        return ConversationContext(
-            self.conversation_id, self.user_id, self.title, self.language, tuple(self.messages[-count:])
-        )
-
-
 class ConversationStore:
     """Three tiers behind one question: what was said last?
 
@@ -120,7 +78,7 @@ class ConversationStore:
         self._config = config
         self._delivered = delivered
         self._now = now
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._entries: OrderedDict[str, ConversationCopy] = OrderedDict()
         self._current: dict[str, str] = {}
         self._generation = 0
 
@@ -152,6 +110,12 @@ class ConversationStore:
         entry.put(message, self._config.context_messages)
         entry.number = number
         self._use(entry)
+
+    def take_back(self, conversation_id: str, message_id: str) -> None:
+        """Take a restored message out again: the journal also holds its removal."""
+        entry = self._entries.get(conversation_id)
+        if entry is not None:
+            entry.messages = [message for message in entry.messages if message.id != message_id]
 
     async def context(
         self, user_id: str, conversation_id: str | None = None, count: int = 20
@@ -228,7 +192,7 @@ class ConversationStore:
         """
         oldest = self._now() - self._config.conversation_ttl_s
         surplus = len(self._entries) - self._config.memory_conversations
-        gone: list[_Entry] = []
+        gone: list[ConversationCopy] = []
         for entry in self._entries.values():
             if entry.used_at >= oldest and len(gone) >= surplus:
                 break
@@ -239,14 +203,16 @@ class ConversationStore:
         self.figures.evicted += len(gone)
         return len(gone)
 
-    def _entry(self, user_id: str, conversation_id: str) -> _Entry:
+    def _entry(self, user_id: str, conversation_id: str) -> ConversationCopy:
         entry = self._entries.get(conversation_id)
         if entry is None or entry.user_id != user_id:
-            entry = self._entries[conversation_id] = _Entry(conversation_id, user_id, generation=self._generation)
+            entry = self._entries[conversation_id] = ConversationCopy(
+                conversation_id, user_id, generation=self._generation
+            )
         self._current[user_id] = conversation_id
         return entry
 
-    def _changed(self, entry: _Entry, number: int) -> None:
+    def _changed(self, entry: ConversationCopy, number: int) -> None:
         base = entry.version
         entry.version = max(base + 1, time.time_ns() // 1000)
         entry.number = max(number, entry.number)
@@ -258,20 +224,12 @@ class ConversationStore:
             self._push(entry)
         self._tell("conversation", entry.user_id, entry.conversation_id, entry.version, base)
 
-    def _use(self, entry: _Entry) -> None:
+    def _use(self, entry: ConversationCopy) -> None:
         entry.used_at = self._now()
         self._entries.move_to_end(entry.conversation_id)
 
-    def _push(self, entry: _Entry) -> None:
-        document = {
-            "conversation_id": entry.conversation_id,
-            "user_id": entry.user_id,
-            "title": entry.title,
-            "language": entry.language,
-            "version": entry.version,
-            "messages": [_plain(message) for message in entry.messages],
-        }
-        value = json.dumps(document, ensure_ascii=False).encode()
+    def _push(self, entry: ConversationCopy) -> None:
+        value = entry.document()
         self._redis.put(conversation_key(entry.user_id), value, self._config.conversation_ttl_s)
 
     def _tell(self, kind: str, user_id: str, conversation_id: str | None, version: int, base: int) -> None:
@@ -285,25 +243,25 @@ class ConversationStore:
         }
         self._redis.publish(INVALIDATE, json.dumps(message).encode())
 
-    async def _from_redis(self, user_id: str, conversation_id: str | None) -> tuple[_Entry | None, bool]:
+    async def _from_redis(self, user_id: str, conversation_id: str | None) -> tuple[ConversationCopy | None, bool]:
         """What Redis has of the conversation, and whether it answered."""
         try:
             value = await self._redis.get(conversation_key(user_id))
         except StoreUnavailableError:
             return None, False
-        entry = _parse(value, user_id)
+        entry = parse(value, user_id)
         if entry is not None and conversation_id is not None and entry.conversation_id != conversation_id:
             return None, True
         return entry, True
 
-    def _in_memory(self, user_id: str, conversation_id: str | None) -> _Entry | None:
+    def _in_memory(self, user_id: str, conversation_id: str | None) -> ConversationCopy | None:
         found = self._entries.get(conversation_id or self._current.get(user_id, ""))
         return found if found is not None and found.user_id == user_id else None
 
-    def _is_newest(self, entry: _Entry) -> bool:
+    def _is_newest(self, entry: ConversationCopy) -> bool:
         return entry.generation == self._generation or entry.number > self._delivered()
 
-    def _take(self, cached: _Entry, entry: _Entry | None) -> _Entry:
+    def _take(self, cached: ConversationCopy, entry: ConversationCopy | None) -> ConversationCopy:
         """Put what Redis had into memory, with what only this process knows of the same conversation."""
         if entry is not None and entry.conversation_id == cached.conversation_id:
             cached.number = entry.number
@@ -318,7 +276,7 @@ class ConversationStore:
         return cached
 
     async def _from_postgres(
-        self, user_id: str, conversation_id: str | None, entry: _Entry | None, count: int
+        self, user_id: str, conversation_id: str | None, entry: ConversationCopy | None, count: int
     ) -> ConversationContext | None:
         wanted = conversation_id or (entry.conversation_id if entry is not None else None)
         loaded = await self._load(user_id, wanted, self._config.context_messages)
@@ -336,8 +294,10 @@ class ConversationStore:
             self._push(entry)
         return self._answer(entry, count, "from_postgres")
 
-    def _merge(self, loaded: ConversationContext, entry: _Entry | None) -> _Entry:
-        merged = _Entry(loaded.conversation_id, loaded.user_id, loaded.title, loaded.language, list(loaded.messages))
+    def _merge(self, loaded: ConversationContext, entry: ConversationCopy | None) -> ConversationCopy:
+        merged = ConversationCopy(
+            loaded.conversation_id, loaded.user_id, loaded.title, loaded.language, list(loaded.messages)
+        )
         if entry is not None:
             merged.version, merged.number = entry.version, entry.number
             if entry.number > self._delivered() or not entry.complete:
@@ -347,7 +307,7 @@ class ConversationStore:
         self._entries[merged.conversation_id] = merged
         return merged
 
-    def _answer(self, entry: _Entry, count: int, tier: str) -> ConversationContext:
+    def _answer(self, entry: ConversationCopy, count: int, tier: str) -> ConversationContext:
         setattr(self.figures, tier, getattr(self.figures, tier) + 1)
         self._use(entry)
         return entry.context(count)
@@ -358,7 +318,7 @@ class ConversationStore:
         else:
             self.figures.memory_misses += 1
 
-    def _collide(self, entry: _Entry) -> None:
+    def _collide(self, entry: ConversationCopy) -> None:
         self.figures.conflicts += 1
         log.info("two processes wrote to one conversation", conversation_id=entry.conversation_id)
         self._redis.delete(conversation_key(entry.user_id))
@@ -378,36 +338,3 @@ class ConversationStore:
             del self._entries[each]
             if self._current.get(user_id) == each:
                 del self._current[user_id]
-
-
-def _plain(message: ContextMessage) -> dict[str, Any]:
-    # `dataclasses.asdict` copies deeply, at ten times the cost, in every turn of every call.
-    return {
-        "id": message.id,
-        "role": message.role,
-        "content": message.content,
-        "created_at": message.created_at,
-        "interrupted": message.interrupted,
-    }
-
-
-def _parse(value: bytes | None, user_id: str) -> _Entry | None:
-    """A document of Redis; None for what is not one: keys can be written by anybody who has the password."""
-    if value is None:
-        return None
-    try:
-        document = json.loads(value)
-        messages = [ContextMessage(**message) for message in document["messages"]]
-        entry = _Entry(
-            document["conversation_id"],
-            document["user_id"],
-            document["title"],
-            document["language"],
-            messages,
-            complete=True,
-            version=document["version"],
-        )
-    except (ValueError, TypeError, KeyError):
-        log.warning("conversation in redis is unreadable, ignored")
-        return None
-    return entry if entry.user_id == user_id else None

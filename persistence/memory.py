@@ -24,13 +24,9 @@ from persistence.housekeeping import Housekeeping, Job
 from persistence.ids import conversation_uuid, parse_uuid
 from persistence.metrics import Metrics
 from persistence.operations import (
-    DeleteConversation,
-    DeleteUser,
     EndLostSessions,
     Operation,
     PutConversation,
-    PutMessage,
-    PutPreferences,
 )
 from persistence.outbox import Outbox
 from persistence.postgres import Postgres
@@ -38,13 +34,13 @@ from persistence.preferences import Preferences
 from persistence.processes import write_private
 from persistence.recall import Recall
 from persistence.redis_tier import RedisTier, audio_key, session_key
+from persistence.restore import restore
 from persistence.servers import start_servers, stop_servers
 from persistence.text import check_id, clean_json
 from persistence.tts_cache import TtsCache
 from persistence.values import (
     AudioTranscription,
     ComponentHealth,
-    ContextMessage,
     Conversation,
     ConversationContext,
     Embedder,
@@ -354,7 +350,7 @@ class Memory:
     async def _start(self) -> None:
         await self.outbox.start()
         await asyncio.gather(self.postgres.start(10.0), self.redis.start(1.0))
-        await self._restore()
+        restore(await self.outbox.pending(), self.outbox.recorded, self.store, self.preferences)
         self.record(EndLostSessions(self._data_dir.server_id, reports.now()))
         self._opening = asyncio.create_task(self._open_vectors(), name="vector index")
         self._housekeeping.start()
@@ -367,26 +363,6 @@ class Memory:
         except StoreUnavailableError as error:
             log.warning("vector index not open yet", problem=str(error))
         self.worker.start()
-
-    async def _restore(self) -> None:
-        """What the journal holds and PostgreSQL does not have yet is known all the same."""
-        for operation in await self.outbox.pending():
-            if isinstance(operation, PutMessage):
-                said = ContextMessage(
-                    str(operation.id),
-                    operation.role,
-                    operation.content,
-                    operation.at.isoformat(),
-                    operation.interrupted,
-                )
-                number = self.outbox.recorded
-                self.store.restore(operation.user_id, str(operation.conversation_id), said, number)
-            elif isinstance(operation, PutPreferences):
-                self.preferences.restore(operation)
-            elif isinstance(operation, DeleteConversation):
-                self.store.forget(operation.user_id, str(operation.conversation_id))
-            elif isinstance(operation, DeleteUser):
-                self.store.forget(operation.user_id)
 
     def record(self, operation: Operation) -> int:
         """Hand an operation to the outbox; returns its number, 0 when the journal could not take it."""

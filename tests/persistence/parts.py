@@ -4,12 +4,17 @@ import asyncio
 import hashlib
 import socket
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import numpy as np
 
+from persistence.memory import Memory
 from persistence.values import DIMENSIONS
+
+Open = Callable[..., Awaitable[Memory]]
+"""Of the fixture `open_memory`."""
 
 
 class WordEmbedder:
@@ -104,3 +109,13 @@ def through(dsn: str, port: int) -> str:
     """The same DSN on another port of the loopback."""
     host, old = address(dsn)
     return dsn.replace(f"{host}:{old}", f"127.0.0.1:{port}")
+
+
+def item() -> str:
+    """An item id as calls make them."""
+    return f"item_{uuid.uuid4().hex}"
+
+
+def texts(context: object) -> list[str]:
+    """What was said in a conversation's context."""
+    return [message.content for message in getattr(context, "messages", ())]
