@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from persistence.cursors import make_cursor, read_cursor
+from persistence.errors import BadCursorError
 from persistence.postgres import Postgres
 from persistence.values import (
     ContextMessage,
@@ -17,6 +18,7 @@ from persistence.values import (
 )
 
 MAX_PAGE = 200
+MAX_SEQUENCE_NUMBER = 2**31 - 1
 _CONVERSATION = "id, user_id, title, language, started_at, updated_at, ended_at, channel, metadata, message_count"
 _MESSAGE = "id, conversation_id, sequence_number, role, content, created_at, interrupted, latency, metadata"
 _SESSION = "id, conversation_id, user_id, kind, state, started_at, ended_at, end_reason, stats"
@@ -53,8 +55,7 @@ class Conversations:
         scope = f"conversations/{_digest(user_id)}"
         where, position = "", []
         if cursor is not None:
-            updated, identity = read_cursor(scope, cursor, (str, str))
-            where, position = "AND (updated_at, id) < ($3, $4)", [datetime.fromisoformat(updated), UUID(identity)]
+            where, position = "AND (updated_at, id) < ($3, $4)", [*_before(scope, cursor)]
         limit = _bounded(limit)
         async with self._postgres.connection() as connection:
             rows = await connection.fetch(
@@ -158,8 +159,23 @@ def _page(found: "list[Any]", limit: int, cursor_behind: Any) -> Page[Any]:
     return Page(items, cursor_behind(items[-1]) if len(found) > limit else None)
 
 
-def _after(scope: str, cursor: str) -> tuple[Any, ...]:
-    return read_cursor(scope, cursor, (int,))
+def _before(scope: str, cursor: str) -> tuple[datetime, UUID]:
+    updated, identity = read_cursor(scope, cursor, (str, str))
+    try:
+        position = datetime.fromisoformat(updated), UUID(identity)
+    except ValueError:
+        raise BadCursorError("the cursor does not belong to this list") from None
+    if position[0].tzinfo is None or not 1970 <= position[0].year < 9999:
+        # Made up: rows have times with a zone, and the wire cannot carry every other.
+        raise BadCursorError("the cursor does not belong to this list")
+    return position
+
+
+def _after(scope: str, cursor: str) -> tuple[int]:
+    (number,) = read_cursor(scope, cursor, (int,))
+    if not 0 <= number <= MAX_SEQUENCE_NUMBER:
+        raise BadCursorError("the cursor does not belong to this list")
+    return (number,)
 
 
 def _bounded(limit: int) -> int:

@@ -16,7 +16,7 @@ from server.access import guard
 from server.calls import CallRegistry
 from server.errors import errors_as_json
 from server.memory_door import MEMORY, MemoryDoor
-from server.routes import calls, health, page
+from server.routes import calls, conversations, health, page, text, users
 from server.settings import Settings
 
 SWITCH_INTERVAL_S = 0.001
@@ -61,7 +61,7 @@ def build_app(settings: Settings, registry: CallRegistry, memory: MemoryDoor) ->
     app[calls.REGISTRY] = registry
     app[MEMORY] = memory
     app[health.STARTED] = time.monotonic()
-    for module in (calls, health, page):
+    for module in (calls, conversations, users, text, health, page):
         app.add_routes(module.routes)
     app.router.add_static("/static/", page.STATIC)
     return app

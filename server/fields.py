@@ -24,3 +24,6 @@ UserId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_sto
 
 ConversationId = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_uuid_or_last)]
 """A conversation to go on with."""
+
+Language = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
+"""ISO 639 code."""

@@ -11,7 +11,7 @@ from persistence.memory import Memory
 from server.beginnings import Beginning, ForeignConversationError, begin, preferred
 from server.calls import Call, CallRegistry, CallsFullError
 from server.errors import ApiError, parse_json, read_body, read_json
-from server.fields import ConversationId, UserId
+from server.fields import ConversationId, Language, UserId
 from server.memory_door import MEMORY
 
 MAX_BODY = 64 * 1024
@@ -35,7 +35,7 @@ class NewCall(_Request):
     type: Literal["offer"]
     user_id: UserId | None = None
     conversation_id: ConversationId | None = None
-    language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] | None = None
+    language: Language | None = None
     voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     instructions: Annotated[str, Field(max_length=16_000)] | None = None
 
