@@ -15,7 +15,8 @@ from pipeline.engines.protocols import Engines
 from server.access import guard
 from server.calls import CallRegistry
 from server.errors import errors_as_json
-from server.routes import calls, health, page
+from server.memory_door import MEMORY, MemoryDoor
+from server.routes import calls, conversations, health, page, text, users
 from server.settings import Settings
 
 SWITCH_INTERVAL_S = 0.001
@@ -53,13 +54,14 @@ def call_options(settings: Settings) -> CallOptions:
     )
 
 
-def build_app(settings: Settings, registry: CallRegistry) -> web.Application:
-    """The HTTP application over the calls."""
+def build_app(settings: Settings, registry: CallRegistry, memory: MemoryDoor) -> web.Application:
+    """The HTTP application over the calls and what is remembered of them."""
     keys = [key.get_secret_value() for key in settings.api_keys]
     app = web.Application(middlewares=[page.security_headers, errors_as_json, guard(keys)])
     app[calls.REGISTRY] = registry
+    app[MEMORY] = memory
     app[health.STARTED] = time.monotonic()
-    for module in (calls, health, page):
+    for module in (calls, conversations, users, text, health, page):
         app.add_routes(module.routes)
     app.router.add_static("/static/", page.STATIC)
     return app
@@ -72,40 +74,50 @@ class Server:
     Attributes:
         settings: the effective ones.
         registry: the calls.
+        memory: what outlives them.
         url: where the page is.
     """
 
     settings: Settings
     registry: CallRegistry
+    memory: MemoryDoor
     url: str
     _runner: web.AppRunner
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines) -> "Server":
-        """Open the ports and warm the engines up; ready for calls when it returns.
+        """Open the ports and memory, and warm the engines up; ready for calls when it returns.
 
         Raises:
             OSError: a TCP port cannot be bound.
             media.values.PortInUseError: the UDP port is taken.
         """
         endpoint = await MediaEndpoint.open(media_config(settings))
-        registry = CallRegistry(engines, endpoint, call_options(settings), settings.max_calls, settings.lost_grace_s)
-        runner = web.AppRunner(build_app(settings, registry), access_log=None, shutdown_timeout=2)
+        memory = MemoryDoor(settings)
+        registry = CallRegistry(
+            engines, endpoint, memory, call_options(settings), settings.max_calls, settings.lost_grace_s
+        )
+        runner = web.AppRunner(build_app(settings, registry, memory), access_log=None, shutdown_timeout=2)
         try:
             await runner.setup()
             site = web.TCPSite(runner, settings.host, settings.port)
-            await asyncio.gather(*(engine.warm_up() for engine in engines.all().values()))
+            async with asyncio.TaskGroup() as starting:
+                starting.create_task(memory.open())
+                for engine in engines.all().values():
+                    starting.create_task(engine.warm_up())
             await site.start()
-        except BaseException:
+        except BaseException as error:
             await runner.cleanup()
             await endpoint.close()
-            raise
+            await memory.close()
+            raise _first(error) from None
         # What was loaded stays for good: keep the collector from walking through it while a call waits.
         gc.collect()
         gc.freeze()
         url = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"  # noqa: S104
+        memory.announce(url)
         log.info("ready", url=url, media_port=endpoint.port)
-        return cls(settings, registry, url, runner)
+        return cls(settings, registry, memory, url, runner)
 
     async def stop(self, drain_s: float = 0.0) -> None:
         """Let calls end for a while, end the rest, and free everything but the engines."""
@@ -113,3 +125,10 @@ class Server:
         await self.registry.close()
         await self._runner.cleanup()
         await self.registry.endpoint.close()
+        # Last: what the calls said at their end is still to be written down.
+        await self.memory.close()
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong, out of the group that it came in: whoever starts a server knows engines' and ports' errors."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -23,7 +23,10 @@ from pipeline.call.inputs import AudioHeard, Connected, PlayoutDrained, PlayoutS
 from pipeline.call.options import CallOptions
 from pipeline.call.state import State
 from pipeline.engines.protocols import Engines
+from server.beginnings import Beginning
+from server.call_memory import CallMemory
 from server.call_record import CallRecord
+from server.memory_door import MemoryDoor
 from server.realtime_client import RealtimeClient
 from server.realtime_events import Json, RealtimeEvents
 
@@ -54,7 +57,7 @@ class Call:
     old connection still says is not taken for the new one's.
     """
 
-    def __init__(self, registry: "CallRegistry", options: CallOptions) -> None:
+    def __init__(self, registry: "CallRegistry", options: CallOptions, beginning: Beginning) -> None:
         self.id = f"call_{uuid.uuid4().hex}"
         self.resume_token = secrets.token_urlsafe(24)
         self.options = options
@@ -62,6 +65,8 @@ class Call:
         self.ended_reason: str | None = None
         self.peer: WebRtcPeer | None = None
         self._registry = registry
+        self._beginning = beginning
+        self._memory: CallMemory | None = None
         self._actor: CallActor | None = None
         self._line: _Line | None = None
         self._events = RealtimeEvents(self.id, options, registry.engines.llm.model)
@@ -82,12 +87,28 @@ class Call:
         self.peer, self._line = peer, line
         if self._actor is None:
             engines, context = self._registry.engines, Context(self.options.instructions, self.options.conversation_id)
+            context.entries.extend(self._beginning.past)
+            self._memory = self._remembered()
             self._actor = CallActor(self.options, engines, peer.speaker, context, self._on_event)
             self._client = RealtimeClient(self._actor, self._events)
         if before is not None:
             # Old connections go when a new one stands, or with the call.
             line.replaces = [*(replaced.replaces if replaced else ()), before]
         return peer.answer
+
+    def _remembered(self) -> CallMemory | None:
+        """Where this call is written down, if anywhere."""
+        memory, options = self._registry.memory.memory, self.options
+        if memory is None:
+            return None
+        writer = memory.begin_session(
+            self.id,
+            options.user_id,
+            options.conversation_id,
+            language=options.language,
+            new=self._beginning.new,
+        )
+        return CallMemory(memory, writer, self._registry.engines.stt.model)
 
     async def end(self, reason: str) -> None:
         """Hang up. Doing it again does nothing."""
@@ -100,6 +121,9 @@ class Call:
         if self.peer is not None:
             old = self._line.replaces if self._line else []
             await asyncio.gather(self.peer.close(reason), *(peer.close("replaced") for peer in old))
+        if self._memory is not None:
+            stats = {"duration_s": round(self.record.seconds(), 3), "counts": self.counts, "media": self._media()}
+            self._memory.end(reason, stats)
         self._registry.forget(self)
         log.info("call ended", call_id=self.id, reason=reason, seconds=round(self.record.seconds(), 1), **self.counts)
 
@@ -110,7 +134,6 @@ class Call:
 
     def describe(self) -> dict[str, Any]:
         """The call as `GET /api/calls/{id}` shows it."""
-        stats = self.peer.stats() if self.peer else None
         return {
             "call_id": self.id,
             "user_id": self.options.user_id,
@@ -118,13 +141,19 @@ class Call:
             "state": self.state.value,
             **self.record.describe(),
             "counts": self.counts,
-            "media": {name: getattr(stats, name) for name in stats.__slots__} if stats else {},
+            "media": self._media(),
         }
+
+    def _media(self) -> dict[str, Any]:
+        stats = self.peer.stats() if self.peer else None
+        return {name: getattr(stats, name) for name in stats.__slots__} if stats else {}
 
     # From the conversation -------------------------------------------------------------------------------------------
 
     def _on_event(self, event: CallEvent) -> None:
         self.record.add(event)
+        if self._memory is not None:
+            self._memory.add(event)
         for message in self._events.translate(event):
             self._send(message)
         if self.state is State.ENDED and self.ended_reason is None:
@@ -245,16 +274,24 @@ class CallRegistry:
     Args:
         engines: shared by them.
         endpoint: the media port.
+        memory: where calls are written down.
         defaults: options of calls that do not say otherwise.
         capacity: calls at once.
         lost_grace_s: how long a vanished caller is waited for.
     """
 
     def __init__(
-        self, engines: Engines, endpoint: MediaEndpoint, defaults: CallOptions, capacity: int, lost_grace_s: float
+        self,
+        engines: Engines,
+        endpoint: MediaEndpoint,
+        memory: MemoryDoor,
+        defaults: CallOptions,
+        capacity: int,
+        lost_grace_s: float,
     ) -> None:
         self.engines = engines
         self.endpoint = endpoint
+        self.memory = memory
         self.capacity = capacity
         self.lost_grace_s = lost_grace_s
         self.draining = False
@@ -271,11 +308,17 @@ class CallRegistry:
         """The calls that are open."""
         return list(self._calls.values())
 
-    async def open(self, offer: str, **options: Any) -> tuple[Call, str]:
+    @property
+    def defaults(self) -> CallOptions:
+        """Options of calls that do not say otherwise."""
+        return self._defaults
+
+    async def open(self, offer: str, beginning: Beginning | None = None, **options: Any) -> tuple[Call, str]:
         """Take a call.
 
         Args:
             offer: SDP.
+            beginning: the conversation that it goes on with; a new one if not given.
             options: fields of `CallOptions` that differ from the defaults; None values do not.
 
         Returns:
@@ -289,9 +332,10 @@ class CallRegistry:
             raise CallsFullError("This server is shutting down")
         if len(self._calls) >= self.capacity:
             raise CallsFullError(f"All {self.capacity} lines are busy")
+        beginning = beginning or Beginning()
         given = {name: value for name, value in options.items() if value is not None}
-        given.setdefault("conversation_id", str(uuid.uuid4()))
-        call = Call(self, replace(self._defaults, **given))
+        given["conversation_id"] = beginning.conversation_id
+        call = Call(self, replace(self._defaults, **given), beginning)
         try:
             # Reserved before the first await, so that offers at the same time cannot pass the bound together.
             self._calls[call.id] = call

@@ -8,6 +8,8 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from persistence.errors import BadCursorError, InvalidTextError, StoreUnavailableError, TextTooLongError
+
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -62,9 +64,25 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         message = error.text if error.text and not error.text.startswith(str(error.status)) else error.reason
         return ApiError(error.status, code, message, headers=headers).response()
+    except (StoreUnavailableError, InvalidTextError, BadCursorError) as error:
+        return _of_memory(error).response()
     except Exception:
         log.exception("request failed", method=request.method, path=request.path)
         return ApiError(500, "internal_error", "Something went wrong on the server; the log has the details").response()
+
+
+def _of_memory(error: StoreUnavailableError | InvalidTextError | BadCursorError) -> ApiError:
+    """What memory could not do, for clients."""
+    match error:
+        case TextTooLongError():
+            return ApiError(413, "too_long", str(error))
+        case InvalidTextError():
+            return ApiError(422, "invalid_text", str(error))
+        case BadCursorError():
+            return ApiError(400, "bad_cursor", str(error))
+    log.warning("memory does not answer", problem=str(error))
+    message = "What is remembered cannot be read now; calls go on, and the same request may work in a moment"
+    return ApiError(503, "memory_unavailable", message, headers={"Retry-After": "2"})
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
@@ -98,12 +116,32 @@ def parse_json(body: bytes, model: type[Body]) -> Body:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        if any(problem["type"] == "json_invalid" for problem in problems):
+        if any(problem["type"] == "json_invalid" for problem in error.errors(include_url=False)):
             raise ApiError(400, "invalid_json", "The body is not JSON") from None
-        details = [
-            {"field": ".".join(str(part) for part in problem["loc"]), "message": problem["msg"]} for problem in problems
-        ]
-        first = details[0]
-        message = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
-        raise ApiError(422, "invalid_body", message, details) from None
+        raise _explained(error, "invalid_body") from None
+
+
+def read_query(request: web.Request, model: type[Body]) -> Body:
+    """What stands behind the question mark and in the path, as a validated model.
+
+    Raises:
+        ApiError: 422, naming each field.
+    """
+    try:
+        return model.model_validate({**request.query, **request.match_info})
+    except ValidationError as error:
+        raise _explained(error, "invalid_parameter") from None
+
+
+def _explained(error: ValidationError, code: str) -> ApiError:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    details = [
+        {
+            "field": ".".join(str(part) for part in problem["loc"]),
+            "message": problem["msg"].removeprefix("Value error, "),
+        }
+        for problem in problems
+    ]
+    first = details[0]
+    message = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
+    return ApiError(422, code, message, details)

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from persistence.config import FsyncPolicy
 from pipeline.models import default_root
 from pipeline.turn_taking import TurnTakingConfig
 
@@ -25,6 +26,13 @@ FOREIGN = frozenset({"MORGAN_CONFIG", "MORGAN_URL", "MORGAN_TOKEN", "MORGAN_SHAR
 """Variables with our prefix that are no settings: where the settings are, and what clients and tests read."""
 
 MIN_KEY_LENGTH = 24
+
+STORE_SCHEMES = {
+    "postgres_dsn": ("postgresql://", "postgres://"),
+    "redis_url": ("redis://", "rediss://", "unix://"),
+    "qdrant_url": ("http://", "https://", "file://"),
+}
+"""How the address of each store begins."""
 
 
 class SettingsError(ValueError):
@@ -46,6 +54,14 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65532, description="Port of the core; the services follow on the next three.")
     data_dir: Path = Field(Path("~/.local/share/morgan"), description="Where Morgan keeps what it must not lose.")
     models_dir: Path = Field(default_factory=default_root, description="Where the weights are.")
+    postgres_dsn: SecretStr | None = Field(None, description="A PostgreSQL, postgresql://...; none: one of our own.")
+    redis_url: SecretStr | None = Field(None, description="A Redis or Valkey, redis://...; none: one of our own.")
+    qdrant_url: str | None = Field(None, description="A Qdrant, http://... or file:///folder; none: in the data_dir.")
+    qdrant_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
+    journal_fsync: FsyncPolicy = Field(
+        "interval",
+        description="When what waits for PostgreSQL is safe from a power cut: always, interval (1 s), never.",
+    )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description=f"Keys that open the API, comma-separated, at least {MIN_KEY_LENGTH} characters each."
     )
@@ -117,6 +133,15 @@ class Settings(BaseSettings):
     @classmethod
     def _addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_address(address)) for address in addresses)
+
+    @field_validator("postgres_dsn", "redis_url", "qdrant_url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr | str | None, info: ValidationInfo) -> SecretStr | str | None:
+        schemes = STORE_SCHEMES[info.field_name or ""]
+        text = url.get_secret_value() if isinstance(url, SecretStr) else url
+        if text is not None and not text.startswith(schemes):
+            raise ValueError(f"must begin with {' or '.join(schemes)}")
+        return url
 
     @field_validator("data_dir", "models_dir")
     @classmethod

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from pipeline.models import ModelError, ModelStore, default_root
 from tests.leaks import leaked_tasks, leaked_threads, our_threads
+from tests.serving import RunningServer, serving
 
 
 def lacking(reason: str) -> None:
@@ -46,6 +47,19 @@ def shared_audio(repository: Path) -> Path:
     if not folder.is_dir():
         lacking(f"There is no real speech in {folder}; MORGAN_SHARED_AUDIO can name another folder.")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One Morgan for all tests that need a running one."""
+    with serving(models_dir, tmp_path_factory.mktemp("morgan")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server_url(server: RunningServer) -> str:
+    """Where the server is."""
+    return server.url
 
 
 @pytest.fixture(autouse=True)

@@ -35,17 +35,19 @@ class Context:
     """The conversation of one call, in order.
 
     Args:
-        instructions: how Morgan should be; the rules for spoken answers are added.
+        instructions: how Morgan should be.
         conversation: key under which language models may cache the prefix.
         max_entries: older ones are left out of what the model sees.
+        rules: added to the instructions; those for spoken answers unless the answers are read.
     """
 
-    def __init__(self, instructions: str, conversation: str, max_entries: int = 40) -> None:
+    def __init__(self, instructions: str, conversation: str, max_entries: int = 40, rules: str = SPOKEN_RULES) -> None:
         self.instructions = instructions
         self.conversation = conversation
         self.entries: list[Entry] = []
         self.recalled: tuple[str, ...] = ()
         self._max_entries = max_entries
+        self._rules = rules
 
     @property
     def last_id(self) -> str | None:
@@ -80,7 +82,7 @@ class Context:
         Args:
             said: the user's words in hand, which are not (or not yet) part of the conversation.
         """
-        system = "\n".join(part for part in (self.instructions, SPOKEN_RULES, *self.recalled) if part)
+        system = "\n".join(part for part in (self.instructions, self._rules, *self.recalled) if part)
         listed = [Message("system", system)]
         for entry in self.entries[-self._max_entries :]:
             mark = CUT_MARK if entry.interrupted else ""

@@ -1,13 +1,18 @@
 """`/api/calls`: signaling for calls over WebRTC."""
 
+import asyncio
 from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from media.values import IceCandidate, InvalidOfferError
+from persistence.memory import Memory
+from server.beginnings import Beginning, ForeignConversationError, begin, preferred
 from server.calls import Call, CallRegistry, CallsFullError
 from server.errors import ApiError, parse_json, read_body, read_json
+from server.fields import ConversationId, Language, UserId
+from server.memory_door import MEMORY
 
 MAX_BODY = 64 * 1024
 """Bytes of a signaling body."""
@@ -17,7 +22,6 @@ REGISTRY: web.AppKey[CallRegistry] = web.AppKey("registry", CallRegistry)
 routes = web.RouteTableDef()
 
 Sdp = Annotated[str, Field(min_length=1, max_length=MAX_BODY)]
-UserId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class _Request(BaseModel):
@@ -30,8 +34,8 @@ class NewCall(_Request):
     sdp: Sdp
     type: Literal["offer"]
     user_id: UserId | None = None
-    conversation_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] | None = None
+    conversation_id: ConversationId | None = None
+    language: Language | None = None
     voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     instructions: Annotated[str, Field(max_length=16_000)] | None = None
 
@@ -84,10 +88,18 @@ def find_call(request: web.Request) -> Call:
 async def open_call(request: web.Request) -> web.Response:
     """Take a call."""
     body = await read_json(request, NewCall, MAX_BODY)
-    options = body.model_dump(exclude={"sdp", "type", "voice"}, exclude_none=True)
-    options["voice"] = _known_voice(request, body.voice)
+    options = body.model_dump(include={"user_id", "language", "instructions"}, exclude_none=True)
+    options["voice"] = known_voice(request, body.voice)
+    if body.voice is None:
+        del options["voice"]
+    user_id = body.user_id or registry(request).defaults.user_id
+    memory = request.app[MEMORY].memory
+    beginning, preferences = await asyncio.gather(
+        begin_for(memory, user_id, body.conversation_id),
+        preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
+    )
     try:
-        call, answer = await registry(request).open(body.sdp, **options)
+        call, answer = await registry(request).open(body.sdp, beginning, **{**preferences, **options})
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
     except CallsFullError as error:
@@ -106,7 +118,19 @@ async def open_call(request: web.Request) -> web.Response:
     )
 
 
-def _known_voice(request: web.Request, voice: str | None) -> str | None:
+async def begin_for(memory: Memory | None, user_id: str, wanted: str | None) -> Beginning:
+    """The conversation that a request wants.
+
+    Raises:
+        ApiError: 404 when it is somebody else's.
+    """
+    try:
+        return await begin(memory, user_id, wanted)
+    except ForeignConversationError:
+        raise ApiError(404, "conversation_not_found", "This user has no such conversation") from None
+
+
+def known_voice(request: web.Request, voice: str | None) -> str | None:
     """A voice id, None for the default.
 
     Raises:

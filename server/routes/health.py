@@ -1,11 +1,12 @@
 """`/health`: whether this server can take calls, and how each of its parts does."""
 
 import time
-from collections import Counter
 from typing import Any
 
 from aiohttp import web
 
+from server.calls import CallRegistry
+from server.memory_door import MEMORY, MemoryDoor
 from server.routes.calls import REGISTRY
 from server.version import version
 
@@ -14,29 +15,28 @@ STARTED: web.AppKey[float] = web.AppKey("started", float)
 routes = web.RouteTableDef()
 
 
-def describe(app: web.Application) -> dict[str, Any]:
+STORES = ("postgres", "redis", "qdrant")
+
+
+async def describe(app: web.Application) -> dict[str, Any]:
     """The health report."""
-    calls = app[REGISTRY]
-    faults: Counter[str] = Counter()
-    messages = calls.messages
-    for call in calls.active:
-        faults.update(call.counts)
-        messages += call.record.messages
+    calls, memory = app[REGISTRY], app[MEMORY].memory
     components: dict[str, dict[str, Any]] = {
         role: {"status": "ok", "kind": engine.kind, "engine": engine.name, "model": engine.model, "latency_ms": None}
         for role, engine in calls.engines.all().items()
     }
-    # Conversations live in the memory of the process until there is a database behind them.
-    for store in ("postgres", "redis", "qdrant"):
-        components[store] = {"status": "ok", "kind": "memory", "latency_ms": 0.0}
+    components |= await _stores(app[MEMORY])
+    whole = all(component["status"] == "ok" for component in components.values())
+    conversations = await memory.counts() if memory else _counted_here(calls)
+    cache = memory.cache() if memory else {"hits": 0, "misses": 0, "hit_rate": 0.0}
     return {
-        "status": "down" if calls.draining else "ok",
+        "status": "down" if calls.draining else "ok" if whole else "degraded",
         "version": version(),
         "uptime_s": round(time.monotonic() - app[STARTED], 1),
         "components": components,
-        "conversations": {"active": len(calls.active), "total": calls.total, "messages": messages},
+        "conversations": conversations,
         "calls": {"active": len(calls.active), "capacity": calls.capacity, "total": calls.total},
-        "cache": {"hits": 0, "misses": 0, "hit_rate": 0.0},
+        "cache": cache,
         "media": {
             "port": calls.endpoint.port,
             "peers": calls.endpoint.stats().peers,
@@ -45,10 +45,27 @@ def describe(app: web.Application) -> dict[str, Any]:
     }
 
 
+async def _stores(door: MemoryDoor) -> dict[str, dict[str, Any]]:
+    if door.memory is None:
+        down = {"status": "down", "kind": "memory", "latency_ms": None, "detail": door.problem}
+        return {store: dict(down) for store in STORES}
+    components: dict[str, dict[str, Any]] = {}
+    for name, found in (await door.memory.health()).items():
+        components[name] = {"status": found.status, "kind": found.kind, "latency_ms": found.latency_ms, **found.figures}
+        if found.detail:
+            components[name]["detail"] = found.detail
+    return components
+
+
+def _counted_here(calls: CallRegistry) -> dict[str, int]:
+    messages = calls.messages + sum(call.record.messages for call in calls.active)
+    return {"active": len(calls.active), "total": calls.total, "messages": messages}
+
+
 @routes.get("/health")
 async def health(request: web.Request) -> web.Response:
     """200 while calls can be taken, else 503."""
-    report = describe(request.app)
+    report = await describe(request.app)
     return web.json_response(report, status=503 if report["status"] == "down" else 200)
 
 

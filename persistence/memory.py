@@ -1,0 +1,422 @@
+"""Memory as the server sees it: one object that starts everything, writes without waiting, and answers from the
+fastest tier that knows."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from persistence import deletion, reports
+from persistence.config import PersistenceConfig
+from persistence.conversation_log import ConversationLog, LiveSession, transcription_operation
+from persistence.conversation_store import ConversationStore
+from persistence.conversations import Conversations
+from persistence.data_dir import DataDir
+from persistence.embedded_postgres import EmbeddedPostgres
+from persistence.embedded_valkey import EmbeddedValkey
+from persistence.embedding_worker import EmbeddingWorker
+from persistence.errors import JournalFullError, StoreUnavailableError
+from persistence.housekeeping import Housekeeping, Job
+from persistence.ids import conversation_uuid, parse_uuid
+from persistence.metrics import Metrics
+from persistence.operations import (
+    EndLostSessions,
+    Operation,
+    PutConversation,
+)
+from persistence.outbox import Outbox
+from persistence.postgres import Postgres
+from persistence.preferences import Preferences
+from persistence.processes import write_private
+from persistence.recall import Recall
+from persistence.redis_tier import RedisTier, audio_key, session_key
+from persistence.restore import restore
+from persistence.servers import start_servers, stop_servers
+from persistence.text import check_id, clean_json
+from persistence.tts_cache import TtsCache
+from persistence.values import (
+    AudioTranscription,
+    ComponentHealth,
+    Conversation,
+    ConversationContext,
+    Embedder,
+    Message,
+    Page,
+    Recalled,
+    SessionKind,
+)
+from persistence.vectors import VectorIndex
+
+log = structlog.get_logger(__name__)
+
+SETTLE_S = 0.5
+"""How long a read waits for what was written just before it."""
+
+
+class Memory:
+    """Everything that outlives a call. Made by `open`.
+
+    Attributes:
+        conversations: reads from PostgreSQL.
+        preferences: of users; write them with `put_preferences`.
+        tts: the cache of speech.
+        metrics: samples for `system_metrics`.
+        recaller: what users said before.
+        store: the three tiers.
+        redis: the fast tier, for audio buffers and active users.
+        outbox: the journal and its delivery.
+        worker: embeddings; `worker.rebuild()` makes the index anew.
+    """
+
+    def __init__(
+        self,
+        config: PersistenceConfig,
+        data_dir: DataDir,
+        embedder: Embedder | None,
+        postgres: EmbeddedPostgres | None,
+        valkey: EmbeddedValkey | None,
+    ) -> None:
+        self.config = config
+        self.embedded_postgres, self.embedded_valkey = postgres, valkey
+        dsn = postgres.dsn if postgres is not None else config.postgres_dsn
+        assert dsn is not None
+        self.redis_url = valkey.url if valkey is not None else config.redis_url
+        self.qdrant_url = config.qdrant_url or f"file://{config.data_dir.resolve() / 'qdrant'}"
+        self.postgres = Postgres(dsn, pool_min=config.pool_min, pool_max=config.pool_max)
+        self.redis = RedisTier(self.redis_url, on_invalidation=self._heard, on_reconnect=self._missed)
+        self.outbox = Outbox(config, self.postgres, self._delivered)
+        self.conversations = Conversations(self.postgres)
+        self.store = ConversationStore(self.redis, self._load, config, lambda: self.outbox.delivered)
+        self.preferences = Preferences(self.redis, self.postgres, config, self.store.origin)
+        self.vectors = VectorIndex(self.qdrant_url, config.qdrant_api_key)
+        self.worker = EmbeddingWorker(self.postgres, self.vectors, embedder)
+        self.recaller = Recall(self.vectors, embedder)
+        self.tts = TtsCache(
+            self.postgres,
+            lambda operation: self.record(operation) > 0,
+            lambda: self.outbox.measure().fill,
+            config.tts_cache_max_bytes,
+        )
+        self.metrics = Metrics(self.postgres, config.metrics_keep_s)
+        self._data_dir = data_dir
+        self._closed = False
+        self._logs: dict[str, ConversationLog] = {}
+        self._opening: asyncio.Task[None] | None = None
+        self._counted: tuple[float, tuple[int, int]] = (float("-inf"), (0, 0))
+        self._housekeeping = Housekeeping(
+            [
+                Job("whole conversations", 1.0, self.store.complete),
+                Job("metrics", 10.0, self._write_metrics),
+                Job("clean-up", 60.0, self._clean),
+                Job("speech cache", 60.0, self.tts.sync),
+                Job("live sessions", 300.0, self._refresh_sessions),
+                Job("old metrics", 3600.0, self.metrics.prune),
+            ]
+        )
+
+    @classmethod
+    async def open(cls, config: PersistenceConfig, embedder: Embedder | None = None) -> "Memory":
+        """Start the servers that are not configured, connect, and recover what the last run left.
+
+        External servers that are down are no error: memory serves and the journal keeps until they come.
+
+        Raises:
+            DataDirInUseError: another process uses the data directory.
+            EmbeddedServerError: our own PostgreSQL cannot be started.
+            MigrationError: the database is of a newer Morgan.
+        """
+        data_dir = DataDir(config.data_dir)
+        postgres = EmbeddedPostgres(config) if config.postgres_dsn is None else None
+        valkey = EmbeddedValkey(config) if config.redis_url is None else None
+        memory: Memory | None = None
+        try:
+            valkey = await start_servers(postgres, valkey)
+            memory = cls(config, data_dir, embedder, postgres, valkey)
+            await memory._start()
+        except BaseException:
+            if memory is not None:
+                await memory.close()
+            else:
+                await stop_servers(postgres, valkey)
+                data_dir.release()
+            raise
+        return memory
+
+    async def close(self) -> None:
+        """Write everything down and stop what was started; once more does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._housekeeping.close()
+        await self.worker.close()
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
+        await self.outbox.close()
+        await asyncio.gather(self.redis.close(), self.vectors.close())
+        await self.postgres.close()
+        await stop_servers(self.embedded_postgres, self.embedded_valkey)
+        self._data_dir.release()
+
+    # Writing: nothing here waits.
+
+    def conversation(
+        self,
+        user_id: str,
+        conversation_id: str | None = None,
+        *,
+        channel: str = "call",
+        language: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        new: bool | None = None,
+    ) -> ConversationLog:
+        """Begin a conversation, or go on with one that the caller has found to be the user's.
+
+        Args:
+            user_id: whose it is.
+            conversation_id: of it; a new one if not given.
+            channel: "call", "text", "audio", "ws" or "realtime".
+            language: ISO 639-1 code.
+            metadata: anything that is to be kept with it.
+            new: whether nothing of it is stored yet; by default if there is no id.
+
+        Raises:
+            InvalidTextError: the user id or the metadata cannot be stored.
+        """
+        check_id(user_id, "user_id")
+        identity = (
+            uuid.uuid4() if conversation_id is None else conversation_uuid(check_id(conversation_id, "conversation_id"))
+        )
+        number = self.record(
+            PutConversation(identity, user_id, channel, language, reports.now(), clean_json(metadata or {}, "metadata"))
+        )
+        is_new = conversation_id is None if new is None else new
+        self.store.begin(user_id, str(identity), language, number, new=is_new)
+        self.redis.seen(user_id)
+        return ConversationLog(
+            identity,
+            user_id,
+            self.record,
+            self.store,
+            self.redis,
+            session_ttl_s=self.config.session_ttl_s,
+            server_id=self._data_dir.server_id,
+        )
+
+    def begin_session(
+        self,
+        session_id: str,
+        user_id: str,
+        conversation_id: str | None = None,
+        *,
+        kind: SessionKind = "call",
+        language: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        new: bool | None = None,
+    ) -> ConversationLog:
+        """A streaming session begins: a call, a WebSocket, a realtime connection. See `conversation`."""
+        check_id(session_id, "session_id")
+        writer = self.conversation(
+            user_id, conversation_id, channel=kind, language=language, metadata=metadata, new=new
+        )
+        now = reports.now().isoformat()
+        writer.session = LiveSession(session_id, str(writer.conversation_id), user_id, kind, "active", now, now)
+        writer.begin_session()
+        self._logs[session_id] = writer
+        return writer
+
+    def end_session(self, session_id: str, reason: str, stats: Mapping[str, Any] | None = None) -> None:
+        """A streaming session is over; an unknown one is none of ours."""
+        writer = self._logs.pop(session_id, None)
+        if writer is not None:
+            writer.end_session(reason, stats)
+
+    def record_transcription(self, done: AudioTranscription) -> None:
+        """A transcription of the speech-to-text service, without a conversation."""
+        self.record(transcription_operation(done, None))
+
+    def put_preferences(self, user_id: str, preferences: Mapping[str, Any]) -> None:
+        """Replace a user's preferences.
+
+        Raises:
+            InvalidTextError: the id or the preferences cannot be stored.
+        """
+        self.record(self.preferences.put(check_id(user_id, "user_id"), preferences))
+
+    # Reading.
+
+    async def context(
+        self, user_id: str, conversation_id: str | None = None, count: int = 20
+    ) -> ConversationContext | None:
+        """The last messages of a conversation of the user, or of their last one; None if there is none.
+
+        Raises:
+            StoreUnavailableError: it is in no fast tier, and PostgreSQL does not answer.
+        """
+        wanted = None if conversation_id is None else str(conversation_uuid(conversation_id))
+        return await self.store.context(user_id, wanted, count)
+
+    async def recall(
+        self, user_id: str, text: str, count: int = 4, budget_ms: float = 20.0, without_conversation: str | None = None
+    ) -> list[Recalled]:
+        """Past messages of the user that fit, best first; empty rather than late."""
+        running = parse_uuid(without_conversation) if without_conversation is not None else None
+        return await self.recaller.within(user_id, text, count, budget_ms, running)
+
+    async def find_conversation(self, conversation_id: str, user_id: str | None = None) -> Conversation | None:
+        """A conversation; None where there is none, or not of that user."""
+        identity = parse_uuid(conversation_id)
+        if identity is None:
+            return None
+        await self.settle()
+        return await self.conversations.get(identity, user_id)
+
+    async def list_conversations(self, user_id: str, limit: int = 50, cursor: str | None = None) -> Page[Conversation]:
+        """A user's conversations, latest first; raises `BadCursorError`."""
+        await self.settle()
+        return await self.conversations.list(user_id, limit, cursor)
+
+    async def messages(
+        self, conversation_id: str, limit: int = 50, cursor: str | None = None, *, newest_first: bool = False
+    ) -> Page[Message]:
+        """Messages of a conversation; raises `BadCursorError`. Whose it is, `find_conversation` tells."""
+        await self.settle()
+        return await self.conversations.messages(
+            conversation_uuid(conversation_id), limit, cursor, newest_first=newest_first
+        )
+
+    async def export(self, conversation_id: str, user_id: str) -> tuple[Conversation, tuple[Message, ...]] | None:
+        """A conversation with all its messages, for `persistence.export`."""
+        found = await self.find_conversation(conversation_id, user_id)
+        return None if found is None else (found, await self.conversations.all_messages(found.id))
+
+    # Deleting.
+
+    async def delete_conversation(self, user_id: str, conversation_id: str) -> bool:
+        """Delete rows, copies and vectors of a conversation; with PostgreSQL down that waits in the journal.
+
+        Returns:
+            whether the user had such a conversation (taken to be so while PostgreSQL is down).
+        """
+        return await deletion.delete_conversation(self, user_id, conversation_id)
+
+    async def delete_user(self, user_id: str) -> tuple[uuid.UUID, ...]:
+        """Delete everything of a user.
+
+        Returns:
+            ids of the conversations that were theirs, whose recordings the caller deletes.
+
+        Raises:
+            StoreUnavailableError: PostgreSQL does not answer, and which conversations there are is not known.
+        """
+        return await deletion.delete_user(self, user_id)
+
+    # How it is.
+
+    async def health(self) -> dict[str, ComponentHealth]:
+        """Each component: "postgres", "redis", "qdrant", "journal"."""
+        return await reports.health(self)
+
+    def figures(self) -> dict[str, float]:
+        """All counters and loads by name, for metrics."""
+        return reports.figures(self)
+
+    def cache(self) -> dict[str, float]:
+        """`hits`, `misses` and `hit_rate` of cached reads, and where answers came from."""
+        return reports.cache(self)
+
+    async def counts(self) -> dict[str, int]:
+        """Conversations active here, conversations and messages in all (at most five seconds old)."""
+        at, counted = self._counted
+        if time.monotonic() - at > 5.0:
+            try:
+                counted = await self.conversations.counts()
+                self._counted = (time.monotonic(), counted)
+            except StoreUnavailableError as error:
+                log.debug("conversations not counted", problem=str(error))
+        active = len({writer.conversation_id for writer in self._logs.values()})
+        return {"active": active, "total": counted[0], "messages": counted[1]}
+
+    def environment(self) -> dict[str, str]:
+        """What lets psql, redis-cli and others find the servers; also in <data-dir>/run/environment.json."""
+        found = {"MORGAN_POSTGRES_DSN": self.postgres.dsn, "MORGAN_QDRANT_URL": self.qdrant_url}
+        return found if self.redis_url is None else {**found, "MORGAN_REDIS_URL": self.redis_url}
+
+    # Inside.
+
+    async def _start(self) -> None:
+        await self.outbox.start()
+        await asyncio.gather(self.postgres.start(10.0), self.redis.start(1.0))
+        restore(await self.outbox.pending(), self.outbox.recorded, self.store, self.preferences)
+        self.record(EndLostSessions(self._data_dir.server_id, reports.now()))
+        self._opening = asyncio.create_task(self._open_vectors(), name="vector index")
+        self._housekeeping.start()
+        write_private(self._data_dir.environment_file, json.dumps(self.environment(), indent=2) + "\n")
+        await self.settle()
+
+    async def _open_vectors(self) -> None:
+        try:
+            await self.vectors.open()
+        except StoreUnavailableError as error:
+            log.warning("vector index not open yet", problem=str(error))
+        self.worker.start()
+
+    def record(self, operation: Operation) -> int:
+        """Hand an operation to the outbox; returns its number, 0 when the journal could not take it."""
+        try:
+            return self.outbox.append(operation)
+        except JournalFullError:
+            # Said loudly by the outbox; a call goes on without being written down.
+            return 0
+
+    async def settle(self) -> None:
+        """Wait a moment for PostgreSQL to have what was written just now, so that a read shows it."""
+        if self.postgres.up.is_set():
+            await self.outbox.settle(SETTLE_S)
+
+    async def _load(self, user_id: str, conversation_id: str | None, count: int) -> ConversationContext | None:
+        await self.settle()
+        wanted = None if conversation_id is None else uuid.UUID(conversation_id)
+        return await self.conversations.context(user_id, wanted, count)
+
+    def forget(self, user_id: str, conversations: set[uuid.UUID], sessions: "tuple[str, ...] | list[str]") -> None:
+        """Whoever still writes to what is deleted writes into the void, and copies here go."""
+        for session_id, writer in list(self._logs.items()):
+            if writer.user_id == user_id and writer.conversation_id in conversations:
+                writer.deleted = True
+                del self._logs[session_id]
+        self.tts.forget(conversations)
+        for session_id in sessions:
+            self.redis.delete(session_key(session_id))
+            self.redis.delete(audio_key(session_id))
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        self.store.heard(message)
+        self.preferences.heard(message)
+        if message.get("kind") == "deleted" and message.get("origin") != self.store.origin:
+            named = message.get("conversation_id")
+            user_id = str(message.get("user_id"))
+            theirs = {each.conversation_id for each in self._logs.values() if each.user_id == user_id}
+            self.forget(user_id, theirs if named is None else {conversation_uuid(str(named))}, ())
+
+    def _missed(self) -> None:
+        self.store.missed()
+        self.preferences.missed()
+
+    def _delivered(self) -> None:
+        self.worker.wake()
+
+    async def _write_metrics(self) -> None:
+        for name, value in self.figures().items():
+            self.metrics.sample(name, value)
+        await self.metrics.write()
+
+    async def _clean(self) -> None:
+        self.store.clean()
+
+    async def _refresh_sessions(self) -> None:
+        for writer in self._logs.values():
+            writer.refresh()

@@ -1,0 +1,363 @@
+"""The fast tier: what is in Redis, under which keys, for how long.
+
+    conversation:{user_id}          JSON, the user's last conversation          1 h
+    stream_session:{id}             JSON, a running or just ended session       30 min
+    user_prefs:{user_id}            JSON                                        24 h
+    audio_buffer:{session_id}       list of PCM chunks, the last 30 s           2 min
+    active_users                    sorted set, score is Unix seconds
+    morgan:events:{conversation_id} channel of events
+    morgan:invalidate               channel between Morgan's own processes
+
+Writes are queued and never waited for; of several to one key the last one counts. Reads fail at once while Redis is
+known to be down.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from persistence.backoff import Backoff
+from persistence.errors import StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+INVALIDATE = "morgan:invalidate"
+ACTIVE_USERS = "active_users"
+ACTIVE_S = 300.0
+"""A user counts as active for so long after the last sign of life."""
+
+AUDIO_BYTES = 30 * 16_000 * 2
+AUDIO_CHUNK_BYTES = 65_536
+MAX_KEYS_WAITING = 10_000
+MAX_MESSAGES_WAITING = 2_000
+FAILURES = (RedisError, OSError, TimeoutError)
+
+
+def conversation_key(user_id: str) -> str:
+    """Key of a user's last conversation."""
+    return f"conversation:{user_id}"
+
+
+def session_key(session_id: str) -> str:
+    """Key of a streaming session."""
+    return f"stream_session:{session_id}"
+
+
+def preferences_key(user_id: str) -> str:
+    """Key of a user's preferences."""
+    return f"user_prefs:{user_id}"
+
+
+def audio_key(session_id: str) -> str:
+    """Key of a session's audio."""
+    return f"audio_buffer:{session_id}"
+
+
+@dataclass(slots=True)
+class RedisFigures:
+    """Counters since the start; hits and misses count as `keyspace_hits` and `keyspace_misses` of Redis do."""
+
+    hits: int = 0
+    misses: int = 0
+    written: int = 0
+    published: int = 0
+    dropped: int = 0
+    failures: int = 0
+
+
+class RedisTier:
+    """A client of Redis or Valkey that never makes anybody wait for long.
+
+    Args:
+        url: redis://, rediss:// or unix://; None for a tier that is always down.
+        timeout_s: of one command; a server that takes longer counts as down.
+        on_invalidation: called with each message of another process on `morgan:invalidate`.
+        on_reconnect: called whenever messages of others may have been missed.
+    """
+
+    def __init__(
+        self,
+        url: str | None,
+        *,
+        timeout_s: float = 0.5,
+        on_invalidation: Callable[[dict[str, Any]], None] = lambda message: None,
+        on_reconnect: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.figures = RedisFigures()
+        self.latency_ms: float | None = None
+        self.problem = "not connected yet" if url else "there is none"
+        self.up = asyncio.Event()
+        self._enabled = url is not None
+        self._client: Redis = Redis.from_url(
+            url or "redis://",
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            max_connections=32,
+            # Once more, for connections that went stale in the pool.
+            retry=Retry(NoBackoff(), 1),
+        )
+        self._on_invalidation = on_invalidation
+        self._on_reconnect = on_reconnect
+        self._values: OrderedDict[str, tuple[bytes | None, int]] = OrderedDict()
+        self._messages: deque[tuple[str, bytes]] = deque()
+        self._active: dict[str, float] = {}
+        self._gone: set[str] = set()
+        self._wake = asyncio.Event()
+        self._look = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, patience_s: float) -> bool:
+        """Connect; waits for Redis up to `patience_s` seconds and returns whether it is up."""
+        if not self._enabled:
+            return False
+        self._tasks = [
+            asyncio.create_task(self._watch(), name="redis watch"),
+            asyncio.create_task(self._write(), name="redis writer"),
+            asyncio.create_task(self._listen(), name="redis listener"),
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self.up.wait()
+        return self.up.is_set()
+
+    async def close(self) -> None:
+        """Write what is waiting, if Redis takes it at once, and disconnect."""
+        if self.up.is_set():
+            await self.flush(0.5)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(*FAILURES):
+            await self._client.aclose()
+
+    async def get(self, key: str) -> bytes | None:
+        """The value of a key, None if there is none.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+        if key in self._values and self.up.is_set():
+            # What we are about to write is newer than what is there.
+            await self.flush(0.05)
+        value: bytes | None = await self._command(lambda: self._client.get(key))
+        self._count(value is not None)
+        return value
+
+    def put(self, key: str, value: bytes, ttl_s: int) -> None:
+        """Have a value written soon."""
+        self._queue(key, value, ttl_s)
+
+    def delete(self, key: str) -> None:
+        """Have a key deleted soon."""
+        self._queue(key, None, 0)
+
+    def publish(self, channel: str, message: bytes) -> None:
+        """Have a message published soon; with Redis down it is lost, as messages are."""
+        if len(self._messages) >= MAX_MESSAGES_WAITING:
+            self._messages.popleft()
+            self.figures.dropped += 1
+        self._messages.append((channel, message))
+        self._stir()
+
+    def seen(self, user_id: str) -> None:
+        """A user is active."""
+        self._gone.discard(user_id)
+        self._active[user_id] = time.time()
+        self._stir()
+
+    def forget_user(self, user_id: str) -> None:
+        """Take a user out of the active ones."""
+        self._active.pop(user_id, None)
+        self._gone.add(user_id)
+        self._stir()
+
+    async def active_users(self) -> list[str]:
+        """Users with a sign of life in the last five minutes, latest first."""
+        found = await self._command(lambda: self._client.zrevrangebyscore(ACTIVE_USERS, "+inf", time.time() - ACTIVE_S))
+        # Redis counts the key, not what it found there.
+        self._count(bool(found))
+        return [name.decode("utf-8", "replace") for name in found]
+
+    async def append_audio(self, session_id: str, chunk: bytes, ttl_s: int) -> None:
+        """Keep a chunk of a session's audio (s16le, 16 kHz, mono); the oldest go beyond 30 s.
+
+        Raises:
+            ValueError: the chunk has more than 65,536 bytes.
+            StoreUnavailableError: Redis does not answer.
+        """
+        if len(chunk) > AUDIO_CHUNK_BYTES:
+            raise ValueError(f"an audio chunk has at most {AUDIO_CHUNK_BYTES} bytes")
+        key = audio_key(session_id)
+        kept = max(AUDIO_BYTES // max(len(chunk), 1), 1)
+
+        async def run() -> None:
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.rpush(key, chunk)
+                pipe.ltrim(key, -kept, -1)
+                pipe.expire(key, ttl_s)
+                await pipe.execute()
+
+        await self._command(run)
+
+    async def audio(self, session_id: str) -> bytes:
+        """The audio kept for a session."""
+        chunks = await self._command(lambda: self._client.lrange(audio_key(session_id), 0, -1))
+        self._count(bool(chunks))
+        return b"".join(chunks)
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Wait until everything queued is written; returns whether it is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        return self._idle.is_set()
+
+    def _count(self, found: bool) -> None:
+        if found:
+            self.figures.hits += 1
+        else:
+            self.figures.misses += 1
+
+    def _queue(self, key: str, value: bytes | None, ttl_s: int) -> None:
+        self._values[key] = (value, ttl_s)
+        self._values.move_to_end(key)
+        if len(self._values) > MAX_KEYS_WAITING:
+            self._values.popitem(last=False)
+            self.figures.dropped += 1
+        self._stir()
+
+    def _stir(self) -> None:
+        self._idle.clear()
+        self._wake.set()
+
+    async def _command(self, call: Callable[[], Any]) -> Any:
+        if not self.up.is_set():
+            raise StoreUnavailableError(f"Redis does not answer: {self.problem}")
+        try:
+            return await call()
+        except FAILURES as error:
+            self._went_down(error)
+            self._look.set()
+            raise StoreUnavailableError(f"Redis: {type(error).__name__}: {error}") from error
+
+    def _went_down(self, error: BaseException) -> None:
+        self.problem = f"{type(error).__name__}: {error}"
+        self.figures.failures += 1
+        if self.up.is_set():
+            log.error("redis does not answer, memory serves", problem=self.problem)
+        self.up.clear()
+        self.latency_ms = None
+
+    async def _watch(self) -> None:
+        backoff = Backoff(0.1, 2.0)
+        while True:
+            try:
+                started = time.monotonic()
+                await self._client.ping()
+                self.latency_ms = (time.monotonic() - started) * 1000
+            except FAILURES as error:
+                self._went_down(error)
+                await asyncio.sleep(backoff.failed())
+                continue
+            backoff.succeeded()
+            if not self.up.is_set():
+                log.info("redis is up", latency_ms=round(self.latency_ms, 1))
+                self.up.set()
+            self._look.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2.0):
+                    await self._look.wait()
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            await self.up.wait()
+            self._wake.clear()
+            values, self._values = self._values, OrderedDict()
+            messages, self._messages = self._messages, deque()
+            active, self._active = self._active, {}
+            gone, self._gone = self._gone, set()
+            try:
+                await self._write_batch(values, messages, active, gone)
+            except FAILURES as error:
+                self._went_down(error)
+                self._look.set()
+                self._take_back(values, active, gone)
+                self.figures.dropped += len(messages)
+                continue
+            self.figures.written += len(values)
+            self.figures.published += len(messages)
+            if not self._wake.is_set():
+                self._idle.set()
+
+    async def _write_batch(
+        self,
+        values: OrderedDict[str, tuple[bytes | None, int]],
+        messages: deque[tuple[str, bytes]],
+        active: dict[str, float],
+        gone: set[str],
+    ) -> None:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for key, (value, ttl_s) in values.items():
+                if value is None:
+                    pipe.delete(key)
+                else:
+                    pipe.set(key, value, ex=ttl_s)
+            if active:
+                pipe.zadd(ACTIVE_USERS, active)
+                pipe.zremrangebyscore(ACTIVE_USERS, "-inf", time.time() - ACTIVE_S)
+            if gone:
+                pipe.zrem(ACTIVE_USERS, *gone)
+            for channel, message in messages:
+                pipe.publish(channel, message)
+            await pipe.execute()
+
+    def _take_back(
+        self, values: OrderedDict[str, tuple[bytes | None, int]], active: dict[str, float], gone: set[str]
+    ) -> None:
+        """What was not written goes behind nothing newer."""
+        for key, entry in values.items():
+            self._values.setdefault(key, entry)
+        self._active = {**active, **self._active}
+        self._gone |= gone - self._active.keys()
+        self._wake.set()
+
+    async def _listen(self) -> None:
+        backoff = Backoff(0.1, 2.0)
+        while True:
+            await self.up.wait()
+            try:
+                async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(INVALIDATE)
+                    self._on_reconnect()
+                    backoff.succeeded()
+                    while True:
+                        message = await channel.get_message(timeout=30.0)
+                        if message is not None:
+                            self._received(message["data"])
+            except FAILURES as error:
+                log.debug("subscription lost", problem=str(error))
+                self._look.set()
+                await asyncio.sleep(backoff.failed())
+
+    def _received(self, data: bytes) -> None:
+        try:
+            message = json.loads(data)
+        except ValueError:
+            log.warning("message on morgan:invalidate is no JSON", bytes=len(data))
+            return
+        if isinstance(message, dict):
+            self._on_invalidation(message)

@@ -1,0 +1,112 @@
+"""How memory is doing: health by component, and figures by name."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from persistence.errors import StoreUnavailableError
+from persistence.values import ComponentHealth, Status
+
+if TYPE_CHECKING:
+    from persistence.memory import Memory
+
+FILLING = 0.5
+"""Share of the journal's bound from which on it is called degraded."""
+
+
+def now() -> datetime:
+    """The wall clock, for rows and people."""
+    return datetime.now(tz=UTC)
+
+
+async def health(memory: "Memory") -> dict[str, ComponentHealth]:
+    """Each component by its name."""
+    return {
+        "postgres": _postgres(memory),
+        "redis": _redis(memory),
+        "qdrant": await _qdrant(memory),
+        "journal": _journal(memory),
+    }
+
+
+def _postgres(memory: "Memory") -> ComponentHealth:
+    postgres = memory.postgres
+    up = postgres.up.is_set()
+    return ComponentHealth(
+        "ok" if up else "down",
+        "external" if memory.embedded_postgres is None else "embedded",
+        _rounded(postgres.latency_ms),
+        "" if up else f"{postgres.problem}; what is said waits in the journal",
+        {"connections": postgres.pool_size},
+    )
+
+
+def _redis(memory: "Memory") -> ComponentHealth:
+    redis = memory.redis
+    if redis.up.is_set():
+        kind = "external" if memory.embedded_valkey is None else "embedded"
+        return ComponentHealth("ok", kind, _rounded(redis.latency_ms))  # type: ignore[arg-type]
+    return ComponentHealth("degraded", "memory", None, f"{redis.problem}; process memory serves")
+
+
+async def _qdrant(memory: "Memory") -> ComponentHealth:
+    kind = "embedded" if memory.vectors.local else "external"
+    try:
+        latency_ms = await memory.vectors.check()
+    except StoreUnavailableError as error:
+        return ComponentHealth("down", kind, None, f"{error}; nothing is recalled")  # type: ignore[arg-type]
+    return ComponentHealth("ok", kind, _rounded(latency_ms))  # type: ignore[arg-type]
+
+
+def _journal(memory: "Memory") -> ComponentHealth:
+    outbox = memory.outbox
+    measured = outbox.measure()
+    status: Status = "ok"
+    detail = ""
+    if measured.fill >= FILLING:
+        status, detail = "degraded", f"{measured.fill:.0%} of its bound is in use"
+    if measured.refused:
+        status, detail = "degraded", f"{measured.refused} records were refused by PostgreSQL (refused.jsonl)"
+    if outbox.disk_problem or measured.lost:
+        status, detail = "down", outbox.disk_problem or f"{measured.lost} records were lost"
+    return ComponentHealth(status, "embedded", None, detail, asdict(measured))
+
+
+def cache(memory: "Memory") -> dict[str, float]:
+    """Cached reads: what Redis counts, and process memory in its place while Redis is down."""
+    redis, store = memory.redis.figures, memory.store.figures
+    hits, misses = redis.hits + store.memory_hits, redis.misses + store.memory_misses
+    return {
+        "hits": hits,
+        "misses": misses,
+        "hit_rate": round(hits / (hits + misses), 4) if hits + misses else 0.0,
+        "redis_hits": redis.hits,
+        "redis_misses": redis.misses,
+        "from_redis": store.from_redis,
+        "from_memory": store.from_memory,
+        "from_postgres": store.from_postgres,
+    }
+
+
+def figures(memory: "Memory") -> dict[str, float]:
+    """Everything that is counted."""
+    groups = {
+        "outbox": asdict(memory.outbox.measure()),
+        "cache": cache(memory),
+        "redis": asdict(memory.redis.figures),
+        "store": asdict(memory.store.figures),
+        "embeddings": asdict(memory.worker.figures),
+        "recall": asdict(memory.recaller.figures),
+        "tts_cache": asdict(memory.tts.figures),
+    }
+    found = {f"{group}_{name}": float(value) for group, values in groups.items() for name, value in values.items()}
+    found["store_conversations"] = float(len(memory.store))
+    found["postgres_connections"] = float(memory.postgres.pool_size)
+    for name, latency_ms in (("postgres", memory.postgres.latency_ms), ("redis", memory.redis.latency_ms)):
+        if latency_ms is not None:
+            found[f"{name}_latency_ms"] = latency_ms
+    return found
+
+
+def _rounded(latency_ms: float | None) -> float | None:
+    return None if latency_ms is None else round(latency_ms, 2)

@@ -1,0 +1,92 @@
+"""How a conversation begins: which one it is, what was said in it before, and how its user wants it."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from persistence.errors import StoreUnavailableError
+from persistence.ids import parse_uuid
+from persistence.memory import Memory
+from persistence.values import ConversationContext
+from pipeline.call.context import Entry
+
+LAST = "last"
+"""In place of a conversation's id: the user's last one."""
+
+PAST_MESSAGES = 40
+
+log = structlog.get_logger(__name__)
+
+
+class ForeignConversationError(Exception):
+    """The conversation is somebody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where a conversation stands before anybody speaks.
+
+    Attributes:
+        conversation_id: a uuid as text.
+        new: nothing of it is stored yet.
+        past: what was said before, oldest first.
+    """
+
+    conversation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    new: bool = True
+    past: tuple[Entry, ...] = ()
+
+
+async def begin(memory: Memory | None, user_id: str, wanted: str | None) -> Beginning:
+    """Begin a conversation, or take up an earlier one.
+
+    Args:
+        memory: None where there is none: then nothing is known of earlier conversations.
+        user_id: who speaks.
+        wanted: a uuid (one that nobody has used begins under it), "last", or None for a new conversation.
+
+    Raises:
+        ForeignConversationError: it is somebody else's.
+    """
+    if wanted is None:
+        return Beginning()
+    identity = None if wanted == LAST else str(parse_uuid(wanted) or uuid.uuid4())
+    if memory is None:
+        return Beginning(identity) if identity else Beginning()
+    try:
+        found = await memory.context(user_id, identity, PAST_MESSAGES)
+        if found is None and identity is not None and await memory.find_conversation(identity) is not None:
+            raise ForeignConversationError(f"conversation {identity} is not this user's")
+    except StoreUnavailableError as error:
+        # The conversation goes on under its id; PostgreSQL checks whose it is when it takes the words in.
+        log.warning("earlier words are not to be had", problem=str(error))
+        return Beginning(identity, new=False) if identity else Beginning()
+    if found is None:
+        return Beginning(identity) if identity else Beginning()
+    return Beginning(found.conversation_id, new=False, past=_entries(found))
+
+
+def _entries(found: ConversationContext) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(message.id, message.role, message.content, message.interrupted)
+        for message in found.messages
+        if message.role in ("user", "assistant")
+    )
+
+
+async def preferred(memory: Memory | None, user_id: str, voices: list[str]) -> dict[str, Any]:
+    """The user's preferences that a call can follow: voice (a known one), language, instructions."""
+    if memory is None:
+        return {}
+    return followable(await memory.preferences.get(user_id), voices)
+
+
+def followable(preferences: Mapping[str, Any], voices: list[str]) -> dict[str, Any]:
+    """Those preferences that a call can follow; a voice that has gone since is none."""
+    wanted = {name: preferences.get(name) for name in ("voice", "language", "instructions")}
+    if wanted["voice"] not in voices:
+        del wanted["voice"]
+    return {name: value for name, value in wanted.items() if isinstance(value, str) and value}

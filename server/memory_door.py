@@ -1,0 +1,77 @@
+"""The server's way to memory: opened beside the engines, closed last, and open or not, calls go on."""
+
+import json
+
+import structlog
+from aiohttp import web
+
+from persistence.config import PersistenceConfig
+from persistence.errors import PersistenceError, StoreUnavailableError
+from persistence.memory import Memory
+from persistence.processes import write_private
+from server.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+ENVIRONMENT = "environment.json"
+"""File in the run directory that `morgan env` prints."""
+
+
+def persistence_config(settings: Settings) -> PersistenceConfig:
+    """Memory's share of the settings."""
+    return PersistenceConfig(
+        settings.data_dir,
+        postgres_dsn=settings.postgres_dsn.get_secret_value() if settings.postgres_dsn else None,
+        redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
+        qdrant_url=settings.qdrant_url,
+        qdrant_api_key=settings.qdrant_api_key.get_secret_value() or None,
+        journal_fsync=settings.journal_fsync,
+    )
+
+
+class MemoryDoor:
+    """Holds the memory of this process, or why there is none.
+
+    Attributes:
+        memory: None before `open`, and when it could not be opened.
+        problem: why there is none; empty while there is one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.memory: Memory | None = None
+        self.problem = "memory is not open yet"
+        self._config = persistence_config(settings)
+
+    async def open(self) -> None:
+        """Open memory; a server that cannot be started is told in the log and in `/health`, and calls go on."""
+        try:
+            self.memory = await Memory.open(self._config)
+        except (PersistenceError, OSError) as error:
+            self.problem = str(error)
+            log.error("no memory: calls go on, nothing of them is kept", problem=self.problem)
+        else:
+            self.problem = ""
+
+    def announce(self, url: str) -> None:
+        """Let `morgan env` know that the server is there, and where."""
+        if self.memory is not None:
+            known = {**self.memory.environment(), "MORGAN_URL": url}
+            write_private(self._config.run_dir / ENVIRONMENT, json.dumps(known, indent=2) + "\n")
+
+    async def close(self) -> None:
+        """Write everything down and stop the servers that were started."""
+        if self.memory is not None:
+            await self.memory.close()
+
+    def opened(self) -> Memory:
+        """The memory.
+
+        Raises:
+            StoreUnavailableError: there is none.
+        """
+        if self.memory is None:
+            raise StoreUnavailableError(f"This server has no memory: {self.problem}")
+        return self.memory
+
+
+MEMORY: web.AppKey[MemoryDoor] = web.AppKey("memory", MemoryDoor)

@@ -1,0 +1,62 @@
+"""`/api/users`: how users want their calls, and forgetting them."""
+
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from server.errors import read_json, read_query
+from server.fields import Language, UserId
+from server.memory_door import MEMORY
+from server.routes.calls import known_voice
+
+MAX_BODY = 32 * 1024
+"""Bytes of preferences as they arrive; 16 KiB of them are stored."""
+
+routes = web.RouteTableDef()
+
+
+class User(BaseModel):
+    """Which user."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: UserId
+
+
+class Preferences(BaseModel):
+    """What a user wants; calls follow the named ones, others are kept for clients."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
+
+    voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    language: Language | None = None
+    instructions: Annotated[str, Field(max_length=8_000)] | None = None
+
+
+@routes.get("/api/users/{user_id}/preferences")
+async def show_preferences(request: web.Request) -> web.Response:
+    """A user's preferences; an empty object where there are none."""
+    user = read_query(request, User)
+    return web.json_response(await request.app[MEMORY].opened().preferences.get(user.user_id))
+
+
+@routes.put("/api/users/{user_id}/preferences")
+async def put_preferences(request: web.Request) -> web.Response:
+    """Replace a user's preferences; the next call follows them."""
+    user = read_query(request, User)
+    body = await read_json(request, Preferences, MAX_BODY)
+    known_voice(request, body.voice)
+    memory = request.app[MEMORY].opened()
+    wanted: dict[str, Any] = body.model_dump(exclude_unset=True)
+    memory.put_preferences(user.user_id, wanted)
+    return web.json_response(await memory.preferences.get(user.user_id))
+
+
+@routes.delete("/api/users/{user_id}")
+async def forget_user(request: web.Request) -> web.Response:
+    """Delete everything that is known of a user."""
+    user = read_query(request, User)
+    await request.app[MEMORY].opened().delete_user(user.user_id)
+    return web.Response(status=204)

@@ -1,0 +1,90 @@
+"""A real `morgan serve` in a process of its own, with real models and databases of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+START_S = 60.0
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A Morgan to call.
+
+    Attributes:
+        url: of the page and the API.
+        pid: of its process.
+        log: file with its output.
+        data_dir: where it keeps what it remembers.
+    """
+
+    url: str
+    pid: int
+    log: Path
+    data_dir: Path
+
+    def environment(self) -> dict[str, str]:
+        """What `morgan env` prints, by name."""
+        command = [sys.executable, "-m", "server.cli.main", "env", "--data-dir", str(self.data_dir)]
+        printed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        lines = [line.removeprefix("export ").split("=", 1) for line in printed.splitlines()]
+        return {name: value.strip("'") for name, value in lines}
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(models_dir: Path, folder: Path, **environ: str) -> Iterator[RunningServer]:
+    """A server that is ready for calls; it must end well when asked to.
+
+    Args:
+        models_dir: the weights.
+        folder: its data directory.
+        environ: further settings.
+    """
+    folder.mkdir(exist_ok=True)
+    port, log = free_port(), folder / "log"
+    command = [sys.executable, "-m", "server.cli.main", "serve", "--port", str(port), "--data-dir", str(folder)]
+    environment = {**os.environ, "MORGAN_MODELS_DIR": str(models_dir), "MORGAN_LOG_FORMAT": "json", **environ}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_ready(process, url, log)
+        yield RunningServer(url, process.pid, log, folder)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0, log.read_text()[-4000:]
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail(f"morgan serve ended with {process.returncode}:\n{log.read_text()[-4000:]}")
+        try:
+            with urlopen(f"{url}/health/ready", timeout=2):
+                return
+        except (URLError, OSError):
+            time.sleep(0.1)
+    pytest.fail(f"morgan serve was not ready after {START_S} s:\n{log.read_text()[-4000:]}")
