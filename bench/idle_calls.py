@@ -17,6 +17,7 @@ import os
 import pstats
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 
@@ -122,18 +123,19 @@ class MediaOnly:
 class WholeServer:
     """Everything that `morgan serve` runs: voice activity, turn-taking, the actors of the calls, the doors."""
 
-    def __init__(self, server: Server, engines: Engines) -> None:
-        self._server, self._engines = server, engines
+    def __init__(self, server: Server, engines: Engines, folder: tempfile.TemporaryDirectory[str]) -> None:
+        self._server, self._engines, self._folder = server, engines, folder
 
     @classmethod
     async def start(cls) -> "WholeServer":
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        settings = load_settings({"port": port, "max_calls": 100, "log_level": "warning"})
+        folder = tempfile.TemporaryDirectory(prefix="morgan-bench-")
+        settings = load_settings({"port": port, "max_calls": 100, "log_level": "warning", "data_dir": folder.name})
         configure_logs(settings)
         engines = build_engines(settings)
-        return cls(await Server.start(settings, engines), engines)
+        return cls(await Server.start(settings, engines), engines, folder)
 
     async def call(self, offer: str) -> tuple[str, Callable[[], Awaitable[object]]]:
         """Take a call; the answer, and how to end it."""
@@ -143,6 +145,7 @@ class WholeServer:
     async def stop(self) -> None:
         await self._server.stop()
         await asyncio.gather(*(engine.close() for engine in self._engines.all().values()))
+        self._folder.cleanup()
 
 
 async def measure_idle(target: MediaOnly | WholeServer, calls: int, seconds: float, profile: bool) -> None:
