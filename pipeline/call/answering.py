@@ -6,7 +6,6 @@ from pipeline.audio import SPEECH_RATE
 from pipeline.call.context import Context, Entry
 from pipeline.call.effects import Cancel, Generate
 from pipeline.call.events import (
-    CallFault,
     PlaybackCleared,
     PlaybackStarted,
     PlaybackStopped,
@@ -201,10 +200,6 @@ class Answering:
             self._out.emit(ReplyTruncated(reply.item_id, ms, heard))
         self._out.emit(ReplyDone(reply.reply_id, reply.item_id, "cancelled", reason, heard))
         return heard
-
-    def fail(self, code: str, message: str) -> None:
-        """Note that the reply in hand broke."""
-        self._out.emit(CallFault(code, message))
 
     def _stop_work(self, reply: Reply) -> None:
         reply.ticket.cancel()
