@@ -12,12 +12,15 @@ from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import Engines
-from server.access import guard
+from server.application import application
 from server.calls import CallRegistry
-from server.errors import errors_as_json
-from server.memory_door import MEMORY, MemoryDoor
+from server.memory_door import MemoryDoor
 from server.routes import calls, conversations, health, page, text, users
+from server.services import llm, stt, tts
 from server.settings import Settings
+
+SERVICES = {"llm": llm.routes, "tts": tts.routes, "stt": stt.routes}
+"""Routes of each service; they listen on the ports after the core's, in this order."""
 
 SWITCH_INTERVAL_S = 0.001
 """For this long at most another thread holds the interpreter's lock before the media thread gets it."""
@@ -55,16 +58,18 @@ def call_options(settings: Settings) -> CallOptions:
 
 
 def build_app(settings: Settings, registry: CallRegistry, memory: MemoryDoor) -> web.Application:
-    """The HTTP application over the calls and what is remembered of them."""
-    keys = [key.get_secret_value() for key in settings.api_keys]
-    app = web.Application(middlewares=[page.security_headers, errors_as_json, guard(keys)])
+    """The core's HTTP application over the calls and what is remembered of them."""
+    tables = (module.routes for module in (calls, conversations, users, text, health, page))
+    app = application(settings, registry.engines, memory, tables)
     app[calls.REGISTRY] = registry
-    app[MEMORY] = memory
     app[health.STARTED] = time.monotonic()
-    for module in (calls, conversations, users, text, health, page):
-        app.add_routes(module.routes)
     app.router.add_static("/static/", page.STATIC)
     return app
+
+
+def build_service(role: str, settings: Settings, engines: Engines, memory: MemoryDoor) -> web.Application:
+    """The HTTP application of one service: "llm", "tts" or "stt"."""
+    return application(settings, engines, memory, [SERVICES[role]])
 
 
 @dataclass(slots=True)
@@ -82,7 +87,7 @@ class Server:
     registry: CallRegistry
     memory: MemoryDoor
     url: str
-    _runner: web.AppRunner
+    _runners: list[web.AppRunner]
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines) -> "Server":
@@ -97,17 +102,20 @@ class Server:
         registry = CallRegistry(
             engines, endpoint, memory, call_options(settings), settings.max_calls, settings.lost_grace_s
         )
-        runner = web.AppRunner(build_app(settings, registry, memory), access_log=None, shutdown_timeout=2)
+        apps = [build_app(settings, registry, memory)]
+        apps += [build_service(role, settings, engines, memory) for role in SERVICES]
+        runners = [web.AppRunner(app, access_log=None, shutdown_timeout=2) for app in apps]
         try:
-            await runner.setup()
-            site = web.TCPSite(runner, settings.host, settings.port)
+            for runner in runners:
+                await runner.setup()
             async with asyncio.TaskGroup() as starting:
                 starting.create_task(memory.open())
                 for engine in engines.all().values():
                     starting.create_task(engine.warm_up())
-            await site.start()
+            for offset, runner in enumerate(runners):
+                await web.TCPSite(runner, settings.host, settings.port + offset).start()
         except BaseException as error:
-            await runner.cleanup()
+            await _cleanup(runners)
             await endpoint.close()
             await memory.close()
             raise _first(error) from None
@@ -117,16 +125,20 @@ class Server:
         url = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"  # noqa: S104
         memory.announce(url)
         log.info("ready", url=url, media_port=endpoint.port)
-        return cls(settings, registry, memory, url, runner)
+        return cls(settings, registry, memory, url, runners)
 
     async def stop(self, drain_s: float = 0.0) -> None:
         """Let calls end for a while, end the rest, and free everything but the engines."""
         await self.registry.drain(drain_s)
         await self.registry.close()
-        await self._runner.cleanup()
+        await _cleanup(self._runners)
         await self.registry.endpoint.close()
         # Last: what the calls said at their end is still to be written down.
         await self.memory.close()
+
+
+async def _cleanup(runners: list[web.AppRunner]) -> None:
+    await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
 def _first(error: BaseException) -> BaseException:

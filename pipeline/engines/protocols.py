@@ -223,6 +223,19 @@ class TextToSpeech(Engine, Protocol):
         """
 
 
+class TextEmbedder(Engine, Protocol):
+    """Puts texts into a space where what means the same lies near.
+
+    Attributes:
+        dimensions: length of each vector.
+    """
+
+    dimensions: int
+
+    async def embed(self, texts: Sequence[str], ticket: Ticket) -> list[list[float]]:
+        """Vectors of length 1, one for each text, in order; long texts are cut to what the model reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
     """One of each, as the composition root built them."""
@@ -232,6 +245,7 @@ class Engines:
     stt: SpeechToText
     llm: LanguageModel
     tts: TextToSpeech
+    embedder: TextEmbedder | None = None
     extra: Mapping[str, Engine] = field(default_factory=dict)
 
     def all(self) -> dict[str, Engine]:
@@ -242,5 +256,6 @@ class Engines:
             "stt": self.stt,
             "llm": self.llm,
             "tts": self.tts,
+            **({"embedder": self.embedder} if self.embedder else {}),
             **self.extra,
         }

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from media.values import MediaError
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.models import ModelError, ModelStore
-from server.app import SWITCH_INTERVAL_S, Server
+from server.app import SERVICES, SWITCH_INTERVAL_S, Server
 from server.cli.models import rendered_progress
 from server.engines import build_engines, needed_models
 from server.logs import configure_logs
@@ -47,7 +47,9 @@ def serve(
     except MediaError as error:
         _stop(str(error))
     except OSError as error:
-        _stop(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another port with --port.")
+        last = settings.port + len(SERVICES)
+        where = f"{settings.host}:{settings.port}-{last}"
+        _stop(f"Cannot listen on {where}: {error.strerror}. Choose other ports with --port.")
 
 
 def _load(settings: Settings) -> Engines:

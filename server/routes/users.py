@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from server.errors import read_json, read_query
 from server.fields import Language, UserId
 from server.memory_door import MEMORY
+from server.operation import Answer, operation
 from server.routes.calls import known_voice
 
 MAX_BODY = 32 * 1024
@@ -36,27 +36,33 @@ class Preferences(BaseModel):
 
 
 @routes.get("/api/users/{user_id}/preferences")
-async def show_preferences(request: web.Request) -> web.Response:
+@operation("users", params=User, answers={200: Answer("The preferences", Preferences)}, errors=(503,))
+async def show_preferences(request: web.Request, params: User) -> web.Response:
     """A user's preferences; an empty object where there are none."""
-    user = read_query(request, User)
-    return web.json_response(await request.app[MEMORY].opened().preferences.get(user.user_id))
+    return web.json_response(await request.app[MEMORY].opened().preferences.get(params.user_id))
 
 
 @routes.put("/api/users/{user_id}/preferences")
-async def put_preferences(request: web.Request) -> web.Response:
+@operation(
+    "users",
+    params=User,
+    body=Preferences,
+    body_limit=MAX_BODY,
+    answers={200: Answer("The preferences as they are now", Preferences)},
+    errors=(400, 503),
+)
+async def put_preferences(request: web.Request, params: User, body: Preferences) -> web.Response:
     """Replace a user's preferences; the next call follows them."""
-    user = read_query(request, User)
-    body = await read_json(request, Preferences, MAX_BODY)
     known_voice(request, body.voice)
     memory = request.app[MEMORY].opened()
     wanted: dict[str, Any] = body.model_dump(exclude_unset=True)
-    memory.put_preferences(user.user_id, wanted)
-    return web.json_response(await memory.preferences.get(user.user_id))
+    memory.put_preferences(params.user_id, wanted)
+    return web.json_response(await memory.preferences.get(params.user_id))
 
 
 @routes.delete("/api/users/{user_id}")
-async def forget_user(request: web.Request) -> web.Response:
+@operation("users", params=User, answers={204: Answer("Nothing is known of the user any more")}, errors=(503,))
+async def forget_user(request: web.Request, params: User) -> web.Response:
     """Delete everything that is known of a user."""
-    user = read_query(request, User)
-    await request.app[MEMORY].opened().delete_user(user.user_id)
+    await request.app[MEMORY].opened().delete_user(params.user_id)
     return web.Response(status=204)
