@@ -1,0 +1,225 @@
+"""A call in virtual time: the real call machine and the real playout, engines with set delays; minutes run in moments.
+
+What the user says, and what the models make of it, is up to the subclass: a script in the tests, a recording in
+`bench.recorded_call`.
+"""
+
+import heapq
+import itertools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from media.playout import Playout
+from media.values import PlayoutChange
+from pipeline.audio import HEARING_RATE, SPEECH_RATE
+from pipeline.call.context import Context
+from pipeline.call.effects import AskTurnModel, Cancel, Effect, Emit, Generate, Prefill, Synthesize, Transcribe
+from pipeline.call.events import CallEvent
+from pipeline.call.inputs import (
+    Connected,
+    Input,
+    PieceEnded,
+    PieceSpoken,
+    PlayoutDrained,
+    PlayoutStarted,
+    PlayoutStarved,
+    ReplyText,
+    ReplyTextEnded,
+    Tick,
+    Transcribed,
+    TurnScored,
+    VoiceHeard,
+)
+from pipeline.call.machine import CallMachine
+from pipeline.call.options import CallOptions
+from pipeline.engines.protocols import SpeechChunk, Transcript
+
+FRAME_S = 0.02
+FRAME_SAMPLES = HEARING_RATE // 50
+
+_PLAYOUT = {
+    PlayoutChange.STARTED: PlayoutStarted,
+    PlayoutChange.DRAINED: PlayoutDrained,
+    PlayoutChange.STARVED: PlayoutStarved,
+}
+
+Wanted = TypeVar("Wanted")
+
+
+@dataclass
+class Delays:
+    """Seconds that the engines take; None: never answers.
+
+    Attributes:
+        stt: for a transcript, whatever its length,
+        stt_per_s: and for each second of speech in it.
+        turn: for the turn model's answer.
+        llm_first: to the first token,
+        llm_token: and for each one after it.
+        tts: for a piece.
+    """
+
+    stt: float | None = 0.12
+    turn: float | None = 0.04
+    llm_first: float | None = 0.06
+    llm_token: float = 0.01
+    tts: float | None = 0.05
+    stt_per_s: float = 0.0
+
+
+@dataclass(kw_only=True)
+class VirtualCall(ABC):
+    """Runs a `CallMachine`.
+
+    Attributes:
+        options: of the call.
+        reply: what the language model says, always.
+        delays: of the engines.
+        fail: engines that break: "stt", "turn", "llm", "tts".
+        speech_s_per_char: how slowly the voice speaks.
+        now: virtual monotonic time; the call began at `began`.
+        events: (second of the call, event) of everything that was told.
+        work: every effect, in order.
+        asked: the requests to the language model.
+        audible: of each 20 ms frame that went out, whether it held sound.
+        heard_samples: of replies that went out.
+    """
+
+    options: CallOptions = field(default_factory=CallOptions)
+    reply: str = "It is sunny in Paris today. The wind blows from the west, and it will stay warm until the evening."
+    delays: Delays = field(default_factory=Delays)
+    fail: frozenset[str] = frozenset()
+    speech_s_per_char: float = 0.06
+
+    def __post_init__(self) -> None:
+        ids = itertools.count()
+        self.now = 100.0
+        self.began = self.now
+        self.playout = Playout()
+        self.context = Context(self.options.instructions, "conversation")
+        self.machine = CallMachine(self.options, self.context, self.playout, lambda kind: f"{kind}_{next(ids)}")
+        self.events: list[tuple[float, CallEvent]] = []
+        self.asked: list[Generate] = []
+        self.work: list[Effect] = []
+        self.audible: list[bool] = []
+        self.heard_samples = 0
+        self._later: list[tuple[float, int, Input, str]] = []
+        self._order = itertools.count()
+        self._samples = 0
+
+    # What the subclass knows -----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def hear(self, end: int) -> list[VoiceHeard]:
+        """The voice activity windows that the next 20 ms complete.
+
+        Args:
+            end: sample after the last one, since the call began.
+        """
+
+    @abstractmethod
+    def transcript(self, work: Transcribe) -> Transcript | None:
+        """What speech to text makes of it; None when it fails."""
+
+    @abstractmethod
+    def score(self, work: AskTurnModel) -> float | None:
+        """What the turn model makes of it; None when it fails."""
+
+    # Running ---------------------------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """The call stands."""
+        self.post(Connected())
+
+    def advance(self, seconds: float) -> None:
+        """Go on for some seconds of virtual time."""
+        end = self.now + seconds
+        while self.now < end - 1e-9:
+            self._frame()
+
+    def post(self, message: Input) -> None:
+        """Hand an input to the machine and carry out what it wants."""
+        for effect in self.machine.handle(message, self.now):
+            self._carry_out(effect)
+
+    def _frame(self) -> None:
+        """20 ms: what the engines finished, what the user said, what went out."""
+        frame_end = self.now + FRAME_S
+        while self._later and self._later[0][0] <= frame_end:
+            at, _, message, _ = heapq.heappop(self._later)
+            self.now = max(self.now, at)
+            self.post(message)
+        self.now = frame_end
+        self._samples += FRAME_SAMPLES
+        for window in self.hear(self._samples):
+            self.post(window)
+        self.post(Tick())
+        before = self.playout.position
+        pcm, changes = self.playout.next_frame(self.now)
+        self.audible.append(pcm is not None and bool(np.abs(pcm).max() > 50))
+        self.heard_samples += self.playout.position - before
+        for change in changes:
+            self.post(_PLAYOUT[change.change](change.at, change.position))
+
+    def _at(self, delay: float | None, message: Input, group: str) -> None:
+        if delay is not None:
+            heapq.heappush(self._later, (self.now + delay, next(self._order), message, group))
+
+    def _carry_out(self, effect: Effect) -> None:
+        self.work.append(effect)
+        match effect:
+            case Emit():
+                self.events.append((self.now - self.began, effect.event))
+            case Cancel():
+                self._later = [entry for entry in self._later if entry[3] != effect.group]
+                heapq.heapify(self._later)
+            case Transcribe():
+                self._at(self._stt_delay(effect), Transcribed(effect.job, self.transcript(effect)), effect.group)
+            case AskTurnModel():
+                self._at(self.delays.turn, TurnScored(effect.job, self.score(effect)), effect.group)
+            case Generate():
+                self._generate(effect)
+            case Synthesize():
+                self._synthesize(effect)
+            case Prefill():
+                pass
+
+    def _stt_delay(self, work: Transcribe) -> float | None:
+        if self.delays.stt is None:
+            return None
+        return self.delays.stt + self.delays.stt_per_s * (work.end - work.start) / HEARING_RATE
+
+    def _generate(self, work: Generate) -> None:
+        self.asked.append(work)
+        if "llm" in self.fail:
+            self._at(self.delays.llm_first, ReplyTextEnded(work.reply, failed=True), work.group)
+            return
+        if self.delays.llm_first is None:
+            return
+        tokens = self.reply.split(" ")
+        for index, token in enumerate(tokens):
+            delay = self.delays.llm_first + index * self.delays.llm_token
+            self._at(delay, ReplyText(work.reply, token if index == 0 else " " + token), work.group)
+        self._at(self.delays.llm_first + len(tokens) * self.delays.llm_token, ReplyTextEnded(work.reply), work.group)
+
+    def _synthesize(self, work: Synthesize) -> None:
+        if "tts" in self.fail:
+            self._at(self.delays.tts, PieceEnded(work.reply, work.piece, failed=True), work.group)
+            return
+        length = int(len(work.text) * self.speech_s_per_char * SPEECH_RATE)
+        tone = (6000 * np.sin(np.arange(length) * 2 * np.pi * 220 / SPEECH_RATE)).astype(np.int16)
+        self._at(self.delays.tts, PieceSpoken(work.reply, work.piece, SpeechChunk(tone)), work.group)
+        self._at(self.delays.tts, PieceEnded(work.reply, work.piece), work.group)
+
+    # Reading ---------------------------------------------------------------------------------------------------------
+
+    def all(self, kind: type[Wanted]) -> list[Wanted]:
+        """Every event of a kind."""
+        return [event for _, event in self.events if isinstance(event, kind)]
+
+    def when(self, kind: type[object], number: int = 0) -> float:
+        """Second at which an event of a kind came."""
+        return [at for at, event in self.events if isinstance(event, kind)][number]
