@@ -56,6 +56,9 @@ log = structlog.get_logger(__name__)
 SETTLE_S = 0.5
 """How long a read waits for what was written just before it."""
 
+OWN_S, FOREIGN_S = 10.0, 1.0
+"""How long the start waits for a server that answered a moment ago, and for one that may be down for long."""
+
 
 class Memory:
     """Everything that outlives a call. Made by `open`.
@@ -349,7 +352,8 @@ class Memory:
 
     async def _start(self) -> None:
         await self.outbox.start()
-        await asyncio.gather(self.postgres.start(10.0), self.redis.start(1.0))
+        own = self.embedded_postgres is not None
+        await asyncio.gather(self.postgres.start(OWN_S if own else FOREIGN_S), self.redis.start(FOREIGN_S))
         restore(await self.outbox.pending(), self.outbox.recorded, self.store, self.preferences)
         self.record(EndLostSessions(self._data_dir.server_id, reports.now()))
         self._opening = asyncio.create_task(self._open_vectors(), name="vector index")
