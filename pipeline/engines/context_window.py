@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from pipeline.engines.protocols import EngineError, Message
+from pipeline.engines.protocols import Message, RequestRefusedError
 
 BLOCKS = 4
 """The oldest messages go in blocks of this fraction (1/4) of the budget; see `fit_messages`."""
 
 
-class ContextOverflowError(EngineError):
+class ContextOverflowError(RequestRefusedError):
     """The system message and the last message alone do not fit the context; the message says by how much."""
 
 

@@ -13,10 +13,13 @@ from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Mess
 from pipeline.engines.reply_text import ReplyText
 from pipeline.lanes import Ticket
 
+SEEDS = 0xFFFFFFFF
+"""llama.cpp takes this many; one more would mean "at random"."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen; the temperature comes with each request.
+    """How tokens are chosen; requests may say otherwise, and say the temperature.
 
     Attributes:
         top_p: at temperatures above 0, sample among the likeliest tokens that add up to this probability.
@@ -136,7 +139,7 @@ class Batcher:
             ids = self._prompt(job.request.messages, self._n_ctx - job.most)
             job.text = ReplyText(job.request.stop)
             if job.generate:
-                job.sampler = self._sampler(job.request.temperature)
+                job.sampler = self._sampler(job.request)
         except Exception as error:  # whatever a template or a message does, only this request ends
             job.on_end(_as_engine_error(error))
             return
@@ -265,13 +268,14 @@ class Batcher:
             ids = tokenize(fit_messages(messages, budget, lambda kept: len(tokenize(kept))))
         return ids
 
-    def _sampler(self, temperature: float) -> Sampler:
+    def _sampler(self, request: ChatRequest) -> Sampler:
+        seed = self._sampling.seed if request.seed is None else request.seed % SEEDS
         return Sampler(
             self._model,
-            temperature=temperature,
-            top_p=self._sampling.top_p,
+            temperature=request.temperature,
+            top_p=self._sampling.top_p if request.top_p is None else request.top_p,
             repeat_penalty=self._sampling.repeat_penalty,
-            seed=self._sampling.seed,
+            seed=seed,
         )
 
 

@@ -36,6 +36,7 @@ class LlamaCppLanguageModel:
 
     name = "llama.cpp"
     kind: Literal["in-process", "remote"] = "in-process"
+    calls_tools = False
 
     def __init__(self, options: LlamaOptions) -> None:
         self._worker = LlamaWorker(options)

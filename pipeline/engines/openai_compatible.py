@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import httpx2
 import numpy as np
@@ -18,12 +18,16 @@ import soxr
 from openai import AsyncOpenAI
 
 from pipeline.audio import SPEECH_RATE, Pcm
+from pipeline.engines.context_window import ContextOverflowError
+from pipeline.engines.openai_chat_format import ToolCallAssembler, chat_messages, tool_options
 from pipeline.engines.protocols import (
     ChatDelta,
     ChatRequest,
     EngineError,
     EngineUnavailableError,
+    FinishReason,
     Message,
+    RequestRefusedError,
     SpeechChunk,
     Voice,
 )
@@ -121,6 +125,11 @@ class _Remote:
             return EngineUnavailableError(f"{at}: no such model or path; pull the model there or check the URL")
         if isinstance(error, TimeoutError | openai.APITimeoutError | httpx2.TimeoutException):
             return EngineError(f"{at}: no answer in time")
+        if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
+            overflow = error.code == "context_length_exceeded"
+            return (ContextOverflowError if overflow else RequestRefusedError)(
+                f"{at} does not take this: {_said(error)}"
+            )
         if isinstance(error, openai.APIStatusError):
             return EngineError(f"{at}: status {error.status_code}")
         if isinstance(error, openai.APIConnectionError | httpx2.TransportError):
@@ -139,6 +148,8 @@ class OpenAiChat(_Remote):
             vLLM, Ollama) and tokens cost nothing.
         asks_usage: whether to ask for token counts with `stream_options`.
     """
+
+    calls_tools = True
 
     def __init__(
         self,
@@ -190,8 +201,8 @@ class OpenAiChat(_Remote):
 
     async def _deltas(self, chunks: Any, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         wait = self._endpoint.first_timeout_s
-        reason: Literal["stop", "length"] | None = None
-        counts = (0, 0)
+        reason: FinishReason | None = None
+        counts, asked = (0, 0), ToolCallAssembler()
         iterator = aiter(chunks)
         while True:
             try:
@@ -209,6 +220,8 @@ class OpenAiChat(_Remote):
                 if choice.delta and choice.delta.content:
                     wait = self._endpoint.next_timeout_s
                     yield ChatDelta(choice.delta.content)
+                if choice.delta:
+                    asked.add(choice.delta.tool_calls)
                 if choice.finish_reason is not None:
                     reason = "length" if choice.finish_reason == "length" else "stop"
                     wait = _TAIL_S
@@ -216,17 +229,20 @@ class OpenAiChat(_Remote):
             return
         if reason is None:
             raise EngineError(f"{self.model} at {self._endpoint.base_url}: the reply ended before it was finished")
-        yield ChatDelta("", reason, *counts)
+        # Cut at the limit, the arguments are half an object: nothing to run a tool with.
+        calls = asked.calls() if reason != "length" else ()
+        yield ChatDelta("", "tool_calls" if calls else reason, *counts, calls)
 
     async def _request(self, request: ChatRequest) -> Any:
-        options: dict[str, Any] = {self._limit_field: request.max_tokens}
+        options: dict[str, Any] = {self._limit_field: request.max_tokens, **tool_options(request)}
+        options |= {name: value for name in ("top_p", "seed") if (value := getattr(request, name)) is not None}
         if request.stop:
             options["stop"] = list(request.stop)
         if self._asks_usage:
             options["stream_options"] = {"include_usage": True}
         return await self._client.chat.completions.create(
             model=self.model,
-            messages=_messages(request),
+            messages=cast(Any, chat_messages(request.messages)),
             temperature=request.temperature,
             stream=True,
             **options,
@@ -234,7 +250,9 @@ class OpenAiChat(_Remote):
 
     async def _single_token(self, request: ChatRequest) -> None:
         options: dict[str, Any] = {self._limit_field: 1}
-        await self._client.chat.completions.create(model=self.model, messages=_messages(request), **options)
+        await self._client.chat.completions.create(
+            model=self.model, messages=cast(Any, chat_messages(request.messages)), **options
+        )
 
 
 class OpenAiSpeech(_Remote):
@@ -369,10 +387,7 @@ async def _awaited(work: Coroutine[Any, Any, T], timeout_s: float, ticket: Ticke
             await asyncio.wait({task})
 
 
-def _messages(request: ChatRequest) -> list[Any]:
-    """The context as the API wants it."""
-    return [
-        {"role": message.role, "content": message.content}
-        | ({"tool_call_id": message.tool_call_id} if message.tool_call_id else {})
-        for message in request.messages
-    ]
+def _said(error: openai.APIStatusError) -> str:
+    """What the server says of its refusal, in at most 300 characters."""
+    told = error.body.get("message") if isinstance(error.body, dict) else None
+    return str(told or f"status {error.status_code}")[:300]

@@ -6,7 +6,7 @@ differs from call to call is handed in. All methods are called on the event loop
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pipeline.audio import Pcm, Waveform
 from pipeline.lanes import Ticket
@@ -16,6 +16,10 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 class EngineError(RuntimeError):
     """An engine could not do its work. The message is fit for a log and for `/health`, not for the caller's ear."""
+
+
+class RequestRefusedError(EngineError):
+    """The engine does not take this request, nor would it the same one later; the message is fit for its sender."""
 
 
 class EngineUnavailableError(EngineError):
@@ -122,6 +126,36 @@ class SpeechToText(Engine, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as a language model is told of it (OpenAI's "function").
+
+    Attributes:
+        name: by which the model asks for it: letters, digits, "_" and "-".
+        description: what it does and when to use it.
+        parameters: JSON schema of its arguments, an object.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What a language model wants of a tool.
+
+    Attributes:
+        id: by which the tool's answer refers to it.
+        name: of the tool.
+        arguments: JSON as the model wrote it; it need be neither JSON nor what the schema asks for.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One entry of the context that a language model sees.
 
@@ -129,11 +163,13 @@ class Message:
         role: who speaks.
         content: the words; for the assistant only those that were heard.
         tool_call_id: which call a tool message answers.
+        tool_calls: what the assistant asked of tools in this message.
     """
 
     role: Role
     content: str
     tool_call_id: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +182,11 @@ class ChatRequest:
         max_tokens: most tokens to generate.
         temperature: 0 is greedy.
         stop: texts that end the generation.
+        tools: what the model may ask for; engines whose `calls_tools` is false do not look at it.
+        tool_choice: "auto", "none", "required", or the name of the tool that must be asked for.
+        top_p: at temperatures above 0, sample among the likeliest tokens that add up to this probability; None leaves
+            it to the engine. An engine that cannot differ from request to request does not look at it.
+        seed: of the random numbers, likewise.
     """
 
     messages: tuple[Message, ...]
@@ -153,6 +194,13 @@ class ChatRequest:
     max_tokens: int = 256
     temperature: float = 0.0
     stop: tuple[str, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: str = "auto"
+    top_p: float | None = None
+    seed: int | None = None
+
+
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +209,28 @@ class ChatDelta:
 
     Attributes:
         text: the next characters; empty in the last delta.
-        finish_reason: set in the last delta only: "stop" or "length".
+        finish_reason: set in the last delta only.
         prompt_tokens: in the last delta, where known.
         completion_tokens: in the last delta, where known.
+        tool_calls: in the last delta: what the model asks of tools, whole.
     """
 
     text: str
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: FinishReason | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class LanguageModel(Engine, Protocol):
+    """Writes replies.
+
+    Attributes:
+        calls_tools: whether `ChatRequest.tools` reach the model.
+    """
+
+    calls_tools: bool
+
     def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         """Generate a reply; closing the iterator, or cancelling the ticket, stops the generation at the next token."""
 

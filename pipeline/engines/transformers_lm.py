@@ -45,6 +45,7 @@ class TransformersLanguageModel:
 
     name = "transformers"
     kind: Literal["in-process", "remote"] = "in-process"
+    calls_tools = False
 
     def __init__(
         self,
@@ -142,10 +143,11 @@ class TransformersLanguageModel:
             ids = self._prompt(request, most)
             prompt_tokens, said = len(ids), 0
             text, spelled = ReplyText(request.stop), _Speller(self._tokenizer)
+            random = self._random if request.seed is None else self._seeded(request.seed)
             cache = self._take_cache(request.conversation, ids)
             try:
                 while True:
-                    token = self._choose(self._evaluate(ids, cache), ids[prompt_tokens:], request.temperature)
+                    token = self._choose(self._evaluate(ids, cache), ids[prompt_tokens:], request, random)
                     if token in self._ends:
                         yield ChatDelta(text.finish(), "stop", prompt_tokens, said)
                         return
@@ -215,18 +217,23 @@ class TransformersLanguageModel:
         output = self._network(input_ids=new, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return output.logits[0, -1].float()
 
-    def _choose(self, logits: Any, said: list[int], temperature: float) -> int:
+    def _choose(self, logits: Any, said: list[int], request: ChatRequest, random: Any) -> int:
         torch = self._torch
         recent = torch.tensor(sorted(set(said[-64:])), dtype=torch.long, device=self.device)
         if self._repeat_penalty != 1 and len(recent):
             scores = logits[recent]
             logits[recent] = torch.where(scores > 0, scores / self._repeat_penalty, scores * self._repeat_penalty)
-        if temperature <= 0:
+        if request.temperature <= 0:
             return int(logits.argmax())
-        probabilities, order = torch.softmax(logits / temperature, dim=-1).sort(descending=True)
-        beyond = probabilities.cumsum(0) - probabilities > self._top_p
+        probabilities, order = torch.softmax(logits / request.temperature, dim=-1).sort(descending=True)
+        top_p = self._top_p if request.top_p is None else request.top_p
+        beyond = probabilities.cumsum(0) - probabilities > top_p
         probabilities = probabilities.masked_fill(beyond, 0.0)
-        return int(order[torch.multinomial(probabilities, 1, generator=self._random)])
+        return int(order[torch.multinomial(probabilities, 1, generator=random)])
+
+    def _seeded(self, seed: int) -> Any:
+        """Random numbers of one request."""
+        return self._torch.Generator(device=self.device).manual_seed(seed)
 
 
 class _Speller:
