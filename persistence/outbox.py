@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 BATCH_RECORDS = 200
 BATCH_BYTES = 4 * 1024 * 1024
+MARKS = 4096
+"""Of the times at which records came that wait: over an hour's worth; the lag of what comes later is told too long."""
+
 WARN_AT = (0.5, 0.8, 0.95)
 """Shares of the bound at which the log says so."""
 
@@ -47,6 +51,7 @@ class OutboxFigures:
         failures: attempts to deliver that failed.
         pending: records that wait.
         pending_bytes: bytes that wait, on disk and for it.
+        lag_s: age of the oldest record that waits, to a second; of one from an earlier run, since this one's start.
         fill: share of the bound that they take, 0 to 1.
     """
 
@@ -57,6 +62,7 @@ class OutboxFigures:
     failures: int = 0
     pending: int = 0
     pending_bytes: int = 0
+    lag_s: float = 0.0
     fill: float = 0.0
 
 
@@ -81,6 +87,7 @@ class Outbox:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="morgan-journal")
         self._waiting: list[Frame] = []
         self._waiting_bytes = 0
+        self._marks: deque[tuple[int, float]] = deque()
         self._warned = 0.0
         self._wake_writer = asyncio.Event()
         self._wake_delivery = asyncio.Event()
@@ -100,6 +107,7 @@ class Outbox:
         self.recorded = self.written = self._journal.last
         self.delivered = self._journal.delivered
         if self.recorded > self.delivered:
+            self._marks.append((self.recorded, time.monotonic()))
             log.info("journal holds undelivered records", records=self.recorded - self.delivered)
         self._tasks = [
             asyncio.create_task(self._write(), name="journal writer"),
@@ -127,6 +135,7 @@ class Outbox:
         self.figures.recorded += 1
         self._waiting.append(Frame(self.recorded, body, blob))
         self._waiting_bytes += size
+        self._mark()
         self._warn()
         self._wake_writer.set()
         return self.recorded
@@ -136,6 +145,7 @@ class Outbox:
         self.figures.pending = self.recorded - self.delivered
         self.figures.pending_bytes = self._pending_bytes() if self.figures.pending else 0
         self.figures.fill = self.figures.pending_bytes / self._bound
+        self.figures.lag_s = time.monotonic() - self._marks[0][1] if self._marks else 0.0
         return self.figures
 
     async def settle(self, timeout_s: float, number: int | None = None) -> bool:
@@ -189,6 +199,12 @@ class Outbox:
             await asyncio.sleep(0.005)
         if self.written < self.recorded:
             log.error("journal could not be written to disk", records_lost=self.recorded - self.written)
+
+    def _mark(self) -> None:
+        """Remember when the newest record came: one a second is enough to tell the lag."""
+        now = time.monotonic()
+        if not self._marks or (now - self._marks[-1][1] >= 1.0 and len(self._marks) < MARKS):
+            self._marks.append((self.recorded, now))
 
     def _pending_bytes(self) -> int:
         on_disk = self._journal.pending_bytes if self.written > self.delivered else 0
@@ -279,6 +295,8 @@ class Outbox:
 
     def _passed(self, number: int) -> None:
         self.delivered = number
+        while self._marks and self._marks[0][0] <= number:
+            self._marks.popleft()
         for wanted, done in self._settled:
             if wanted <= number and not done.done():
                 done.set_result(None)

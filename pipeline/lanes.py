@@ -111,6 +111,7 @@ class _Job:
     order: int
     work: Callable[[], Callable[[], None]]
     abandon: Callable[[BaseException], None]
+    since: float
 
 
 @dataclass(slots=True)
@@ -122,7 +123,9 @@ class LaneLoad:
         running: jobs that a worker has in hand now.
         done: jobs finished.
         dropped: jobs cancelled before they started.
+        rejected: jobs that found the queue full.
         busy_s: seconds of work, summed over the workers.
+        waited_s: seconds that the jobs that were started had spent in the queue, summed.
         running_since: monotonic start of the oldest job now running, None when idle.
     """
 
@@ -130,7 +133,9 @@ class LaneLoad:
     running: int = 0
     done: int = 0
     dropped: int = 0
+    rejected: int = 0
     busy_s: float = 0.0
+    waited_s: float = 0.0
     running_since: float | None = None
 
 
@@ -307,8 +312,10 @@ class Lane:
             swept = self._sweep() if len(self._jobs) >= self._capacity else []
             full = len(self._jobs) >= self._capacity
             self._order += 1
-            job = _Job(ticket, self._order, work, abandon)
-            if not full:
+            job = _Job(ticket, self._order, work, abandon, time.monotonic())
+            if full:
+                self.load.rejected += 1
+            else:
                 self._jobs.append(job)
                 PRECEDENCE.enter(ticket)
             self.load.waiting = len(self._jobs)
@@ -356,6 +363,7 @@ class Lane:
                     self._jobs.remove(job)
                     self.load.waiting = len(self._jobs)
                     started = time.monotonic()
+                    self.load.waited_s += started - job.since
                     self._started.append(started)
                     self._count_running()
                     chosen = (job, started)

@@ -12,12 +12,15 @@ from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import Engines
-from server.application import application
+from server.application import Parts, application
 from server.calls import CallRegistry
 from server.memory_door import MemoryDoor
-from server.routes import calls, conversations, health, page, text, users
+from server.metrics import Metrics
+from server.metrics_sources import ServerCollector
+from server.routes import calls, conversations, health, page, recordings, text, users
 from server.services import llm, stt, tts
 from server.settings import Settings
+from server.watched_engines import watched
 
 SERVICES = {"llm": llm.routes, "tts": tts.routes, "stt": stt.routes}
 """Routes of each service; they listen on the ports after the core's, in this order."""
@@ -57,19 +60,19 @@ def call_options(settings: Settings) -> CallOptions:
     )
 
 
-def build_app(settings: Settings, registry: CallRegistry, memory: MemoryDoor) -> web.Application:
+def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
-    tables = (module.routes for module in (calls, conversations, users, text, health, page))
-    app = application(settings, registry.engines, memory, tables)
+    tables = (module.routes for module in (calls, conversations, recordings, users, text, health, page))
+    app = application("core", parts, tables)
     app[calls.REGISTRY] = registry
     app[health.STARTED] = time.monotonic()
     app.router.add_static("/static/", page.STATIC)
     return app
 
 
-def build_service(role: str, settings: Settings, engines: Engines, memory: MemoryDoor) -> web.Application:
+def build_service(role: str, parts: Parts) -> web.Application:
     """The HTTP application of one service: "llm", "tts" or "stt"."""
-    return application(settings, engines, memory, [SERVICES[role]])
+    return application(role, parts, [SERVICES[role]])
 
 
 @dataclass(slots=True)
@@ -98,12 +101,14 @@ class Server:
             media.values.PortInUseError: the UDP port is taken.
         """
         endpoint = await MediaEndpoint.open(media_config(settings))
-        memory = MemoryDoor(settings)
+        engines, watches = watched(engines)
+        memory, metrics = MemoryDoor(settings), Metrics()
         registry = CallRegistry(
-            engines, endpoint, memory, call_options(settings), settings.max_calls, settings.lost_grace_s
+            engines, endpoint, memory, metrics, call_options(settings), settings.max_calls, settings.lost_grace_s
         )
-        apps = [build_app(settings, registry, memory)]
-        apps += [build_service(role, settings, engines, memory) for role in SERVICES]
+        metrics.registry.register(ServerCollector(registry, memory, watches))
+        parts = Parts(settings, engines, watches, memory, metrics)
+        apps = [build_app(parts, registry), *(build_service(role, parts) for role in SERVICES)]
         runners = [web.AppRunner(app, access_log=None, shutdown_timeout=2) for app in apps]
         try:
             for runner in runners:

@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import structlog
 
 from media.endpoint import EndpointFullError, MediaEndpoint
 from media.peer import WebRtcPeer
+from media.recording import Recording
 from media.values import Pcm, PlayoutChange, PlayoutEvent
 from pipeline.call.actor import CallActor
 from pipeline.call.context import Context
@@ -27,6 +28,7 @@ from server.beginnings import Beginning
 from server.call_memory import CallMemory
 from server.call_record import CallRecord
 from server.memory_door import MemoryDoor
+from server.metrics import Metrics
 from server.realtime_client import RealtimeClient
 from server.realtime_events import Json, RealtimeEvents
 
@@ -67,6 +69,7 @@ class Call:
         self._registry = registry
         self._beginning = beginning
         self._memory: CallMemory | None = None
+        self._recording: Recording | None = None
         self._actor: CallActor | None = None
         self._line: _Line | None = None
         self._events = RealtimeEvents(self.id, options, registry.engines.llm.model)
@@ -83,7 +86,10 @@ class Call:
         """Answer an offer: the first, or one for a new connection of the same call. Returns the answer."""
         line, replaced = _Line(self), self._line
         before = self.peer
-        peer = await self._registry.endpoint.answer(offer, line, before.speaker if before else None)
+        if before is None:
+            self._recording = self._recorded()
+        playout = before.speaker if before else None
+        peer = await self._registry.endpoint.answer(offer, line, playout, self._recording)
         self.peer, self._line = peer, line
         if self._actor is None:
             engines, context = self._registry.engines, Context(self.options.instructions, self.options.conversation_id)
@@ -110,6 +116,13 @@ class Call:
         )
         return CallMemory(memory, writer, self._registry.engines.stt.model)
 
+    def _recorded(self) -> Recording | None:
+        """What takes the sound of this call down, if anything."""
+        door, options = self._registry.memory, self.options
+        if door.memory is None:
+            return None
+        return door.recordings.begin(options.user_id, self._beginning.conversation_id, self.id)
+
     async def end(self, reason: str) -> None:
         """Hang up. Doing it again does nothing."""
         if self.ended_reason is not None:
@@ -121,10 +134,12 @@ class Call:
         if self.peer is not None:
             old = self._line.replaces if self._line else []
             await asyncio.gather(self.peer.close(reason), *(peer.close("replaced") for peer in old))
+        if self._recording is not None:
+            self._recording.close()
         if self._memory is not None:
             stats = {"duration_s": round(self.record.seconds(), 3), "counts": self.counts, "media": self._media()}
             self._memory.end(reason, stats)
-        self._registry.forget(self)
+        self._registry.forget(self, reason)
         log.info("call ended", call_id=self.id, reason=reason, seconds=round(self.record.seconds(), 1), **self.counts)
 
     @property
@@ -152,6 +167,7 @@ class Call:
 
     def _on_event(self, event: CallEvent) -> None:
         self.record.add(event)
+        self._registry.metrics.call_event(event)
         if self._memory is not None:
             self._memory.add(event)
         for message in self._events.translate(event):
@@ -275,6 +291,7 @@ class CallRegistry:
         engines: shared by them.
         endpoint: the media port.
         memory: where calls are written down.
+        metrics: what is counted.
         defaults: options of calls that do not say otherwise.
         capacity: calls at once.
         lost_grace_s: how long a vanished caller is waited for.
@@ -285,6 +302,7 @@ class CallRegistry:
         engines: Engines,
         endpoint: MediaEndpoint,
         memory: MemoryDoor,
+        metrics: Metrics,
         defaults: CallOptions,
         capacity: int,
         lost_grace_s: float,
@@ -292,12 +310,14 @@ class CallRegistry:
         self.engines = engines
         self.endpoint = endpoint
         self.memory = memory
+        self.metrics = metrics
         self.capacity = capacity
         self.lost_grace_s = lost_grace_s
         self.draining = False
         self.total = 0
         self.messages = 0
         self._defaults = defaults
+        self._past: Counter[str] = Counter()
         self._calls: dict[str, Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -331,6 +351,7 @@ class CallRegistry:
         if self.draining:
             raise CallsFullError("This server is shutting down")
         if len(self._calls) >= self.capacity:
+            self.metrics.call_refused()
             raise CallsFullError(f"All {self.capacity} lines are busy")
         beginning = beginning or Beginning()
         given = {name: value for name, value in options.items() if value is not None}
@@ -346,6 +367,7 @@ class CallRegistry:
             if call.peer is None:
                 del self._calls[call.id]
         self.total += 1
+        self.metrics.call_opened()
         self._empty.clear()
         log.info("call opened", call_id=call.id)
         return call, answer
@@ -359,9 +381,19 @@ class CallRegistry:
         """Whether a token is the call's, in constant time."""
         return hmac.compare_digest(call.resume_token.encode(), token.encode())
 
-    def forget(self, call: Call) -> None:
+    def counts(self) -> dict[str, int]:
+        """Counters of the machines of all calls, open and past."""
+        summed = self._past.copy()
+        for call in self.active:
+            summed.update(call.counts)
+        return dict(summed)
+
+    def forget(self, call: Call, reason: str) -> None:
         """A call has ended."""
-        self._calls.pop(call.id, None)
+        if self._calls.pop(call.id, None) is not None:
+            self._past.update(call.counts)
+            self.messages += call.record.messages
+            self.metrics.call_ended(reason, call.record.seconds())
         if not self._calls:
             self._empty.set()
 

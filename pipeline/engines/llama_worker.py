@@ -104,6 +104,7 @@ class LlamaWorker:
             if self._closed:
                 raise LaneClosedError("the language model is closed")
             if self._held >= self._options.capacity:
+                self.load.rejected += 1
                 raise LaneFullError(f"the language model has {self._held} requests")
             self._held += 1
             self.load.waiting = self._held - self.load.running
