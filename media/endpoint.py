@@ -10,10 +10,22 @@ from media.peer import WebRtcPeer
 from media.playout import Playout
 from media.sdp import parse_offer
 from media.udp_port import UdpPort
-from media.values import EndpointStats, MediaConfig, MediaError, PeerListener, Speaker
+from media.values import EndpointStats, MediaConfig, MediaError, PeerListener, PeerStats, Speaker
 
 CERTIFICATE_MARGIN = timedelta(days=7)
 """A certificate with less than this left is replaced; calls that stand keep theirs."""
+
+COUNTERS = (
+    "packets_received",
+    "packets_lost",
+    "packets_discarded",
+    "fec_recovered",
+    "concealed",
+    "packets_sent",
+    "bytes_received",
+    "bytes_sent",
+)
+"""Fields of `PeerStats` that only grow."""
 
 
 class EndpointFullError(MediaError):
@@ -29,6 +41,7 @@ class MediaEndpoint:
         self._pacer = Pacer()
         self._certificate = RTCCertificate.generateCertificate()
         self._peers: dict[WebRtcPeer, None] = {}
+        self._gone = dict.fromkeys(COUNTERS, 0)
         self._closed = False
 
     @classmethod
@@ -91,6 +104,17 @@ class MediaEndpoint:
         """Open peers, and datagrams dropped since the start."""
         return EndpointStats(peers=len(self._peers), datagrams_dropped=dict(self._port.demux.dropped))
 
+    def peer_stats(self) -> list[PeerStats]:
+        """Of the open peers."""
+        return [peer.stats() for peer in self._peers]
+
+    def totals(self) -> dict[str, int]:
+        """Counters of all peers since the start, open and gone, by their names in `PeerStats`."""
+        summed = dict(self._gone)
+        for stats in self.peer_stats():
+            _add(summed, stats)
+        return summed
+
     async def close(self) -> None:
         """Close all peers and give the port back; takes at most a second."""
         self._closed = True
@@ -104,9 +128,16 @@ class MediaEndpoint:
                 peer.release_playout()
 
     def _peer_gone(self, peer: WebRtcPeer) -> None:
-        self._peers.pop(peer, None)
+        if peer in self._peers:
+            del self._peers[peer]
+            _add(self._gone, peer.stats())
 
     def _fresh_certificate(self) -> RTCCertificate:
         if self._certificate.expires - datetime.now(tz=UTC) < CERTIFICATE_MARGIN:
             self._certificate = RTCCertificate.generateCertificate()
         return self._certificate
+
+
+def _add(summed: dict[str, int], stats: PeerStats) -> None:
+    for name in COUNTERS:
+        summed[name] += getattr(stats, name)

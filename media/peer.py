@@ -177,6 +177,7 @@ class WebRtcPeer:
             reason = await self._ending
         finally:
             connecting.cancel()
+            self.stats()  # The last that can be had: whoever asks later is told these.
             await self._tear_down()
             self._on_gone(self)
         self._listener.on_closed(reason)

@@ -1,4 +1,4 @@
-"""Prometheus metrics of one server: what its doors and calls count themselves. `metrics_sources` adds what others count.
+"""Prometheus metrics of one server: what its doors and calls report. `metrics_sources` adds what counts for itself.
 
 One registry for each server object, so that several in a process do not add up. Labels take values from fixed sets.
 """
