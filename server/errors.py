@@ -1,4 +1,7 @@
-"""Errors as every route tells them: `{"error": {"code", "message", "details"?}}` with the fitting status."""
+"""Errors as every route tells them: `{"error": {"code", "message", "details"?}}` with the fitting status.
+
+Routes under `/v1/` say "type" and "param" too, as OpenAI's clients know them.
+"""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -42,12 +45,24 @@ class ApiError(Exception):
         self.details = details
         self.headers = headers
 
-    def response(self) -> web.Response:
-        """The error as a response."""
+    def body(self, openai: bool = False) -> dict[str, Any]:
+        """The error as JSON.
+
+        Args:
+            openai: whether to say "type" and "param" too (https://platform.openai.com/docs/guides/error-codes).
+        """
         error: dict[str, Any] = {"code": self.code, "message": self.message}
+        if openai:
+            first = self.details[0] if isinstance(self.details, list) and self.details else {}
+            kind = "server_error" if self.status >= 500 else "invalid_request_error"
+            error |= {"type": kind, "param": first.get("field") if isinstance(first, dict) else None}
         if self.details is not None:
             error["details"] = self.details
-        return web.json_response({"error": error}, status=self.status, headers=self.headers)
+        return {"error": error}
+
+    def response(self, openai: bool = False) -> web.Response:
+        """The error as a response; `openai` as in `body`."""
+        return web.json_response(self.body(openai), status=self.status, headers=self.headers)
 
 
 @web.middleware
@@ -55,20 +70,30 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     """Turn whatever a handler raises into the one form."""
     try:
         return await handler(request)
-    except ApiError as error:
-        return error.response()
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        code = HTTPStatus(error.status).phrase.lower().replace(" ", "_")
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        message = error.text if error.text and not error.text.startswith(str(error.status)) else error.reason
-        return ApiError(error.status, code, message, headers=headers).response()
-    except (StoreUnavailableError, InvalidTextError, BadCursorError) as error:
-        return _of_memory(error).response()
-    except Exception:
-        log.exception("request failed", method=request.method, path=request.path)
-        return ApiError(500, "internal_error", "Something went wrong on the server; the log has the details").response()
+        told = _of_http(error)
+    except Exception as error:
+        told = _told(request, error)
+    return told.response(openai=request.path.startswith("/v1/"))
+
+
+def _told(request: web.Request, error: Exception) -> ApiError:
+    match error:
+        case ApiError():
+            return error
+        case StoreUnavailableError() | InvalidTextError() | BadCursorError():
+            return _of_memory(error)
+    log.exception("request failed", method=request.method, path=request.path)
+    return ApiError(500, "internal_error", "Something went wrong on the server; the log has the details")
+
+
+def _of_http(error: web.HTTPException) -> ApiError:
+    code = HTTPStatus(error.status).phrase.lower().replace(" ", "_")
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+    message = error.text if error.text and not error.text.startswith(str(error.status)) else error.reason
+    return ApiError(error.status, code, message, headers=headers)
 
 
 def _of_memory(error: StoreUnavailableError | InvalidTextError | BadCursorError) -> ApiError:
