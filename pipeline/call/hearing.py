@@ -25,13 +25,15 @@ class Hearing:
 
     Args:
         voice: the call's voice activity stream.
+        kept_s: seconds of audio to keep.
+        begins_at: number of the first sample.
     """
 
-    def __init__(self, voice: VoiceStream) -> None:
+    def __init__(self, voice: VoiceStream, *, kept_s: int = KEPT_S, begins_at: int = 0) -> None:
         self._voice = voice
-        self._ring = np.zeros(KEPT_S * HEARING_RATE, np.int16)
-        self._end = 0
-        self._windowed = 0
+        self._ring = np.zeros(kept_s * HEARING_RATE, np.int16)
+        self._end = begins_at
+        self._windowed = begins_at
         self._soundless = 0
 
     @property

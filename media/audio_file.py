@@ -1,0 +1,233 @@
+"""Audio that people send as a file or as plain samples, read piece by piece as mono 16-bit PCM.
+
+Blocking, and meant for a thread. The container is told from its first bytes and named to FFmpeg, which would otherwise
+also try formats that are lists of other files and addresses to open (HLS, concat).
+"""
+
+from collections.abc import Generator, Iterator
+from io import BytesIO
+from typing import Final, Protocol
+
+import av
+import numpy as np
+import soxr
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.container.input import InputContainer
+
+from media.values import Pcm
+
+FORMATS: Final = "wav, mp3, flac, ogg, webm, m4a, aac, aiff"
+"""What can be read, for people."""
+
+
+class AudioFileError(ValueError):
+    """The audio cannot be read; the message is for whoever sent it."""
+
+
+class UnknownFormatError(AudioFileError):
+    """It is no audio file that we know."""
+
+
+class NoAudioError(AudioFileError):
+    """There is no sound in it."""
+
+
+class AudioSource(Protocol):
+    """Audio to read from its beginning to its end.
+
+    Attributes:
+        expected_s: its length as its header says, which need not be true; None where it does not say.
+    """
+
+    expected_s: float | None
+
+    def read(self, count: int) -> Pcm:
+        """The next samples, shape (n,), n <= count; empty at the end."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+def container_format(data: bytes) -> str | None:
+    """FFmpeg's name of the container, from its first bytes; None where it is none that we read."""
+    head = data[:12]
+    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return "wav"
+    if head[4:8] == b"ftyp":
+        return "mov"
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff"
+    for magic, name in ((b"fLaC", "flac"), (b"OggS", "ogg"), (b"\x1aE\xdf\xa3", "matroska"), (b"ID3", "mp3")):
+        if head.startswith(magic):
+            return name
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
+        # Both begin with a run of ones; ADTS has its two layer bits clear, which MPEG audio reserves.
+        return "aac" if head[1] & 0x06 == 0 else "mp3"
+    return None
+
+
+class AudioFile:
+    """A file of one of the `FORMATS`; of a film, its first sound track.
+
+    Args:
+        data: the whole file.
+        rate: wanted, Hz.
+
+    Raises:
+        UnknownFormatError, NoAudioError, AudioFileError: it cannot be read.
+    """
+
+    def __init__(self, data: bytes, rate: int) -> None:
+        if not data:
+            raise NoAudioError("The file is empty")
+        name = container_format(data)
+        if name is None:
+            raise UnknownFormatError(f"The file is of no format that can be read here: {FORMATS}")
+        try:
+            self._container = _opened(data, name)
+        except (av.FFmpegError, ValueError) as error:
+            raise AudioFileError(f"The file begins like {name}, but cannot be read: {_reason(error)}") from error
+        if not self._container.streams.audio:
+            self._container.close()
+            raise NoAudioError("The file has no sound track")
+        length = self._container.duration
+        self.expected_s = length / av.time_base if length is not None and length > 0 else None
+        self._rate = rate
+        self._frames = self._decoded()
+        self._ready: list[Pcm] = []
+
+    def read(self, count: int) -> Pcm:
+        """The next samples, shape (n,), n <= count; empty at the end.
+
+        Raises:
+            AudioFileError: nothing in the file could be decoded.
+        """
+        have = sum(map(len, self._ready))
+        while have < count:
+            pcm = next(self._frames, None)
+            if pcm is None:
+                break
+            self._ready.append(pcm)
+            have += len(pcm)
+        joined = np.concatenate(self._ready) if self._ready else np.zeros(0, np.int16)
+        self._ready = [joined[count:]] if joined.size > count else []
+        return joined[:count]
+
+    def close(self) -> None:
+        """Give the decoder's memory back."""
+        self._frames.close()
+        self._container.close()
+
+    def _decoded(self) -> Generator[Pcm, None, None]:
+        resampler = AudioResampler(format="s16", layout="mono", rate=self._rate)
+        decoded = False
+        problem: Exception | None = None
+        for frame in self._raw_frames():
+            if isinstance(frame, Exception):
+                problem = frame
+                continue
+            decoded = True
+            try:
+                resampled = resampler.resample(frame)
+            except ValueError:
+                # The stream changed its rate or layout on its way.
+                resampler = AudioResampler(format="s16", layout="mono", rate=self._rate)
+                resampled = resampler.resample(frame)
+            yield from (_mono(each) for each in resampled)
+        if not decoded and problem is not None:
+            raise AudioFileError(f"The sound in the file cannot be decoded: {_reason(problem)}")
+        if decoded:
+            yield from (_mono(each) for each in resampler.resample(None))
+
+    def _raw_frames(self) -> Iterator[AudioFrame | Exception]:
+        """Frames of the first sound track; a broken packet costs its own sound only."""
+        packets = self._container.demux(self._container.streams.audio[0])
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, ValueError) as error:
+                # Cut off in the middle: what came before counts.
+                yield error
+                return
+            try:
+                yield from packet.decode()
+            except (av.FFmpegError, ValueError) as error:
+                yield error
+
+
+class PcmStream:
+    """Plain samples as they come in: whole or half, at any rate, out at one rate.
+
+    Args:
+        rate: of what comes in (s16le, mono), Hz.
+        to: wanted rate, Hz.
+        leftover: half a sample from before.
+
+    Attributes:
+        leftover: the byte that waits for its other half.
+    """
+
+    def __init__(self, rate: int, to: int, leftover: bytes = b"") -> None:
+        self.leftover = leftover
+        self._resampler = soxr.ResampleStream(rate, to, 1, dtype="int16") if rate != to else None
+
+    def feed(self, data: bytes, last: bool = False) -> Pcm:
+        """Take in bytes; returns the samples that are ready, shape (n,)."""
+        data = self.leftover + data
+        whole = len(data) & ~1
+        self.leftover = data[whole:]
+        pcm = np.frombuffer(data[:whole], "<i2").astype(np.int16, copy=False)
+        if self._resampler is None:
+            return pcm
+        resampled: Pcm = self._resampler.resample_chunk(pcm, last=last)
+        return resampled
+
+
+class RawAudio:
+    """Plain samples that were sent as a whole.
+
+    Args:
+        data: s16le, mono.
+        rate: of them, Hz.
+        to: wanted rate, Hz.
+    """
+
+    def __init__(self, data: bytes, rate: int, to: int) -> None:
+        self.expected_s: float | None = len(data) / 2 / rate
+        self._data = data
+        self._position = 0
+        self._stream = PcmStream(rate, to)
+        self._ratio = rate / to
+        self._ready: Pcm = np.zeros(0, np.int16)
+
+    def read(self, count: int) -> Pcm:
+        """The next samples, shape (n,), n <= count; empty at the end."""
+        while self._ready.size < count and self._position < len(self._data):
+            size = 2 * max(1, int(count * self._ratio))
+            part = self._data[self._position : self._position + size]
+            self._position += size
+            fed = self._stream.feed(part, last=self._position >= len(self._data))
+            self._ready = np.concatenate((self._ready, fed))
+        taken, self._ready = self._ready[:count], self._ready[count:]
+        return taken
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _opened(data: bytes, name: str) -> InputContainer:
+    container = av.open(BytesIO(data), "r", format=name)
+    assert isinstance(container, InputContainer)
+    return container
+
+
+def _mono(frame: AudioFrame) -> Pcm:
+    return frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)
+
+
+def _reason(error: Exception) -> str:
+    """FFmpeg's words without its number and our file name."""
+    return error.strerror if isinstance(error, av.FFmpegError) and error.strerror else str(error)

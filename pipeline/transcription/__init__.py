@@ -1,0 +1,1 @@
+"""Speech to text without a conversation: of streams as they come in, and of recordings."""

@@ -1,0 +1,170 @@
+"""What a transcription is made of: segments with their place in the audio."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.engines.protocols import Transcript, Word
+from pipeline.text.hallucination import clean_transcript
+
+PAUSE_S = 0.8
+"""A pause that parts two segments, whatever the words."""
+
+SHORTEST_S = 1.0
+"""A sentence that is shorter takes the next one in."""
+
+COMMA_S = 12.0
+"""A segment of this length ends at the next comma,"""
+
+LONGEST_S = 20.0
+"""and one of this length at the next word."""
+
+LANGUAGE_SURE_S = 5.0
+"""Speech after which the language is not asked for any more."""
+
+_SENTENCE_END: Final = re.compile(r"[.?!。？！…]['\")\]”’»]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech and its words.
+
+    Attributes:
+        text: the words, stripped.
+        start: seconds from the start of the audio.
+        end: the same.
+        language: ISO 639-1 code.
+        confidence: 0 to 1.
+        no_speech: probability (0 to 1) that there was no speech.
+        words: with seconds from the start of the audio, where the engine knows them.
+    """
+
+    text: str
+    start: float
+    end: float
+    language: str
+    confidence: float = 1.0
+    no_speech: float = 0.0
+    words: tuple[Word, ...] = ()
+
+
+def whole_text(segments: Sequence[Segment]) -> str:
+    """The text of all segments."""
+    return " ".join(segment.text for segment in segments)
+
+
+def whole_confidence(segments: Sequence[Segment]) -> float | None:
+    """Confidence in all segments, by their length; None where there are none."""
+    seconds = sum(segment.end - segment.start for segment in segments)
+    if not seconds:
+        return None
+    return sum(segment.confidence * (segment.end - segment.start) for segment in segments) / seconds
+
+
+def prompt_after(segments: Sequence[Segment], prompt: str = "") -> str:
+    """What the engine is told of the text before the next segment."""
+    return (whole_text(segments[-8:]) or prompt)[-200:]
+
+
+class SpokenLanguage:
+    """The language of a transcription: what was asked for, else what most of the speech was in.
+
+    Args:
+        wanted: ISO 639-1 code, None to detect.
+    """
+
+    def __init__(self, wanted: str | None) -> None:
+        self._wanted = wanted
+        self._seconds: Counter[str] = Counter()
+
+    @property
+    def best(self) -> str | None:
+        """The language as far as known."""
+        return self._wanted or next((code for code, _ in self._seconds.most_common(1)), None)
+
+    @property
+    def for_engine(self) -> str | None:
+        """What to tell the engine: None, to detect, until enough was heard."""
+        return self.best if self._wanted or self._seconds.total() >= LANGUAGE_SURE_S else None
+
+    def heard(self, segments: Sequence[Segment]) -> None:
+        """Count finished segments in."""
+        for segment in segments:
+            self._seconds[segment.language] += max(segment.end - segment.start, 0.1)  # type: ignore[assignment]
+
+
+def one_segment(transcript: Transcript, start: float) -> list[Segment]:
+    """The transcript of a stretch of speech as one segment; none where there are no words to be believed.
+
+    Args:
+        transcript: of the stretch.
+        start: of the stretch, seconds from the start of the audio.
+    """
+    text = clean_transcript(transcript)
+    if not text:
+        return []
+    words = tuple(word for word, _, _ in _placed(transcript.words, text, start))
+    end = start + transcript.duration
+    return [
+        Segment(text, start, round(end, 3), transcript.language, transcript.confidence, transcript.no_speech, words)
+    ]
+
+
+def sentences(transcript: Transcript, start: float) -> list[Segment]:
+    """The transcript as segments of about a sentence, parted at full stops, pauses and where they get too long.
+
+    Args:
+        transcript: with the times of its words; without, it is one segment.
+        start: of its audio, seconds.
+    """
+    text = clean_transcript(transcript)
+    placed = _placed(transcript.words, text, start) if text else []
+    if not placed:
+        return one_segment(transcript, start)
+    segments = []
+    first = 0
+    for index, (word, _, end_in_text) in enumerate(placed):
+        last = index + 1 == len(placed)
+        if last or _parts(placed[first][0].start, word, placed[index + 1][0]):
+            spoken = tuple(each for each, _, _ in placed[first : index + 1])
+            stop = len(text) if last else end_in_text
+            begin = 0 if first == 0 else placed[first][1]
+            segments.append(
+                Segment(
+                    text[begin:stop].strip(),
+                    spoken[0].start,
+                    spoken[-1].end,
+                    transcript.language,
+                    transcript.confidence,
+                    transcript.no_speech,
+                    spoken,
+                )
+            )
+            first = index + 1
+    return segments
+
+
+def _parts(began: float, word: Word, following: Word) -> bool:
+    """Whether a segment ends between two words."""
+    seconds = word.end - began
+    if following.start - word.end >= PAUSE_S or seconds >= LONGEST_S:
+        return True
+    if seconds >= COMMA_S and word.text.endswith((",", ";", ":", "，", "、")):
+        return True
+    return seconds >= SHORTEST_S and bool(_SENTENCE_END.search(word.text)) and not following.text[:1].islower()
+
+
+def _placed(words: Sequence[Word], text: str, offset: float) -> list[tuple[Word, int, int]]:
+    """Each word that is in the text, moved by the offset, with its place there; what was filtered out is left out."""
+    placed = []
+    cursor = 0
+    for word in words:
+        found = text.find(word.text, cursor)
+        if not word.text or found < 0:
+            continue
+        cursor = found + len(word.text)
+        moved = Word(word.text, round(word.start + offset, 3), round(word.end + offset, 3))
+        placed.append((moved, found, cursor))
+    return placed
