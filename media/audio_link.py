@@ -11,7 +11,8 @@ from media.audio_receiver import AudioFrame, AudioReceiver
 from media.audio_sender import AudioSender, Due
 from media.playout import Playout
 from media.rtcp import RtcpSession
-from media.values import PeerListener, PeerStats
+from media.rtp import RtpPacket
+from media.values import FRAME_S, AudioTap, PeerListener, PeerStats
 
 BYE_GRACE_S = 1.0
 """A BYE counts as the end of the call when no RTP has come for this long after it."""
@@ -49,6 +50,7 @@ class AudioLink:
         listener: hears of audio, playout, loss and return.
         send: takes a plain RTP or RTCP packet to encrypt and send.
         now: when the connection came up.
+        tap: listens in on both directions.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class AudioLink:
         listener: PeerListener,
         send: Callable[[bytes], None],
         now: float,
+        tap: AudioTap | None = None,
     ) -> None:
         self.connected_at = now
         self._settings = settings
         self._listener = listener
         self._send = send
+        self._tap = tap
         self._receiver = AudioReceiver(settings.payload_type)
         self._sender = AudioSender(
             playout,
@@ -179,6 +183,8 @@ class AudioLink:
 
     def _hand_on(self, frames: list[AudioFrame]) -> None:
         for frame in frames:
+            if self._tap is not None:
+                self._tap.on_heard(frame.pcm, frame.at)
             self._listener.on_audio(frame.pcm, frame.at)
 
     def _send_frame(self, now: float) -> None:
@@ -192,6 +198,8 @@ class AudioLink:
                 ssrc=self._settings.ssrc,
                 payload=out.payload,
             )
+            if self._tap is not None:
+                self._tap.on_said(out.pcm, now + FRAME_S)
             self._send(packet.serialize())
         for event in out.events:
             self._listener.on_playout(event)

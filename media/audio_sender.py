@@ -34,6 +34,7 @@ class RtpOut:
         payload: Opus.
         audio_level: -dBov, 0 (loudest) to 127 (silence), for the header extension of RFC 6464.
         events: what happened in the queue at this frame; to hand to `PeerListener.on_playout`.
+        pcm: what the payload holds; None for silence.
     """
 
     sequence_number: int
@@ -42,6 +43,7 @@ class RtpOut:
     payload: bytes
     audio_level: int
     events: tuple[PlayoutEvent, ...]
+    pcm: Pcm | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class AudioSender:
             marker = marker or self._silent_frames > 0
             self._silent_frames = 0
             payload, level = self._encoder.encode(pcm), audio_level(pcm)
-        packet = RtpOut(self._sequence_number, self._timestamp, marker, payload, level, tuple(events))
+        packet = RtpOut(self._sequence_number, self._timestamp, marker, payload, level, tuple(events), pcm)
         self._mark = False
         self._sent_at, self._sent_timestamp = now, self._timestamp
         self._sequence_number = (self._sequence_number + 1) & 0xFFFF

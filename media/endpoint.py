@@ -10,7 +10,7 @@ from media.peer import WebRtcPeer
 from media.playout import Playout
 from media.sdp import parse_offer
 from media.udp_port import UdpPort
-from media.values import EndpointStats, MediaConfig, MediaError, PeerListener, PeerStats, Speaker
+from media.values import AudioTap, EndpointStats, MediaConfig, MediaError, PeerListener, PeerStats, Speaker
 
 CERTIFICATE_MARGIN = timedelta(days=7)
 """A certificate with less than this left is replaced; calls that stand keep theirs."""
@@ -59,7 +59,13 @@ class MediaEndpoint:
         """The UDP port, also where `MediaConfig.port` was 0."""
         return self._port.port
 
-    async def answer(self, offer_sdp: str, listener: PeerListener, playout: Speaker | None = None) -> WebRtcPeer:
+    async def answer(
+        self,
+        offer_sdp: str,
+        listener: PeerListener,
+        playout: Speaker | None = None,
+        tap: AudioTap | None = None,
+    ) -> WebRtcPeer:
         """Answer an offer and begin to connect.
 
         Args:
@@ -68,6 +74,7 @@ class MediaEndpoint:
             playout: `speaker` of the peer that this one follows in the same call; what waits there is played on as
                 soon as this peer is connected, and until then goes out where it did. None begins with an empty queue.
 
+            tap: listens in on both directions, such as a `media.recording.Recording`.
         Raises:
             InvalidOfferError: the offer cannot be answered; the message says why.
             EndpointFullError: too many peers are open.
@@ -91,6 +98,7 @@ class MediaEndpoint:
             self._take_playout,
             self._peer_gone,
         )
+            tap,
         self._peers[peer] = None
         try:
             await peer.open()

@@ -21,7 +21,7 @@ from media.playout import Playout
 from media.sdp import Offer, parse_candidate
 from media.sdp_answer import LocalParameters, answered_direction, answered_dtls_role, build_answer
 from media.udp_port import UdpPort
-from media.values import IceCandidate, MediaConfig, PeerListener, PeerStats
+from media.values import AudioTap, IceCandidate, MediaConfig, PeerListener, PeerStats
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class WebRtcPeer:
         playout: the outgoing queue.
         take_playout: called when this peer begins to read from the queue, so that no other does.
         on_gone: called once when all is freed.
+        tap: listens in on both directions.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class WebRtcPeer:
         playout: Playout,
         take_playout: Callable[["WebRtcPeer"], None],
         on_gone: Callable[["WebRtcPeer"], None],
+        tap: AudioTap | None = None,
     ) -> None:
         self._offer = offer
         self._listener = listener
@@ -64,6 +66,7 @@ class WebRtcPeer:
         self._playout = playout
         self._take_playout = take_playout
         self._on_gone = on_gone
+        self._tap = tap
         self._ice = IceConnection(
             port,
             self._rtp_received,
@@ -225,7 +228,7 @@ class WebRtcPeer:
             silence_timeout_s=self._config.silence_timeout_s,
         )
         self._take_playout(self)
-        self._link = AudioLink(settings, self._playout, self._listener, self._send, now)
+        self._link = AudioLink(settings, self._playout, self._listener, self._send, now, self._tap)
         self._pacer.add(self)
         self._listener.on_connected()
 

@@ -198,6 +198,21 @@ class PeerListener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AudioTap(Protocol):
+    """Who listens in on both directions of a call. Called on the event loop, must return at once and must not raise."""
+
+    def on_heard(self, pcm: Pcm, at: float) -> None:
+        """See `PeerListener.on_audio`."""
+
+    def on_said(self, pcm: Pcm | None, at: float) -> None:
+        """20 ms of outgoing audio as they were sent, faded and ducked.
+
+        Args:
+            pcm: shape (480,) at `SEND_RATE`; None for silence.
+            at: `time.monotonic()` at which its last sample is due at the far end, leaving out the way there.
+        """
+
+
 class IceCandidate:
     """A remote candidate as it came, `candidate:...` line without the "a=" (RFC 8839 section 5.1)."""
 

@@ -33,6 +33,7 @@ async def delete_conversation(memory: "Memory", user_id: str, conversation_id: s
     memory.forget(user_id, {identity}, sessions)
     memory.store.forget(user_id, str(identity))
     await _carry_out(memory, DeleteConversation(identity, user_id))
+    await memory.on_deleted(user_id, identity)
     return True
 
 
@@ -40,7 +41,7 @@ async def delete_user(memory: "Memory", user_id: str) -> tuple[uuid.UUID, ...]:
     """Delete everything of a user.
 
     Returns:
-        ids of the conversations that were theirs, whose recordings the caller deletes.
+        ids of the conversations that were theirs.
 
     Raises:
         StoreUnavailableError: PostgreSQL does not answer, and which conversations there are is not known.
@@ -53,6 +54,7 @@ async def delete_user(memory: "Memory", user_id: str) -> tuple[uuid.UUID, ...]:
     memory.preferences.forget(user_id)
     memory.redis.forget_user(user_id)
     await _carry_out(memory, DeleteUser(user_id))
+    await memory.on_deleted(user_id, None)
     return found
 
 

@@ -5,7 +5,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -73,6 +73,8 @@ class Memory:
         redis: the fast tier, for audio buffers and active users.
         outbox: the journal and its delivery.
         worker: embeddings; `worker.rebuild()` makes the index anew.
+        on_deleted: awaited when a conversation was deleted, here or by another server: with the user and its id, or
+            None for all that is the user's. What others keep of it is theirs to delete.
     """
 
     def __init__(
@@ -106,6 +108,8 @@ class Memory:
         )
         self.metrics = Metrics(self.postgres, config.metrics_keep_s)
         self._data_dir = data_dir
+        self.on_deleted: Callable[[str, uuid.UUID | None], Awaitable[None]] = _nothing_else
+        self._deletions: set[asyncio.Task[None]] = set()
         self._closed = False
         self._logs: dict[str, ConversationLog] = {}
         self._opening: asyncio.Task[None] | None = None
@@ -158,6 +162,7 @@ class Memory:
         await self.worker.close()
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)
+        await asyncio.gather(*self._deletions, return_exceptions=True)
         await self.outbox.close()
         await asyncio.gather(self.redis.close(), self.vectors.close())
         await self.postgres.close()
@@ -310,7 +315,7 @@ class Memory:
         """Delete everything of a user.
 
         Returns:
-            ids of the conversations that were theirs, whose recordings the caller deletes.
+            ids of the conversations that were theirs.
 
         Raises:
             StoreUnavailableError: PostgreSQL does not answer, and which conversations there are is not known.
@@ -405,6 +410,16 @@ class Memory:
             user_id = str(message.get("user_id"))
             theirs = {each.conversation_id for each in self._logs.values() if each.user_id == user_id}
             self.forget(user_id, theirs if named is None else {conversation_uuid(str(named))}, ())
+            gone = None if named is None else conversation_uuid(str(named))
+            deletion = asyncio.create_task(self._deleted_elsewhere(user_id, gone), name="deletion of another server")
+            self._deletions.add(deletion)
+            deletion.add_done_callback(self._deletions.discard)
+
+    async def _deleted_elsewhere(self, user_id: str, conversation_id: uuid.UUID | None) -> None:
+        try:
+            await self.on_deleted(user_id, conversation_id)
+        except OSError as error:
+            log.error("what another server deleted is not gone here", problem=str(error))
 
     def _missed(self) -> None:
         self.store.missed()
@@ -424,3 +439,7 @@ class Memory:
     async def _refresh_sessions(self) -> None:
         for writer in self._logs.values():
             writer.refresh()
+
+
+async def _nothing_else(user_id: str, conversation_id: uuid.UUID | None) -> None:
+    """Nobody keeps anything beside memory."""

@@ -9,6 +9,8 @@ from persistence.config import PersistenceConfig
 from persistence.errors import PersistenceError, StoreUnavailableError
 from persistence.memory import Memory
 from persistence.processes import write_private
+from server.errors import ApiError
+from server.recordings import Recordings
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -35,15 +37,23 @@ class MemoryDoor:
     Attributes:
         memory: None before `open`, and when it could not be opened.
         problem: why there is none; empty while there is one.
+        off: whether there is none on purpose (`MORGAN_MEMORY=off`).
+        recordings: of calls.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.memory: Memory | None = None
         self.problem = "memory is not open yet"
+        self.off = settings.memory == "off"
+        self.recordings = Recordings(settings.data_dir, enabled=settings.record_calls)
         self._config = persistence_config(settings)
 
     async def open(self) -> None:
         """Open memory; a server that cannot be started is told in the log and in `/health`, and calls go on."""
+        if self.off:
+            self.problem = "it is switched off (MORGAN_MEMORY=off)"
+            log.warning("no memory, as asked: nothing of the calls is kept")
+            return
         try:
             self.memory = await Memory.open(self._config)
         except (PersistenceError, OSError) as error:
@@ -51,6 +61,7 @@ class MemoryDoor:
             log.error("no memory: calls go on, nothing of them is kept", problem=self.problem)
         else:
             self.problem = ""
+            self.memory.on_deleted = self.recordings.delete
 
     def announce(self, url: str) -> None:
         """Let `morgan env` know that the server is there, and where."""
@@ -60,6 +71,7 @@ class MemoryDoor:
 
     async def close(self) -> None:
         """Write everything down and stop the servers that were started."""
+        await self.recordings.close()
         if self.memory is not None:
             await self.memory.close()
 
@@ -70,6 +82,8 @@ class MemoryDoor:
             StoreUnavailableError: there is none.
         """
         if self.memory is None:
+        if self.off:
+            raise ApiError(503, "memory_off", "This server keeps nothing of what is said: MORGAN_MEMORY is off")
             raise StoreUnavailableError(f"This server has no memory: {self.problem}")
         return self.memory
 

@@ -62,6 +62,12 @@ class Settings(BaseSettings):
         "interval",
         description="When what waits for PostgreSQL is safe from a power cut: always, interval (1 s), never.",
     )
+    memory: Literal["on", "off"] = Field(
+        "on", description="off: nothing that is said is kept, and no database is started or asked."
+    )
+    record_calls: bool = Field(
+        False, description="Keep the sound of calls in the data_dir. Tell your callers: many laws ask for it."
+    )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description=f"Keys that open the API, comma-separated, at least {MIN_KEY_LENGTH} characters each."
     )
@@ -147,6 +153,12 @@ class Settings(BaseSettings):
     @classmethod
     def _home(cls, path: Path) -> Path:
         return path.expanduser()
+
+    @model_validator(mode="after")
+    def _recordings_belong_to_conversations(self) -> "Settings":
+        if self.record_calls and self.memory == "off":
+            raise ValueError("record_calls needs memory: recordings are listed and deleted with their conversations")
+        return self
 
     @model_validator(mode="after")
     def _guarded(self) -> "Settings":

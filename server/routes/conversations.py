@@ -87,7 +87,7 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-async def _found(memory: Memory, conversation_id: str, user_id: str | None) -> Conversation:
+async def found_conversation(memory: Memory, conversation_id: str, user_id: str | None) -> Conversation:
     """The conversation, settled: what was said a moment ago is in it.
 
     Raises:
@@ -111,10 +111,12 @@ async def list_conversations(request: web.Request) -> web.Response:
 
 @routes.get("/api/conversations/{conversation_id}")
 async def show_conversation(request: web.Request) -> web.Response:
-    """One conversation, without its messages."""
+    """One conversation, without its messages; with the recordings of its calls, where there are any."""
     query = read_query(request, OneConversation)
-    found = await _found(request.app[MEMORY].opened(), query.conversation_id, query.user_id)
-    return web.json_response(shown_conversation(found))
+    door = request.app[MEMORY]
+    found = await found_conversation(door.opened(), query.conversation_id, query.user_id)
+    recordings = await door.recordings.list(found.user_id, found.id)
+    return web.json_response({**shown_conversation(found), "recordings": recordings})
 
 
 @routes.get("/api/conversations/{conversation_id}/messages")
@@ -122,7 +124,7 @@ async def list_messages(request: web.Request) -> web.Response:
     """Messages of a conversation in order, or latest first."""
     query = read_query(request, ListMessages)
     memory = request.app[MEMORY].opened()
-    found = await _found(memory, query.conversation_id, query.user_id)
+    found = await found_conversation(memory, query.conversation_id, query.user_id)
     newest_first = query.order == "desc"
     page = await memory.messages(str(found.id), query.limit, query.cursor, newest_first=newest_first)
     messages = [shown_message(each) for each in page.items]
@@ -134,7 +136,7 @@ async def export_conversation(request: web.Request) -> web.Response:
     """A conversation as a file."""
     query = read_query(request, Export)
     memory = request.app[MEMORY].opened()
-    found = await _found(memory, query.conversation_id, query.user_id)
+    found = await found_conversation(memory, query.conversation_id, query.user_id)
     messages = await memory.conversations.all_messages(found.id)
     render, content_type = EXPORTS[query.format]
     name = export.file_name(found, query.format)
@@ -147,7 +149,7 @@ async def delete_conversation(request: web.Request) -> web.Response:
     """Delete a conversation: rows, copies and vectors."""
     query = read_query(request, OneConversation)
     memory = request.app[MEMORY].opened()
-    user_id = query.user_id or (await _found(memory, query.conversation_id, None)).user_id
+    user_id = query.user_id or (await found_conversation(memory, query.conversation_id, None)).user_id
     if not await memory.delete_conversation(user_id, query.conversation_id):
         raise ApiError(404, "conversation_not_found", "There is no such conversation")
     return web.Response(status=204)

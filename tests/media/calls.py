@@ -11,7 +11,7 @@ import numpy as np
 from media.caller import Caller
 from media.endpoint import MediaEndpoint
 from media.peer import WebRtcPeer
-from media.values import RECEIVE_RATE, SEND_RATE, MediaConfig, Pcm, PlayoutChange, PlayoutEvent
+from media.values import RECEIVE_RATE, SEND_RATE, AudioTap, MediaConfig, Pcm, PlayoutChange, PlayoutEvent
 
 LOUD = 1500
 """Peak (16 bit) above which a frame of a test tone counts as sound."""
@@ -101,12 +101,15 @@ async def endpoint(**settings: Any) -> AsyncIterator[MediaEndpoint]:
 
 @contextlib.asynccontextmanager
 async def call(
-    server: MediaEndpoint, direction: str = "sendrecv", label: str | None = "oai-events"
+    server: MediaEndpoint,
+    direction: str = "sendrecv",
+    label: str | None = "oai-events",
+    tap: AudioTap | None = None,
 ) -> AsyncIterator[tuple[Caller, WebRtcPeer, Notes]]:
     """A connected call."""
     notes = Notes()
     async with Caller(label=label) as caller:
-        peer = await server.answer(await caller.offer(direction), notes)
+        peer = await server.answer(await caller.offer(direction), notes, tap=tap)
         await caller.accept(peer.answer)
         await until(lambda: notes.connected_at is not None)
         yield caller, peer, notes
