@@ -73,8 +73,8 @@ class MediaEndpoint:
             listener: hears of everything that happens to the peer, `on_closed` last.
             playout: `speaker` of the peer that this one follows in the same call; what waits there is played on as
                 soon as this peer is connected, and until then goes out where it did. None begins with an empty queue.
-
             tap: listens in on both directions, such as a `media.recording.Recording`.
+
         Raises:
             InvalidOfferError: the offer cannot be answered; the message says why.
             EndpointFullError: too many peers are open.
@@ -97,8 +97,8 @@ class MediaEndpoint:
             playout or Playout(),
             self._take_playout,
             self._peer_gone,
-        )
             tap,
+        )
         self._peers[peer] = None
         try:
             await peer.open()
