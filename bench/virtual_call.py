@@ -40,7 +40,7 @@ from pipeline.engines.protocols import SpeechChunk, Transcript
 FRAME_S = 0.02
 FRAME_SAMPLES = HEARING_RATE // 50
 
-_PLAYOUT = {
+_PLAYOUT: dict[PlayoutChange, type[PlayoutStarted | PlayoutDrained | PlayoutStarved]] = {
     PlayoutChange.STARTED: PlayoutStarted,
     PlayoutChange.DRAINED: PlayoutDrained,
     PlayoutChange.STARVED: PlayoutStarved,

@@ -36,9 +36,13 @@ class TurnTakingConfig:
         unsure_wait_s: wait when it leans to "not over", and when there is no score at all.
         incomplete_wait_s: wait when it is sure that the speaker goes on.
         unfinished_wait_s: shortest wait when the words themselves ask for more ("my number is").
+        words_wait_s: longest wait for words that are being transcribed; no answer can sound before they are known.
         ask_again_s: silences at which the turn model is asked again.
-        patience_step_s: added to the short waits after each time that the speaker went on after a commit.
-        patience_max_s: most that is added.
+        patience_margin_s: when the speaker goes on after a commit, the short waits grow so far that a pause like that
+            would have been waited out with this much to spare,
+        patience_max_s: unless they would grow by more than this in all:
+        patience_step_s: then they grow by this only, since nearly enough helps nobody.
+        patience_kept: share of the growth that is left after a commit that stands.
         duck_s: speech over a reply after which the reply gets quieter.
         pause_s: speech over a reply after which it pauses.
         cancel_s: speech over a reply after which it is given up, whatever the words.
@@ -66,8 +70,11 @@ class TurnTakingConfig:
     incomplete_wait_s: float = 2.2
     unfinished_wait_s: float = 1.6
     ask_again_s: tuple[float, ...] = (0.3, 0.6, 1.0, 1.5)
+    words_wait_s: float = 0.4
+    patience_margin_s: float = 0.1
+    patience_max_s: float = 0.6
     patience_step_s: float = 0.06
-    patience_max_s: float = 0.3
+    patience_kept: float = 0.5
     duck_s: float = 0.064
     pause_s: float = 0.19
     cancel_s: float = 0.7
@@ -91,6 +98,8 @@ class Decision(enum.Enum):
     """Ask the turn model once more, with the longer silence."""
     SPEECH_RESUMED = "speech_resumed"
     """It was a pause: what was begun at the early silence is out of date."""
+    HURRY = "hurry"
+    """The turn is over unless its words, which are not known yet, say otherwise: they are wanted now."""
     COMMIT = "commit"
     """The turn is over."""
     DUCK = "duck"
@@ -131,6 +140,8 @@ class TurnTaking:
         self._onset = 0.0
         self._score: float | None = None
         self._unfinished = False
+        self._words_pending = False
+        self._hurried = False
         self._asked = 0
         self._patience = 0.0
         self._paused = False
@@ -139,6 +150,8 @@ class TurnTaking:
         self._reply_since: float | None = None
         self._reply_level_db = -100.0
         self._committed_at: float | None = None
+        self._committed_wait = 0.0
+        self._committed_speech = 0.0
         self._quiet_since: float | None = None
         self._prompts = 0
 
@@ -225,6 +238,7 @@ class TurnTaking:
         self._phase = _Phase.SILENCE
         self._onset = 0.0
         self._score = None
+        self._words_pending = self._hurried = False
         self._asked = 0
         return [Decision.EARLY_SILENCE]
 
@@ -271,9 +285,14 @@ class TurnTaking:
         if self._phase is _Phase.SILENCE:
             self._score = completeness
 
+    def words_pending(self) -> None:
+        """Take in that the words up to this silence are being transcribed."""
+        self._words_pending = True
+
     def words(self, expects_more: bool) -> None:
         """Take in whether the transcript so far asks for more."""
         self._unfinished = expects_more
+        self._words_pending = False
 
     def overlap_words(self, meant: bool) -> list[Decision]:
         """Take in what the words said over the reply amount to: an interruption, or nothing (cough, "mhm", echo)."""
@@ -327,8 +346,12 @@ class TurnTaking:
         self._reply_level_db = level_db
 
     def reopen(self) -> None:
-        """The committed turn goes on: be more patient with this speaker from now on."""
-        self._patience = min(self._patience + self.config.patience_step_s, self.config.patience_max_s)
+        """The committed turn goes on: be as patient with this speaker as that pause would have needed."""
+        config = self.config
+        pause = self.speech_began - self._committed_speech
+        patience = self._patience + pause + config.patience_margin_s - self._committed_wait
+        least = min(self._patience + config.patience_step_s, config.patience_max_s)
+        self._patience = max(least, patience) if patience <= config.patience_max_s else least
         self._committed_at = None
 
     def drop_turn(self, at: float) -> None:
@@ -348,18 +371,27 @@ class TurnTaking:
         if self._phase is not _Phase.SILENCE:
             return []
         silence = self.silence(at)
-        if silence >= self.wait():
-            self._phase = _Phase.QUIET
-            self._onset = 0.0
-            self._committed_at = at
-            self._patience = max(0.0, self._patience - self.config.patience_step_s / 4)
-            self._prompts = 0
-            return [Decision.COMMIT]
+        # A voice that has just come back decides by itself, within two windows, whether it goes on.
+        if silence >= self.wait() and not self._onset:
+            return self._end_turn(at)
         asks = self.config.ask_again_s
         if self._asked < len(asks) and silence >= asks[self._asked]:
             self._asked += 1
             return [Decision.ASK_AGAIN]
         return []
+
+    def _end_turn(self, at: float) -> list[Decision]:
+        if self._words_pending and self.silence(at) < self.config.words_wait_s:
+            hurried, self._hurried = self._hurried, True
+            return [] if hurried else [Decision.HURRY]
+        if self._committed_at is not None:
+            # Nobody went on after the commit before this one.
+            self._patience *= self.config.patience_kept
+        self._committed_at, self._committed_speech, self._committed_wait = at, self.last_speech, self.wait()
+        self._phase = _Phase.QUIET
+        self._onset = 0.0
+        self._prompts = 0
+        return [Decision.COMMIT]
 
     def _idle(self, at: float) -> list[Decision]:
         if self._quiet_since is None:

@@ -25,9 +25,6 @@ INTERIM_EVERY_S = 1.0
 INTERIM_SHARE = 6
 """The pause is at least this many times as long as the last one took: they slow down under load."""
 
-OVERLAP_REUSE_S = 0.4
-"""A transcript of speech over a reply stands for the turn's if no more than this came after it."""
-
 
 class Listening:
     """Follows the user's turn.
@@ -50,7 +47,7 @@ class Listening:
         self._score_job: int | None = None
         self._overlap_job: int | None = None
         self._overlap_asked = 0.0
-        self._overlap: tuple[int, Transcript] | None = None
+        self._overlap: Transcript | None = None
         self._loudest_db = -100.0
         self._audible_until = 0.0
 
@@ -107,14 +104,17 @@ class Listening:
         turn.draft = draft
         self.ask_turn_model(draft.ticket)
         if self._overlap is not None:
-            end, transcript = self._overlap
-            self._overlap = None
-            if (draft.end - end) / HEARING_RATE <= OVERLAP_REUSE_S:
-                self.settle(draft, transcript, now)
-                return draft
+            transcript, self._overlap = self._overlap, None
+            self.settle(draft, transcript, now)
+            return draft
         if self._options.speculate:
             self._transcribe(turn, draft)
         return draft
+
+    def hurry(self) -> None:
+        """The words of the draft are all that the end of the turn waits for."""
+        if self.turn is not None and self.turn.draft is not None:
+            self.turn.draft.ticket.urgency = Urgency.FINAL_TRANSCRIPT
 
     def ask_turn_model(self, ticket: Ticket | None = None) -> None:
         """Ask whether the turn is over, with the silence heard until now."""
@@ -238,14 +238,14 @@ class Listening:
         self._out.do(Transcribe(self._overlap_job, "overlap", start, self.heard_until, ticket, self._options.language))
 
     def overlap_transcribed(self, job: int, transcript: Transcript | None) -> str | None:
-        """The words said over the reply, when `job` asked for them; else None."""
+        """The words said over the reply, when `job` asked for them; else None.
+
+        A draft that is made before `forget_overlap` takes them as its own: until then nobody has spoken on.
+        """
         if job != self._overlap_job:
             return None
-        self._overlap_job = None
-        if transcript is None:
-            return ""
-        self._overlap = (self.heard_until, transcript)
-        return clean_transcript(transcript)
+        self._overlap_job, self._overlap = None, transcript
+        return clean_transcript(transcript) if transcript is not None else ""
 
     def overlap_overdue(self, now: float, limit_s: float) -> bool:
         """Whether the words said over the reply have been waited for too long; they are then given up."""

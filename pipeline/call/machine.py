@@ -188,6 +188,8 @@ class CallMachine:
                     self._listening.ask_turn_model()
                 case Decision.SPEECH_RESUMED:
                     self._take_up(at)
+                case Decision.HURRY:
+                    self._listening.hurry()
                 case Decision.COMMIT:
                     self._commit(at)
                 case Decision.DUCK:
@@ -254,8 +256,12 @@ class CallMachine:
 
     def _draft(self, at: float) -> None:
         draft = self._listening.draft(at)
-        if draft is not None and draft.text is not None:
+        if draft is None:
+            return
+        if draft.text is not None:
             self._on_drafted(at)
+        elif self.options.speculate:
+            self._turns.words_pending()
 
     # The user is done ------------------------------------------------------------------------------------------------
 
@@ -273,6 +279,7 @@ class CallMachine:
         if words is not None:
             meant = bool(words) and not is_backchannel(words, self._listening.language or "en")
             self._decide(self._turns.overlap_words(meant), now)
+            self._listening.forget_overlap()
         elif self._listening.transcribed(message.job, message.transcript, now):
             self._on_drafted(now)
         elif self._listening.turn is not None and self._listening.turn.confirmed and self._turns.in_turn:
@@ -292,6 +299,7 @@ class CallMachine:
         if text and not turn.draft.failed:
             self._answering.prepare(turn.item_id, text, turn.language, now)
             self._advance(now)
+        self._decide(self._turns.tick(now), now)
 
     def _commit(self, at: float) -> None:
         turn = self._listening.commit(self._turns.last_speech, at)
