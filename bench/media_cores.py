@@ -72,7 +72,7 @@ def cores(pcm: Pcm, payloads: list[bytes]) -> None:
 
     report("jitter buffer, push and pop", per_frame(through_buffer))
     receiver = AudioReceiver(111)
-    speech = per_frame(lambda i: receiver.receive(111, i & 0xFFFF, i * 960, 7, 0, payloads[i % FRAMES], i * 0.02))
+    speech = per_frame(lambda i: receiver.receive(111, i & 0xFFFF, i * 960, 7, payloads[i % FRAMES], i * 0.02))
     report("receiver, speech", speech)
     playout = Playout()
     for _ in range(4):

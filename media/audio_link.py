@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aiortc.rtp import RtcpPacket, RtcpRrPacket, RtcpSrPacket, RtpPacket, is_rtcp
+from aiortc.rtp import RtcpPacket, RtcpRrPacket, RtcpSrPacket, is_rtcp
 
 from media.audio_receiver import AudioFrame, AudioReceiver
 from media.audio_sender import AudioSender, Due
@@ -162,7 +162,6 @@ class AudioLink:
             packet.sequence_number,
             packet.timestamp,
             packet.ssrc,
-            packet.marker,
             packet.payload,
             now,
         )
@@ -191,16 +190,16 @@ class AudioLink:
         out = self._sender.next_packet(now)
         if self._settings.sends:
             packet = RtpPacket(
-                payload_type=self._settings.payload_type,
-                marker=int(out.marker),
-                sequence_number=out.sequence_number,
-                timestamp=out.timestamp,
-                ssrc=self._settings.ssrc,
-                payload=out.payload,
+                self._settings.payload_type,
+                out.marker,
+                out.sequence_number,
+                out.timestamp,
+                self._settings.ssrc,
+                out.payload,
             )
+            self._send(packet.serialize())
             if self._tap is not None:
                 self._tap.on_said(out.pcm, now + FRAME_S)
-            self._send(packet.serialize())
         for event in out.events:
             self._listener.on_playout(event)
 

@@ -16,6 +16,8 @@ FRAME_SAMPLES = RECEIVE_RATE // 50
 _TICKS_PER_SAMPLE = CLOCK_RATE // RECEIVE_RATE
 _PLC_STEP_TICKS = CLOCK_RATE // 400
 _SWITCH_AFTER_S = 0.1
+_SILENT_PAYLOAD = 8
+"""Bytes: a payload of digital silence has no more (three in libopus)."""
 # Gain at the start and end of the first, second ... frame of concealment in a row. libopus fades too, but slowly and
 # only down to its guess of the background; here zeros follow after three frames of a stall, and must not
 # cut into a sound.
@@ -80,6 +82,7 @@ class AudioReceiver:
         self._heard_at = 0.0
         self._stranger: tuple[int, _Rtp] | None = None
         self._concealed_in_a_row = 0
+        self._silent_payload: bytes | None = None
         self._held: Pcm = np.empty(0, dtype=np.int16)
         self._odd_ticks = 0
         self._last_at = float("-inf")
@@ -96,7 +99,6 @@ class AudioReceiver:
         sequence_number: int,
         timestamp: int,
         ssrc: int,
-        marker: int,
         payload: bytes,
         now: float,
     ) -> list[AudioFrame]:
@@ -107,7 +109,6 @@ class AudioReceiver:
             sequence_number: as in the packet.
             timestamp: as in the packet.
             ssrc: as in the packet.
-            marker: as in the packet; not needed, since timestamps tell silence better.
             payload: without RTP padding; an empty one is dropped before the decoder.
             now: arrival.
         """
@@ -210,14 +211,20 @@ class AudioReceiver:
         self._buffer.push(packet.sequence_number, packet.timestamp, packet.payload, duration, packet.at)
 
     def _decode(self, packet: Packet, samples: int) -> Pcm:
+        if packet.payload == self._silent_payload:
+            self._concealed_in_a_row = 0
+            # A muted microphone: the decoder has come to rest on this payload and would say the same again.
+            return np.zeros(samples, dtype=np.int16)
         try:
             pcm = _last(self._decoder.decode(packet.payload), samples)
-            self._concealed_in_a_row = 0
-            return pcm
         except OpusError:
             self._undecodable += 1
             self._concealed += 1
             return self._extrapolate(packet.duration, samples)
+        self._concealed_in_a_row = 0
+        silent = len(packet.payload) <= _SILENT_PAYLOAD and not pcm.any()
+        self._silent_payload = packet.payload if silent else None
+        return pcm
 
     def _conceal(self, lost: Lost, samples: int) -> Pcm:
         if lost.next_payload is not None and has_fec(lost.next_payload):

@@ -72,17 +72,27 @@ class FrameClock:
         self._origin: float | None = None
         self._counted = 0
 
-    def due(self, now: float) -> Due:
-        """Frames due at `now` (s); counts them as sent. The first call starts the clock with one frame."""
+    def due(self, now: float, early_s: float = 1e-6) -> Due:
+        """Frames due; counts them as sent. The first call starts the clock with one frame.
+
+        Args:
+            now: s.
+            early_s: frames due within this count as well. At least a microsecond: a driver that slept until `next_at`
+                must not be told to sleep again for a rounding.
+        """
         if self._origin is None:
             self._origin = now
-        # A microsecond of grace: a driver that slept until `next_at` must not be told to sleep again for a rounding.
-        reached = math.floor((now - self._origin + 1e-6) / self._frame_s) + 1
+        reached = math.floor((now - self._origin + early_s) / self._frame_s) + 1
         frames = max(reached - self._counted, 0)
         self._counted += frames
         if frames > self._max_burst:
             return Due(frames=1, skipped=frames - 1)
         return Due(frames=frames, skipped=0)
+
+    def shift(self, seconds: float) -> None:
+        """Move the grid: later, or earlier where negative. Nothing before the first call of `due`."""
+        if self._origin is not None:
+            self._origin += seconds
 
     @property
     def next_at(self) -> float:

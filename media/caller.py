@@ -24,7 +24,7 @@ from aiortc import (
 )
 from aiortc.rtp import RtcpByePacket, RtpPacket
 
-from media.caller_audio import AUDIBLE_DBFS, RATE, Ear, HeardPacket, Microphone, Spoken, resample
+from media.caller_audio import AUDIBLE_DBFS, RATE, Ear, HeardPacket, Leak, Microphone, Spoken, resample
 from media.values import MediaError, Pcm
 
 MAX_MESSAGES = 10_000
@@ -43,16 +43,25 @@ class Caller:
     Args:
         label: of the data channel; None for none.
         noise: of the microphone, see `Microphone`.
+        leak_db: gain of the echo of what is heard in the microphone; None for no echo.
+        leak_s: its delay.
 
     Attributes:
         messages: (`time.monotonic()`, text) of everything that came over the data channel.
     """
 
-    def __init__(self, label: str | None = "oai-events", noise: float = 4.0) -> None:
+    def __init__(
+        self,
+        label: str | None = "oai-events",
+        noise: float = 4.0,
+        leak_db: float | None = None,
+        leak_s: float = 0.06,
+    ) -> None:
         self.messages: deque[tuple[float, str]] = deque(maxlen=MAX_MESSAGES)
         self._label = label
-        self._microphone = Microphone(noise)
         self._ear = Ear()
+        leak = None if leak_db is None else Leak(self._ear, leak_db, leak_s)
+        self._microphone = Microphone(noise, leak=leak)
         self._connection: RTCPeerConnection | None = None
         self._channel: RTCDataChannel | None = None
         self._changed = asyncio.Condition()

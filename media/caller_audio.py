@@ -4,6 +4,7 @@ import asyncio
 import fractions
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,14 +71,16 @@ class Microphone(MediaStreamTrack):
     Args:
         noise: standard deviation of the noise in 16-bit steps; 0 is digital silence.
         bitrate: of the Opus, bit/s.
+        leak: what it picks up of the loudspeaker beside it, called once a frame; None for nothing.
     """
 
     kind = "audio"
 
-    def __init__(self, noise: float = 4.0, bitrate: int = 32_000) -> None:
+    def __init__(self, noise: float = 4.0, bitrate: int = 32_000, leak: Callable[[], Pcm] | None = None) -> None:
         super().__init__()
         self._rng = np.random.default_rng(7)
         self._noise = noise
+        self._leak = leak
         self._queue: deque[_Utterance] = deque()
         self._start: float | None = None
         self._frames = 0
@@ -121,6 +124,8 @@ class Microphone(MediaStreamTrack):
 
     def _next_frame(self, now: float) -> Pcm:
         mixed = self._rng.normal(0, self._noise, FRAME) if self._noise else np.zeros(FRAME)
+        if self._leak is not None:
+            mixed += self._leak()
         filled = 0
         while self._queue and filled < FRAME:
             utterance = self._queue[0]
@@ -186,6 +191,22 @@ class Ear:
         while self._heard_s > MAX_RECORDING_S:
             self._heard_s -= len(self.packets.popleft().pcm) / RATE
 
+    def since(self, position: int) -> Pcm:
+        """What was heard from a position on, shape (n,), with silence where nothing came."""
+        later: list[HeardPacket] = []
+        for packet in reversed(self.packets):
+            if packet.position + len(packet.pcm) <= position:
+                break
+            later.append(packet)
+        if not later:
+            return np.zeros(0, np.int16)
+        line = np.zeros(later[0].position + len(later[0].pcm) - position, np.int16)
+        for packet in later:
+            sound = packet.pcm[max(0, position - packet.position) :]
+            start = max(0, packet.position - position)
+            line[start : start + len(sound)] = sound[: len(line) - start]
+        return line
+
     def pcm(self, rate: int = RATE) -> Pcm:
         """Everything that was heard, shape (n,), with silence where nothing came."""
         if not self.packets:
@@ -205,6 +226,36 @@ class Ear:
             return np.zeros(FRAME, np.int16)
         parts = [_mono(frame) for frame in frames]
         return np.concatenate(parts) if parts else np.zeros(FRAME, np.int16)
+
+
+class Leak:
+    """An echo: what the ear hears comes back into the microphone, later and quieter, as from a loudspeaker beside it.
+
+    Args:
+        ear: whose sound leaks.
+        gain_db: of the echo against the sound itself.
+        delay_s: from the arrival of a packet to its echo, at least a frame; the network's own delay comes on top.
+    """
+
+    def __init__(self, ear: Ear, gain_db: float = -25.0, delay_s: float = 0.06) -> None:
+        self._ear = ear
+        self._gain = 10 ** (gain_db / 20)
+        self._delay = max(FRAME, round(delay_s * RATE))
+        self._next: int | None = None
+
+    def __call__(self) -> Pcm:
+        """The echo in the next 20 ms, shape (960,). A stall that tears the delay is mended by a jump."""
+        frame: Pcm = np.zeros(FRAME, np.int16)
+        if not self._ear.packets:
+            return frame
+        newest = self._ear.packets[-1]
+        due = newest.position + len(newest.pcm) - self._delay
+        if self._next is None or abs(due - self._next) > 2 * FRAME:
+            self._next = due
+        heard = self._ear.since(self._next)[:FRAME]
+        frame[: len(heard)] = heard * self._gain
+        self._next += FRAME
+        return frame
 
 
 def _mono(frame: av.AudioFrame) -> Pcm:

@@ -39,6 +39,7 @@ class MediaEndpoint:
         self._config = config
         self._port = port
         self._pacer = Pacer()
+        port.on_read = self._pacer.woken
         self._certificate = RTCCertificate.generateCertificate()
         self._peers: dict[WebRtcPeer, None] = {}
         self._gone = dict.fromkeys(COUNTERS, 0)

@@ -6,6 +6,8 @@ import time
 from typing import Protocol
 
 from media.audio_sender import Due, FrameClock
+from media.phase_lock import EARLY_S, PhaseLock
+from media.values import FRAME_S
 
 logger = logging.getLogger(__name__)
 
@@ -23,19 +25,25 @@ class Paced(Protocol):
 
 
 class Pacer:
-    """Calls its members every 20 ms of monotonic time; stops while it has none."""
+    """Calls its members every 20 ms of monotonic time; stops while it has none.
+
+    Waking the process costs more than a frame of silence does. So the clock is brought into step with the packets that
+    arrive (`woken`), and a frame that is all but due goes out in the same wake-up.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._members: dict[Paced, None] = {}
         self._clock = FrameClock()
+        self._lock = PhaseLock(FRAME_S, 0.0)
+        self._shifted = False
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, member: Paced) -> None:
         """Begin to call a member."""
         self._members[member] = None
         if self._timer is None:
-            self._clock = FrameClock()
+            self._clock, self._lock = FrameClock(), PhaseLock(FRAME_S, time.monotonic())
             self._tick()
 
     def remove(self, member: Paced) -> None:
@@ -51,9 +59,25 @@ class Pacer:
             self._timer.cancel()
             self._timer = None
 
+    def woken(self, now: float) -> None:
+        """Packets have just been read.
+
+        Args:
+            now: `time.monotonic()`.
+        """
+        if self._timer is None:
+            return
+        if self._clock.next_at - now <= EARLY_S:
+            self._timer.cancel()
+            self._tick()
+        elif not self._shifted:
+            self._shifted = True
+            self._clock.shift(self._lock.shift(now, self._clock.next_at))
+
     def _tick(self) -> None:
         now = time.monotonic()
-        due = self._clock.due(now)
+        due = self._clock.due(now, EARLY_S)
+        self._shifted = False
         for member in tuple(self._members):
             try:
                 member.tick(due, now)

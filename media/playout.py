@@ -13,6 +13,9 @@ FRAME_SAMPLES = SEND_RATE // 50
 FADE_SAMPLES = SEND_RATE * 8 // 1000
 """Samples of a fade: 8 ms, long enough not to click and too short to be heard as a swell."""
 
+KEPT_SAMPLES = 2 * SEND_RATE
+"""Sound that has gone out and can be said again: 2 s, longer than a word."""
+
 
 _FADE_OUT: NDArray[np.float32] = np.arange(FADE_SAMPLES - 1, -1, -1, dtype=np.float32) / np.float32(FADE_SAMPLES)
 _NOTHING: Pcm = np.empty(0, dtype=np.int16)
@@ -27,7 +30,8 @@ class Playout:
 
     Sound always starts from and ends at zero: it fades in when it starts, goes on after starvation or is resumed, and
     fades out when it ends, starves, is paused or flushed. Fades happen within the written samples, so positions stay
-    exact: a pause fades out over the 8 ms after the position at which it was asked for and holds behind them.
+    exact: a pause fades out over the 8 ms after the position at which it was asked for and holds behind them. What has
+    gone out in the last two seconds is kept, so that the sound can go on from before the pause.
 
     `PlayoutChange.STARTED` comes with the first frame of sound after the queue was empty, not with a resume. `DRAINED`
     comes with the last frame, or with the next one where `finish` came later; it comes once for each `finish`, also for
@@ -42,6 +46,8 @@ class Playout:
         self._queue: deque[Pcm] = deque()
         self._written = 0
         self._position = 0
+        self._gone: deque[Pcm] = deque()
+        self._kept = 0
         # The faded rest of what was flushed; goes out in a frame of its own, before the queue.
         self._tail: Pcm | None = None
         # Where the gain began to rise, or begins (and over how many samples) to fall.
@@ -112,8 +118,15 @@ class Playout:
         if not self._paused:
             self._pausing = True
 
-    def resume(self) -> None:
-        """Go on from where `pause` stopped, fading in."""
+    def resume(self, at: int | None = None) -> None:
+        """Go on from where `pause` stopped, fading in.
+
+        Args:
+            at: an earlier position from which to go on, as far as the sound is kept; `position` falls back to it. Only
+                after a pause.
+        """
+        if at is not None and self._paused:
+            self._rewind(at)
         self._pausing = self._paused = False
 
     def duck(self, gain: float) -> None:
@@ -165,8 +178,9 @@ class Playout:
         else:
             if taken < FRAME_SAMPLES or (self._finished and waiting - taken < FADE_SAMPLES):
                 self._foresee_end(waiting)
-            frame = self._shaped(self._take(taken), self._envelope(self._position, taken))
-            self._position += taken
+            pcm = self._take(taken)
+            frame = self._shaped(pcm, self._envelope(self._position, taken))
+            self._passed(pcm)
         self._sounding = taken == FRAME_SAMPLES
         self._last_sample = int(frame[-1])
         events += self._ending(now)
@@ -190,11 +204,35 @@ class Playout:
         if count == FADE_SAMPLES:
             envelope = _FADE_OUT if envelope is None else envelope * _FADE_OUT
         frame = self._shaped(pcm, envelope)
-        self._position += count
+        self._passed(pcm)
         if count < FADE_SAMPLES:
             last = int(frame[count - 1]) if count else self._last_sample
             frame[count : count + FADE_SAMPLES] = last * _FADE_OUT
         return frame
+
+    def _passed(self, pcm: Pcm) -> None:
+        """Note that samples go out."""
+        if not len(pcm):
+            return
+        self._position += len(pcm)
+        self._gone.append(pcm)
+        self._kept += len(pcm)
+        while self._kept - len(self._gone[0]) >= KEPT_SAMPLES:
+            self._kept -= len(self._gone.popleft())
+
+    def _rewind(self, at: int) -> None:
+        """Put what has gone out since a position back in front of the queue."""
+        back = min(self._position - at, self._kept)
+        while back > 0:
+            pcm = self._gone.pop()
+            self._kept -= len(pcm)
+            if len(pcm) > back:
+                self._gone.append(pcm[:-back])
+                self._kept += len(pcm) - back
+                pcm = pcm[-back:]
+            self._queue.appendleft(pcm)
+            self._position -= len(pcm)
+            back -= len(pcm)
 
     def _ending(self, now: float) -> list[PlayoutEvent]:
         if not self._finished or self._position < self._written:

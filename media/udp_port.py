@@ -5,6 +5,7 @@ import errno
 import ipaddress
 import socket
 import time
+from collections.abc import Callable
 
 import ifaddr
 
@@ -32,6 +33,7 @@ class UdpPort:
         addresses: IP addresses under which peers may reach the port, best first.
         port: the bound UDP port.
         send_failures: datagrams that the kernel did not take.
+        on_read: called with `time.monotonic()` after each batch of datagrams.
     """
 
     def __init__(self, sock: socket.socket, addresses: tuple[str, ...]) -> None:
@@ -39,6 +41,7 @@ class UdpPort:
         self.addresses = addresses
         self.port: int = sock.getsockname()[1]
         self.send_failures = 0
+        self.on_read: Callable[[float], None] = lambda _: None
         self._socket = sock
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._readable)
@@ -98,16 +101,20 @@ class UdpPort:
     def _readable(self) -> None:
         receive = self._socket.recvfrom
         route = self.demux.datagram_received
+        now = 0.0
         for _ in range(READ_BATCH):
             try:
                 data, address = receive(MAX_DATAGRAM)
             except (BlockingIOError, InterruptedError):
-                return
+                break
             except ConnectionError:
                 continue  # an ICMP error that belongs to some earlier datagram
-            route(data, address[:2], time.monotonic())
+            now = time.monotonic()
+            route(data, address[:2], now)
             if self._closed:
                 return
+        if now:
+            self.on_read(now)
 
 
 def announced_addresses(host: str, public_addresses: tuple[str, ...]) -> tuple[str, ...]:

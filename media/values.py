@@ -93,7 +93,8 @@ class PlayoutEvent:
 class Speaker(Protocol):
     """The outgoing audio of one call, as the conversation sees it.
 
-    Positions count samples at `SEND_RATE` of written audio (never silence) since the call began. They only grow.
+    Positions count samples at `SEND_RATE` of written audio (never silence) since the call began. They
+    only fall back by a `resume` from before the pause.
     """
 
     @property
@@ -119,8 +120,8 @@ class Speaker(Protocol):
     def pause(self) -> None:
         """Fade out and hold the queue where it is."""
 
-    def resume(self) -> None:
-        """Go on from where `pause` stopped, fading in."""
+    def resume(self, at: int | None = None) -> None:
+        """Go on from where `pause` stopped, or from a position up to 2 s before it, fading in."""
 
     def duck(self, gain: float) -> None:
         """Ramp the loudness to `gain` (1 is full) over about 20 ms; takes effect with the next frame."""
@@ -197,7 +198,6 @@ class PeerListener(Protocol):
         "dtls_closed", "bye", "failed"."""
 
 
-@dataclass(frozen=True, slots=True)
 class AudioTap(Protocol):
     """Who listens in on both directions of a call. Called on the event loop, must return at once and must not raise."""
 
@@ -213,6 +213,7 @@ class AudioTap(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
 class IceCandidate:
     """A remote candidate as it came, `candidate:...` line without the "a=" (RFC 8839 section 5.1)."""
 
