@@ -9,6 +9,7 @@ BENCHES = {
     "voice-to-voice": ("bench.voice_to_voice", "From the last word of a question to the first sound of the answer."),
     "idle": ("bench.idle_calls", "What a connected silent call costs, and what calls leave behind."),
     "media": ("bench.media_cores", "Microseconds per frame of the audio cores."),
+    "kills": ("bench.kills", "A database and then the server killed in mid-call: is every turn there afterwards?"),
     "engines": ("bench.engines", "Milliseconds of each speech engine."),
     "language-model": ("bench.language_model", "First token and tokens per second of the language model."),
 }

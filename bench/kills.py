@@ -1,0 +1,282 @@
+"""A database killed in mid-call, then the server: is every turn there afterwards, once and in order?
+
+    morgan bench kills --runs 20 --victim postgres
+    morgan bench kills --runs 20 --victim valkey
+
+Each run places a real call that goes on with the conversation of the run before, talks, kills the database (SIGKILL; it
+stays dead), talks on for five turns, asks the server what was said (`GET /api/calls/{id}`), kills the server, starts
+both again, and compares with the rows. With a Valkey killed, cached reads must be hits again afterwards. Prints one
+JSON object for each run and one for all; ends with 1 if anything was lost, doubled or out of order.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+import asyncpg
+
+from bench.own_server import OwnServer, get_json
+from bench.voice_to_voice import CLIPS
+from media.caller import Caller
+from persistence.config import PersistenceConfig
+from persistence.embedded import EmbeddedServer
+from persistence.embedded_postgres import EmbeddedPostgres
+from persistence.embedded_valkey import EmbeddedValkey
+from server.cli.call import RATE, read_audio
+
+Victim = Literal["postgres", "valkey"]
+
+USER = "kills"
+TURNS_AFTER = 5
+"""Turns with the database dead."""
+
+SAID = ("What is your name?", "How are you today?", "Tell me a colour.", "Name an animal.", "What is two and two?")
+
+SHORT = {"MORGAN_LLM_MAX_TOKENS": "12"}
+"""Replies are heard to their end, so they are kept short."""
+
+
+class _MortalPostgres(EmbeddedPostgres):
+    """Stays dead when killed."""
+
+    async def _keep_up(self) -> None:
+        return
+
+
+class _MortalValkey(EmbeddedValkey):
+    """Stays dead when killed."""
+
+    async def _keep_up(self) -> None:
+        return
+
+
+class Stores:
+    """The databases that the server is configured to use, started and killed by us.
+
+    Args:
+        folder: where they keep their data.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        config = PersistenceConfig(folder)
+        self.postgres, self.valkey = _MortalPostgres(config), _MortalValkey(config)
+
+    async def start(self) -> None:
+        """Start both."""
+        await asyncio.gather(self.postgres.start(), self.valkey.start())
+
+    def kill(self, victim: Victim) -> None:
+        """kill -9."""
+        assert self._of(victim).process is not None
+        os.kill(self._of(victim).process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+
+    async def revive(self, victim: Victim) -> None:
+        """Start the killed one again, on its data and its port."""
+        await self._of(victim).start()
+
+    async def stop(self) -> None:
+        """Stop both."""
+        await asyncio.gather(self.postgres.stop(), self.valkey.stop())
+
+    def environ(self) -> dict[str, str]:
+        """The settings that name them."""
+        return {"MORGAN_POSTGRES_DSN": self.postgres.dsn, "MORGAN_REDIS_URL": self.valkey.url}
+
+    def _of(self, victim: Victim) -> EmbeddedServer:
+        return self.postgres if victim == "postgres" else self.valkey
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of a run.
+
+    Attributes:
+        turns: messages of this call, as the server told them before it was killed.
+        spoken: of them, turns that were spoken aloud.
+        whole: all messages so far are there once, in order, numbered without a gap.
+        ended: the killed server's session is marked as lost.
+        hits: cached reads that were hits, of the two after the restart.
+        back_s: from the start of the server to everything being delivered.
+        seconds: the whole run took.
+    """
+
+    turns: int = 0
+    spoken: int = 0
+    whole: bool = False
+    ended: bool = False
+    hits: int = 0
+    back_s: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Nothing is missing, and the cache works."""
+        return self.whole and self.ended and self.hits > 0
+
+
+class Conversation:
+    """One conversation over many calls and deaths, and what should be in it.
+
+    Args:
+        stores: the databases.
+        server: the one that dies.
+        rng: when things die.
+    """
+
+    def __init__(self, stores: Stores, server: OwnServer, rng: random.Random) -> None:
+        self.id = str(uuid.uuid4())
+        self.expected: list[tuple[str, str]] = []
+        self._stores = stores
+        self._server = server
+        self._rng = rng
+
+    async def run(self, victim: Victim, *, speak: bool) -> Run:
+        """Talk, kill, talk on, kill, start again, look."""
+        began, done = time.monotonic(), Run()
+        async with aiohttp.ClientSession() as http:
+            async with self._call(http) as (caller, call_id):
+                for _ in range(self._rng.randrange(1, 3)):
+                    await self._turn(http, caller, call_id)
+                await asyncio.sleep(self._rng.random() * 0.3)
+                self._stores.kill(victim)
+                for number in range(TURNS_AFTER):
+                    aloud = speak and number == 2
+                    done.spoken += aloud
+                    await self._turn(http, caller, call_id, aloud=aloud)
+                turns = (await get_json(http, f"{self._server.url}/api/calls/{call_id}"))["turns"]
+                await self._server.kill()
+            self.expected += [(turn["role"], turn["text"]) for turn in turns]
+            done.turns = len(turns)
+            await self._stores.revive(victim)
+            started = time.monotonic()
+            await self._server.start()
+            await self._delivered(http)
+            done.back_s = round(time.monotonic() - started, 2)
+            done.whole = await self._whole()
+            done.ended = await self._session_lost(call_id)
+            done.hits = await self._hits(http)
+        done.seconds = round(time.monotonic() - began, 1)
+        return done
+
+    @contextlib.asynccontextmanager
+    async def _call(self, http: aiohttp.ClientSession) -> AsyncIterator[tuple[Caller, str]]:
+        async with Caller() as caller:
+            offer = {"sdp": await caller.offer(), "type": "offer", "user_id": USER, "conversation_id": self.id}
+            async with http.post(f"{self._server.url}/api/calls", json=offer) as response:
+                response.raise_for_status()
+                opened = await response.json()
+            await caller.accept(opened["sdp"])
+            await caller.channel_open()
+            yield caller, opened["call_id"]
+
+    async def _turn(self, http: aiohttp.ClientSession, caller: Caller, call_id: str, *, aloud: bool = False) -> None:
+        """Say or type something, and hear the reply or (half of the time) cut it."""
+        before = len(await self._turns(http, call_id))
+        if aloud:
+            await caller.say(read_audio(CLIPS / "question.wav"), RATE)
+        else:
+            item = {"type": "input_text", "text": self._rng.choice(SAID)}
+            message = {"type": "message", "role": "user", "content": [item]}
+            caller.send(json.dumps({"type": "conversation.item.create", "item": message}))
+            caller.send(json.dumps({"type": "response.create"}))
+        asked = time.monotonic()
+        await caller.wait_for_sound(asked, 60)
+        if self._rng.random() < 0.5:
+            await asyncio.sleep(0.4 + self._rng.random() * 0.4)
+            caller.send(json.dumps({"type": "response.cancel"}))
+        while len(await self._turns(http, call_id)) < before + 2:
+            if time.monotonic() - asked > 60:
+                raise TimeoutError("a turn was not over in a minute")
+            await asyncio.sleep(0.1)
+
+    async def _turns(self, http: aiohttp.ClientSession, call_id: str) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = (await get_json(http, f"{self._server.url}/api/calls/{call_id}"))["turns"]
+        return told
+
+    async def _delivered(self, http: aiohttp.ClientSession) -> None:
+        for _ in range(600):
+            journal = (await get_json(http, f"{self._server.url}/health"))["components"]["journal"]
+            if journal["pending"] == 0:
+                return
+            await asyncio.sleep(0.05)
+        raise TimeoutError("the journal was not delivered in 30 s")
+
+    async def _whole(self) -> bool:
+        rows = await self._rows(
+            "SELECT sequence_number, role, content FROM messages WHERE conversation_id = $1 ORDER BY 1",
+            uuid.UUID(self.id),
+        )
+        numbered = [(number, *said) for number, said in enumerate(self.expected, 1)]
+        return [tuple(row) for row in rows] == numbered
+
+    async def _session_lost(self, call_id: str) -> bool:
+        rows = await self._rows("SELECT end_reason FROM streaming_sessions WHERE id = $1", call_id)
+        return [row[0] for row in rows] == ["server_lost"]
+
+    async def _hits(self, http: aiohttp.ClientSession) -> int:
+        """Hits of two reads of the conversation: of a Valkey that came back empty the first may be a miss."""
+        before = (await get_json(http, f"{self._server.url}/health"))["cache"]["redis_hits"]
+        for _ in range(2):
+            text = {"text": "Say yes.", "user_id": USER, "conversation_id": self.id}
+            async with http.post(f"{self._server.url}/api/text", json=text) as response:
+                response.raise_for_status()
+                self.expected += [("user", text["text"]), ("assistant", (await response.json())["text"])]
+        after = (await get_json(http, f"{self._server.url}/health"))["cache"]["redis_hits"]
+        return int(after - before)
+
+    async def _rows(self, query: str, *values: object) -> list[Any]:
+        connection = await asyncpg.connect(self._stores.postgres.dsn)
+        try:
+            return list(await connection.fetch(query, *values))
+        finally:
+            await connection.close()
+
+
+async def kill_again_and_again(folder: Path, victim: Victim, runs: int, seed: int) -> list[Run]:
+    """All runs with one victim."""
+    stores = Stores(folder / "stores")
+    await stores.start()
+    server = OwnServer(folder / "data", **stores.environ(), **SHORT)
+    done: list[Run] = []
+    try:
+        await server.start()
+        conversation = Conversation(stores, server, random.Random(seed))
+        for number in range(runs):
+            # Every fourth call is also spoken in.
+            done.append(await conversation.run(victim, speak=number % 4 == 0))
+            print(json.dumps({"run": number + 1, "victim": victim, **asdict(done[-1])}), flush=True)
+    finally:
+        await server.kill()
+        await stores.stop()
+    return done
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--victim", choices=("postgres", "valkey"), default="postgres")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        done = asyncio.run(kill_again_and_again(Path(folder), options.victim, options.runs, options.seed))
+    good = sum(run.good for run in done)
+    print(json.dumps({"victim": options.victim, "runs": len(done), "good": good, "turns": sum(r.turns for r in done)}))
+    sys.exit(good < len(done))
+
+
+if __name__ == "__main__":
+    main()
