@@ -223,8 +223,8 @@ async def _put_generation(connection: Any, op: PutGeneration) -> None:
     await connection.execute(
         """
         INSERT INTO tts_generations (key, text, voice, format, sample_rate, duration_ms, audio, conversation_id,
-                                     created_at, last_used_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+                                     created_at, last_used_at, words)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
         ON CONFLICT (key) DO NOTHING
         """,
         op.key,
@@ -236,6 +236,7 @@ async def _put_generation(connection: Any, op: PutGeneration) -> None:
         op.audio,
         op.conversation_id,
         op.at,
+        op.words,
     )
 
 

@@ -121,6 +121,7 @@ class PutGeneration:
     duration_ms: int
     at: datetime
     conversation_id: UUID | None = None
+    words: list[Any] = field(default_factory=list)
     audio: bytes = b""
 
 

@@ -77,6 +77,38 @@ class TtsCache:
         found = self._memory.get(key)
         if found is None:
             found = await self._fetch(key)
+        return self._counted(key, found)
+
+    def remembered(self, key: str) -> TtsGeneration | None:
+        """The speech under a key if it is in this process' memory: for those who cannot wait for a database."""
+        return self._counted(key, self._memory.get(key))
+
+    async def recall_most_used(self, share: float = 0.5) -> int:
+        """Bring what was used most into memory, after a start; returns how many pieces.
+
+        Args:
+            share: of the memory that may be filled.
+        """
+        budget, recalled = int(self._memory_bytes * share), 0
+        try:
+            async with self._postgres.connection() as connection:
+                rows = await connection.fetch(
+                    """
+                    SELECT key FROM (
+                        SELECT key, sum(size_bytes) OVER (ORDER BY hits DESC, last_used_at DESC, key) AS total
+                        FROM tts_generations WHERE hits > 0
+                    ) AS by_use WHERE total <= $1
+                    """,
+                    budget,
+                )
+        except StoreUnavailableError:
+            return 0
+        for row in reversed(rows):
+            if row["key"] not in self._memory:
+                recalled += await self._fetch(row["key"]) is not None
+        return recalled
+
+    def _counted(self, key: str, found: TtsGeneration | None) -> TtsGeneration | None:
         if found is None:
             self.figures.misses += 1
             return None
@@ -109,6 +141,7 @@ class TtsCache:
                 generation.duration_ms,
                 datetime.now(tz=UTC),
                 conversation_id,
+                [list(word) for word in generation.words],
                 generation.audio,
             )
         )
@@ -148,7 +181,7 @@ class TtsCache:
             async with self._postgres.connection() as connection:
                 row = await connection.fetchrow(
                     """
-                    SELECT key, text, voice, format, sample_rate, duration_ms, audio, conversation_id
+                    SELECT key, text, voice, format, sample_rate, duration_ms, audio, words, conversation_id
                     FROM tts_generations WHERE key = $1
                     """,
                     key,
@@ -159,6 +192,7 @@ class TtsCache:
             return None
         values = dict(row)
         owner = values.pop("conversation_id")
+        values["words"] = tuple(tuple(word) for word in values["words"])
         found = TtsGeneration(**values)
         self._keep(found)
         if owner is not None:

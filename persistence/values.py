@@ -109,6 +109,7 @@ class TtsGeneration:
         sample_rate: Hz.
         duration_ms: of the audio.
         audio: the bytes.
+        words: text, start and end (seconds) of each, where they are known.
     """
 
     key: str
@@ -118,6 +119,7 @@ class TtsGeneration:
     sample_rate: int
     duration_ms: int
     audio: bytes
+    words: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
