@@ -79,11 +79,12 @@ class MemoryDoor:
         """The memory.
 
         Raises:
+            ApiError: 503, there is none on purpose.
             StoreUnavailableError: there is none.
         """
-        if self.memory is None:
         if self.off:
             raise ApiError(503, "memory_off", "This server keeps nothing of what is said: MORGAN_MEMORY is off")
+        if self.memory is None:
             raise StoreUnavailableError(f"This server has no memory: {self.problem}")
         return self.memory
 
