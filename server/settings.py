@@ -7,16 +7,19 @@ stops the start with a message that names it.
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pydantic_settings
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from persistence.config import FsyncPolicy
 from pipeline.models import default_root
+from pipeline.tools.declaration import ToolDeclaration
 from pipeline.turn_taking import TurnTakingConfig
 
 PREFIX = "MORGAN_"
@@ -71,6 +74,16 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description=f"Keys that open the API, comma-separated, at least {MIN_KEY_LENGTH} characters each."
     )
+    wrong_keys_per_minute: int = Field(
+        30, ge=1, description="Wrong keys from one address; further ones are answered 429."
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Web pages elsewhere that may use the API, such as https://example.org, comma-separated; * for all.",
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="A port on which /metrics needs no key; 0 for none besides the API's."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
 
@@ -106,8 +119,25 @@ class Settings(BaseSettings):
     tts_base_url: str | None = Field(None, description="An OpenAI-compatible speech endpoint.")
     tts_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
     tts_model: str = Field("tts-1", description="Its model name.")
+    tools: tuple[ToolDeclaration, ...] = Field(
+        (),
+        max_length=64,
+        description="What the language model may do: a JSON array, or tables [[tools]]: name, description, parameters "
+        "(JSON schema), and url (POST) or function (module:function), headers, timeout_s.",
+    )
+    tool_rounds: int = Field(4, ge=1, le=16, description="How often in one turn it may ask for tools.")
+    tool_filler: str = Field("One moment.", description="Said in calls when a tool takes its time; empty: nothing.")
+    tool_filler_after_s: float = Field(1.0, ge=0, description="So much time.")
     turn_model: str = Field("smart-turn-v3.2", description="Model id or folder of the end-of-turn model.")
     vad_model: str = Field("silero-vad-v6", description="Model id or folder of the voice activity model.")
+    embedder_engine: Literal["ctranslate2", "transformers", "none"] = Field(
+        "ctranslate2", description="What finds messages by their meaning; transformers uses a GPU; none: no search."
+    )
+    embedder_model: str = Field("all-minilm-l6-v2", description="Model id or folder; 384 dimensions.")
+    recall: bool = Field(True, description="Remind the language model of what the user said in earlier conversations.")
+    recall_tokens: int = Field(120, ge=10, le=2000, description="Of a prompt, about as many for each turn's memories.")
+    recall_score: float = Field(0.45, ge=0, le=1, description="Cosine similarity from which a memory fits what is said.")
+    recall_ms: float = Field(20.0, ge=1, le=1000, description="A turn goes on without memories that take longer.")
 
     instructions: str = Field(
         "You are Morgan, a friendly and helpful voice assistant.", description="How Morgan should be."
@@ -121,7 +151,7 @@ class Settings(BaseSettings):
     speculate: bool = Field(True, description="Work on the answer before the turn is certainly over.")
     turn_taking: TurnTakingConfig = Field(default_factory=TurnTakingConfig, description="How patient Morgan is.")
 
-    @field_validator("api_keys", "public_ip", mode="before")
+    @field_validator("api_keys", "public_ip", "allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -134,6 +164,16 @@ class Settings(BaseSettings):
                 f"a key needs at least {MIN_KEY_LENGTH} characters; `openssl rand -hex 24` makes a good one"
             )
         return keys
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for origin in origins:
+            if origin == "*" and not info.data.get("api_keys"):
+                raise ValueError("* without api_keys would let every page that is open in a browser here use Morgan")
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", origin):
+                raise ValueError(f"{origin} is not an origin, such as https://example.org or http://localhost:3000")
+        return tuple(origin.lower() for origin in origins)
 
     @field_validator("public_ip")
     @classmethod
@@ -148,6 +188,14 @@ class Settings(BaseSettings):
         if text is not None and not text.startswith(schemes):
             raise ValueError(f"must begin with {' or '.join(schemes)}")
         return url
+
+    @field_validator("tools")
+    @classmethod
+    def _one_of_each_name(cls, tools: tuple[ToolDeclaration, ...]) -> tuple[ToolDeclaration, ...]:
+        names = [tool.name for tool in tools]
+        if len(set(names)) < len(names):
+            raise ValueError("two tools have the same name")
+        return tools
 
     @field_validator("data_dir", "models_dir")
     @classmethod
@@ -221,6 +269,8 @@ def load_settings(overrides: Mapping[str, object] | None = None, environ: Mappin
         return settings if not given else Settings.model_validate({**_explicit(settings), **given})
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
+    except pydantic_settings.SettingsError as error:
+        raise SettingsError(f"{error}: it must be JSON") from None
 
 
 def _explicit(settings: Settings) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Tools that a language model can ask for in a conversation: what they are, and how they are run."""
