@@ -11,6 +11,7 @@ from pipeline.engines.protocols import (
     Engines,
     LanguageModel,
     SpeechToText,
+    TextEmbedder,
     TextToSpeech,
     TurnDetector,
     VoiceActivityDetector,
@@ -27,6 +28,8 @@ def needed_models(settings: Settings) -> list[str]:
         wanted.append(settings.llm_model)
     if settings.tts_engine == "piper":
         wanted.append(settings.tts_voice)
+    if settings.embedder_engine != "none":
+        wanted.append(settings.embedder_model)
     return [name for name in wanted if name in known]
 
 
@@ -57,6 +60,8 @@ def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: 
         "turn": lambda: _turn(settings, store),
         "vad": lambda: _vad(settings, store),
     }
+    if settings.embedder_engine != "none":
+        builders["embedder"] = lambda: _embedder(settings, store)
 
     def build(role: str) -> Engine:
         engine = builders[role]()
@@ -66,6 +71,11 @@ def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: 
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="load") as pool:
         engines = dict(zip(builders, pool.map(build, builders), strict=True))
     return Engines(**engines)  # type: ignore[arg-type]
+
+
+def build_embedder(settings: Settings) -> TextEmbedder | None:
+    """The embedder alone, for work on memory without a server; None where the settings want none. Raises as above."""
+    return None if settings.embedder_engine == "none" else _embedder(settings, ModelStore(settings.models_dir))
 
 
 def _place(store: ModelStore, name: str) -> Path:
@@ -112,6 +122,17 @@ def _llm(settings: Settings, store: ModelStore) -> LanguageModel:
     if settings.llm_requantize:
         weights = quick_weights(weights, settings.models_dir / "requantized")
     return LlamaCppLanguageModel(LlamaOptions(weights, threads=settings.llm_threads))
+
+
+def _embedder(settings: Settings, store: ModelStore) -> TextEmbedder:
+    folder = _place(store, settings.embedder_model)
+    if settings.embedder_engine == "transformers":
+        from pipeline.engines.transformers_embedder import TransformersEmbedder
+
+        return TransformersEmbedder(folder)
+    from pipeline.engines.bert_embedder import BertEmbedder
+
+    return BertEmbedder(folder, settings.models_dir / "converted")
 
 
 def _tts(settings: Settings, store: ModelStore) -> TextToSpeech:

@@ -57,7 +57,7 @@ def _load(settings: Settings) -> Engines:
     began = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[last]}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Loading models", total=5, last="")
+        task = progress.add_task("Loading models", total=6, last="")
         engines = build_engines(settings, lambda role: progress.update(task, advance=1, last=role))
     console.print(f"Models loaded in {time.monotonic() - began:.1f} s")
     return engines
