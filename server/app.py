@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from aiohttp import web
@@ -11,15 +11,18 @@ from aiohttp import web
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.options import CallOptions
-from pipeline.engines.protocols import Engines
+from pipeline.engines.protocols import Engines, TextToSpeech
 from server.application import Parts, application
 from server.calls import CallRegistry
 from server.memory_door import MemoryDoor
 from server.metrics import Metrics
 from server.metrics_sources import ServerCollector
-from server.routes import calls, conversations, health, page, recordings, text, users
+from server.routes import calls, conversations, health, page, recordings, text, users, v1_speech
 from server.services import llm, stt, tts
 from server.settings import Settings
+from server.speech.cache import CachedSpeech
+from server.speech.speech import SpeechDesk
+from server.version import version
 from server.watched_engines import watched
 
 SERVICES = {"llm": llm.routes, "tts": tts.routes, "stt": stt.routes}
@@ -60,9 +63,15 @@ def call_options(settings: Settings) -> CallOptions:
     )
 
 
+def cached_speech(settings: Settings, tts: TextToSpeech, memory: MemoryDoor) -> CachedSpeech:
+    """The voice with the cache in front of it."""
+    made_by = f"{tts.name} {tts.model} {settings.tts_base_url or ''} morgan {version()}"
+    return CachedSpeech(tts, made_by, lambda: memory.memory.tts if memory.memory else None)
+
+
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
-    tables = (module.routes for module in (calls, conversations, recordings, users, text, health, page))
+    tables = (module.routes for module in (calls, conversations, recordings, users, text, health, page, v1_speech))
     app = application("core", parts, tables)
     app[calls.REGISTRY] = registry
     app[health.STARTED] = time.monotonic()
@@ -91,6 +100,7 @@ class Server:
     memory: MemoryDoor
     url: str
     _runners: list[web.AppRunner]
+    _desk: SpeechDesk
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines) -> "Server":
@@ -103,11 +113,13 @@ class Server:
         endpoint = await MediaEndpoint.open(media_config(settings))
         engines, watches = watched(engines)
         memory, metrics = MemoryDoor(settings), Metrics()
+        speech = cached_speech(settings, engines.tts, memory)
+        engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
         registry = CallRegistry(
             engines, endpoint, memory, metrics, call_options(settings), settings.max_calls, settings.lost_grace_s
         )
         metrics.registry.register(ServerCollector(registry, memory, watches))
-        parts = Parts(settings, engines, watches, memory, metrics)
+        parts = Parts(settings, engines, watches, memory, metrics, desk)
         apps = [build_app(parts, registry), *(build_service(role, parts) for role in SERVICES)]
         runners = [web.AppRunner(app, access_log=None, shutdown_timeout=2) for app in apps]
         try:
@@ -121,7 +133,7 @@ class Server:
                 await web.TCPSite(runner, settings.host, settings.port + offset).start()
         except BaseException as error:
             await _cleanup(runners)
-            await endpoint.close()
+            await asyncio.gather(endpoint.close(), desk.close())
             await memory.close()
             raise _first(error) from None
         # What was loaded stays for good: keep the collector from walking through it while a call waits.
@@ -129,15 +141,16 @@ class Server:
         gc.freeze()
         url = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"  # noqa: S104
         memory.announce(url)
+        registry.spawn(speech.prefetch((settings.greeting, settings.apology, settings.idle_prompt)))
         log.info("ready", url=url, media_port=endpoint.port)
-        return cls(settings, registry, memory, url, runners)
+        return cls(settings, registry, memory, url, runners, desk)
 
     async def stop(self, drain_s: float = 0.0) -> None:
         """Let calls end for a while, end the rest, and free everything but the engines."""
         await self.registry.drain(drain_s)
         await self.registry.close()
         await _cleanup(self._runners)
-        await self.registry.endpoint.close()
+        await asyncio.gather(self.registry.endpoint.close(), self._desk.close())
         # Last: what the calls said at their end is still to be written down.
         await self.memory.close()
 

@@ -13,6 +13,7 @@ from server.memory_door import MEMORY, MemoryDoor
 from server.metrics import Metrics
 from server.routes import metrics, page
 from server.settings import Settings
+from server.speech.speech import DESK, SpeechDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Parts:
         watches: how they do, by role.
         memory: what outlives calls.
         metrics: what is counted.
+        desk: takes orders for speech.
     """
 
     settings: Settings
@@ -32,6 +34,7 @@ class Parts:
     watches: Watches
     memory: MemoryDoor
     metrics: Metrics
+    desk: SpeechDesk
 
 
 ENGINES: web.AppKey[Engines] = web.AppKey("engines", Engines)
@@ -52,6 +55,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
     app = web.Application(middlewares=[page.security_headers, errors_as_json, guard(keys)])
     app[SERVICE], app[SETTINGS], app[MEMORY] = service, parts.settings, parts.memory
     app[ENGINES], app[WATCHES], app[metrics.METRICS] = parts.engines, parts.watches, parts.metrics
+    app[DESK] = parts.desk
     for table in (*routes, metrics.routes):
         app.add_routes(table)
     return app

@@ -31,6 +31,7 @@ from server.memory_door import MemoryDoor
 from server.metrics import Metrics
 from server.realtime_client import RealtimeClient
 from server.realtime_events import Json, RealtimeEvents
+from server.speech.cache import CachedSpeech
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +93,8 @@ class Call:
         peer = await self._registry.endpoint.answer(offer, line, playout, self._recording)
         self.peer, self._line = peer, line
         if self._actor is None:
-            engines, context = self._registry.engines, Context(self.options.instructions, self.options.conversation_id)
+            engines = self._registry.engines_for(self.options.conversation_id)
+            context = Context(self.options.instructions, self.options.conversation_id)
             context.entries.extend(self._beginning.past)
             self._memory = self._remembered()
             self._actor = CallActor(self.options, engines, peer.speaker, context, self._on_event)
@@ -371,6 +373,11 @@ class CallRegistry:
         self._empty.clear()
         log.info("call opened", call_id=call.id)
         return call, answer
+
+    def engines_for(self, conversation_id: str) -> Engines:
+        """The engines of one call: what the voice says goes from its cache when the conversation is deleted."""
+        tts = self.engines.tts
+        return replace(self.engines, tts=tts.of(conversation_id)) if isinstance(tts, CachedSpeech) else self.engines
 
     def find(self, call_id: str) -> Call | None:
         """An open call by its id."""

@@ -1,13 +1,134 @@
-"""The speech synthesis as a service of its own."""
+"""The speech synthesis as a service of its own: texts in, audio out, as it is spoken or whole."""
+
+import base64
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.audio import SPEECH_RATE
+from server.operation import Answer, operation
 from server.services.health import service_health
+from server.speech.formats import CONTENT_TYPES, AudioFormat
+from server.speech.requests import BODY_LIMIT, Speed, VoiceName, speech_headers, stream_audio
+from server.speech.speech import DESK, Speech, SpeechOrder
+from server.speech.voices import ALIASES
+
+AUDIO = tuple(CONTENT_TYPES.values())
+
+ERRORS = (400, 413, 422, 503)
 
 routes = web.RouteTableDef()
+
+
+class AudioWanted(BaseModel):
+    """A text to say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(min_length=1)]
+    voice: VoiceName | None = None
+    format: AudioFormat = "wav"
+    speed: Speed = 1.0
+
+    def order(self) -> SpeechOrder:
+        """What the desk is asked for."""
+        return SpeechOrder(self.text, self.voice, self.format, self.speed)
+
+
+class SpeechWanted(AudioWanted):
+    """A text to say, and whether the audio comes as it is spoken."""
+
+    stream: bool = False
+
+
+class Generated(BaseModel):
+    """Speech; `audio` is base64 of the whole file."""
+
+    audio: str
+    format: AudioFormat
+    sample_rate: int
+    duration_s: float
+    voice: str
+    cached: bool
+
+
+class VoiceShown(BaseModel):
+    """A voice that can be asked for."""
+
+    id: str
+    name: str
+    language: str
+    engine: str
+
+
+class Voices(BaseModel):
+    """The voices that are loaded, the one that speaks unasked, and further names that are understood."""
+
+    voices: list[VoiceShown]
+    default: str
+    aliases: list[str]
 
 
 @routes.get("/health")
 async def health(request: web.Request) -> web.Response:
     """200 while the service answers."""
     return service_health(request, "tts")
+
+
+@routes.get("/voices")
+@operation("speech", answers={200: Answer("The voices", Voices)})
+async def show_voices(request: web.Request) -> web.Response:
+    """The voices."""
+    tts = request.app[DESK].tts
+    shown = [VoiceShown(id=each.id, name=each.name, language=each.language, engine=each.engine) for each in tts.voices]
+    return web.json_response(Voices(voices=shown, default=tts.default_voice, aliases=sorted(ALIASES)).model_dump())
+
+
+@routes.post("/generate")
+@operation(
+    "speech",
+    body=SpeechWanted,
+    body_limit=BODY_LIMIT,
+    answers={200: Answer("The speech; with `stream` the audio itself, as it is spoken", Generated, AUDIO)},
+    errors=ERRORS,
+)
+async def generate(request: web.Request, body: SpeechWanted) -> web.StreamResponse:
+    """Say a text: as JSON when it is whole, or with `stream` as audio from the first clause on."""
+    speech = await request.app[DESK].open(body.order())
+    if body.stream:
+        return await stream_audio(request, speech, body.format)
+    audio = await speech.whole()
+    answer = Generated(
+        audio=base64.b64encode(audio).decode(),
+        format=body.format,
+        sample_rate=SPEECH_RATE,
+        duration_s=round(speech.duration_s, 3),
+        voice=speech.voice,
+        cached=speech.cached,
+    )
+    return web.json_response(answer.model_dump(), headers=speech_headers(speech))
+
+
+@routes.post("/generate/audio")
+@operation(
+    "speech",
+    body=AudioWanted,
+    body_limit=BODY_LIMIT,
+    answers={200: Answer("The audio file", content=AUDIO)},
+    errors=ERRORS,
+)
+async def generate_audio(request: web.Request, body: AudioWanted) -> web.Response:
+    """Say a text: the audio file, when it is whole."""
+    speech = await request.app[DESK].open(body.order())
+    return whole_file(await speech.whole(), speech, body.format)
+
+
+def whole_file(audio: bytes, speech: Speech, audio_format: AudioFormat) -> web.Response:
+    """A file with its length and its duration."""
+    headers = {
+        "Content-Type": CONTENT_TYPES[audio_format],
+        "X-Morgan-Duration": f"{speech.duration_s:.3f}",
+        **speech_headers(speech),
+    }
+    return web.Response(body=audio, headers=headers)

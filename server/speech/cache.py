@@ -6,7 +6,7 @@ request of a service) asks the database too. What is new is handed to the journa
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import numpy as np
@@ -55,6 +55,10 @@ class CachedSpeech:
         self._cache = cache
         self._conversation_id = conversation_id
         self._keeps = keeps
+
+    def __getattr__(self, name: str) -> Any:
+        # What else an engine offers, such as its lane, is seen through the cache.
+        return getattr(self.engine, name)
 
     async def warm_up(self) -> None:
         """Warm the voice up, past the cache."""
