@@ -12,8 +12,10 @@ from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import Engines, TextToSpeech
-from server.application import Parts, application
+from server.access import WrongKeys
+from server.application import Parts, application, metrics_application
 from server.calls import CallRegistry
+from server.http_server import HttpRunner
 from server.memory_door import MemoryDoor
 from server.metrics import Metrics
 from server.metrics_sources import ServerCollector
@@ -75,7 +77,6 @@ def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     app = application("core", parts, tables)
     app[calls.REGISTRY] = registry
     app[health.STARTED] = time.monotonic()
-    app.router.add_static("/static/", page.STATIC)
     return app
 
 
@@ -99,7 +100,7 @@ class Server:
     registry: CallRegistry
     memory: MemoryDoor
     url: str
-    _runners: list[web.AppRunner]
+    _runners: list[HttpRunner]
     _desk: SpeechDesk
 
     @classmethod
@@ -119,9 +120,13 @@ class Server:
             engines, endpoint, memory, metrics, call_options(settings), settings.max_calls, settings.lost_grace_s
         )
         metrics.registry.register(ServerCollector(registry, memory, watches))
-        parts = Parts(settings, engines, watches, memory, metrics, desk)
+        parts = Parts(settings, engines, watches, memory, metrics, WrongKeys(settings.wrong_keys_per_minute), desk)
         apps = [build_app(parts, registry), *(build_service(role, parts) for role in SERVICES)]
-        runners = [web.AppRunner(app, access_log=None, shutdown_timeout=2) for app in apps]
+        ports = [settings.port + offset for offset in range(len(apps))]
+        if settings.metrics_port:
+            apps.append(metrics_application(parts))
+            ports.append(settings.metrics_port)
+        runners = [HttpRunner(app) for app in apps]
         try:
             for runner in runners:
                 await runner.setup()
@@ -129,8 +134,8 @@ class Server:
                 starting.create_task(memory.open())
                 for engine in engines.all().values():
                     starting.create_task(engine.warm_up())
-            for offset, runner in enumerate(runners):
-                await web.TCPSite(runner, settings.host, settings.port + offset).start()
+            for runner, port in zip(runners, ports, strict=True):
+                await web.TCPSite(runner, settings.host, port).start()
         except BaseException as error:
             await _cleanup(runners)
             await asyncio.gather(endpoint.close(), desk.close())
@@ -155,7 +160,7 @@ class Server:
         await self.memory.close()
 
 
-async def _cleanup(runners: list[web.AppRunner]) -> None:
+async def _cleanup(runners: list[HttpRunner]) -> None:
     await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from pipeline.engines.protocols import Engines
-from server.access import guard
+from server.access import WrongKeys, guard
+from server.body_deadline import in_time
 from server.engine_watch import Watches
 from server.errors import errors_as_json
 from server.memory_door import MEMORY, MemoryDoor
 from server.metrics import Metrics
-from server.routes import metrics, page
+from server.origins import Origins, add_cors_headers, only_ours
+from server.request_metrics import counted
+from server.routes import docs, metrics, page
 from server.settings import Settings
 from server.speech.speech import DESK, SpeechDesk
 
@@ -26,6 +29,7 @@ class Parts:
         watches: how they do, by role.
         memory: what outlives calls.
         metrics: what is counted.
+        wrong_keys: counted for all of them together.
         desk: takes orders for speech.
     """
 
@@ -34,6 +38,7 @@ class Parts:
     watches: Watches
     memory: MemoryDoor
     metrics: Metrics
+    wrong_keys: WrongKeys
     desk: SpeechDesk
 
 
@@ -51,11 +56,38 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
         parts: shared with the server's other applications.
         routes: its own; what all have comes by itself.
     """
-    keys = [key.get_secret_value() for key in parts.settings.api_keys]
-    app = web.Application(middlewares=[page.security_headers, errors_as_json, guard(keys)])
-    app[SERVICE], app[SETTINGS], app[MEMORY] = service, parts.settings, parts.memory
+    settings = parts.settings
+    keys = [key.get_secret_value() for key in settings.api_keys]
+    origins = Origins(settings.allowed_origins, local_only=not keys)
+    app = web.Application(
+        middlewares=[
+            counted(service, parts.metrics),
+            errors_as_json,
+            only_ours(origins),
+            guard(keys, parts.wrong_keys, parts.metrics),
+            in_time(),
+        ]
+    )
+
+    async def finish(request: web.Request, response: web.StreamResponse) -> None:
+        """Streams too get their headers here: they are on their way before a middleware sees them."""
+        await page.security_headers(request, response)
+        await add_cors_headers(request, response, origins)
+
+    app.on_response_prepare.append(finish)
+    app[SERVICE], app[SETTINGS], app[MEMORY] = service, settings, parts.memory
     app[ENGINES], app[WATCHES], app[metrics.METRICS] = parts.engines, parts.watches, parts.metrics
     app[DESK] = parts.desk
-    for table in (*routes, metrics.routes):
+    for table in (*routes, metrics.routes, docs.routes):
         app.add_routes(table)
+    app.router.add_static("/static/", page.STATIC)
+    docs.add_description(app, service, keys=bool(keys))
+    return app
+
+
+def metrics_application(parts: Parts) -> web.Application:
+    """Nothing but `/metrics`, without a key: for a port that only the monitoring can reach."""
+    app = web.Application(middlewares=[errors_as_json])
+    app[metrics.METRICS] = parts.metrics
+    app.add_routes(metrics.routes)
     return app

@@ -3,6 +3,7 @@
 Routes under `/v1/` say "type" and "param" too, as OpenAI's clients know them.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = TypeVar("Body", bound=BaseModel)
+
+_JSON_TYPE = re.compile(r"application/([\w.-]+\+)?json")
 
 
 class ApiError(Exception):
@@ -74,6 +77,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if error.status < 400:
             raise
         told = _of_http(error)
+    except ConnectionError:
+        # The client is gone, so nobody can be told anything.
+        raise
     except Exception as error:
         told = _told(request, error)
     return told.response(openai=request.path.startswith("/v1/"))
@@ -83,6 +89,8 @@ def _told(request: web.Request, error: Exception) -> ApiError:
     match error:
         case ApiError():
             return error
+        case web.RequestPayloadError():
+            return ApiError(400, "broken_body", "The body is not what its Transfer-Encoding or Content-Encoding says")
         case StoreUnavailableError() | InvalidTextError() | BadCursorError():
             return _of_memory(error)
     log.exception("request failed", method=request.method, path=request.path)
@@ -131,8 +139,10 @@ async def read_json(request: web.Request, model: type[Body], limit: int) -> Body
     """The body as a validated model.
 
     Raises:
-        ApiError: 413 too long, 400 not JSON, 422 not what the model says, naming each field.
+        ApiError: 415 of another type, 413 too long, 400 not JSON, 422 not what the model says, naming each field.
     """
+    if "Content-Type" in request.headers and not _JSON_TYPE.fullmatch(request.content_type):
+        raise ApiError(415, "unsupported_media_type", "The body must be JSON, with `Content-Type: application/json`")
     return parse_json(await read_body(request, limit), model)
 
 

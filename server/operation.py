@@ -21,11 +21,13 @@ class Answer:
         about: what it means, for people.
         model: of a JSON body; None where there is none, or another kind.
         content: media types of bodies that are no JSON, such as "text/event-stream".
+        headers: names of headers that say something, and what they say.
     """
 
     about: str
     model: type[BaseModel] | None = None
     content: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Operation:
         answers: by status.
         errors: statuses that the handler itself may answer with; those of validation and keys come by themselves.
         open: needs no key.
+        socket: a WebSocket, which OpenAPI knows no word for: it is told of in the description of the whole.
     """
 
     tag: str
@@ -53,6 +56,7 @@ class Operation:
     answers: Mapping[int, Answer] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
     open: bool = False
+    socket: bool = False
 
 
 Routed = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -71,6 +75,7 @@ def operation(
     answers: Mapping[int, Answer] | None = None,
     errors: tuple[int, ...] = (),
     open: bool = False,  # noqa: A002
+    socket: bool = False,
 ) -> Callable[[Callable[..., Awaitable[web.StreamResponse]]], Routed]:
     """Describe a handler and validate for it; goes between the route and the handler.
 
@@ -80,7 +85,7 @@ def operation(
 
     Args: see `Operation`.
     """
-    described = Operation(tag, params, body, body_limit, uploads, upload_schema, answers or {}, errors, open)
+    described = Operation(tag, params, body, body_limit, uploads, upload_schema, answers or {}, errors, open, socket)
 
     def decorate(handler: Callable[..., Awaitable[web.StreamResponse]]) -> Routed:
         @functools.wraps(handler)

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Web pages elsewhere that may use the API, such as https://example.org, comma-separated; * for all.",
+        description="Web pages that may use the API, by origin: https://example.org, ...; * for all.",
     )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="A port on which /metrics needs no key; 0 for none besides the API's."
@@ -100,6 +100,11 @@ class Settings(BaseSettings):
 
     stt_model: str = Field("whisper-base", description="Model id, or a folder with a CTranslate2 Whisper model.")
     stt_lanes: int = Field(2, ge=1, le=16, description="Transcriptions at once, one thread each.")
+    stt_max_sessions: int = Field(64, ge=1, le=4096, description="Streaming sessions of the service at once.")
+    stt_session_ttl_s: int = Field(
+        120, ge=1, le=3600, description="Seconds without audio after which a streaming session is abandoned."
+    )
+    stt_max_audio_s: int = Field(1800, ge=1, le=36_000, description="Longest audio file that is transcribed, seconds.")
     language: str | None = Field(None, pattern="^[a-z]{2,3}$", description="Of callers who do not say; none: detect.")
     llm_engine: Literal["auto", "llama.cpp", "transformers", "openai"] = Field(
         "auto", description="auto: openai if llm_base_url is set, else llama.cpp, else transformers."
@@ -137,14 +142,6 @@ class Settings(BaseSettings):
     recall: bool = Field(True, description="Remind the language model of what the user said in earlier conversations.")
     recall_tokens: int = Field(120, ge=10, le=2000, description="Of a prompt, about as many for each turn's memories.")
     recall_score: float = Field(0.45, ge=0, le=1, description="Similarity (cosine) from which a memory fits the words.")
-    recall_ms: float = Field(20.0, ge=1, le=1000, description="A turn goes on without memories that take longer.")
-    embedder_engine: Literal["ctranslate2", "transformers", "none"] = Field(
-        "ctranslate2", description="What finds messages by their meaning; transformers uses a GPU; none: no search."
-    )
-    embedder_model: str = Field("all-minilm-l6-v2", description="Model id or folder; 384 dimensions.")
-    recall: bool = Field(True, description="Remind the language model of what the user said in earlier conversations.")
-    recall_tokens: int = Field(120, ge=10, le=2000, description="Of a prompt, about as many for each turn's memories.")
-    recall_score: float = Field(0.45, ge=0, le=1, description="Cosine similarity from which a memory fits what is said.")
     recall_ms: float = Field(20.0, ge=1, le=1000, description="A turn goes on without memories that take longer.")
 
     instructions: str = Field(

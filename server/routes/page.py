@@ -5,7 +5,7 @@ from pathlib import Path
 from aiohttp import web
 
 import static as static_package
-from server.errors import Handler
+from server.operation import Answer, operation
 
 STATIC = Path(next(iter(static_package.__path__)))
 
@@ -28,19 +28,17 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/")
+@operation("operations", answers={200: Answer("A page", content=("text/html",))}, open=True)
 async def page(_: web.Request) -> web.FileResponse:
     """The call page."""
     return web.FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
 
-@web.middleware
-async def security_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Headers that keep the page to itself."""
-    response = await handler(request)
-    if request.path == "/" or request.path.startswith("/static/"):
+async def security_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Headers that keep the pages to themselves."""
+    if request.path in ("/", "/docs") or request.path.startswith("/static/"):
         response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers.setdefault("Permissions-Policy", "microphone=(self)")
         response.headers.setdefault("Cache-Control", "no-cache")
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")
-    return response

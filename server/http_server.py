@@ -1,0 +1,75 @@
+"""The HTTP server under the applications: handlers end with their clients, and what is no HTTP is told as JSON."""
+
+import asyncio
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from server.errors import ApiError
+
+log = structlog.get_logger(__name__)
+
+IDLE_S = 75.0
+"""A connection on which no whole request head has come for so long is closed; longer than proxies keep theirs."""
+
+LINGER_S = 2.0
+"""How long the rest of a body that nobody wants is read, so that the client gets to see the answer."""
+
+MAX_HEADERS = 64
+MAX_LINE_BYTES = 8190
+"""Of the request line and of each header."""
+
+
+class _Connection(RequestHandler):
+    """One connection of a client."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What did not come as far as a handler: the parser's errors, mostly."""
+        if status >= 500:
+            log.error("request failed outside of its handler", path=request.path, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the response has begun already, so no error can be sent")
+        code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+        told = (message or HTTPStatus(status).phrase).strip().splitlines()[0].rstrip(":")
+        response = ApiError(status, code, told).response()
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+
+class HttpRunner(web.AppRunner):
+    """Runs an application with the bounds of this module; a handler is cancelled when its client hangs up."""
+
+    def __init__(self, app: web.Application) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            shutdown_timeout=2,
+            handler_cancellation=True,
+            keepalive_timeout=IDLE_S,
+            lingering_time=LINGER_S,
+            max_headers=MAX_HEADERS,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+        )
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return _Server(
+            made.request_handler,
+            request_factory=made.request_factory,
+            handler_cancellation=made.handler_cancellation,
+            **made._kwargs,
+        )
