@@ -1,18 +1,23 @@
-"""One turn in writing: the context, the language model, and what is kept of both."""
+"""One turn in writing: the context, the language model and its tools, and what is kept of them."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from persistence.conversation_log import ConversationLog
-from pipeline.call.context import Context
+from pipeline.call.context import Context, Entry
 from pipeline.call.options import CallOptions
-from pipeline.engines.protocols import LanguageModel
-from pipeline.lanes import Ticket
+from pipeline.engines.protocols import ChatRequest, EngineError, LanguageModel, ToolCall
+from pipeline.tools.toolbox import ToolResult
 from server.beginnings import Beginning
+from server.generation import Generation
 
 WRITTEN_RULES = "Answer in one to three short plain sentences."
+
+MAX_KEPT_ARGUMENTS = 4_000
+"""Characters of a tool call's arguments that are stored."""
 
 
 class WrittenTurn:
@@ -20,17 +25,19 @@ class WrittenTurn:
 
     Args:
         llm: the language model.
-        options: bounds and temperature of replies.
+        options: bounds and temperature of replies, and the tools.
         beginning: of the conversation that the turn belongs to.
         said: what the user wrote.
         user_id: who.
         instructions: how this user wants Morgan to be; None for the default.
+        rules: added to the instructions.
         writer: where the conversation is kept; None where there is no memory.
 
     Attributes:
         text: the reply as far as it is known.
         conversation_id: of the conversation.
         message_id: of the reply in it.
+        usage: tokens, as far as the engine counts them.
     """
 
     def __init__(
@@ -42,49 +49,88 @@ class WrittenTurn:
         *,
         user_id: str,
         instructions: str | None = None,
+        rules: str = WRITTEN_RULES,
         writer: ConversationLog | None = None,
     ) -> None:
         self.text = ""
         self.user_id = user_id
         self.conversation_id = beginning.conversation_id
         self.message_id = str(uuid.uuid4())
+        self.usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
         self._llm = llm
         self._options = options
         self._said = said
         self._writer = writer
-        self._context = Context(instructions or options.instructions, self.conversation_id, rules=WRITTEN_RULES)
+        chosen = options.instructions if instructions is None else instructions
+        self._context = Context(chosen, self.conversation_id, rules=rules)
         self._context.entries.extend(beginning.past)
+        self._began = time.monotonic()
+        self._first: float | None = None
+
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds since the request came."""
+        return round((time.monotonic() - self._began) * 1000, 1)
 
     async def reply(self) -> AsyncGenerator[str, None]:
         """Generate the reply, piece by piece. Closing the generator stops it and keeps what was handed out.
 
         Raises:
-            EngineError, LaneFullError: the language model cannot.
+            EngineError, LaneFullError, LaneClosedError: the language model cannot.
         """
-        began = time.monotonic()
-        turn_id = str(uuid.uuid4())
+        turn_id, whole = str(uuid.uuid4()), False
+        self._context.add(Entry(turn_id, "user", self._said))
         if self._writer is not None:
             self._writer.user_turn(turn_id, self._said)
             self._tell("transcript", turn_id, self._said, "user")
-        request = self._context.request(self._said, self._options.max_tokens, self._options.temperature)
-        ticket, first, whole = Ticket(), None, False
         try:
-            async with aclosing(self._llm.stream(request, ticket)) as deltas:  # type: ignore[type-var]
-                async for delta in deltas:
-                    if delta.text:
-                        first = first or time.monotonic()
-                        self.text += delta.text
-                        yield delta.text
+            async with aclosing(self._rounds()) as pieces:
+                async for piece in pieces:
+                    self._first = self._first or time.monotonic()
+                    self.text += piece
+                    yield piece
             self.text = self.text.strip()
             whole = True
         finally:
-            ticket.cancel()
-            self._keep(began, first, whole)
+            self._keep(whole)
 
-    def _keep(self, began: float, first: float | None, whole: bool) -> None:
-        if self._writer is None or first is None:
+    async def _rounds(self) -> AsyncGenerator[str, None]:
+        """The model's words; between two rounds the tools that it asked for run."""
+        tools = self._options.tools
+        for asked in range(tools.rounds + 1):
+            generation = Generation(self._llm, self._request(last=asked == tools.rounds))
+            async with aclosing(generation.reply()) as pieces:
+                async for piece in pieces:
+                    yield piece
+            for name, tokens in generation.usage.items():
+                self.usage[name] += tokens
+            if not generation.tool_calls:
+                return
+            await self._run_tools(generation.text, generation.tool_calls)
+            if generation.text.strip():
+                yield " "
+        if not self.text.strip():
+            raise EngineError("the language model asks for tools without end")
+
+    def _request(self, *, last: bool) -> ChatRequest:
+        options = self._options
+        return self._context.request(
+            None, options.max_tokens, options.temperature, options.tools.specs, "none" if last else "auto"
+        )
+
+    async def _run_tools(self, text: str, calls: tuple[ToolCall, ...]) -> None:
+        results = await asyncio.gather(*(self._options.tools.run(call) for call in calls))
+        self._context.add(Entry(str(uuid.uuid4()), "assistant", text, tool_calls=calls))
+        for result in results:
+            item_id = str(uuid.uuid4())
+            self._context.add(Entry(item_id, "tool", result.content, tool_call_id=result.call.id))
+            if self._writer is not None:
+                keep_tool_result(self._writer, item_id, result)
+
+    def _keep(self, whole: bool) -> None:
+        if self._writer is None or self._first is None:
             return
-        latency = {"llm_first_token": first - began, "llm": time.monotonic() - began}
+        latency = {"llm_first_token": self._first - self._began, "llm": time.monotonic() - self._began}
         rounded = {name: round(seconds * 1000, 1) for name, seconds in latency.items()}
         text = self.text.strip()
         self._writer.reply(self.message_id, text, interrupted=not whole, latency=rounded)
@@ -93,3 +139,16 @@ class WrittenTurn:
     def _tell(self, kind: str, item_id: str, text: str, role: str) -> None:
         assert self._writer is not None
         self._writer.event({"type": kind, "item_id": item_id, "text": text, "role": role, "final": True})
+
+
+def keep_tool_result(writer: ConversationLog, item_id: str, result: ToolResult) -> None:
+    """Write down what came of a tool call, as a message of the role "tool"."""
+    call = result.call
+    metadata = {
+        "tool": call.name,
+        "tool_call_id": call.id,
+        "arguments": call.arguments[:MAX_KEPT_ARGUMENTS],
+        "failed": result.failed,
+        "duration_ms": round(result.seconds * 1000, 1),
+    }
+    writer.message(item_id, "tool", result.content, metadata)

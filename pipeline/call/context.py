@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipeline.engines.protocols import ChatRequest, Message
+from pipeline.engines.protocols import ChatRequest, Message, ToolCall, ToolSpec
 
 CUT_MARK = " —"
 """Ends a reply that the user interrupted, in the context; the instructions explain it to the model."""
@@ -20,15 +20,19 @@ class Entry:
 
     Attributes:
         item_id: its id in every event and in storage.
-        role: who said it.
+        role: who said it; "tool" for the result of a tool.
         text: the words; of a reply only those that were heard.
         interrupted: the user cut it.
+        tool_calls: what the assistant asked of tools; their results follow.
+        tool_call_id: which call a result belongs to.
     """
 
     item_id: str
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "tool"]
     text: str
     interrupted: bool = False
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
 
 
 class Context:
@@ -84,13 +88,28 @@ class Context:
         """
         system = "\n".join(part for part in (self.instructions, self._rules, *self.recalled) if part)
         listed = [Message("system", system)]
-        for entry in self.entries[-self._max_entries :]:
+        for entry in self._recent():
             mark = CUT_MARK if entry.interrupted else ""
-            listed.append(Message(entry.role, entry.text + mark))
+            listed.append(Message(entry.role, entry.text + mark, entry.tool_call_id, entry.tool_calls))
         if said is not None:
             listed.append(Message("user", said))
         return tuple(listed)
 
-    def request(self, said: str | None, max_tokens: int, temperature: float) -> ChatRequest:
-        """A request for the reply to `said`."""
-        return ChatRequest(self.messages(said), self.conversation, max_tokens, temperature)
+    def _recent(self) -> list[Entry]:
+        """The entries that the model sees; a tool's result is not seen without the question to the tool."""
+        recent = self.entries[-self._max_entries :]
+        while recent and recent[0].role == "tool":
+            del recent[0]
+        return recent
+
+    def request(
+        self,
+        said: str | None,
+        max_tokens: int,
+        temperature: float,
+        tools: tuple[ToolSpec, ...] = (),
+        tool_choice: str = "auto",
+    ) -> ChatRequest:
+        """A request for the reply to `said`, or to what was said last; see `ChatRequest`."""
+        messages = self.messages(said)
+        return ChatRequest(messages, self.conversation, max_tokens, temperature, tools=tools, tool_choice=tool_choice)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from pipeline.turn_taking import TurnTakingConfig
 
 
@@ -25,6 +26,7 @@ class CallOptions:
         speculate: whether work begins at the early silence; off, it begins at the commit.
         duck_gain: loudness of a reply while somebody may be speaking over it.
         turn_taking: the policy's settings.
+        tools: what the language model may do.
     """
 
     user_id: str = "anonymous"
@@ -42,3 +44,4 @@ class CallOptions:
     speculate: bool = True
     duck_gain: float = 0.25
     turn_taking: TurnTakingConfig = field(default_factory=TurnTakingConfig)
+    tools: Toolbox = NO_TOOLS

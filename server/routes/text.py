@@ -1,20 +1,18 @@
-"""`/api/text`: a conversation in writing, over the same language model and memory as calls."""
+"""`/api/text`: a conversation in writing, over the same language model, tools and memory as calls."""
 
-import json
-import time
 from typing import Annotated, Any
 
-import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.engines.protocols import EngineError
-from pipeline.lanes import LaneClosedError, LaneFullError
 from server.beginnings import preferred
-from server.errors import ApiError, read_json
 from server.fields import ConversationId, UserId
+from server.generation import FAILURES, no_answer
 from server.memory_door import MEMORY
+from server.operation import Answer, operation
+from server.reply_stream import stream_reply
 from server.routes.calls import begin_for, registry
+from server.sse import EVENT_STREAM
 from server.written_turn import WrittenTurn
 
 MAX_BODY = 64 * 1024
@@ -22,8 +20,6 @@ MAX_BODY = 64 * 1024
 MAX_TEXT = 16_000
 
 routes = web.RouteTableDef()
-
-log = structlog.get_logger(__name__)
 
 
 class Text(BaseModel):
@@ -37,23 +33,39 @@ class Text(BaseModel):
     stream: bool = False
 
 
+class Reply(BaseModel):
+    """What Morgan answers."""
+
+    text: str
+    user_id: str
+    conversation_id: str
+    message_id: str
+    latency_ms: float
+
+
 @routes.post("/api/text")
-async def answer_text(request: web.Request) -> web.StreamResponse:
-    """Answer a text."""
-    began = time.monotonic()
-    body = await read_json(request, Text, MAX_BODY)
+@operation(
+    "conversations",
+    body=Text,
+    body_limit=MAX_BODY,
+    answers={200: Answer("The reply; with `stream`, as server-sent events", Reply, (EVENT_STREAM,))},
+    errors=(400, 404, 503),
+)
+async def answer_text(request: web.Request, body: Text) -> web.StreamResponse:
+    """Answer a text.
+
+    With `"stream": true`: events `token` with `text`, then `done` with the fields of the plain reply or `error` with
+    `message`, then `[DONE]`. Hanging up stops the generation.
+    """
     turn = await _turn(request, body)
     if body.stream:
-        return await _stream(request, turn, began)
+        return await stream_reply(request, turn.reply(), lambda: _result(turn))
     try:
         async for _ in turn.reply():
             pass
-    except LaneFullError:
-        raise ApiError(503, "busy", "Too many texts wait already", headers={"Retry-After": "2"}) from None
-    except (EngineError, LaneClosedError) as error:
-        log.error("no reply to a text", problem=str(error))
-        raise ApiError(503, "llm_failed", "The language model could not answer", headers={"Retry-After": "2"}) from None
-    return web.json_response(_result(turn, began))
+    except FAILURES as error:
+        raise no_answer(error) from None
+    return web.json_response(_result(turn))
 
 
 async def _turn(request: web.Request, body: Text) -> WrittenTurn:
@@ -74,39 +86,12 @@ async def _turn(request: web.Request, body: Text) -> WrittenTurn:
     )
 
 
-def _result(turn: WrittenTurn, began: float) -> dict[str, Any]:
-    return {
-        "text": turn.text,
-        "user_id": turn.user_id,
-        "conversation_id": turn.conversation_id,
-        "message_id": turn.message_id,
-        "latency_ms": round((time.monotonic() - began) * 1000, 1),
-    }
-
-
-async def _stream(request: web.Request, turn: WrittenTurn, began: float) -> web.StreamResponse:
-    """The reply as server-sent events; whoever hangs up stops the generation."""
-    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    response = web.StreamResponse(headers=headers)
-    await response.prepare(request)
-    reply = turn.reply()
-    try:
-        try:
-            async for delta in reply:
-                await response.write(_event({"type": "token", "text": delta}))
-        except (EngineError, LaneFullError, LaneClosedError) as error:
-            log.error("no reply to a text", problem=str(error))
-            await response.write(_event({"type": "error", "message": "The language model could not answer"}))
-        else:
-            await response.write(_event({"type": "done", **_result(turn, began)}))
-        await response.write(b"data: [DONE]\n\n")
-        await response.write_eof()
-    except ConnectionError:
-        log.info("the client left before the reply was over")
-    finally:
-        await reply.aclose()
-    return response
-
-
-def _event(event: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n"
+def _result(turn: WrittenTurn) -> dict[str, Any]:
+    reply = Reply(
+        text=turn.text,
+        user_id=turn.user_id,
+        conversation_id=turn.conversation_id,
+        message_id=turn.message_id,
+        latency_ms=turn.latency_ms,
+    )
+    return reply.model_dump()
