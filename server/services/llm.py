@@ -1,13 +1,186 @@
-"""The language model as a service of its own."""
+"""The language model as a service of its own: text in, text out, and vectors of texts."""
+
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.engines.protocols import ChatRequest, Message
+from server.application import ENGINES, SETTINGS
+from server.embedding import MAX_TEXT_CHARS, MAX_TEXTS, embed
+from server.fields import UserId
+from server.generation import DEFAULT_MAX_TOKENS, FAILURES, MAX_TOKENS, Generation, no_answer
+from server.operation import Answer, operation
+from server.reply_stream import stream_reply
 from server.services.health import service_health
+from server.services.llm_conversation import kept_turn
+from server.sse import EVENT_STREAM
+from server.written_turn import WrittenTurn
+
+MAX_BODY = 1024 * 1024
+
+MAX_MESSAGES = 500
 
 routes = web.RouteTableDef()
+
+
+class ChatMessage(BaseModel):
+    """One message of a conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, Field(max_length=200_000)]
+
+
+class Prompt(BaseModel):
+    """What to answer: a prompt, or the messages of a conversation.
+
+    With `conversation_id`, a prompt is answered in the light of that conversation, and both are kept in it. Messages
+    say all there is to know by themselves: for them a conversation_id only helps the model to reuse what it has read.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: Annotated[str, Field(min_length=1, max_length=200_000, pattern=r"\S")] | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
+    system: Annotated[str, Field(max_length=50_000)] | None = None
+    conversation_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        None, description='A uuid, "last" for the user\'s last conversation, or a name of your own.'
+    )
+    user_id: UserId = Field("anonymous", description="Whose conversation it is.")
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = DEFAULT_MAX_TOKENS
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    stream: bool = Field(True, description="Taken for compatibility; the path says whether the answer is streamed.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Prompt":
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either prompt or messages")
+        return self
+
+
+class Usage(BaseModel):
+    """Tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Generated(BaseModel):
+    """The model's answer."""
+
+    text: str
+    usage: Usage
+    latency_ms: float
+    conversation_id: str | None = None
+
+
+class Texts(BaseModel):
+    """Texts to be put into vectors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)] | None = None
+    texts: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]],
+            Field(min_length=1, max_length=MAX_TEXTS),
+        ]
+        | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Texts":
+        if (self.text is None) == (self.texts is None):
+            raise ValueError("give either text or texts")
+        return self
+
+
+class Vectors(BaseModel):
+    """One vector of length 1 for each text, in order."""
+
+    embeddings: list[list[float]]
+    model: str
+    dimensions: int
+
+
+@routes.post("/stream")
+@operation(
+    "llm",
+    body=Prompt,
+    body_limit=MAX_BODY,
+    answers={200: Answer("Server-sent events", content=(EVENT_STREAM,))},
+    errors=(400, 404, 503),
+)
+async def stream(request: web.Request, body: Prompt) -> web.StreamResponse:
+    """Answer as server-sent events.
+
+    Events: `{"type": "token", "text"}` for each piece, then `{"type": "done", "text", "usage", "latency_ms"}` or
+    `{"type": "error", "code", "message"}`, then `[DONE]`. Hanging up stops the generation.
+    """
+    answering = await _answering(request, body)
+    return await stream_reply(request, answering.reply(), lambda: _result(answering))
+
+
+@routes.post("/generate")
+@operation(
+    "llm",
+    body=Prompt,
+    body_limit=MAX_BODY,
+    answers={200: Answer("The answer", Generated)},
+    errors=(400, 404, 503),
+)
+async def generate(request: web.Request, body: Prompt) -> web.Response:
+    """Answer as one JSON object. Hanging up stops the generation."""
+    answering = await _answering(request, body)
+    try:
+        async for _ in answering.reply():
+            pass
+    except FAILURES as error:
+        raise no_answer(error) from None
+    return web.json_response(_result(answering))
+
+
+@routes.post("/embed")
+@operation("llm", body=Texts, body_limit=MAX_BODY, answers={200: Answer("The vectors", Vectors)}, errors=(503,))
+async def embed_texts(request: web.Request, body: Texts) -> web.Response:
+    """Put texts into vectors."""
+    found = await embed(request, body.texts or [body.text or ""])
+    vectors = {"embeddings": found.vectors, "model": found.model, "dimensions": found.dimensions}
+    return web.json_response(vectors)
 
 
 @routes.get("/health")
 async def health(request: web.Request) -> web.Response:
     """200 while the service answers."""
     return service_health(request, "llm")
+
+
+async def _answering(request: web.Request, body: Prompt) -> Generation | WrittenTurn:
+    engines, settings = request.app[ENGINES], request.app[SETTINGS]
+    temperature = settings.llm_temperature if body.temperature is None else body.temperature
+    if body.prompt is not None and body.conversation_id is not None:
+        return await kept_turn(
+            request,
+            body.prompt,
+            user_id=body.user_id,
+            conversation=body.conversation_id,
+            system=body.system or "",
+            max_tokens=body.max_tokens,
+            temperature=temperature,
+        )
+    messages = [Message("system", body.system)] if body.system else []
+    if body.prompt is not None:
+        messages.append(Message("user", body.prompt))
+    messages += [Message(message.role, message.content) for message in body.messages or ()]
+    asked = ChatRequest(tuple(messages), body.conversation_id or "", body.max_tokens, temperature)
+    return Generation(engines.llm, asked)
+
+
+def _result(answered: Generation | WrittenTurn) -> dict[str, Any]:
+    result = {"text": answered.text.strip(), "usage": answered.usage, "latency_ms": answered.latency_ms}
+    if isinstance(answered, WrittenTurn):
+        result["conversation_id"] = answered.conversation_id
+    return result

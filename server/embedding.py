@@ -1,0 +1,52 @@
+"""Vectors of texts, for the routes that hand them out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from pipeline.engines.protocols import EngineError
+from pipeline.lanes import LaneClosedError, LaneFullError, Ticket
+from server.application import ENGINES
+from server.errors import ApiError
+
+MAX_TEXTS = 256
+"""In one request."""
+
+MAX_TEXT_CHARS = 32_000
+"""Of each; models read a few hundred words and leave out the rest."""
+
+BATCH = 16
+"""Texts that go to the model at once: between two batches other work gets its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors and where they come from."""
+
+    vectors: list[list[float]]
+    model: str
+    dimensions: int
+
+
+async def embed(request: web.Request, texts: Sequence[str]) -> Embedded:
+    """One vector of length 1 for each text, in order.
+
+    Raises:
+        ApiError: 503 without an embedding model, or when it is busy or fails.
+    """
+    embedder = request.app[ENGINES].embedder
+    if embedder is None:
+        raise ApiError(503, "no_embedder", "This server has no embedding model; `morgan doctor` says why")
+    ticket, vectors = Ticket(), []
+    try:
+        for at in range(0, len(texts), BATCH):
+            vectors += await embedder.embed(texts[at : at + BATCH], ticket)
+    except LaneFullError:
+        raise ApiError(503, "busy", "Too many texts wait already", headers={"Retry-After": "2"}) from None
+    except (EngineError, LaneClosedError) as error:
+        message = f"The embedding model could not do it: {error}"
+        raise ApiError(503, "embedding_failed", message, headers={"Retry-After": "2"}) from None
+    finally:
+        ticket.cancel()
+    return Embedded(vectors, embedder.model, embedder.dimensions)
