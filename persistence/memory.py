@@ -117,7 +117,7 @@ class Memory:
         self._housekeeping = Housekeeping(
             [
                 Job("whole conversations", 1.0, self.store.complete),
-                Job("metrics", 10.0, self._write_metrics),
+                Job("metrics", 10.0, self.metrics.write),
                 Job("clean-up", 60.0, self._clean),
                 Job("speech cache", 60.0, self.tts.sync),
                 Job("live sessions", 300.0, self._refresh_sessions),
@@ -329,7 +329,7 @@ class Memory:
         return await reports.health(self)
 
     def figures(self) -> dict[str, float]:
-        """All counters and loads by name, for metrics."""
+        """All counters and loads by name."""
         return reports.figures(self)
 
     def cache(self) -> dict[str, float]:
@@ -427,11 +427,6 @@ class Memory:
 
     def _delivered(self) -> None:
         self.worker.wake()
-
-    async def _write_metrics(self) -> None:
-        for name, value in self.figures().items():
-            self.metrics.sample(name, value)
-        await self.metrics.write()
 
     async def _clean(self) -> None:
         self.store.clean()

@@ -10,6 +10,8 @@ from persistence.errors import PersistenceError, StoreUnavailableError
 from persistence.memory import Memory
 from persistence.processes import write_private
 from server.errors import ApiError
+from server.metric_samples import MetricSampler
+from server.metrics import Metrics
 from server.recordings import Recordings
 from server.settings import Settings
 
@@ -47,6 +49,8 @@ class MemoryDoor:
         self.off = settings.memory == "off"
         self.recordings = Recordings(settings.data_dir, enabled=settings.record_calls)
         self._config = persistence_config(settings)
+        self._sample_s = settings.metrics_sample_s
+        self._sampler: MetricSampler | None = None
 
     async def open(self) -> None:
         """Open memory; a server that cannot be started is told in the log and in `/health`, and calls go on."""
@@ -69,8 +73,15 @@ class MemoryDoor:
             known = {**self.memory.environment(), "MORGAN_URL": url}
             write_private(self._config.run_dir / ENVIRONMENT, json.dumps(known, indent=2) + "\n")
 
+    def sample(self, metrics: Metrics) -> None:
+        """From now on keep samples of the server's metrics."""
+        if self.memory is not None:
+            self._sampler = MetricSampler(metrics, self.memory, self._sample_s)
+
     async def close(self) -> None:
         """Write everything down and stop the servers that were started."""
+        if self._sampler is not None:
+            await self._sampler.close()
         await self.recordings.close()
         if self.memory is not None:
             await self.memory.close()

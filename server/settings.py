@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         0, ge=0, le=65535, description="A port on which /metrics needs no key; 0 for none besides the API's."
     )
+    metrics_sample_s: float = Field(
+        60.0, gt=0, description="How often the metrics are written to the table system_metrics, which keeps a week."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
 

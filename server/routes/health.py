@@ -26,7 +26,7 @@ async def describe(app: web.Application) -> dict[str, Any]:
         for role, engine in calls.engines.all().items()
     }
     components |= await _stores(app[MEMORY])
-    whole = all(component["status"] == "ok" for component in components.values())
+    whole = all(component["status"] in ("ok", "off") for component in components.values())
     conversations = await memory.counts() if memory else _counted_here(calls)
     cache = memory.cache() if memory else {"hits": 0, "misses": 0, "hit_rate": 0.0}
     return {
@@ -47,7 +47,8 @@ async def describe(app: web.Application) -> dict[str, Any]:
 
 async def _stores(door: MemoryDoor) -> dict[str, dict[str, Any]]:
     if door.memory is None:
-        down = {"status": "down", "kind": "memory", "latency_ms": None, "detail": door.problem}
+        status = "off" if door.off else "down"
+        down = {"status": status, "kind": "memory", "latency_ms": None, "detail": door.problem}
         return {store: dict(down) for store in STORES}
     components: dict[str, dict[str, Any]] = {}
     for name, found in (await door.memory.health()).items():
