@@ -116,7 +116,9 @@ class Server:
         memory, metrics = MemoryDoor(settings), Metrics()
         speech = cached_speech(settings, engines.tts, memory)
         engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
-        registry = CallRegistry(engines, endpoint, memory, metrics, options, settings.max_calls, settings.lost_grace_s)
+        registry = CallRegistry(
+            engines, endpoint, memory, metrics, call_options(settings), settings.max_calls, settings.lost_grace_s
+        )
         metrics.registry.register(ServerCollector(registry, memory, watches))
         parts = Parts(settings, engines, watches, memory, metrics, WrongKeys(settings.wrong_keys_per_minute), desk)
         apps = [build_app(parts, registry), *(build_service(role, parts) for role in SERVICES)]
@@ -145,9 +147,7 @@ class Server:
         url = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"  # noqa: S104
         memory.announce(url)
         memory.sample(metrics)
-        registry.spawn(
-            speech.prefetch((settings.greeting, settings.apology, settings.idle_prompt, options.tools.filler))
-        )
+        registry.spawn(speech.prefetch((settings.greeting, settings.apology, settings.idle_prompt)))
         log.info("ready", url=url, media_port=endpoint.port)
         return cls(settings, registry, memory, url, runners, desk)
 
