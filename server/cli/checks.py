@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.models import ModelError, ModelStore
+from pipeline.tools.errors import ToolSetupError
+from pipeline.tools.toolbox import Toolbox
 from server.engines import llm_engine, needed_models
 from server.settings import Settings
+from server.tools import NO_TOOL_MODEL
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -52,9 +55,26 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield check_ffmpeg()
     yield from check_packages(settings)
     yield from check_models(settings)
+    yield from check_tools(settings)
     yield from check_folders(settings)
     yield from check_ports(settings)
     yield check_gpu()
+
+
+def check_tools(settings: Settings) -> Iterator[Check]:
+    """The tools of the language model, where there are any declared."""
+    if not settings.tools:
+        return
+    found = ", ".join(tool.name for tool in settings.tools)
+    if llm_engine(settings) != "openai":
+        yield Check("Tools", "warn", f"{found}; not used: the model runs in process", f"To use them, {NO_TOOL_MODEL}.")
+        return
+    try:
+        Toolbox(settings.tools)
+    except ToolSetupError as error:
+        yield Check("Tools", "fail", found, str(error))
+    else:
+        yield Check("Tools", "ok", found)
 
 
 def check_python() -> Check:

@@ -44,7 +44,7 @@ def serve(
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         asyncio.run(_run(settings, engines))
-    except MediaError as error:
+    except (MediaError, EngineError) as error:
         _stop(str(error))
     except OSError as error:
         last = settings.port + len(SERVICES)

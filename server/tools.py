@@ -1,0 +1,31 @@
+"""The tools that the settings declare, for a language model that can be given them."""
+
+import structlog
+
+from pipeline.engines.protocols import LanguageModel
+from pipeline.tools.toolbox import NO_TOOLS, Toolbox
+from server.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+NO_TOOL_MODEL = "set MORGAN_LLM_BASE_URL to an OpenAI-compatible endpoint whose model can call tools"
+"""What to do where tools are declared and the language model runs in process."""
+
+
+def build_toolbox(settings: Settings, llm: LanguageModel) -> Toolbox:
+    """The tools; none where the language model cannot be given any, which the log says.
+
+    Raises:
+        pipeline.tools.errors.ToolSetupError: a tool cannot be used; the message says what to mend.
+    """
+    if not settings.tools:
+        return NO_TOOLS
+    if not llm.calls_tools:
+        log.error("the declared tools are not used: this language model cannot call them", advice=NO_TOOL_MODEL)
+        return NO_TOOLS
+    return Toolbox(
+        settings.tools,
+        rounds=settings.tool_rounds,
+        filler=settings.tool_filler,
+        filler_after_s=settings.tool_filler_after_s,
+    )
