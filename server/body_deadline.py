@@ -24,7 +24,6 @@ class BodyDeadline:
     """
 
     def __init__(self, request: web.Request, patience_s: float, rate: float) -> None:
-        self.missed: ApiError | None = None
         self._request = request
         self._patience_s = patience_s
         self._rate = rate
@@ -48,8 +47,7 @@ class BodyDeadline:
             self._timer = self._start()
             return
         message = f"The body did not come in time: at least {self._rate:.0f} bytes a second are expected"
-        self.missed = ApiError(408, "body_too_slow", message)
-        content.set_exception(self.missed)
+        content.set_exception(ApiError(408, "body_too_slow", message))
 
 
 def in_time(patience_s: float = PATIENCE_S, rate: float = RATE) -> Middleware:
@@ -67,14 +65,6 @@ def in_time(patience_s: float = PATIENCE_S, rate: float = RATE) -> Middleware:
         deadline = BodyDeadline(request, patience_s, rate)
         try:
             return await handler(request)
-        except ApiError as error:
-            if error is not deadline.missed:
-                raise
-            # What still comes belongs to no request: nothing more is read on this connection.
-            request.content.feed_eof()
-            response = error.response(openai=request.path.startswith("/v1/"))
-            response.force_close()
-            return response
         finally:
             deadline.stop()
 

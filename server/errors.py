@@ -82,7 +82,12 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         raise
     except Exception as error:
         told = _told(request, error)
-    return told.response(openai=request.path.startswith("/v1/"))
+    response = told.response(openai=request.path.startswith("/v1/"))
+    if request.content.exception() is not None:
+        # What still comes of a broken or overdue body belongs to no request: this connection is done.
+        request.content.feed_eof()
+        response.force_close()
+    return response
 
 
 def _told(request: web.Request, error: Exception) -> ApiError:
@@ -135,14 +140,23 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     return bytes(body)
 
 
+def require_json(request: web.Request) -> None:
+    """Take a body that says nothing of its type for JSON.
+
+    Raises:
+        ApiError: 415 when it says that it is something else.
+    """
+    if "Content-Type" in request.headers and not _JSON_TYPE.fullmatch(request.content_type):
+        raise ApiError(415, "unsupported_media_type", "The body must be JSON, with `Content-Type: application/json`")
+
+
 async def read_json(request: web.Request, model: type[Body], limit: int) -> Body:
     """The body as a validated model.
 
     Raises:
         ApiError: 415 of another type, 413 too long, 400 not JSON, 422 not what the model says, naming each field.
     """
-    if "Content-Type" in request.headers and not _JSON_TYPE.fullmatch(request.content_type):
-        raise ApiError(415, "unsupported_media_type", "The body must be JSON, with `Content-Type: application/json`")
+    require_json(request)
     return parse_json(await read_body(request, limit), model)
 
 

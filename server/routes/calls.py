@@ -1,21 +1,25 @@
 """`/api/calls`: signaling for calls over WebRTC."""
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from media.values import IceCandidate, InvalidOfferError
 from persistence.memory import Memory
 from server.beginnings import Beginning, ForeignConversationError, begin, preferred
 from server.calls import Call, CallRegistry, CallsFullError
-from server.errors import ApiError, parse_json, read_body, read_json
+from server.errors import ApiError, parse_json, read_body, require_json
 from server.fields import ConversationId, Language, UserId
 from server.memory_door import MEMORY
+from server.operation import Answer, operation
+from server.uninterrupted import to_the_end
 
 MAX_BODY = 64 * 1024
 """Bytes of a signaling body."""
+
+SDPFRAG = "application/trickle-ice-sdpfrag"
 
 REGISTRY: web.AppKey[CallRegistry] = web.AppKey("registry", CallRegistry)
 
@@ -64,7 +68,81 @@ class NewConnection(_Request):
     resume_token: Annotated[str, Field(max_length=128)]
 
 
-CallChange: TypeAdapter[MoreCandidates | NewConnection] = TypeAdapter(MoreCandidates | NewConnection)
+class CallChange(RootModel[MoreCandidates | NewConnection]):
+    """More candidates, or a new connection."""
+
+
+class OneCall(_Request):
+    """Which call."""
+
+    call_id: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class OpenedCall(BaseModel):
+    """A call that was taken. Its `resume_token` lets the caller bring it onto a new connection."""
+
+    call_id: str
+    sdp: str
+    type: Literal["answer"]
+    conversation_id: str
+    resume_token: str
+    ice_servers: list[dict[str, Any]]
+
+
+class MovedCall(BaseModel):
+    """The answer for a new connection of a call."""
+
+    call_id: str
+    sdp: str
+    type: Literal["answer"]
+
+
+class ListedCall(BaseModel):
+    """An open call."""
+
+    call_id: str
+    user_id: str
+    conversation_id: str
+    state: str
+    duration_s: float
+
+
+class ListedCalls(BaseModel):
+    """The open calls."""
+
+    calls: list[ListedCall]
+
+
+class ShownTurn(BaseModel):
+    """An entry of the conversation; stages in milliseconds, they sum to `voice_to_voice_ms`."""
+
+    item_id: str
+    role: Literal["user", "assistant"]
+    text: str
+    interrupted: bool
+    voice_to_voice_ms: float | None
+    stages: dict[str, float]
+
+
+class ShownCall(BaseModel):
+    """A call; `media` are statistics of its connection, named after W3C webrtc-stats."""
+
+    call_id: str
+    user_id: str
+    conversation_id: str
+    state: str
+    started_at: str
+    duration_s: float
+    turns: list[ShownTurn]
+    events_dropped: int
+    counts: dict[str, int]
+    media: dict[str, float | None]
+
+
+class IceServers(BaseModel):
+    """As RTCPeerConnection takes them."""
+
+    ice_servers: list[dict[str, Any]]
 
 
 def registry(request: web.Request) -> CallRegistry:
@@ -72,22 +150,32 @@ def registry(request: web.Request) -> CallRegistry:
     return request.app[REGISTRY]
 
 
-def find_call(request: web.Request) -> Call:
-    """The call named in the path.
+def find_call(request: web.Request, call_id: str) -> Call:
+    """An open call.
 
     Raises:
         ApiError: 404.
     """
-    call = registry(request).find(request.match_info["call_id"])
+    call = registry(request).find(call_id)
     if call is None:
         raise ApiError(404, "call_not_found", "There is no such call, or it has ended")
     return call
 
 
 @routes.post("/api/calls")
-async def open_call(request: web.Request) -> web.Response:
-    """Take a call."""
-    body = await read_json(request, NewCall, MAX_BODY)
+@operation(
+    "calls",
+    body=NewCall,
+    body_limit=MAX_BODY,
+    answers={201: Answer("The call stands as soon as its media does", OpenedCall, headers={"Location": "Its address"})},
+    errors=(400, 404, 503),
+)
+async def open_call(request: web.Request, body: NewCall) -> web.Response:
+    """Take a call: an SDP offer in, the answer out.
+
+    With a conversation_id (a uuid, or "last") the call goes on with that conversation. A call that is not connected
+    within ten seconds ends.
+    """
     options = body.model_dump(include={"user_id", "language", "instructions"}, exclude_none=True)
     options["voice"] = known_voice(request, body.voice)
     if body.voice is None:
@@ -145,11 +233,22 @@ def known_voice(request: web.Request, voice: str | None) -> str | None:
 
 
 @routes.patch("/api/calls/{call_id}")
-async def change_call(request: web.Request) -> web.Response:
+@operation(
+    "calls",
+    params=OneCall,
+    body=CallChange,
+    body_limit=MAX_BODY,
+    uploads=(SDPFRAG,),
+    answers={200: Answer("The answer for the new connection", MovedCall), 204: Answer("The candidates were added")},
+    errors=(400, 403, 404),
+)
+async def change_call(request: web.Request, params: OneCall) -> web.Response:
     """Add candidates, or bring the call onto a new connection."""
-    call = find_call(request)
+    call = find_call(request, params.call_id)
+    if request.content_type != SDPFRAG:
+        require_json(request)
     body = await read_body(request, MAX_BODY)
-    if request.content_type == "application/trickle-ice-sdpfrag":
+    if request.content_type == SDPFRAG:
         await _add_candidates(call, parse_sdpfrag(body))
         return web.Response(status=204)
     change = _parse_change(body)
@@ -169,7 +268,7 @@ async def change_call(request: web.Request) -> web.Response:
 def _parse_change(body: bytes) -> MoreCandidates | NewConnection:
     """The body of a PATCH: which of the two it is decides what its errors are about."""
     try:
-        return CallChange.validate_json(body)
+        return CallChange.model_validate_json(body).root
     except ValidationError:
         if b'"candidates"' in body:
             return parse_json(body, MoreCandidates)
@@ -204,6 +303,7 @@ def parse_sdpfrag(body: bytes) -> list[IceCandidate]:
 
 
 @routes.get("/api/calls")
+@operation("calls", answers={200: Answer("The open calls", ListedCalls)})
 async def list_calls(request: web.Request) -> web.Response:
     """The open calls."""
     calls = [
@@ -220,19 +320,22 @@ async def list_calls(request: web.Request) -> web.Response:
 
 
 @routes.get("/api/calls/{call_id}")
-async def show_call(request: web.Request) -> web.Response:
+@operation("calls", params=OneCall, answers={200: Answer("The call", ShownCall)}, errors=(404,))
+async def show_call(request: web.Request, params: OneCall) -> web.Response:
     """State, turns, latency of each stage, media statistics."""
-    return web.json_response(find_call(request).describe())
+    return web.json_response(find_call(request, params.call_id).describe())
 
 
 @routes.delete("/api/calls/{call_id}")
-async def hang_up(request: web.Request) -> web.Response:
+@operation("calls", params=OneCall, answers={204: Answer("The call is over")}, errors=(404,))
+async def hang_up(request: web.Request, params: OneCall) -> web.Response:
     """Hang up."""
-    await find_call(request).end("hangup")
+    await to_the_end(find_call(request, params.call_id).end("hangup"))
     return web.Response(status=204)
 
 
 @routes.get("/api/ice-servers")
+@operation("calls", answers={200: Answer("ICE servers", IceServers)})
 async def ice_servers(_: web.Request) -> web.Response:
     """ICE servers for callers; none are needed while the media port can be reached."""
     return web.json_response({"ice_servers": []})

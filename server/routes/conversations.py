@@ -1,5 +1,6 @@
 """`/api/conversations`: what was said, to be listed, read, taken away and deleted."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -9,10 +10,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from persistence import export
 from persistence.ids import parse_uuid
 from persistence.memory import Memory
-from persistence.values import Conversation, Message
-from server.errors import ApiError, read_query
+from persistence.values import Conversation, Message, Role
+from server.errors import ApiError
 from server.fields import UserId
 from server.memory_door import MEMORY
+from server.operation import Answer, operation
+from server.uninterrupted import to_the_end
 
 MAX_PAGE = 200
 
@@ -25,7 +28,7 @@ def _uuid(value: str) -> str:
     return value
 
 
-PathId = Annotated[str, Field(max_length=64), AfterValidator(_uuid)]
+PathId = Annotated[str, Field(max_length=64, json_schema_extra={"format": "uuid"}), AfterValidator(_uuid)]
 
 
 class _Query(BaseModel):
@@ -64,6 +67,55 @@ class Export(OneConversation):
     format: Literal["json", "txt", "vtt"] = "json"
 
 
+class ShownConversation(BaseModel):
+    """A conversation, without what was said in it."""
+
+    id: UUID
+    user_id: str
+    title: str | None
+    language: str | None
+    started_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+    channel: str
+    metadata: dict[str, Any]
+    message_count: int
+
+
+class WholeConversation(ShownConversation):
+    """A conversation and the recordings of its calls."""
+
+    recordings: list[dict[str, Any]]
+
+
+class Conversations(BaseModel):
+    """A part of the list; `next_cursor` asks for the next one, null at the end."""
+
+    conversations: list[ShownConversation]
+    next_cursor: str | None
+
+
+class ShownMessage(BaseModel):
+    """What was said; of a reply, what was heard. Latencies in milliseconds by stage."""
+
+    id: UUID
+    conversation_id: UUID
+    sequence_number: int
+    role: Role
+    content: str
+    created_at: datetime
+    interrupted: bool
+    latency: dict[str, float]
+    metadata: dict[str, Any]
+
+
+class Messages(BaseModel):
+    """A part of the conversation; `next_cursor` asks for the next one, null at the end."""
+
+    messages: list[ShownMessage]
+    next_cursor: str | None
+
+
 EXPORTS = {
     "json": (export.as_json, "application/json"),
     "txt": (export.as_text, "text/plain"),
@@ -100,56 +152,81 @@ async def found_conversation(memory: Memory, conversation_id: str, user_id: str 
 
 
 @routes.get("/api/conversations")
-async def list_conversations(request: web.Request) -> web.Response:
+@operation(
+    "conversations",
+    params=ListConversations,
+    answers={200: Answer("A part of the list", Conversations)},
+    errors=(400, 503),
+)
+async def list_conversations(request: web.Request, params: ListConversations) -> web.Response:
     """A user's conversations, latest first."""
-    query = read_query(request, ListConversations)
     memory = request.app[MEMORY].opened()
-    page = await memory.list_conversations(query.user_id, query.limit, query.cursor)
+    page = await memory.list_conversations(params.user_id, params.limit, params.cursor)
     conversations = [shown_conversation(each) for each in page.items]
     return web.json_response({"conversations": conversations, "next_cursor": page.next_cursor})
 
 
 @routes.get("/api/conversations/{conversation_id}")
-async def show_conversation(request: web.Request) -> web.Response:
+@operation(
+    "conversations",
+    params=OneConversation,
+    answers={200: Answer("The conversation", WholeConversation)},
+    errors=(404, 503),
+)
+async def show_conversation(request: web.Request, params: OneConversation) -> web.Response:
     """One conversation, without its messages; with the recordings of its calls, where there are any."""
-    query = read_query(request, OneConversation)
     door = request.app[MEMORY]
-    found = await found_conversation(door.opened(), query.conversation_id, query.user_id)
+    found = await found_conversation(door.opened(), params.conversation_id, params.user_id)
     recordings = await door.recordings.list(found.user_id, found.id)
     return web.json_response({**shown_conversation(found), "recordings": recordings})
 
 
 @routes.get("/api/conversations/{conversation_id}/messages")
-async def list_messages(request: web.Request) -> web.Response:
+@operation(
+    "conversations",
+    params=ListMessages,
+    answers={200: Answer("A part of the conversation", Messages)},
+    errors=(400, 404, 503),
+)
+async def list_messages(request: web.Request, params: ListMessages) -> web.Response:
     """Messages of a conversation in order, or latest first."""
-    query = read_query(request, ListMessages)
     memory = request.app[MEMORY].opened()
-    found = await found_conversation(memory, query.conversation_id, query.user_id)
-    newest_first = query.order == "desc"
-    page = await memory.messages(str(found.id), query.limit, query.cursor, newest_first=newest_first)
+    found = await found_conversation(memory, params.conversation_id, params.user_id)
+    newest_first = params.order == "desc"
+    page = await memory.messages(str(found.id), params.limit, params.cursor, newest_first=newest_first)
     messages = [shown_message(each) for each in page.items]
     return web.json_response({"messages": messages, "next_cursor": page.next_cursor})
 
 
 @routes.get("/api/conversations/{conversation_id}/export")
-async def export_conversation(request: web.Request) -> web.Response:
+@operation(
+    "conversations",
+    params=Export,
+    answers={200: Answer("The file", content=tuple(content_type for _, content_type in EXPORTS.values()))},
+    errors=(404, 503),
+)
+async def export_conversation(request: web.Request, params: Export) -> web.Response:
     """A conversation as a file."""
-    query = read_query(request, Export)
     memory = request.app[MEMORY].opened()
-    found = await found_conversation(memory, query.conversation_id, query.user_id)
+    found = await found_conversation(memory, params.conversation_id, params.user_id)
     messages = await memory.conversations.all_messages(found.id)
-    render, content_type = EXPORTS[query.format]
-    name = export.file_name(found, query.format)
+    render, content_type = EXPORTS[params.format]
+    name = export.file_name(found, params.format)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return web.Response(text=render(found, messages), content_type=content_type, charset="utf-8", headers=headers)
 
 
 @routes.delete("/api/conversations/{conversation_id}")
-async def delete_conversation(request: web.Request) -> web.Response:
-    """Delete a conversation: rows, copies and vectors."""
-    query = read_query(request, OneConversation)
+@operation(
+    "conversations",
+    params=OneConversation,
+    answers={204: Answer("Nothing is left of it")},
+    errors=(404, 503),
+)
+async def delete_conversation(request: web.Request, params: OneConversation) -> web.Response:
+    """Delete a conversation: rows, copies, vectors and recordings."""
     memory = request.app[MEMORY].opened()
-    user_id = query.user_id or (await found_conversation(memory, query.conversation_id, None)).user_id
-    if not await memory.delete_conversation(user_id, query.conversation_id):
+    user_id = params.user_id or (await found_conversation(memory, params.conversation_id, None)).user_id
+    if not await to_the_end(memory.delete_conversation(user_id, params.conversation_id)):
         raise ApiError(404, "conversation_not_found", "There is no such conversation")
     return web.Response(status=204)

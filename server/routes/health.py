@@ -1,29 +1,88 @@
-"""`/health`: whether this server can take calls, and how each of its parts does."""
+"""`/health` of the core: whether this server can take calls, and how each of its parts does."""
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
+from pydantic import BaseModel
 
+from server.application import WATCHES
 from server.calls import CallRegistry
 from server.memory_door import MEMORY, MemoryDoor
+from server.operation import Answer, operation
 from server.routes.calls import REGISTRY
+from server.services.health import Component, engine_health
 from server.version import version
 
 STARTED: web.AppKey[float] = web.AppKey("started", float)
 
 routes = web.RouteTableDef()
 
-
 STORES = ("postgres", "redis", "qdrant")
+
+
+class Conversations(BaseModel):
+    """Conversations that are going on, conversations and messages that are stored."""
+
+    active: int
+    total: int
+    messages: int
+
+
+class Calls(BaseModel):
+    """Calls that are open, that may be open at once, and that were taken since the start."""
+
+    active: int
+    capacity: int
+    total: int
+
+
+class Cache(BaseModel):
+    """Cached reads since the start."""
+
+    hits: int
+    misses: int
+    hit_rate: float
+
+
+class Media(BaseModel):
+    """The UDP port of all calls."""
+
+    port: int
+    peers: int
+    datagrams_dropped: dict[str, int]
+
+
+class Health(BaseModel):
+    """How the server does: "degraded" while calls go on without one of its parts, "down" when it takes none."""
+
+    status: Literal["ok", "degraded", "down"]
+    version: str
+    uptime_s: float
+    components: dict[str, Component]
+    conversations: Conversations
+    calls: Calls
+    cache: Cache
+    media: Media
+
+
+class Readiness(BaseModel):
+    """Whether calls can be taken, or why not."""
+
+    status: Literal["ok", "draining", "full"]
+
+
+class Liveness(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
 
 
 async def describe(app: web.Application) -> dict[str, Any]:
     """The health report."""
     calls, memory = app[REGISTRY], app[MEMORY].memory
     components: dict[str, dict[str, Any]] = {
-        role: {"status": "ok", "kind": engine.kind, "engine": engine.name, "model": engine.model, "latency_ms": None}
-        for role, engine in calls.engines.all().items()
+        role: engine_health(engine, app[WATCHES].get(role)) for role, engine in calls.engines.all().items()
     }
     components |= await _stores(app[MEMORY])
     whole = all(component["status"] in ("ok", "off") for component in components.values())
@@ -64,19 +123,30 @@ def _counted_here(calls: CallRegistry) -> dict[str, int]:
 
 
 @routes.get("/health")
+@operation(
+    "operations",
+    answers={200: Answer("Calls can be taken", Health), 503: Answer("No calls can be taken", Health)},
+    open=True,
+)
 async def health(request: web.Request) -> web.Response:
-    """200 while calls can be taken, else 503."""
+    """How the server and each of its parts does; latencies of engines are medians of their last pieces of work."""
     report = await describe(request.app)
     return web.json_response(report, status=503 if report["status"] == "down" else 200)
 
 
 @routes.get("/health/live")
+@operation("operations", answers={200: Answer("The process answers", Liveness)}, open=True)
 async def live(_: web.Request) -> web.Response:
     """The process answers."""
     return web.json_response({"status": "ok"})
 
 
 @routes.get("/health/ready")
+@operation(
+    "operations",
+    answers={200: Answer("Calls can be taken", Readiness), 503: Answer("No further calls now", Readiness)},
+    open=True,
+)
 async def ready(request: web.Request) -> web.Response:
     """Calls can be taken."""
     calls = request.app[REGISTRY]

@@ -40,5 +40,6 @@ async def security_headers(request: web.Request, response: web.StreamResponse) -
         response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers.setdefault("Permissions-Policy", "microphone=(self)")
         response.headers.setdefault("Cache-Control", "no-cache")
+    response.headers["Server"] = "Morgan"
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")

@@ -9,6 +9,7 @@ from server.fields import Language, UserId
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
 from server.routes.calls import known_voice
+from server.uninterrupted import to_the_end
 
 MAX_BODY = 32 * 1024
 """Bytes of preferences as they arrive; 16 KiB of them are stored."""
@@ -64,5 +65,5 @@ async def put_preferences(request: web.Request, params: User, body: Preferences)
 @operation("users", params=User, answers={204: Answer("Nothing is known of the user any more")}, errors=(503,))
 async def forget_user(request: web.Request, params: User) -> web.Response:
     """Delete everything that is known of a user."""
-    await request.app[MEMORY].opened().delete_user(params.user_id)
+    await to_the_end(request.app[MEMORY].opened().delete_user(params.user_id))
     return web.Response(status=204)

@@ -1,26 +1,81 @@
 """How a service does."""
 
-from aiohttp import web
+from typing import Any, Literal
 
-from server.application import ENGINES
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.engines.protocols import Engine
+from server.application import ENGINES, WATCHES
+from server.engine_watch import EngineWatch
+from server.metrics_sources import lane_load
+from server.operation import Answer, operation
 from server.version import version
 
 
+class Component(BaseModel):
+    """A part of the server; further fields depend on which.
+
+    An engine's `latency_ms` is the median of its last pieces of work until their first result; a store's that of its
+    last answer.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["ok", "degraded", "down"]
+    kind: str
+    latency_ms: float | None
+
+
+class ServiceHealth(Component):
+    """A service and its engine."""
+
+    service: Literal["llm", "tts", "stt"]
+    version: str
+    engine: str
+    model: str
+
+
+HEALTH = operation(
+    "operations",
+    answers={
+        200: Answer("The service answers", ServiceHealth),
+        503: Answer("Its engine has failed several times in a row", ServiceHealth),
+    },
+    open=True,
+)
+"""Describes `/health` of a service."""
+
+
+def engine_health(engine: Engine, watch: EngineWatch | None) -> dict[str, Any]:
+    """How an engine does, as JSON values.
+
+    Args:
+        engine: which.
+        watch: what was seen of its work; None where nobody looks.
+    """
+    found: dict[str, Any] = {
+        "status": watch.status if watch else "ok",
+        "kind": engine.kind,
+        "engine": engine.name,
+        "model": engine.model,
+        "latency_ms": watch.latency_ms() if watch else None,
+    }
+    if watch is not None and watch.problem:
+        found["detail"] = watch.problem
+    load = lane_load(engine)
+    if load is not None:
+        found |= {"waiting": load.waiting, "running": load.running}
+    return found
+
+
 def service_health(request: web.Request, role: str) -> web.Response:
-    """The report on the engine of one role.
+    """The report on the engine of one role; 503 once it is down.
 
     Args:
         request: to a service.
         role: "llm", "tts" or "stt".
     """
-    engine = request.app[ENGINES].all()[role]
-    return web.json_response(
-        {
-            "status": "ok",
-            "service": role,
-            "version": version(),
-            "engine": engine.name,
-            "model": engine.model,
-            "kind": engine.kind,
-        }
-    )
+    found = engine_health(request.app[ENGINES].all()[role], request.app[WATCHES].get(role))
+    report = {**found, "service": role, "version": version()}
+    return web.json_response(report, status=503 if found["status"] == "down" else 200)

@@ -12,7 +12,7 @@ from server.fields import UserId
 from server.generation import DEFAULT_MAX_TOKENS, FAILURES, MAX_TOKENS, Generation, no_answer
 from server.operation import Answer, operation
 from server.reply_stream import stream_reply
-from server.services.health import service_health
+from server.services.health import HEALTH, service_health
 from server.services.llm_conversation import kept_turn
 from server.sse import EVENT_STREAM
 from server.written_turn import WrittenTurn
@@ -153,6 +153,7 @@ async def embed_texts(request: web.Request, body: Texts) -> web.Response:
 
 
 @routes.get("/health")
+@HEALTH
 async def health(request: web.Request) -> web.Response:
     """200 while the service answers."""
     return service_health(request, "llm")

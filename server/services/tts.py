@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.audio import SPEECH_RATE
 from server.operation import Answer, operation
-from server.services.health import service_health
+from server.services.health import HEALTH, service_health
 from server.speech.formats import CONTENT_TYPES, AudioFormat
 from server.speech.requests import BODY_LIMIT, Speed, VoiceName, speech_headers, stream_audio
 from server.speech.speech import DESK, Speech, SpeechOrder
@@ -71,6 +71,7 @@ class Voices(BaseModel):
 
 
 @routes.get("/health")
+@HEALTH
 async def health(request: web.Request) -> web.Response:
     """200 while the service answers."""
     return service_health(request, "tts")
