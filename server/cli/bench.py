@@ -7,6 +7,7 @@ import typer
 
 BENCHES = {
     "voice-to-voice": ("bench.voice_to_voice", "From the last word of a question to the first sound of the answer."),
+    "turns": ("bench.turns", "Which pauses of real speech are taken for the end of a turn."),
     "idle": ("bench.idle_calls", "What a connected silent call costs, and what calls leave behind."),
     "media": ("bench.media_cores", "Microseconds per frame of the audio cores."),
     "kills": ("bench.kills", "A database and then the server killed in mid-call: is every turn there afterwards?"),

@@ -1,0 +1,67 @@
+"""A recording spoken into a real call: which turns came out."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from media.caller import Caller
+from server.cli.call import RATE, read_audio
+
+SETTLED_S = 6.0
+"""Quiet after the recording in which the last turn is committed and answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenTurns:
+    """The user's side of a call.
+
+    Attributes:
+        turns: final words of each turn, in order; what was taken up again is one turn.
+        commits: how often a turn was taken as over.
+    """
+
+    turns: list[str]
+    commits: int
+
+
+async def speak(path: Path, url: str) -> SpokenTurns:
+    """Call, speak the recording to its end, whatever is answered meanwhile.
+
+    Args:
+        path: of any audio file.
+        url: of the server.
+
+    Raises:
+        CallError: the file is no audio.
+        media.caller.CallFailedError: no connection.
+        aiohttp.ClientError: nothing answers there.
+    """
+    speech = read_audio(path)
+    async with aiohttp.ClientSession() as http, Caller() as caller:
+        body = {"sdp": await caller.offer(), "type": "offer", "user_id": "bench-turns"}
+        async with http.post(f"{url}/api/calls", json=body) as response:
+            response.raise_for_status()
+            opened = await response.json()
+        try:
+            await caller.accept(opened["sdp"])
+            await caller.channel_open()
+            await asyncio.sleep(0.5)
+            await caller.say(speech, RATE)
+            await asyncio.sleep(SETTLED_S)
+        finally:
+            await http.delete(f"{url}/api/calls/{opened['call_id']}")
+        return _turns(caller)
+
+
+def _turns(caller: Caller) -> SpokenTurns:
+    said: dict[str, str] = {}
+    commits = 0
+    for _, text in caller.messages:
+        event = json.loads(text)
+        if event["type"] == "conversation.item.input_audio_transcription.completed":
+            said[event["item_id"]] = event["transcript"]
+            commits += 1
+    return SpokenTurns(list(said.values()), commits)
