@@ -31,6 +31,11 @@ class EngineWatch:
         self.seconds_total = 0.0
         self._seconds: deque[float] = deque(maxlen=KEPT)
         self._failed_in_a_row = 0
+        self._warm_up: float | None = None
+
+    def warmed_up(self, seconds: float) -> None:
+        """The engine did its first piece of work, lazy set-up included; told as its latency until there is another."""
+        self._warm_up = seconds
 
     def done(self, seconds: float) -> None:
         """A piece of work was done.
@@ -58,8 +63,9 @@ class EngineWatch:
         return "down" if self._failed_in_a_row >= FAILING else "degraded"
 
     def latency_ms(self) -> float | None:
-        """Median of the last pieces of work; None before the first."""
-        return round(median(self._seconds) * 1000, 2) if self._seconds else None
+        """Median of the last pieces of work; before the first, that of the warm-up; None before that."""
+        seconds = median(self._seconds) if self._seconds else self._warm_up
+        return None if seconds is None else round(seconds * 1000, 2)
 
     @contextmanager
     def working(self) -> Iterator["Work"]:

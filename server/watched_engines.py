@@ -1,5 +1,6 @@
 """Engines with somebody who looks at how they do: each behind its own protocol, so that every door is counted."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -42,9 +43,10 @@ class _Watched(Generic[E]):
 
     async def warm_up(self) -> None:
         """Warm the engine up: its first piece of work."""
-        with self._watch.working() as work:
+        began = time.monotonic()
+        with self._watch.working():
             await self._engine.warm_up()
-            work.result()
+        self._watch.warmed_up(time.monotonic() - began)
 
     async def close(self) -> None:
         """Close the engine."""
