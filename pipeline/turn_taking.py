@@ -76,7 +76,7 @@ class TurnTakingConfig:
     patience_step_s: float = 0.06
     patience_kept: float = 0.5
     duck_s: float = 0.064
-    pause_s: float = 0.19
+    pause_s: float = 0.16
     cancel_s: float = 0.7
     overlap_end_s: float = 0.16
     echo_guard_s: float = 1.0

@@ -1,9 +1,11 @@
 """Morgan's side of a call: the reply in hand, from the first guess at the turn's words to the last sample heard."""
 
+import math
 from typing import Literal
 
 from pipeline.audio import SPEECH_RATE
 from pipeline.call.context import Context, Entry
+from pipeline.call.echo import EchoGuard
 from pipeline.call.effects import Cancel, Generate
 from pipeline.call.events import (
     PlaybackCleared,
@@ -42,6 +44,10 @@ class Answering:
         self._speaker = speaker
         self._out = outbox
         self._told = 0
+        self._paused = False
+        self._echo = EchoGuard()
+        self._gain = 1.0
+        self._played_until = 0
 
     @property
     def audible(self) -> bool:
@@ -169,10 +175,11 @@ class Answering:
         """The words of the reply in hand that have reached the user's ear."""
         if self.reply is None or not self.reply.audible:
             return ""
-        return self.reply.heard(self._speaker.position - self._delay())
+        return self.reply.heard(self._reached(self._speaker.position))
 
-    def _delay(self) -> int:
-        return int(self.network_delay_s * SPEECH_RATE)
+    def _reached(self, position: int) -> int:
+        """What has reached the user's ear when the playout is at a position: all of it while the reply is paused."""
+        return position if self._paused else position - int(self.network_delay_s * SPEECH_RATE)
 
     def cut(self, reason: CancelReason, keep: bool = True) -> str:
         """Stop the reply at once, in sound and behind it; returns the words that were heard.
@@ -188,10 +195,11 @@ class Answering:
         if not reply.released:
             return ""
         position = self._speaker.flush()
-        self._speaker.resume()
-        self._speaker.duck(1.0)
         start = reply.start_position()
-        heard = reply.heard(position - self._delay()) if reply.audible else ""
+        heard = reply.heard(self._reached(position)) if reply.audible else ""
+        self._paused = False
+        self._speaker.resume()
+        self._duck(1.0)
         if keep and heard:
             self._context.add(Entry(reply.item_id, "assistant", heard, interrupted=True))
         if reply.audible:
@@ -209,15 +217,34 @@ class Answering:
 
     # Overlap -----------------------------------------------------------------------------------------------
 
+    def is_echo(self, heard: float) -> bool:
+        """Whether a voice activity window (32 ms) of the user's audio holds only the echo of the reply.
+
+        Args:
+            heard: its RMS; every window has to be shown, in order.
+        """
+        began, self._played_until = self._played_until, self._speaker.position
+        played = 0.0 if self.reply is None else self.reply.energy(began, self._played_until)
+        return self._echo.hear(heard, self._gain * math.sqrt(played))
+
+    def _duck(self, gain: float) -> None:
+        self._gain = gain
+        self._speaker.duck(gain)
+
     def duck(self) -> None:
         """Somebody may be speaking: get quieter."""
-        self._speaker.duck(self._options.duck_gain)
+        self._duck(self._options.duck_gain)
 
     def pause(self) -> None:
         """Somebody is speaking: fall silent, ready to go on."""
+        self._paused = True
         self._speaker.pause()
 
     def go_on(self) -> None:
-        """It was nothing."""
-        self._speaker.duck(1.0)
-        self._speaker.resume()
+        """It was nothing: loud again, and after a pause from the beginning of the word that it broke off."""
+        self._duck(1.0)
+        if self._paused and self.reply is not None:
+            self._speaker.resume(self.reply.word_start(self._speaker.position))
+        else:
+            self._speaker.resume()
+        self._paused = False

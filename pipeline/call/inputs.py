@@ -1,5 +1,6 @@
 """Everything that can happen to a call, as values that its actor takes in one at a time."""
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -40,6 +41,11 @@ class VoiceHeard:
     levels_db: tuple[float, float, float, float]
     end: int
     at: float
+
+    @property
+    def loudness(self) -> float:
+        """RMS of the window, full scale being 1."""
+        return math.sqrt(sum(10 ** (level / 10) for level in self.levels_db) / len(self.levels_db))
 
 
 @dataclass(frozen=True, slots=True)

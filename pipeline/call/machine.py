@@ -170,10 +170,11 @@ class CallMachine:
         if self.state is State.CONNECTING:
             return
         self._listening.hear(voice)
+        probability = 0.0 if self._answering.is_echo(voice.loudness) else voice.probability
         reply = self._answering.reply
         if reply is not None and reply.audible and not reply.interruptible:
             return
-        self._decide(self._turns.hear(voice.probability, voice.at, max(voice.levels_db)), voice.at)
+        self._decide(self._turns.hear(probability, voice.at, max(voice.levels_db)), voice.at)
         if self.state is State.USER_SPEAKING and self._turns.in_turn and not self._turns.silent:
             self._listening.interim(voice.at)
 
@@ -193,8 +194,10 @@ class CallMachine:
                 case Decision.COMMIT:
                     self._commit(at)
                 case Decision.DUCK:
+                    self.counts["ducked"] += 1
                     self._answering.duck()
                 case Decision.PAUSE:
+                    self.counts["paused"] += 1
                     self._answering.pause()
                 case Decision.UNDUCK:
                     self.counts["resumed"] += 1

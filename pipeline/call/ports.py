@@ -31,8 +31,8 @@ class Speaker(Protocol):
     def pause(self) -> None:
         """Hold the queue where it is."""
 
-    def resume(self) -> None:
-        """Go on from there."""
+    def resume(self, at: int | None = None) -> None:
+        """Go on from there, or from a position up to 2 s before it; `position` falls back to it."""
 
     def duck(self, gain: float) -> None:
         """Ramp the loudness to `gain`, 1 being full."""

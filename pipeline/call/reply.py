@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.audio import SPEECH_RATE
+from pipeline.audio import SPEECH_RATE, Pcm
 from pipeline.call.effects import Effect, Synthesize
 from pipeline.call.ports import Speaker
 from pipeline.engines.protocols import SpeechChunk, Word
@@ -91,6 +91,7 @@ class Reply:
         self._pieces: list[Piece] = []
         self._playing = 0
         self._heard = HeardText()
+        self._written: list[tuple[int, Pcm]] = []
 
     @property
     def group(self) -> str:
@@ -224,12 +225,28 @@ class Reply:
         """The words whose audio had gone out at a position of the speaker."""
         return self._heard.heard(position)
 
+    def word_start(self, position: int) -> int:
+        """Position of the first sample of the word under way at a position of the speaker."""
+        return self._heard.word_start(position)
+
+    def energy(self, begin: int, end: int) -> float:
+        """Sum of the squares of the samples from one position of the speaker to another, full scale being 1."""
+        energy = 0.0
+        for start, pcm in reversed(self._written):
+            if start < end:
+                sound = pcm[max(0, begin - start) : end - start].astype(np.float32) / 32768
+                energy += float(np.dot(sound, sound))
+            if start <= begin:
+                break
+        return energy
+
     def start_position(self) -> int | None:
         """Position of the first sample of the reply, None before there is one."""
         return next((piece.start for piece in self._pieces if piece.start is not None), None)
 
     def _note_written(self, piece: Piece, chunk: SpeechChunk, at: int) -> None:
-        """Remember where the words of a chunk lie."""
+        """Remember where the words of a chunk lie, and its sound."""
+        self._written.append((at, chunk.pcm))
         if piece.start is None:
             piece.start = at
             self._heard.append_piece(piece.source, piece.spoken, at)

@@ -16,7 +16,7 @@ def _phrases(text: str) -> frozenset[str]:
 
 
 _SOUNDS: Final = _phrases(
-    "mm, mmm, mhm, mm-hm, mmhm, mm-hmm, mhmm, hm, hmm, uh-huh, aha, ah, oh, ooh, okay, ok, m-hm, mh"
+    "mm, mmm, mhm, mm-hm, mmhm, mm-hmm, mhmm, hm, hmm, uh-huh, aha, ah, oh, ooh, okay, ok, m-hm, mh, um, uh"
 )
 
 PHRASES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
@@ -31,7 +31,7 @@ PHRASES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             " alles klar, na klar, sicher, super, toll, wirklich, echt, eben, ja genau, ja klar, so so, interessant"
         ),
         "fr": _phrases(
-            "oui, ouais, d'accord, bien, très bien, voilà, exact, exactement, je vois, ah bon, bien sûr, c'est ça,"
+            "oui, ouais, hum, d'accord, bien, très bien, voilà, exact, exactement, je vois, ah bon, bien sûr, c'est ça,"
             " c'est vrai, vraiment, tout à fait, entendu, compris, je comprends, super, ah oui, eh oui, intéressant"
         ),
         "es": _phrases(
@@ -44,7 +44,7 @@ PHRASES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         "pt": _phrases(
             "sim, é, pois, pois é, claro, certo, tá, tá bom, está bem, bom, muito bem, entendo, entendi, exato,"
-            " exatamente, verdade, é verdade, com certeza, beleza, isso, ah sim, sei, interessante, perfeito"
+            " uhum, aham, exatamente, verdade, é verdade, com certeza, beleza, isso, ah sim, sei, interessante, perfeito"
         ),
         "nl": _phrases(
             "ja, jawel, jep, juist, precies, klopt, goed, heel goed, oké, prima, inderdaad, zeker, natuurlijk,"
@@ -67,6 +67,31 @@ _NEVER: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "nl": _phrases("stop, wacht, nee, stil, genoeg, maar, wat, waarom, hoe, pauze"),
     }
 )
+
+
+_PROMPTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "en": "Mm-hmm. Uh-huh. Yeah. Hmm.",
+        "de": "Mhm. Ja. Genau. Hm.",
+        "fr": "Mm-hm. Oui. Ouais. Hum.",
+        "es": "Mm. Sí. Ajá. Hm.",
+        "it": "Mm-hm. Sì. Ah. Hm.",
+        "pt": "Mm-hm. Sim. Aham. Hm.",
+        "nl": "Mm-hm. Ja. Juist. Hm.",
+    }
+)
+
+
+def backchannel_prompt(language: str) -> str:
+    """What to prompt speech to text with when a hum is as likely as a word.
+
+    Unprompted, Whisper takes an "mhm" for "MMO" or "In a mom."; prompted, it writes "Mm-hmm." or doubts itself, and is
+    surer of real words.
+
+    Args:
+        language: ISO 639-1 code, a region after it is ignored; unknown ones get the sounds that all share.
+    """
+    return _PROMPTS.get(primary_language(language), "Mm-hm. Hm.")
 
 
 def is_backchannel(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from media.playout import Playout, PlayoutFullError
+from media.playout import FADE_SAMPLES, KEPT_SAMPLES, Playout, PlayoutFullError
 from media.values import SEND_RATE, Pcm, PlayoutChange, PlayoutEvent, Speaker
 
 LOUD = 10_000
@@ -305,3 +305,35 @@ def test_what_is_written_is_copied(wire: Wire) -> None:
     pcm[:] = 0
     wire.run(2)
     assert wire.audio[500] == LOUD
+
+
+def test_after_a_pause_what_was_said_can_be_said_again(wire: Wire) -> None:
+    ramp = np.arange(0, 9600, dtype=np.int16)
+    wire.playout.write(ramp)
+    wire.run(10)
+    wire.playout.pause()
+    wire.run(3)
+    wire.playout.resume(3000)
+    assert wire.playout.position == 3000
+    again = wire.run(1)[0]
+    assert again is not None
+    assert np.array_equal(again[FADE_SAMPLES:], ramp[3000 + FADE_SAMPLES : 3480])
+    wire.run(20)
+    assert wire.playout.position == wire.playout.written == 9600
+
+
+def test_no_more_is_said_again_than_is_kept(wire: Wire) -> None:
+    wire.playout.write(tone(5.0))
+    wire.run(200)
+    wire.playout.pause()
+    wire.run(2)
+    stopped = wire.playout.position
+    wire.playout.resume(0)
+    assert KEPT_SAMPLES <= stopped - wire.playout.position <= KEPT_SAMPLES + 480
+
+
+def test_nothing_is_said_again_without_a_pause(wire: Wire) -> None:
+    wire.playout.write(tone(1.0))
+    wire.run(10)
+    wire.playout.resume(0)
+    assert wire.playout.position == 4800

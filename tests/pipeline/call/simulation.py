@@ -23,6 +23,8 @@ class Say:
         start, end: seconds of the call.
         text: what the transcript will say; "" for a noise.
         score: what the turn model makes of the silence behind it.
+        level_db: how loud it is, dBFS.
+        confidence: of the transcript.
     """
 
     start: float
@@ -30,6 +32,7 @@ class Say:
     text: str
     score: float = 0.95
     level_db: float = -20.0
+    confidence: float = 0.9
 
 
 @dataclass
@@ -68,7 +71,11 @@ class Simulation(VirtualCall):
         if "stt" in self.fail:
             return None
         said = self._words(work.start, work.end)
-        return Transcript(said, "en", 0.0 if said else 0.9, 0.9, (work.end - work.start) / HEARING_RATE)
+        within = [
+            say for say in self.script if say.start < work.end / HEARING_RATE and say.end > work.start / HEARING_RATE
+        ]
+        confidence = min((say.confidence for say in within), default=0.9)
+        return Transcript(said, "en", 0.0 if said else 0.9, confidence, (work.end - work.start) / HEARING_RATE)
 
     def _words(self, start: int, end: int) -> str:
         """What was said between two samples: whole words by their share of the utterance."""

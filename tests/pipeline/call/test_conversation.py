@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.audio import SPEECH_RATE
 from pipeline.call.events import (
     CallEnded,
     CallFault,
@@ -121,19 +122,29 @@ def test_an_interruption_is_silent_within_300_ms() -> None:
     assert call.sounding(6.3, 7.2) == 0
 
 
-def test_a_cough_does_not_cost_a_word() -> None:
+def test_after_a_cough_the_reply_goes_on_from_the_word_that_it_broke_off() -> None:
     quiet = Simulation([QUESTION]).run(25)
     cough = Simulation([QUESTION, Say(6.0, 6.3, "")]).run(25)
     assert cough.all(PlaybackCleared) == []
-    assert cough.heard_samples == quiet.heard_samples
+    assert cough.playout.position == quiet.playout.position
+    said_again = (cough.heard_samples - quiet.heard_samples) / SPEECH_RATE
+    assert 0 < said_again < 0.06 * len("evening.")
     assert cough.counts()["resumed"] == 1
 
 
 def test_mhm_does_not_cost_a_word() -> None:
     quiet = Simulation([QUESTION]).run(25)
     call = Simulation([QUESTION, Say(6.0, 6.45, "Mhm.")]).run(25)
-    assert call.heard_samples == quiet.heard_samples
+    assert call.playout.position == quiet.playout.position
     assert len(call.all(TranscriptCompleted)) == 1
+
+
+def test_what_the_transcript_doubts_is_no_interruption() -> None:
+    quiet = Simulation([QUESTION]).run(25)
+    call = Simulation([QUESTION, Say(6.0, 6.45, "In a mom.", confidence=0.37)]).run(25)
+    assert call.counts()["paused"] == 1
+    assert call.playout.position == quiet.playout.position
+    assert call.all(PlaybackCleared) == []
 
 
 def test_a_short_stop_is_an_interruption() -> None:

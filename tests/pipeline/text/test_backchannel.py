@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.text.backchannel import PHRASES, is_backchannel
+from pipeline.text.backchannel import PHRASES, backchannel_prompt, is_backchannel
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,10 @@ def test_the_lists_can_be_changed() -> None:
 @pytest.mark.parametrize("word", ["stop", "wait", "no"])
 def test_stop_stays_an_interruption_whatever_the_lists_say(word: str) -> None:
     assert not is_backchannel(word, "en", {"en": {word}})
+
+
+@pytest.mark.parametrize("language", [*PHRASES, "en-GB"])
+def test_speech_to_text_is_prompted_with_backchannels(language: str) -> None:
+    prompted = backchannel_prompt(language).rstrip(".").split(". ")
+    assert prompted
+    assert [phrase for phrase in prompted if not is_backchannel(phrase, language)] == []

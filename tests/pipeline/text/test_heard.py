@@ -143,3 +143,9 @@ def test_a_whole_reply_is_heard_word_by_word_and_never_shrinks() -> None:
         assert len(now) >= len(before)
         before = now
     assert before == text
+
+
+@pytest.mark.parametrize(("seconds", "start"), [(0.0, 0.0), (0.3, 0.0), (0.5, 0.5), (0.99, 0.5), (1.2, 1.0), (9, 9)])
+def test_the_word_under_way_begins_where_it_was_timed(seconds: float, start: float) -> None:
+    heard = reply("Hello there,", "my friend.")
+    assert heard.word_start(round(seconds * RATE)) == round(start * RATE)
