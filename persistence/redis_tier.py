@@ -17,7 +17,7 @@ import contextlib
 import json
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -211,6 +211,76 @@ class RedisTier:
                 await pipe.execute()
 
         await self._command(run)
+
+    async def keep_stream(
+        self,
+        session_id: str,
+        chunks: Sequence[bytes],
+        ttl_s: int,
+        *,
+        state: bytes | None = None,
+        forget: int = 0,
+        afresh: bool = False,
+    ) -> bool:
+        """Keep what a stream of audio needs to be taken up again: all of it is written, or nothing.
+
+        Args:
+            session_id: of the stream.
+            chunks: audio to append (s16le, 16 kHz, mono); whoever appends sees to it that the whole stays bounded.
+            ttl_s: seconds after which both keys go unless something more comes.
+            state: of the session, where it has changed.
+            forget: this many of the oldest chunks are not needed any more.
+            afresh: whether what is there is to be replaced.
+
+        Returns:
+            whether a state is there; without (Redis was emptied) the audio alone is of no use.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+        key = audio_key(session_id)
+
+        async def run() -> bool:
+            async with self._client.pipeline(transaction=True) as pipe:
+                if afresh:
+                    pipe.delete(key)
+                if chunks:
+                    pipe.rpush(key, *chunks)
+                if forget:
+                    pipe.ltrim(key, forget, -1)
+                pipe.expire(key, ttl_s)
+                if state is not None:
+                    pipe.set(session_key(session_id), state, ex=ttl_s)
+                else:
+                    pipe.expire(session_key(session_id), ttl_s)
+                return bool((await pipe.execute())[-1])
+
+        return bool(await self._command(run))
+
+    async def stream(self, session_id: str) -> tuple[bytes, list[bytes]] | None:
+        """State and audio as `keep_stream` left them, None where there are none.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+
+        async def run() -> Any:
+            async with self._client.pipeline(transaction=True) as pipe:
+                pipe.get(session_key(session_id))
+                pipe.lrange(audio_key(session_id), 0, -1)
+                return await pipe.execute()
+
+        state, chunks = await self._command(run)
+        self._count(state is not None)
+        return None if state is None else (state, chunks)
+
+    async def forget_stream(self, session_id: str) -> None:
+        """Delete what `keep_stream` kept.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+        await self._command(lambda: self._client.delete(session_key(session_id), audio_key(session_id)))
 
     async def audio(self, session_id: str) -> bytes:
         """The audio kept for a session."""

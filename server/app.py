@@ -19,15 +19,20 @@ from server.http_server import HttpRunner
 from server.memory_door import MemoryDoor
 from server.metrics import Metrics
 from server.metrics_sources import ServerCollector
-from server.routes import calls, conversations, health, page, recordings, text, users, v1_speech
-from server.services import llm, stt, tts
+from server.routes import calls, conversations, health, page, recordings, text, users, v1_speech, v1_transcriptions
+from server.services import llm, stt, stt_streams, tts
 from server.settings import Settings
 from server.speech.cache import CachedSpeech
 from server.speech.speech import SpeechDesk
+from server.transcription.wiring import add_transcription
 from server.version import version
 from server.watched_engines import watched
 
-SERVICES = {"llm": llm.routes, "tts": tts.routes, "stt": stt.routes}
+SERVICES = {
+    "llm": (llm.routes,),
+    "tts": (tts.routes,),
+    "stt": (stt.routes, stt_streams.routes, v1_transcriptions.routes),
+}
 """Routes of each service; they listen on the ports after the core's, in this order."""
 
 SWITCH_INTERVAL_S = 0.001
@@ -73,16 +78,21 @@ def cached_speech(settings: Settings, tts: TextToSpeech, memory: MemoryDoor) -> 
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
-    tables = (module.routes for module in (calls, conversations, recordings, users, text, health, page, v1_speech))
+    modules = (calls, conversations, recordings, users, text, health, page, v1_speech, v1_transcriptions)
+    tables = (module.routes for module in modules)
     app = application("core", parts, tables)
     app[calls.REGISTRY] = registry
     app[health.STARTED] = time.monotonic()
+    add_transcription(app, streams=False)
     return app
 
 
 def build_service(role: str, parts: Parts) -> web.Application:
     """The HTTP application of one service: "llm", "tts" or "stt"."""
-    return application(role, parts, [SERVICES[role]])
+    app = application(role, parts, SERVICES[role])
+    if role == "stt":
+        add_transcription(app, streams=True)
+    return app
 
 
 @dataclass(slots=True)

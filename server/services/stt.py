@@ -1,13 +1,202 @@
-"""The transcription as a service of its own."""
+"""The transcription as a service of its own: recordings here, streams in `stt_streams`."""
+
+import base64
+import binascii
+import time
+from typing import Annotated, Any
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
 
-from server.services.health import service_health
+from media.audio_file import container_format
+from pipeline.audio import HEARING_RATE
+from server.application import ENGINES, WATCHES
+from server.errors import ApiError
+from server.operation import Answer, operation
+from server.transcription.sessions import SESSIONS
+from server.transcription.transcriber import TRANSCRIBER, Transcription, segment_json
+from server.transcription.uploads import MAX_RATE, MAX_UPLOAD, MIN_RATE, UPLOAD_SCHEMA, UPLOADS, Upload
+from server.version import version
+
+MAX_JSON = 4 * 1024 * 1024
+"""Bytes of JSON with audio in it: about 95 s at 16 kHz."""
+
+MAX_PROMPT = 4_000
 
 routes = web.RouteTableDef()
 
+SampleRate = Annotated[int, Field(ge=MIN_RATE, le=MAX_RATE)]
+LanguageWanted = Annotated[str, Field(min_length=1, max_length=35)]
+
+
+class SpokenSegment(BaseModel):
+    """A stretch of speech, seconds from the start of the audio."""
+
+    text: str
+    start: float
+    end: float
+    language: str
+    confidence: float
+    words: list[dict[str, Any]] | None = None
+
+
+class Transcribed(BaseModel):
+    """A transcript."""
+
+    text: str
+    language: str | None
+    confidence: float | None
+    segments: list[SpokenSegment]
+    is_speech: bool
+    duration_s: float
+    latency_ms: float
+
+
+class RealtimeAudio(BaseModel):
+    """Audio to transcribe at once: s16le mono, or a file, as base64."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    audio_data: str
+    sample_rate: SampleRate = HEARING_RATE
+    language: LanguageWanted | None = None
+
+
+class ServiceLoad(BaseModel):
+    """What is going on."""
+
+    sessions: int
+    max_sessions: int
+    sessions_begun: int
+    sessions_resumed: int
+    sessions_expired: int
+    transcriptions: int
+    upload_bytes: int
+
+
+class SttHealth(BaseModel):
+    """How the service does."""
+
+    status: str
+    service: str
+    version: str
+    engine: str
+    model: str
+    kind: str
+    latency_ms: float | None
+    load: ServiceLoad
+
+
+ERRORS = (400, 413, 415, 422, 503)
+
+
+@routes.post("/transcribe")
+@operation(
+    "stt",
+    body_limit=MAX_UPLOAD,
+    uploads=UPLOADS,
+    upload_schema=UPLOAD_SCHEMA,
+    answers={200: Answer("The transcript", Transcribed)},
+    errors=ERRORS,
+)
+async def transcribe(request: web.Request) -> web.StreamResponse:
+    """Transcribe a recording: a multipart form with `file`, or the audio as the body."""
+    began = time.monotonic()
+    transcriber = request.app[TRANSCRIBER]
+    async with transcriber.room.receive(request) as upload:
+        words = flag(upload, "word_timestamps")
+        language = await transcriber.language(upload.fields.get("language"))
+        prompt = upload.fields.get("prompt", "")[-MAX_PROMPT:]
+        done = await _transcribed(request, upload, language, prompt)
+    return web.json_response(_told(done, began, words))
+
+
+@routes.post("/transcribe/realtime")
+@operation(
+    "stt",
+    body=RealtimeAudio,
+    body_limit=MAX_JSON,
+    answers={200: Answer("The transcript", Transcribed)},
+    errors=ERRORS,
+)
+async def transcribe_realtime(request: web.Request, body: RealtimeAudio) -> web.StreamResponse:
+    """Transcribe a piece of audio that comes as base64 in JSON; speech is told from silence."""
+    began = time.monotonic()
+    data = decode_base64(body.audio_data, "audio_data")
+    upload = Upload(data, None if container_format(data) in ("wav", "flac", "ogg", "matroska") else body.sample_rate)
+    language = await request.app[TRANSCRIBER].language(body.language)
+    done = await _transcribed(request, upload, language, "")
+    return web.json_response(_told(done, began, words=False))
+
 
 @routes.get("/health")
+@operation("health", answers={200: Answer("It answers", SttHealth)}, open=True)
 async def health(request: web.Request) -> web.Response:
     """200 while the service answers."""
-    return service_health(request, "stt")
+    engine, watch = request.app[ENGINES].stt, request.app[WATCHES]["stt"]
+    sessions, transcriber = request.app[SESSIONS], request.app[TRANSCRIBER]
+    report = SttHealth(
+        status=watch.status,
+        service="stt",
+        version=version(),
+        engine=engine.name,
+        model=engine.model,
+        kind=engine.kind,
+        latency_ms=watch.latency_ms(),
+        load=ServiceLoad(
+            sessions=sessions.active,
+            max_sessions=sessions.limit,
+            sessions_begun=sessions.begun,
+            sessions_resumed=sessions.resumed,
+            sessions_expired=sessions.expired,
+            transcriptions=transcriber.done,
+            upload_bytes=transcriber.room.held,
+        ),
+    )
+    return web.json_response(report.model_dump())
+
+
+def decode_base64(text: str, name: str) -> bytes:
+    """Base64, line breaks allowed.
+
+    Raises:
+        ApiError: 400, it is none.
+    """
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        details = [{"field": name, "message": "not base64"}]
+        raise ApiError(400, "invalid_base64", f"{name} is not base64 (with its padding)", details) from None
+
+
+def flag(upload: Upload, name: str) -> bool:
+    """A field that is true or false; false when it is not there.
+
+    Raises:
+        ApiError: 422, it is neither.
+    """
+    value = upload.fields.get(name, "false").strip().lower()
+    if value not in ("true", "false", "1", "0"):
+        details = [{"field": name, "message": "must be true or false"}]
+        raise ApiError(422, "invalid_body", f"{name}: must be true or false", details)
+    return value in ("true", "1")
+
+
+async def _transcribed(request: web.Request, upload: Upload, language: str | None, prompt: str) -> Transcription:
+    transcriber = request.app[TRANSCRIBER]
+    transcription = await transcriber.begin(upload, language=language, prompt=prompt)
+    done = await transcription.finish()
+    transcriber.record(done)
+    return done
+
+
+def _told(done: Transcription, began: float, words: bool) -> dict[str, Any]:
+    return {
+        "text": done.text,
+        "language": done.language,
+        "confidence": done.confidence,
+        "segments": [segment_json(segment, words) for segment in done.segments],
+        "is_speech": bool(done.segments),
+        "duration_s": done.duration_s,
+        "latency_ms": round((time.monotonic() - began) * 1000, 1),
+    }

@@ -1,0 +1,268 @@
+"""Transcribes what clients upload, at a pace that keeps out of the way of calls."""
+
+import contextlib
+import hashlib
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import numpy as np
+import structlog
+from aiohttp import web
+
+from media.audio_file import AudioFileError, AudioSource, NoAudioError, UnknownFormatError
+from persistence.errors import InvalidTextError
+from persistence.values import AudioTranscription
+from pipeline.audio import HEARING_RATE, Pcm, Waveform
+from pipeline.engines.protocols import EngineError, Engines
+from pipeline.lanes import Lane, LaneClosedError, LaneFullError, Ticket, Urgency
+from pipeline.transcription.recording import PIECE_S, RecordingTranscription
+from pipeline.transcription.segments import Segment, whole_confidence, whole_text
+from server.errors import ApiError
+from server.memory_door import MemoryDoor
+from server.transcription.uploads import Upload, UploadRoom
+
+log = structlog.get_logger(__name__)
+
+FAILURES = (EngineError, LaneFullError, LaneClosedError)
+"""What an engine raises when there is no transcript."""
+
+AUTO = "auto"
+"""Language that stands for: detect it."""
+
+
+class Transcription:
+    """One upload on its way to text.
+
+    Args:
+        work: what transcribes it.
+        source: its audio.
+        sha256: of what was uploaded, hex.
+        ticket: place in all lanes.
+        lane: where it is decoded.
+        longest_s: audio that is taken at most, seconds.
+    """
+
+    def __init__(
+        self, work: RecordingTranscription, source: AudioSource, sha256: str, ticket: Ticket, lane: Lane, longest_s: int
+    ) -> None:
+        self.sha256 = sha256
+        self._work = work
+        self._source = source
+        self._ticket = ticket
+        self._lane = lane
+        self._longest_s = longest_s
+
+    @property
+    def segments(self) -> list[Segment]:
+        """Segments found until now."""
+        return self._work.segments
+
+    @property
+    def text(self) -> str:
+        """All words found until now."""
+        return whole_text(self._work.segments)
+
+    @property
+    def language(self) -> str | None:
+        """The language, where one was asked for or heard."""
+        return self._work.language
+
+    @property
+    def confidence(self) -> float | None:
+        """Between 0 and 1; None without any words."""
+        confidence = whole_confidence(self._work.segments)
+        return None if confidence is None else round(confidence, 4)
+
+    @property
+    def duration_s(self) -> float:
+        """Audio that was read, seconds."""
+        return round(self._work.duration_s, 3)
+
+    async def run(self) -> AsyncGenerator[Segment, None]:
+        """The segments, as they are found; closing the generator ends the work.
+
+        Raises:
+            ApiError: 413 too long, 422 it cannot be decoded, 503 the engine could not.
+        """
+        try:
+            async with aclosing(self._pieces()) as pieces, aclosing(self._work.run(pieces)) as segments:
+                async for segment in segments:
+                    yield segment
+        except AudioFileError as error:
+            raise unreadable(error) from None
+        except FAILURES as error:
+            raise no_transcript(error) from None
+        finally:
+            self._ticket.cancel()
+
+    async def finish(self) -> "Transcription":
+        """Run to the end; errors as `run`."""
+        async with aclosing(self.run()) as segments:
+            async for _ in segments:
+                pass
+        return self
+
+    async def _pieces(self) -> AsyncGenerator[Pcm, None]:
+        taken = 0
+        try:
+            while (pcm := await self._lane.run(lambda: self._source.read(PIECE_S * HEARING_RATE), self._ticket)).size:
+                taken += pcm.size
+                if taken > self._longest_s * HEARING_RATE:
+                    raise too_long(self._longest_s)
+                yield pcm
+        finally:
+            # In the lane, where a read may still be under way.
+            with contextlib.suppress(LaneClosedError):
+                await self._lane.run(self._source.close, Ticket(Urgency.SPECULATION))
+
+
+class Transcriber:
+    """What the routes share: room for uploads, a lane to decode and to find speech in, and the engine.
+
+    Args:
+        engines: speech to text and voice activity.
+        memory: where transcriptions are written down.
+        default_language: of clients who do not say; None to detect.
+        longest_s: audio that is taken at most, seconds.
+
+    Attributes:
+        room: for uploads.
+        done: transcriptions since the start.
+    """
+
+    def __init__(self, engines: Engines, memory: MemoryDoor, default_language: str | None, longest_s: int) -> None:
+        self.room = UploadRoom()
+        self.done = 0
+        self.engines = engines
+        self._memory = memory
+        self._default_language = default_language
+        self._longest_s = longest_s
+        self._lane = Lane("uploads")
+        self._known_languages: set[str] = set()
+
+    async def close(self) -> None:
+        """Stop the lane."""
+        await self._lane.aclose()
+
+    async def language(self, wanted: str | None) -> str | None:
+        """What to tell the engine for a language that a client asks for: None to detect.
+
+        Raises:
+            ApiError: 422, the engine does not know it.
+        """
+        code = self._default_language if not wanted else wanted.strip().lower()
+        if code is None or code == AUTO:
+            return None
+        if code not in self._known_languages:
+            try:
+                # Of no audio at all: the engine looks at the language only.
+                await self.engines.stt.transcribe(_NOTHING, Ticket(), language=code)
+            except ValueError:
+                details = [{"field": "language", "message": "unknown language"}]
+                message = (
+                    f"language: {self.engines.stt.model} does not know {code[:20]!r}; give an ISO 639-1 code or auto"
+                )
+                raise ApiError(422, "unknown_language", message, details) from None
+            except FAILURES as error:
+                raise no_transcript(error) from None
+            self._known_languages.add(code)
+        return code
+
+    async def begin(self, upload: Upload, *, language: str | None = None, prompt: str = "") -> Transcription:
+        """Open an upload for transcription.
+
+        Args:
+            upload: the audio.
+            language: as `language` returned it.
+            prompt: what was said before.
+
+        Raises:
+            ApiError: 413 too long, 415 no known format, 422 it cannot be read, 503 busy.
+        """
+        ticket = Ticket()
+        try:
+            source, sha256 = await self._lane.run(lambda: _opened(upload), ticket)
+        except AudioFileError as error:
+            raise unreadable(error) from None
+        except FAILURES as error:
+            raise no_transcript(error) from None
+        if source.expected_s is not None and source.expected_s > self._longest_s + 1:
+            source.close()
+            raise too_long(self._longest_s)
+        work = RecordingTranscription(
+            self.engines.stt, self.engines.vad, self._lane, ticket, language=language, prompt=prompt
+        )
+        return Transcription(work, source, sha256, ticket, self._lane, self._longest_s)
+
+    def record(self, done: Transcription) -> None:
+        """Write a finished transcription down, where there is memory."""
+        self.done += 1
+        self.write(
+            AudioTranscription(
+                f"upload_{secrets.token_hex(8)}",
+                done.text,
+                done.language,
+                done.confidence,
+                round(done.duration_s * 1000),
+                self.engines.stt.model,
+                audio_sha256=done.sha256,
+                segments=tuple(segment_json(segment) for segment in done.segments),
+            )
+        )
+
+    def write(self, done: AudioTranscription) -> None:
+        """Write a transcription down, where there is memory."""
+        if self._memory.memory is None:
+            return
+        try:
+            self._memory.memory.record_transcription(done)
+        except InvalidTextError as error:
+            log.warning("a transcription is not kept", problem=str(error), session_id=done.session_id)
+
+
+TRANSCRIBER: web.AppKey[Transcriber] = web.AppKey("transcriber", Transcriber)
+
+_NOTHING: Waveform = np.zeros(0, np.float32)
+
+
+def segment_json(segment: Segment, words: bool = False) -> dict[str, object]:
+    """A segment as our own routes give it."""
+    told: dict[str, object] = {
+        "text": segment.text,
+        "start": round(segment.start, 3),
+        "end": round(segment.end, 3),
+        "language": segment.language,
+        "confidence": round(segment.confidence, 4),
+    }
+    if words:
+        told["words"] = [{"word": word.text, "start": word.start, "end": word.end} for word in segment.words]
+    return told
+
+
+def no_transcript(error: Exception) -> ApiError:
+    """What the client is told of one of `FAILURES`."""
+    if isinstance(error, LaneFullError):
+        return ApiError(503, "busy", "Too much audio waits to be transcribed", headers={"Retry-After": "2"})
+    log.error("no transcript", problem=str(error))
+    return ApiError(503, "stt_failed", "The audio could not be transcribed now", headers={"Retry-After": "2"})
+
+
+def unreadable(error: AudioFileError) -> ApiError:
+    """What the client is told of audio that cannot be read."""
+    details = [{"field": "file", "message": str(error)}]
+    match error:
+        case UnknownFormatError():
+            return ApiError(415, "unsupported_audio", str(error), details)
+        case NoAudioError():
+            return ApiError(422, "no_audio", str(error), details)
+    return ApiError(422, "invalid_audio", str(error), details)
+
+
+def too_long(longest_s: int) -> ApiError:
+    """What the client is told of audio that is too long."""
+    return ApiError(413, "audio_too_long", f"The audio may be at most {longest_s} s long; send it in parts")
+
+
+def _opened(upload: Upload) -> tuple[AudioSource, str]:
+    return upload.open(), hashlib.sha256(upload.data).hexdigest()

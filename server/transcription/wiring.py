@@ -1,0 +1,32 @@
+"""Gives an application what its routes transcribe with, and takes it down with the application."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from server.application import ENGINES, SETTINGS
+from server.memory_door import MEMORY
+from server.transcription.sessions import SESSIONS, StreamSessions
+from server.transcription.transcriber import TRANSCRIBER, Transcriber
+
+
+def add_transcription(app: web.Application, *, streams: bool) -> None:
+    """Let an application's routes transcribe.
+
+    Args:
+        app: as `server.application.application` made it.
+        streams: whether it has streaming sessions.
+    """
+
+    async def transcribing(app: web.Application) -> AsyncIterator[None]:
+        settings, memory = app[SETTINGS], app[MEMORY]
+        transcriber = Transcriber(app[ENGINES], memory, settings.language, settings.stt_max_audio_s)
+        app[TRANSCRIBER] = transcriber
+        if streams:
+            app[SESSIONS] = StreamSessions(transcriber, memory, settings.stt_max_sessions, settings.stt_session_ttl_s)
+        yield
+        if streams:
+            await app[SESSIONS].close()
+        await transcriber.close()
+
+    app.cleanup_ctx.append(transcribing)
