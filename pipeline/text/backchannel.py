@@ -44,7 +44,8 @@ PHRASES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         "pt": _phrases(
             "sim, é, pois, pois é, claro, certo, tá, tá bom, está bem, bom, muito bem, entendo, entendi, exato,"
-            " uhum, aham, exatamente, verdade, é verdade, com certeza, beleza, isso, ah sim, sei, interessante, perfeito"
+            " uhum, aham, exatamente, verdade, é verdade, com certeza, beleza, isso, ah sim, sei, interessante,"
+            " perfeito"
         ),
         "nl": _phrases(
             "ja, jawel, jep, juist, precies, klopt, goed, heel goed, oké, prima, inderdaad, zeker, natuurlijk,"
