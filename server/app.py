@@ -12,6 +12,7 @@ from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import Engines, TextToSpeech
+from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.access import WrongKeys
 from server.application import Parts, application, metrics_application
 from server.calls import CallRegistry
@@ -19,17 +20,33 @@ from server.http_server import HttpRunner
 from server.memory_door import MemoryDoor
 from server.metrics import Metrics
 from server.metrics_sources import ServerCollector
-from server.routes import calls, conversations, health, page, recordings, text, users, v1_speech, v1_transcriptions
+from server.routes import (
+    calls,
+    conversations,
+    health,
+    page,
+    recordings,
+    text,
+    users,
+    v1_chat,
+    v1_embeddings,
+    v1_models,
+    v1_speech,
+    v1_transcriptions,
+)
 from server.services import llm, stt, stt_streams, tts
 from server.settings import Settings
 from server.speech.cache import CachedSpeech
 from server.speech.speech import SpeechDesk
+from server.tools import build_toolbox
 from server.transcription.wiring import add_transcription
 from server.version import version
 from server.watched_engines import watched
 
+CHAT = (v1_chat.routes, v1_embeddings.routes, v1_models.routes)
+
 SERVICES = {
-    "llm": (llm.routes,),
+    "llm": (llm.routes, *CHAT),
     "tts": (tts.routes,),
     "stt": (stt.routes, stt_streams.routes, v1_transcriptions.routes),
 }
@@ -54,7 +71,7 @@ def media_config(settings: Settings) -> MediaConfig:
     )
 
 
-def call_options(settings: Settings) -> CallOptions:
+def call_options(settings: Settings, tools: Toolbox = NO_TOOLS) -> CallOptions:
     """What calls are like that do not say otherwise."""
     return CallOptions(
         language=settings.language,
@@ -67,6 +84,7 @@ def call_options(settings: Settings) -> CallOptions:
         interim=settings.interim_transcripts,
         speculate=settings.speculate,
         turn_taking=settings.turn_taking,
+        tools=tools,
     )
 
 
@@ -79,7 +97,7 @@ def cached_speech(settings: Settings, tts: TextToSpeech, memory: MemoryDoor) -> 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     modules = (calls, conversations, recordings, users, text, health, page, v1_speech, v1_transcriptions)
-    tables = (module.routes for module in modules)
+    tables = (*(module.routes for module in modules), *CHAT)
     app = application("core", parts, tables)
     app[calls.REGISTRY] = registry
     app[health.STARTED] = time.monotonic()
@@ -120,15 +138,15 @@ class Server:
         Raises:
             OSError: a TCP port cannot be bound.
             media.values.PortInUseError: the UDP port is taken.
+            pipeline.tools.errors.ToolSetupError: a declared tool cannot be used.
         """
+        options = call_options(settings, build_toolbox(settings, engines.llm))
         endpoint = await MediaEndpoint.open(media_config(settings))
         engines, watches = watched(engines)
         memory, metrics = MemoryDoor(settings), Metrics()
         speech = cached_speech(settings, engines.tts, memory)
         engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
-        registry = CallRegistry(
-            engines, endpoint, memory, metrics, call_options(settings), settings.max_calls, settings.lost_grace_s
-        )
+        registry = CallRegistry(engines, endpoint, memory, metrics, options, settings.max_calls, settings.lost_grace_s)
         metrics.registry.register(ServerCollector(registry, memory, watches))
         parts = Parts(settings, engines, watches, memory, metrics, WrongKeys(settings.wrong_keys_per_minute), desk)
         apps = [build_app(parts, registry), *(build_service(role, parts) for role in SERVICES)]
@@ -148,7 +166,7 @@ class Server:
                 await web.TCPSite(runner, settings.host, port).start()
         except BaseException as error:
             await _cleanup(runners)
-            await asyncio.gather(endpoint.close(), desk.close())
+            await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())
             await memory.close()
             raise _first(error) from None
         # What was loaded stays for good: keep the collector from walking through it while a call waits.
@@ -157,7 +175,8 @@ class Server:
         url = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"  # noqa: S104
         memory.announce(url)
         memory.sample(metrics)
-        registry.spawn(speech.prefetch((settings.greeting, settings.apology, settings.idle_prompt)))
+        fixed = (options.greeting, options.apology, options.idle_prompt, options.tools.filler)
+        registry.spawn(speech.prefetch(fixed))
         log.info("ready", url=url, media_port=endpoint.port)
         return cls(settings, registry, memory, url, runners, desk)
 
@@ -166,7 +185,8 @@ class Server:
         await self.registry.drain(drain_s)
         await self.registry.close()
         await _cleanup(self._runners)
-        await asyncio.gather(self.registry.endpoint.close(), self._desk.close())
+        tools = self.registry.defaults.tools
+        await asyncio.gather(self.registry.endpoint.close(), self._desk.close(), tools.close())
         # Last: what the calls said at their end is still to be written down.
         await self.memory.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from statistics import median
 
+from pipeline.engines.protocols import RequestRefusedError
 from pipeline.lanes import LaneClosedError, LaneFullError
 
 KEPT = 64
@@ -73,7 +74,7 @@ class EngineWatch:
         work = Work(self)
         try:
             yield work
-        except (LaneFullError, LaneClosedError, ValueError):
+        except (LaneFullError, LaneClosedError, RequestRefusedError, ValueError):
             # Refused, not failed: no room, going down, or asked for what it cannot do.
             raise
         except Exception as error:

@@ -14,6 +14,7 @@ from server.generation import DEFAULT_MAX_TOKENS, MAX_TOKENS
 MAX_MESSAGES = 1_000
 MAX_CHARS = 400_000
 
+_Text = Annotated[str, Field(max_length=MAX_CHARS)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
@@ -27,7 +28,7 @@ class TextPart(_Part):
     """A piece of a message; only text is understood."""
 
     type: Literal["text"]
-    text: Annotated[str, Field(max_length=MAX_CHARS)]
+    text: _Text
 
 
 class CalledFunction(_Part):
@@ -49,9 +50,7 @@ class ChatMessage(_Part):
     """One message."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[str, Field(max_length=MAX_CHARS)] | Annotated[list[TextPart], Field(max_length=100)] | None = (
-        None
-    )
+    content: _Text | Annotated[list[TextPart], Field(max_length=100)] | None = None
     tool_calls: Annotated[list[AskedTool], Field(max_length=128)] | None = None
     tool_call_id: Annotated[str, Field(max_length=128)] | None = None
 
