@@ -12,7 +12,7 @@ import structlog
 from media.audio_file import PcmStream
 from persistence.redis_tier import RedisTier
 from pipeline.audio import HEARING_RATE, Pcm
-from pipeline.engines.protocols import Engines, Transcript
+from pipeline.engines.protocols import SpeechToText, Transcript, VoiceStream
 from pipeline.lanes import Lane, Ticket, Urgency
 from pipeline.transcription.live import MAX_BACKLOG_S, MAX_CHUNK_S, LiveTranscription, Work
 from pipeline.transcription.segments import Segment, whole_confidence, whole_text
@@ -55,7 +55,8 @@ class StreamSession:
 
     Args:
         session_id: its id.
-        engines: speech to text and voice activity.
+        stt: the engine.
+        voice: the stream's voice activity.
         lane: where audio is resampled and searched for speech.
         redis: gives the tier that sessions are kept in, None without memory; memory opens late, so it is asked anew.
         ttl_s: seconds without a sign of life after which it is abandoned.
@@ -70,7 +71,8 @@ class StreamSession:
     def __init__(
         self,
         session_id: str,
-        engines: Engines,
+        stt: SpeechToText,
+        voice: VoiceStream,
         lane: Lane,
         redis: Callable[[], RedisTier | None],
         ttl_s: int,
@@ -79,16 +81,14 @@ class StreamSession:
         self.id = session_id
         self.used = time.monotonic()
         self.ended = False
-        self._stt = engines.stt
+        self._stt = stt
         self._lane = lane
         self._redis = redis
         self._state = state
         self._store = SessionStore(session_id, ttl_s)
         self._input = PcmStream(state.rate, HEARING_RATE, bytes.fromhex(state.leftover))
         self._sequence = state.sequence
-        self._live = LiveTranscription(
-            engines.vad.open_stream(), language=state.language, begins_at=state.needed_from, past=state.segments
-        )
+        self._live = LiveTranscription(voice, language=state.language, begins_at=state.needed_from, past=state.segments)
         self._adding = asyncio.Lock()
         self._hearing = asyncio.Lock()
         self._storing = asyncio.Lock()

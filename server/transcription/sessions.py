@@ -136,7 +136,9 @@ class StreamSessions:
             raise ApiError(503, "too_many_sessions", message, headers={"Retry-After": "5"})
 
     def _session(self, session_id: str, state: SessionState) -> StreamSession:
-        return StreamSession(session_id, self._transcriber.engines, self._lane, self._redis, self.ttl_s, state)
+        engines = self._transcriber.engines
+        voice = engines.vad.open_stream()
+        return StreamSession(session_id, engines.stt, voice, self._lane, self._redis, self.ttl_s, state)
 
     async def _resume(self, session_id: str) -> StreamSession | None:
         """Take a session up from Redis, once, however many ask for it at the same time."""

@@ -1,0 +1,123 @@
+import io
+import struct
+from collections.abc import Iterator
+
+import av
+import numpy as np
+import pytest
+
+from media.audio_file import AudioFile, AudioFileError, NoAudioError, PcmStream, RawAudio, UnknownFormatError
+from media.values import Pcm
+from tests.media.signals import voice
+
+RATE = 16_000
+
+ENCODINGS = [
+    ("wav", "pcm_s16le", 44_100),
+    ("mp3", "mp3", 44_100),
+    ("flac", "flac", 48_000),
+    ("ogg", "libopus", 48_000),
+    ("webm", "libopus", 48_000),
+    ("mp4", "aac", 44_100),
+    ("adts", "aac", 44_100),
+    ("aiff", "pcm_s16be", 22_050),
+]
+
+
+def encoded(container: str, codec: str, rate: int, seconds: float = 1.0) -> bytes:
+    """A hum in stereo, as a file."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=rate, layout="stereo")
+        mono = voice(seconds, rate)
+        frame = av.AudioFrame.from_ndarray(np.repeat(mono, 2).reshape(1, -1), format="s16", layout="stereo")
+        frame.rate = rate
+        resampler = av.AudioResampler(stream.format, "stereo", rate, frame_size=stream.frame_size or 1024)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            output.mux(stream.encode(part))
+        output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def pieces(data: bytes, count: int = 4_000) -> Iterator[Pcm]:
+    file = AudioFile(data, RATE)
+    while (pcm := file.read(count)).size:
+        yield pcm
+    file.close()
+
+
+def wav(riff_size: int, data_size: int, pcm: bytes) -> bytes:
+    fmt = struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    head = b"RIFF" + struct.pack("<I", riff_size) + b"WAVEfmt " + fmt
+    return head + b"data" + struct.pack("<I", data_size) + pcm
+
+
+@pytest.mark.parametrize(("container", "codec", "rate"), ENCODINGS)
+def test_every_format_is_read_at_the_wanted_rate(container: str, codec: str, rate: int) -> None:
+    heard = np.concatenate(list(pieces(encoded(container, codec, rate))))
+    assert 0.95 * RATE < heard.size < 1.15 * RATE
+    assert np.abs(heard).max() > 5_000
+
+
+def test_pieces_are_as_long_as_asked_for_and_add_up() -> None:
+    sizes = [piece.size for piece in pieces(encoded("wav", "pcm_s16le", RATE), 3_000)]
+    assert set(sizes[:-1]) == {3_000}
+    assert abs(sum(sizes) - RATE) < 10
+
+
+@pytest.mark.parametrize(("riff", "data"), [(0xFFFFFFFF, 0xFFFFFFFF), (0, 0), (36, 0x7FFFFFFF)])
+def test_a_wav_header_of_unknown_length_reads_to_the_end(riff: int, data: int) -> None:
+    pcm = voice(1.0, RATE)
+    heard = np.concatenate(list(pieces(wav(riff, data, pcm.tobytes()))))
+    assert np.array_equal(heard, pcm)
+
+
+def test_a_file_that_is_cut_off_gives_what_there_is() -> None:
+    whole = encoded("mp3", "mp3", 44_100, 2.0)
+    heard = sum(piece.size for piece in pieces(whole[: len(whole) // 2]))
+    assert 0.8 * RATE < heard < 1.2 * RATE
+
+
+@pytest.mark.parametrize("data", [b"\0" * 2_000, b"hello", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", b"RIFF"])
+def test_what_is_no_audio_file_is_refused(data: bytes) -> None:
+    with pytest.raises(UnknownFormatError):
+        AudioFile(data, RATE)
+
+
+def test_a_playlist_behind_the_first_bytes_of_audio_opens_no_other_file() -> None:
+    with pytest.raises(AudioFileError):
+        list(pieces(b"ID3\x04\0\0\0\0\0\0" + b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n" * 20))
+
+
+def test_an_empty_file_says_so() -> None:
+    with pytest.raises(NoAudioError, match="empty"):
+        AudioFile(b"", RATE)
+
+
+def test_a_film_without_sound_says_so() -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as output:
+        stream = output.add_stream("mpeg4", rate=10, width=64, height=64, pix_fmt="yuv420p")
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    with pytest.raises(NoAudioError, match="sound track"):
+        AudioFile(file.getvalue(), RATE)
+
+
+def test_samples_may_be_split_anywhere() -> None:
+    pcm = voice(0.5, RATE)
+    data, stream = pcm.tobytes(), PcmStream(RATE, RATE)
+    heard = [stream.feed(data[start : start + 333]) for start in range(0, len(data), 333)]
+    assert np.array_equal(np.concatenate(heard), pcm)
+
+
+def test_plain_samples_of_another_rate_are_resampled_without_a_seam() -> None:
+    source = RawAudio(voice(1.0, 48_000).tobytes(), 48_000, RATE)
+    heard = []
+    while (piece := source.read(1_000)).size:
+        heard.append(piece)
+    joined = np.concatenate(heard)
+    assert abs(joined.size - RATE) < 50
+    assert np.abs(np.diff(joined.astype(np.int32))).max() < 16_000
