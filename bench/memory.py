@@ -25,7 +25,7 @@ class RandomEmbedder:
     def __init__(self) -> None:
         self._rng = np.random.default_rng(1)
 
-    async def embed(self, texts: list[str]) -> list[list[float]]:
+    async def embed(self, texts: list[str], *, waited_for: bool = False) -> list[list[float]]:
         """Unit vectors, one per text."""
         vectors = self._rng.standard_normal((len(texts), DIMENSIONS))
         found: list[list[float]] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).tolist()
@@ -117,7 +117,9 @@ async def main() -> None:
             await memory.worker.close()
             owners = await fill(memory, arguments.messages, arguments.users)
             started = time.perf_counter()
-            points = await memory.worker.rebuild()
+            points = 0
+            async for progress in memory.worker.rebuild():
+                points = progress.done
             print(f"index of {points} messages made anew in {time.perf_counter() - started:.1f} s")
             await measure_reading(memory, owners)
         finally:

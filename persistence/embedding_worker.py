@@ -6,7 +6,7 @@ goes on where the last run stopped.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ import structlog
 
 from persistence.backoff import Backoff
 from persistence.errors import StoreUnavailableError
+from persistence.points import Point
 from persistence.postgres import Postgres
 from persistence.values import DIMENSIONS, Embedder
-from persistence.vectors import Point, VectorIndex
+from persistence.vectors import VectorIndex
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,14 @@ class EmbeddingFigures:
     failures: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Of a rebuild: messages in the index, and messages in all."""
+
+    done: int
+    total: int
+
+
 class EmbeddingWorker:
     """One background task.
 
@@ -59,6 +68,9 @@ class EmbeddingWorker:
         self._embedder = embedder
         self._wake = asyncio.Event()
         self._wake.set()
+        self._idle = asyncio.Event()
+        self._working = asyncio.Lock()
+        self._rebuilding = False
         self._checked = False
         self._rounds = 0
         self._round_done = asyncio.Event()
@@ -70,7 +82,15 @@ class EmbeddingWorker:
 
     def wake(self) -> None:
         """There may be something to do."""
+        self._idle.clear()
         self._wake.set()
+
+    async def caught_up(self, timeout_s: float) -> bool:
+        """Wait a moment until what was delivered is in the index; returns whether it is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        return self._idle.is_set()
 
     async def idle(self, timeout_s: float) -> bool:
         """Wait until a round that began after this call is over; returns whether it is."""
@@ -90,15 +110,39 @@ class EmbeddingWorker:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def rebuild(self) -> int:
-        """Make the index anew from PostgreSQL; returns the number of points."""
-        await self._index.clear()
-        async with self._postgres.connection() as connection:
-            await connection.execute("UPDATE messages SET indexed_at = NULL WHERE indexed_at IS NOT NULL", timeout=600)
-        count = 0
-        while (done := await self._index_some(REBUILD_BATCH)) > 0:
-            count += done
-        return count
+    @property
+    def rebuilding(self) -> bool:
+        """Whether the index is being made anew."""
+        return self._rebuilding
+
+    async def rebuild(self, *, embeddings: bool = False) -> AsyncGenerator[Progress, None]:
+        """Make the index anew from PostgreSQL, with its progress; searches find what is in it again until then.
+
+        Broken off, the worker goes on with it. Raises what embedder and stores raise.
+
+        Args:
+            embeddings: make the embeddings anew, too, because another model is to make them.
+        """
+        self._rebuilding = True
+        try:
+            async with self._working:
+                await self._index.clear()
+                async with self._postgres.connection() as connection:
+                    await connection.execute(
+                        "UPDATE messages SET indexed_at = NULL, embedding = CASE WHEN $1 THEN NULL ELSE embedding END",
+                        embeddings,
+                        timeout=600,
+                    )
+                    total = await connection.fetchval("SELECT count(*) FROM messages")
+                done = 0
+                yield Progress(0, total)
+                while (indexed := await self._index_some(REBUILD_BATCH)) or await self._embed_some():
+                    if indexed:
+                        done += indexed
+                        yield Progress(done, max(done, total))
+        finally:
+            self._rebuilding = False
+            self.wake()
 
     async def _run(self) -> None:
         backoff = Backoff(0.5, 30.0)
@@ -109,7 +153,8 @@ class EmbeddingWorker:
             self._wake.clear()
             try:
                 await self._postgres.up.wait()
-                await self._round()
+                async with self._working:
+                    await self._round()
                 backoff.succeeded()
             except Exception as error:  # an embedder or an index of any kind: what is owed stays owed
                 self.figures.failures += 1
@@ -117,6 +162,8 @@ class EmbeddingWorker:
                 log.warning("embedding put off", problem=f"{type(error).__name__}: {error}", retry_s=round(wait_s, 1))
                 await asyncio.sleep(wait_s)
                 self._wake.set()
+            if not self._wake.is_set():
+                self._idle.set()
             self._rounds += 1
             self._round_done.set()
 

@@ -5,7 +5,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import structlog
@@ -268,11 +268,20 @@ class Memory:
         return await self.store.context(user_id, wanted, count)
 
     async def recall(
-        self, user_id: str, text: str, count: int = 4, budget_ms: float = 20.0, without_conversation: str | None = None
+        self, user_id: str, text: str, count: int = 4, budget_ms: float = 20.0, without: Collection[uuid.UUID] = ()
     ) -> list[Recalled]:
-        """Past messages of the user that fit, best first; empty rather than late."""
-        running = parse_uuid(without_conversation) if without_conversation is not None else None
-        return await self.recaller.within(user_id, text, count, budget_ms, running)
+        """What the user said in the past that fits, best first; empty rather than late. See `Recall.within`."""
+        return await self.recaller.within(user_id, text, count, budget_ms, without)
+
+    async def search(self, user_id: str, text: str, count: int) -> list[Recalled]:
+        """Messages of the user's conversations by meaning, best first, those of a moment ago among them.
+
+        Raises:
+            StoreUnavailableError: there is no embedder, or Qdrant does not answer.
+        """
+        await self.settle()
+        await self.worker.caught_up(SETTLE_S)
+        return await self.recaller.search(user_id, text, count)
 
     async def find_conversation(self, conversation_id: str, user_id: str | None = None) -> Conversation | None:
         """A conversation; None where there is none, or not of that user."""

@@ -1,19 +1,17 @@
 """What a user said before that fits what they say now."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
 from persistence.errors import StoreUnavailableError
-from persistence.values import Embedder, Recalled
+from persistence.values import Embedder, Recalled, Role
 from persistence.vectors import VectorIndex
 
 log = structlog.get_logger(__name__)
-
-MIN_SCORE = 0.25
-"""Cosine similarity below which sentences of all-MiniLM-L6-v2 have nothing to do with each other."""
 
 MAX_QUERY_CHARS = 2000
 
@@ -42,21 +40,21 @@ class Recall:
         self._embedder = embedder
 
     async def within(
-        self, user_id: str, text: str, count: int, budget_ms: float, without_conversation: UUID | None = None
+        self, user_id: str, text: str, count: int, budget_ms: float, without: Collection[UUID] = ()
     ) -> list[Recalled]:
-        """Past messages that fit, best first; empty rather than late.
+        """What the user said in the past that fits, best first; empty rather than late.
 
         Args:
-            user_id: whose messages; nobody else's are looked at.
+            user_id: whose words; nobody else's are looked at.
             text: what is being said.
             count: how many at most.
             budget_ms: for embedding and search together.
-            without_conversation: the running one.
+            without: messages that are not wanted, such as those that the prompt holds anyway.
         """
         self.figures.asked += 1
         try:
             async with asyncio.timeout(budget_ms / 1000):
-                found = await self.search(user_id, text, count, without_conversation)
+                found = await self.search(user_id, text, count, roles=("user",), without=without)
         except TimeoutError:
             self.figures.late += 1
             return []
@@ -65,12 +63,25 @@ class Recall:
             log.debug("nothing recalled", problem=f"{type(error).__name__}: {error}")
             return []
         self.figures.answered += 1
-        return [each for each in found if each.score >= MIN_SCORE]
+        return found
 
     async def search(
-        self, user_id: str, text: str, count: int, without_conversation: UUID | None = None
+        self,
+        user_id: str,
+        text: str,
+        count: int,
+        *,
+        roles: tuple[Role, ...] = (),
+        without: Collection[UUID] = (),
     ) -> list[Recalled]:
-        """The nearest messages of the user, best first, however near.
+        """The nearest messages in the user's conversations, best first, however near.
+
+        Args:
+            user_id: whose conversations; nobody else's are looked at.
+            text: what is looked for.
+            count: how many at most.
+            roles: whose words; empty for everybody's.
+            without: messages that are not wanted.
 
         Raises:
             StoreUnavailableError: there is no embedder, or Qdrant does not answer.
@@ -79,5 +90,5 @@ class Recall:
             return []
         if self._embedder is None:
             raise StoreUnavailableError("there is no embedding model")
-        (vector,) = await self._embedder.embed([text[:MAX_QUERY_CHARS]])
-        return await self._index.search(user_id, vector, count, without_conversation)
+        (vector,) = await self._embedder.embed([text[:MAX_QUERY_CHARS]], waited_for=True)
+        return await self._index.search(user_id, vector, count, roles=roles, without=without)

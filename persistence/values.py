@@ -20,8 +20,13 @@ T = TypeVar("T")
 class Embedder(Protocol):
     """Turns texts into vectors; runs in a lane of the lowest priority."""
 
-    async def embed(self, texts: list[str]) -> list[list[float]]:
-        """One vector of `DIMENSIONS` numbers per text."""
+    async def embed(self, texts: list[str], *, waited_for: bool = False) -> list[list[float]]:
+        """One vector of `DIMENSIONS` numbers per text.
+
+        Args:
+            texts: in any language.
+            waited_for: somebody waits for the answer; it comes before the backlog.
+        """
 
 
 @dataclass(frozen=True, slots=True)

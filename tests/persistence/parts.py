@@ -23,7 +23,7 @@ class WordEmbedder:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    async def embed(self, texts: list[str]) -> list[list[float]]:
+    async def embed(self, texts: list[str], *, waited_for: bool = False) -> list[list[float]]:
         self.texts += texts
         return [self._vector(text) for text in texts]
 

@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 from redis import Redis
 
+from persistence.embedding_worker import Progress
+from persistence.ids import message_uuid
 from persistence.memory import Memory
 from persistence.values import AudioTranscription, TtsGeneration
 from tests.persistence.parts import Open, item, texts, until
@@ -27,20 +29,20 @@ async def test_a_user_is_reminded_of_their_own_words_only(memory: Memory) -> Non
     assert await memory.recall("nobody", "dog", budget_ms=2000) == []
 
 
-async def test_recall_leaves_out_the_running_conversation(memory: Memory) -> None:
-    old, running = memory.conversation("ada"), memory.conversation("ada")
-    old.user_turn(item(), "my dog is called Biscuit")
-    running.user_turn(item(), "what is my dog called")
+async def test_recall_is_of_the_users_words_and_without_those_that_are_known(memory: Memory) -> None:
+    log, asked = memory.conversation("ada"), item()
+    log.user_turn(item(), "my dog is called Biscuit")
+    log.user_turn(asked, "what is my dog called")
+    log.reply(item(), "your dog is called Biscuit")
     await memory.outbox.settle(5)
     await memory.worker.idle(10)
-    found = await memory.recall(
-        "ada", "what is my dog called", budget_ms=2000, without_conversation=str(running.conversation_id)
-    )
+    known = {message_uuid(log.conversation_id, asked)}
+    found = await memory.recall("ada", "what is my dog called", budget_ms=2000, without=known)
     assert [each.content for each in found] == ["my dog is called Biscuit"]
 
 
 async def test_recall_is_empty_rather_than_late(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def slow(texts: list[str]) -> list[list[float]]:
+    async def slow(texts: list[str], *, waited_for: bool = False) -> list[list[float]]:
         await asyncio.sleep(5)
         return []
 
@@ -91,8 +93,38 @@ async def test_a_lost_index_is_made_anew_from_postgresql(open_memory: Open, tmp_
     again = await open_memory("a")
     await again.worker.idle(10)
     assert await again.vectors.count() == 5
-    assert await again.worker.rebuild() == 5
+    assert [each async for each in again.worker.rebuild()] == [Progress(0, 5), Progress(5, 5)]
     assert len(await again.recaller.search("ada", "fact number 3", 10)) == 5
+
+
+async def test_an_index_that_cannot_be_read_is_made_anew(open_memory: Open, tmp_path: Path) -> None:
+    memory = await open_memory("a")
+    memory.conversation("ada").user_turn(item(), "my dog is called Biscuit")
+    await memory.outbox.settle(5)
+    await memory.worker.idle(10)
+    await memory.close()
+    for file in list((tmp_path / "a" / "qdrant").rglob("*")):
+        if file.is_file():
+            file.write_bytes(b"nonsense")
+    again = await open_memory("a")
+    await again.worker.idle(10)
+    assert [each.content for each in await again.search("ada", "dog", 5)] == ["my dog is called Biscuit"]
+
+
+async def test_embeddings_are_made_anew_where_that_is_wanted(memory: Memory, connection: asyncpg.Connection) -> None:
+    memory.conversation("ada").user_turn(item(), "my dog is called Biscuit")
+    await memory.outbox.settle(5)
+    await memory.worker.idle(10)
+    await connection.execute("UPDATE messages SET embedding = array_fill(0.05::real, ARRAY[384])")
+    assert [each async for each in memory.worker.rebuild()][-1] == Progress(1, 1)
+    assert (await memory.search("ada", "my dog is called Biscuit", 1))[0].score < 0.5
+    assert [each async for each in memory.worker.rebuild(embeddings=True)][-1] == Progress(1, 1)
+    assert (await memory.search("ada", "my dog is called Biscuit", 1))[0].score > 0.99
+
+
+async def test_a_search_finds_what_was_said_a_moment_ago(memory: Memory) -> None:
+    memory.conversation("ada").user_turn(item(), "my dog is called Biscuit")
+    assert [each.content for each in await memory.search("ada", "dog", 5)] == ["my dog is called Biscuit"]
 
 
 async def test_deleting_a_conversation_leaves_nothing_of_it(memory: Memory, connection: asyncpg.Connection) -> None:

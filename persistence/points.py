@@ -1,0 +1,92 @@
+"""Points of the vector index, and what an index can do with them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from persistence.values import Recalled, Role
+
+COLLECTION = "morgan_messages"
+
+TENANT_FIELDS = ("user_id", "conversation_id")
+"""Fields of the payload by which points are found; they are indexed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A message with its embedding."""
+
+    message_id: UUID
+    conversation_id: UUID
+    user_id: str
+    role: Role
+    content: str
+    created_at: str
+    vector: Sequence[float]
+
+    def payload(self) -> dict[str, Any]:
+        """What is kept beside the vector."""
+        return {
+            "user_id": self.user_id,
+            "conversation_id": str(self.conversation_id),
+            "role": self.role,
+            "content": self.content,
+            "created_at": self.created_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """A search.
+
+    Attributes:
+        user_id: whose points; no other user's are looked at.
+        vector: what is near.
+        count: how many at most.
+        roles: whose words; empty for everybody's.
+        without: messages that are not wanted.
+    """
+
+    user_id: str
+    vector: Sequence[float]
+    count: int
+    roles: tuple[Role, ...] = ()
+    without: Collection[UUID] = ()
+
+
+class PointStore(Protocol):
+    """Where points are. Every method blocks; what it raises depends on the transport."""
+
+    def check(self) -> None:
+        """A round trip."""
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Put points in, or in place of those with the same message id."""
+
+    def search(self, wanted: Nearest) -> list[Recalled]:
+        """The nearest points, best first."""
+
+    def delete(self, user_id: str, conversation_id: UUID | None, message_ids: Sequence[UUID] | None) -> None:
+        """Take out messages, a conversation, or (with neither) everything of a user."""
+
+    def clear(self) -> None:
+        """Take out everything."""
+
+    def count(self) -> int:
+        """How many points there are."""
+
+    def close(self) -> None:
+        """Let go of files or connections."""
+
+
+def recalled(message_id: object, payload: dict[str, Any], score: float) -> Recalled:
+    """A found point."""
+    return Recalled(
+        str(message_id),
+        payload["conversation_id"],
+        payload["role"],
+        payload["content"],
+        payload["created_at"],
+        float(score),
+    )
