@@ -1,6 +1,7 @@
 """Builds the engines that the settings ask for. Blocking: runs before the event loop serves anybody."""
 
 import importlib.util
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipeline.engines.protocols import (
     TurnDetector,
     VoiceActivityDetector,
 )
+from pipeline.engines.several_voices import SeveralVoices
 from pipeline.models import ModelStore
 from server.settings import Settings
 
@@ -26,8 +28,8 @@ def needed_models(settings: Settings) -> list[str]:
     wanted = [settings.stt_model, settings.turn_model, settings.vad_model]
     if llm_engine(settings) != "openai":
         wanted.append(settings.llm_model)
-    if settings.tts_engine == "piper":
-        wanted.append(settings.tts_voice)
+    if settings.tts_engine == "local":
+        wanted += [voice.partition("#")[0] for voice in (settings.tts_voice, *settings.tts_voices)]
     if settings.embedder_engine != "none":
         wanted.append(settings.embedder_model)
     return [name for name in wanted if name in known]
@@ -143,6 +145,41 @@ def _tts(settings: Settings, store: ModelStore) -> TextToSpeech:
             raise EngineError("tts_engine is openai, but tts_base_url is not set (MORGAN_TTS_BASE_URL)")
         endpoint = Endpoint(settings.tts_base_url, settings.tts_api_key.get_secret_value())
         return OpenAiSpeech(endpoint, settings.tts_model, [settings.tts_voice])
+    first = _local_voice(settings.tts_voice, settings, store)
+    others = [_local_voice(voice, settings, store) for voice in settings.tts_voices]
+    return SeveralVoices(first, *others) if others else first
+
+
+def _local_voice(name: str, settings: Settings, store: ModelStore) -> TextToSpeech:
+    """The engine that fits what lies in a folder.
+
+    Args:
+        name: model id or folder; "#" and a voice of it make that one the default, as in "kokoro-82m#af_heart".
+    """
+    name, _, speaker = name.partition("#")
+    folder = _place(store, name)
+    if is_csm(folder):
+        from pipeline.engines.csm import Csm
+
+        return Csm(folder)
+    if is_kokoro(folder):
+        from pipeline.engines.kokoro import Kokoro
+
+        return Kokoro(folder, lanes=settings.tts_lanes, default=speaker or None)
     from pipeline.engines.piper import Piper
 
-    return Piper(_place(store, settings.tts_voice), lanes=settings.tts_lanes)
+    return Piper(folder, lanes=settings.tts_lanes, default=speaker or None)
+
+
+def is_csm(folder: Path) -> bool:
+    """Whether a folder holds a CSM in the Hugging Face layout."""
+    try:
+        described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(described, dict) and described.get("model_type") == "csm"
+
+
+def is_kokoro(folder: Path) -> bool:
+    """Whether a folder holds a Kokoro: one model, and voices beside it."""
+    return any(folder.glob("*.npz")) or any((folder / "voices").glob("*.bin"))

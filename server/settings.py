@@ -121,8 +121,17 @@ class Settings(BaseSettings):
     llm_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
     llm_max_tokens: int = Field(160, ge=1, le=4096, description="Most tokens of a reply.")
     llm_temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
-    tts_engine: Literal["piper", "openai"] = Field("piper", description="openai: an endpoint with /audio/speech.")
-    tts_voice: str = Field("piper-en_US-joe-medium", description="Model id, path to a Piper voice, or a voice name.")
+    tts_engine: Literal["local", "openai"] = Field(
+        "local", description="local: in this process; openai: an endpoint with /audio/speech."
+    )
+    tts_voice: str = Field(
+        "piper-en_US-joe-medium",
+        description="The default voice: model id or folder (Piper, Kokoro, CSM), or the endpoint's name for it. "
+        "One of several in a folder is named behind a #: kokoro-82m#jf_alpha.",
+    )
+    tts_voices: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Further voices in this process: model ids or folders, comma-separated."
+    )
     tts_lanes: int = Field(2, ge=1, le=16, description="Clauses spoken at once, one thread each.")
     tts_base_url: str | None = Field(None, description="An OpenAI-compatible speech endpoint.")
     tts_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
@@ -159,7 +168,7 @@ class Settings(BaseSettings):
     speculate: bool = Field(True, description="Work on the answer before the turn is certainly over.")
     turn_taking: TurnTakingConfig = Field(default_factory=TurnTakingConfig, description="How patient Morgan is.")
 
-    @field_validator("api_keys", "public_ip", "allowed_origins", mode="before")
+    @field_validator("api_keys", "public_ip", "allowed_origins", "tts_voices", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

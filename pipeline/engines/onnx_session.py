@@ -1,5 +1,6 @@
 """One way to open an ONNX model: on the CPU, on few threads that never spin, with errors that say what to do."""
 
+import contextlib
 from pathlib import Path
 
 import onnxruntime
@@ -36,3 +37,39 @@ def open_session(model: Path | bytes, *, threads: int = 1, label: str = "") -> o
         raise EngineUnavailableError(
             f"{label} cannot be loaded ({error}): run `morgan models verify` and pull it again"
         ) from error
+
+
+def open_with_output(model: Path, tensor: str, *, threads: int = 1) -> onnxruntime.InferenceSession:
+    """Load a model with one of its inner tensors as a further output, where it has a tensor of that name.
+
+    Args:
+        model: the file.
+        tensor: name of the tensor, such as the lengths of phonemes.
+        threads: threads inside one run.
+
+    Raises:
+        EngineUnavailableError: as `open_session`.
+    """
+    try:
+        content = model.read_bytes()
+    except OSError as error:
+        raise EngineUnavailableError(f"{model} cannot be read ({error}): run `morgan models pull`") from error
+    if tensor.encode() in content:
+        with contextlib.suppress(EngineUnavailableError):
+            return open_session(_with_output(content, tensor), threads=threads, label=str(model))
+    return open_session(model, threads=threads)
+
+
+def _with_output(model: bytes, tensor: str) -> bytes:
+    """Add a tensor to the outputs of an ONNX model.
+
+    A protobuf parser merges a message that comes twice, so the addition can simply follow the model: field 7 of
+    ModelProto is the graph, field 12 of GraphProto an output, field 1 of ValueInfoProto its name
+    (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
+    """
+    return model + _field(7, _field(12, _field(1, tensor.encode())))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    assert len(content) < 128, "a length of one byte"
+    return bytes([number << 3 | 2, len(content)]) + content

@@ -50,6 +50,13 @@ def is_sounding(phoneme: str) -> bool:
     return phoneme.isalpha() and phoneme not in "ˈˌː"
 
 
+def within(words: Sequence[Word], duration: float) -> tuple[Word, ...]:
+    """The words with their times inside of the audio, whose edges may have been trimmed."""
+    return tuple(
+        Word(word.text, min(max(0.0, word.start), duration), min(max(0.0, word.end), duration)) for word in words
+    )
+
+
 def _shared_out(weights: Sequence[int], count: int) -> list[list[int]]:
     """Consecutive index ranges over `count`, as long as the weights say, none empty."""
     total = sum(weights)

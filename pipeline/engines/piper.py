@@ -6,7 +6,6 @@ session of our own, on few threads, with the lengths of its phonemes as a second
 
 import json
 import re
-import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +17,10 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.audio import SPEECH_RATE, Waveform, to_pcm
-from pipeline.engines.onnx_session import open_session
-from pipeline.engines.phoneme_timing import is_sounding, time_words
-from pipeline.engines.protocols import EngineUnavailableError, SpeechChunk, Voice, Word
+from pipeline.engines.espeak import ESPEAK
+from pipeline.engines.onnx_session import open_with_output
+from pipeline.engines.phoneme_timing import is_sounding, time_words, within
+from pipeline.engines.protocols import EngineUnavailableError, SpeechChunk, Voice
 from pipeline.engines.speech_edges import trim_edges
 from pipeline.lanes import Lane, Ticket
 from pipeline.text.word_timing import estimate_word_times
@@ -38,10 +38,6 @@ _BREAKS = (
 )
 
 
-_PHONEMIZING = threading.Lock()
-"""espeak-ng keeps one state for the whole process."""
-
-
 class Piper:
     """Piper behind `pipeline.engines.protocols.TextToSpeech`.
 
@@ -53,6 +49,7 @@ class Piper:
         lanes: clauses that are spoken at the same time; they share the weights.
         threads: threads inside one synthesis.
         capacity: clauses that may wait in the lane.
+        default: id of the voice that speaks unasked; the first one if not given.
 
     Raises:
         EngineUnavailableError: piper-tts is not installed, or a voice is missing or broken.
@@ -61,7 +58,9 @@ class Piper:
     name = "piper"
     kind: Literal["in-process", "remote"] = "in-process"
 
-    def __init__(self, *folders: Path, lanes: int = 1, threads: int = 1, capacity: int = 256) -> None:
+    def __init__(
+        self, *folders: Path, lanes: int = 1, threads: int = 1, capacity: int = 256, default: str | None = None
+    ) -> None:
         try:
             import piper.voice  # noqa: F401 - only to see whether it is there
         except ImportError as error:
@@ -78,7 +77,10 @@ class Piper:
             raise
         self._speakers = {speaker.voice.id: speaker for model in models for speaker in model.speakers()}
         self.voices: Sequence[Voice] = tuple(speaker.voice for speaker in self._speakers.values())
-        self.default_voice = self.voices[0].id
+        if default is not None and default not in self._speakers:
+            self.lane.close()
+            raise EngineUnavailableError(f"no Piper voice {default!r}; there are {', '.join(self._speakers)}")
+        self.default_voice = default or self.voices[0].id
         self.model = self.default_voice
 
     def synthesize(
@@ -143,7 +145,7 @@ class _VoiceModel:
                 f"{description} is missing or broken ({error}): run `morgan models pull`"
             ) from error
         self._config = config
-        self._session = _open_voice(file, threads)
+        self._session = open_with_output(file, _DURATIONS, threads=threads)
         self._piper = PiperVoice(session=self._session, config=config)
         self._gain = 1.0
         self._gain = self._measured_gain()
@@ -181,12 +183,12 @@ class _VoiceModel:
             # The ids of a phoneme end where those of the next one begin; the mark of the beginning comes before them.
             seconds = np.diff(until[[ends[0], *ends[1:]]])
             timed = time_words(words, phonemes, seconds.tolist(), self._sounds_in, float(until[ends[0]]) - cut)
-        return SpeechChunk(self._resampled(speech), _within(timed, speech.size / rate))
+        return SpeechChunk(self._resampled(speech), within(timed, speech.size / rate))
 
     def _phonemes(self, text: str) -> list[str]:
         """Of all sentences of the text, as one."""
         joined: list[str] = []
-        with _PHONEMIZING:
+        with ESPEAK:
             sentences = self._piper.phonemize(text)
         for sentence in sentences:
             joined += [" ", *sentence] if joined and not joined[-1].isspace() else sentence
@@ -250,40 +252,3 @@ def split_speakable(text: str) -> list[str]:
         pieces.append(rest[:cut].strip())
         rest = rest[cut:].strip()
     return pieces
-
-
-def _within(words: Sequence[Word], duration: float) -> tuple[Word, ...]:
-    return tuple(
-        Word(word.text, min(max(0.0, word.start), duration), min(max(0.0, word.end), duration)) for word in words
-    )
-
-
-def _open_voice(file: Path, threads: int) -> Any:
-    """A session that tells the lengths of the phonemes where the voice computes them."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise EngineUnavailableError(f"{file} cannot be read ({error})") from error
-    if _DURATIONS.encode() in content:
-        try:
-            session = open_session(_with_output(content, _DURATIONS), threads=threads, label=str(file))
-        except EngineUnavailableError:
-            session = None
-        if session is not None:
-            return session
-    return open_session(file, threads=threads)
-
-
-def _with_output(model: bytes, tensor: str) -> bytes:
-    """Add a tensor to the outputs of an ONNX model.
-
-    A protobuf parser merges a message that comes twice, so the addition can simply follow the model: field 7 of
-    ModelProto is the graph, field 12 of GraphProto an output, field 1 of ValueInfoProto its name
-    (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
-    """
-    return model + _field(7, _field(12, _field(1, tensor.encode())))
-
-
-def _field(number: int, content: bytes) -> bytes:
-    assert len(content) < 128, "a length of one byte"
-    return bytes([number << 3 | 2, len(content)]) + content

@@ -159,7 +159,7 @@ def check_packages(settings: Settings) -> Iterator[Check]:
             "torch": "make setup EXTRAS=piper,transformers",
             "transformers": "make setup EXTRAS=piper,transformers",
         }
-    if settings.tts_engine == "piper":
+    if settings.tts_engine == "local":
         packages["piper"] = "make setup EXTRAS=piper,llama"
     for package, extra in packages.items():
         yield check_package(package, extra or "make clean, then make serve")
