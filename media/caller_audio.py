@@ -26,6 +26,9 @@ MAX_RECORDING_S = 3600
 MAX_GAP_S = 10
 """A longer jump of the RTP timestamps is a new beginning, not silence."""
 
+MAX_LEAK_DRIFT = RATE // 10
+"""By so many samples (0.1 s) the delay of an echo may be off, while packets come in bursts, before it jumps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
@@ -250,7 +253,7 @@ class Leak:
             return frame
         newest = self._ear.packets[-1]
         due = newest.position + len(newest.pcm) - self._delay
-        if self._next is None or abs(due - self._next) > 2 * FRAME:
+        if self._next is None or abs(due - self._next) > MAX_LEAK_DRIFT:
             self._next = due
         heard = self._ear.since(self._next)[:FRAME]
         frame[: len(heard)] = heard * self._gain

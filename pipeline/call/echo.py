@@ -2,8 +2,8 @@
 
 Browsers cancel echo and phones mostly do; loudspeakers beside a bare microphone do not. What was played and what was
 heard are compared as loudness, one value per voice activity window (32 ms): an echo follows what was played, late by
-the same time and quieter by the same factor. Speech of somebody else does not: over a second of it the two correlate
-by less than 0.83 at the best of all delays, while an echo 25 dB down does by more than 0.91 (Piper against 41 s of
+the same time and quieter by the same factor. Speech of somebody else does not: over two seconds of it the two correlate
+by 0.83 at most at the best of all delays, while an echo 25 dB down does by more than 0.92 (Piper against 41 s of
 real speech).
 """
 
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 Row = NDArray[np.float64]
 
-COMPARED = 32
-"""Windows that are compared: 1 s."""
+COMPARED = 64
+"""Windows that are compared: 2 s, of which those count in which something was played."""
 
 LAGS = 16
 """Longest delay of an echo, windows: 0.5 s, a round trip over a bad line with a jitter buffer behind it."""
 
-CORRELATED = 0.88
+CORRELATED = 0.85
 """Correlation from which on it is an echo."""
 
 SOUNDING = 26
-"""So many of the windows compared must have had sound in them."""
+"""So many of them it takes: 0.8 s."""
 
 EVERY = 4
 """Windows from one comparison to the next."""
@@ -77,14 +77,11 @@ class EchoGuard:
         """Look for the delay at which what was heard follows what was played."""
         # Row r lags by LAGS - r.
         played = sliding_window_view(self._played, COMPARED)
-        sounding = np.count_nonzero(played, axis=1) >= SOUNDING
-        if not sounding.any():
-            self._suspected = None
+        sounding = played > 0
+        count = sounding.sum(axis=1)
+        if count.max() < SOUNDING:
             return
-        centred = played - played.mean(axis=1, keepdims=True)
-        heard = self._heard - self._heard.mean()
-        scale = np.sqrt((centred**2).sum(axis=1) * (heard**2).sum()) + 1e-12
-        correlation = np.where(sounding, centred @ heard / scale, -1.0)
+        correlation = np.where(count >= SOUNDING, _correlation(played, self._heard, sounding), -1.0)
         lag = LAGS - int(correlation.argmax())
         if correlation.max() < CORRELATED:
             self._suspected = None
@@ -92,16 +89,25 @@ class EchoGuard:
             return
         # Once may be chance.
         if self._suspected is not None and abs(self._suspected - lag) <= 1:
-            self.lag, self.coupling = lag, self._ratio(played[LAGS - lag])
+            self.lag, self.coupling = lag, self._ratio(played[LAGS - lag], sounding[LAGS - lag])
         self._suspected = lag
 
     def _limit(self, played: Row, sounding: NDArray[np.bool_]) -> None:
         """An echo cannot be louder than all that was heard: one that is gone is forgotten so."""
-        if sounding[LAGS - self.lag]:
-            self.coupling = min(self.coupling, self._ratio(played[LAGS - self.lag]))
+        row = LAGS - self.lag
+        if sounding[row].sum() >= SOUNDING:
+            self.coupling = min(self.coupling, self._ratio(played[row], sounding[row]))
 
-    def _ratio(self, played: Row) -> float:
-        return float(np.sqrt((self._heard**2).sum() / (played**2).sum()))
+    def _ratio(self, played: Row, sounding: NDArray[np.bool_]) -> float:
+        return float(np.sqrt((self._heard[sounding] ** 2).sum() / (played[sounding] ** 2).sum()))
+
+
+def _correlation(played: Row, heard: Row, sounding: NDArray[np.bool_]) -> Row:
+    """Of each row of `played` with `heard`, over the windows that sound; shape (rows,)."""
+    count = np.maximum(sounding.sum(axis=1, keepdims=True), 1)
+    x = np.where(sounding, played - played.sum(axis=1, keepdims=True) / count, 0.0)
+    y = np.where(sounding, heard - (sounding @ heard)[:, None] / count, 0.0)
+    return np.asarray((x * y).sum(axis=1) / (np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1)) + 1e-12))
 
 
 def _push(line: Row, value: float) -> None:

@@ -7,6 +7,7 @@ import typer
 
 BENCHES = {
     "voice-to-voice": ("bench.voice_to_voice", "From the last word of a question to the first sound of the answer."),
+    "interruptions": ("bench.interruptions", "Speech, coughs and echo over a reply."),
     "turns": ("bench.turns", "Which pauses of real speech are taken for the end of a turn."),
     "idle": ("bench.idle_calls", "What a connected silent call costs, and what calls leave behind."),
     "media": ("bench.media_cores", "Microseconds per frame of the audio cores."),
