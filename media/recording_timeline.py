@@ -4,8 +4,11 @@ import numpy as np
 
 from media.values import FRAME_S, Pcm
 
-JUMP_S = 0.3
-"""A piece that lies further from the end of what is there than this has silence before it, or comes too late."""
+HEARD_JUMP_S = 0.3
+"""What was heard is dated by its arrival, which networks delay: only beyond this is a gap a gap."""
+
+SAID_JUMP_S = 0.08
+"""What was said is dated by our own clock, which catches up bursts of three frames and skips what is more."""
 
 SLACK_S = 0.06
 """How far a side may run off the clock without a jump: the two ends' clocks differ. More is put right."""
@@ -22,10 +25,12 @@ class Track:
 
     Args:
         rate: sample rate, Hz.
+        jump_s: a piece that lies further than this from the end of what is there has silence before it, or comes late.
     """
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, jump_s: float) -> None:
         self._rate = rate
+        self._jump = jump_s * rate
         self._pieces: list[Pcm] = []
         self._start = 0
         self._end = 0
@@ -43,7 +48,10 @@ class Track:
             pcm: shape (n,).
             end_s: when its last sample was, in seconds from the beginning of the recording.
         """
-        offset = self._running_offset(round(end_s * self._rate) - len(pcm) - self._end)
+        offset = round(end_s * self._rate) - len(pcm) - self._end
+        if pcm.any() or abs(offset) < SLACK_S * self._rate:
+            # Silence can be stretched and cut to the clock, sound only where it must.
+            offset = self._running_offset(offset)
         if offset > 0:
             self._append(np.zeros(offset, np.int16))
         # Below zero silence stands there already, or two connections overlap for a moment.
@@ -51,7 +59,7 @@ class Track:
 
     def _running_offset(self, offset: int) -> int:
         """By how many samples a piece is to be moved from where the last one ended: mostly by none."""
-        if abs(offset) > JUMP_S * self._rate:
+        if abs(offset) > self._jump:
             self._offsets.clear()
             return offset
         self._offsets.append(offset)
@@ -93,8 +101,8 @@ class StereoTimeline:
     """
 
     def __init__(self, began: float, left_rate: int, right_rate: int) -> None:
-        self.left = Track(left_rate)
-        self.right = Track(right_rate)
+        self.left = Track(left_rate, HEARD_JUMP_S)
+        self.right = Track(right_rate, SAID_JUMP_S)
         self._began = began
 
     def add(self, track: Track, pcm: Pcm, at: float) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from media.recording import MAX_WAITING, Recorder
 from media.recording_file import duration_s
-from media.recording_timeline import StereoTimeline, Track
+from media.recording_timeline import HEARD_JUMP_S, SAID_JUMP_S, StereoTimeline, Track
 from media.values import RECEIVE_RATE, SEND_RATE, Pcm
 from tests.media.calls import call, endpoint, pitch, tone, until
 
@@ -130,14 +130,14 @@ def steps(track: Track, count: int, first_s: float, wobble: float = 0.0, speed: 
 
 
 def test_a_network_that_wobbles_leaves_no_hole() -> None:
-    track = Track(RECEIVE_RATE)
+    track = Track(RECEIVE_RATE, HEARD_JUMP_S)
     steps(track, 400, 0.02, wobble=0.1)
     assert track.end_s == pytest.approx(8.0)
     assert np.all(track.take(8.0) == 7)
 
 
 def test_a_pause_on_the_wire_is_a_pause_in_the_recording() -> None:
-    track = Track(RECEIVE_RATE)
+    track = Track(RECEIVE_RATE, HEARD_JUMP_S)
     steps(track, 50, 0.02)
     steps(track, 50, 3.02)
     taken = track.take(4.0)
@@ -145,9 +145,19 @@ def test_a_pause_on_the_wire_is_a_pause_in_the_recording() -> None:
     assert np.all(taken[3 * RECEIVE_RATE :] == 7)
 
 
+def test_a_stall_of_the_server_moves_nothing_that_is_said_after_it() -> None:
+    track = Track(SEND_RATE, SAID_JUMP_S)
+    silence, sound = np.zeros(480, np.int16), np.full(480, 7, np.int16)
+    for number in range(50):
+        track.add(silence, 0.02 + number / 50)
+    for number in range(50):
+        track.add(silence if number < 2 else sound, 1.27 + number / 50)
+    assert int(np.flatnonzero(track.take(2.0))[0]) == round(1.29 * SEND_RATE)
+
+
 @pytest.mark.parametrize("speed", [0.995, 1.005])
 def test_a_clock_that_runs_at_another_speed_is_followed(speed: float) -> None:
-    track = Track(RECEIVE_RATE)
+    track = Track(RECEIVE_RATE, HEARD_JUMP_S)
     steps(track, 3000, 0.02, speed=speed)
     assert track.end_s == pytest.approx(60 * speed, abs=0.1)
 
