@@ -16,7 +16,7 @@ from media.playout import Playout
 from media.values import PlayoutChange
 from pipeline.audio import HEARING_RATE, SPEECH_RATE
 from pipeline.call.context import Context
-from pipeline.call.effects import AskTurnModel, Cancel, Effect, Emit, Generate, Prefill, Synthesize, Transcribe
+from pipeline.call.effects import AskTurnModel, Cancel, Effect, Emit, Generate, Prefill, RunTool, Synthesize, Transcribe
 from pipeline.call.events import CallEvent
 from pipeline.call.inputs import (
     Connected,
@@ -29,13 +29,16 @@ from pipeline.call.inputs import (
     ReplyText,
     ReplyTextEnded,
     Tick,
+    ToolRan,
+    ToolsAsked,
     Transcribed,
     TurnScored,
     VoiceHeard,
 )
 from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
-from pipeline.engines.protocols import SpeechChunk, Transcript
+from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
+from pipeline.tools.toolbox import ToolResult
 
 FRAME_S = 0.02
 FRAME_SAMPLES = HEARING_RATE // 50
@@ -60,6 +63,7 @@ class Delays:
         llm_first: to the first token,
         llm_token: and for each one after it.
         tts: for a piece.
+        tool: for a tool's result.
     """
 
     stt: float | None = 0.12
@@ -68,6 +72,7 @@ class Delays:
     llm_token: float = 0.01
     tts: float | None = 0.05
     stt_per_s: float = 0.0
+    tool: float | None = 0.2
 
 
 @dataclass(kw_only=True)
@@ -76,9 +81,10 @@ class VirtualCall(ABC):
 
     Attributes:
         options: of the call.
-        reply: what the language model says, always.
+        reply: what the language model says, always,
+        asks: and the tools that it asks for before that, round by round, each with what it says first.
         delays: of the engines.
-        fail: engines that break: "stt", "turn", "llm", "tts".
+        fail: engines that break: "stt", "turn", "llm", "tts"; "llm_after_tools" only behind a tool's result.
         speech_s_per_char: how slowly the voice speaks.
         now: virtual monotonic time; the call began at `began`.
         events: (second of the call, event) of everything that was told.
@@ -90,6 +96,7 @@ class VirtualCall(ABC):
 
     options: CallOptions = field(default_factory=CallOptions)
     reply: str = "It is sunny in Paris today. The wind blows from the west, and it will stay warm until the evening."
+    asks: tuple[tuple[str, ToolCall], ...] = ()
     delays: Delays = field(default_factory=Delays)
     fail: frozenset[str] = frozenset()
     speech_s_per_char: float = 0.06
@@ -182,6 +189,9 @@ class VirtualCall(ABC):
                 self._at(self.delays.turn, TurnScored(effect.job, self.score(effect)), effect.group)
             case Generate():
                 self._generate(effect)
+            case RunTool():
+                result = ToolResult(effect.call, "21 degrees", failed=False, seconds=self.delays.tool)
+                self._at(self.delays.tool, ToolRan(effect.reply, effect.job, result), effect.group)
             case Synthesize():
                 self._synthesize(effect)
             case Prefill():
@@ -198,6 +208,16 @@ class VirtualCall(ABC):
             self._at(self.delays.llm_first, ReplyTextEnded(work.reply, failed=True), work.group)
             return
         if self.delays.llm_first is None:
+            return
+        rounds = sum(bool(message.tool_calls) for message in work.request.messages)
+        if rounds and "llm_after_tools" in self.fail:
+            self._at(self.delays.llm_first, ReplyTextEnded(work.reply, failed=True), work.group)
+            return
+        if rounds < len(self.asks):
+            preamble, call = self.asks[rounds]
+            if preamble:
+                self._at(self.delays.llm_first, ReplyText(work.reply, preamble), work.group)
+            self._at(self.delays.llm_first, ToolsAsked(work.reply, (call,)), work.group)
             return
         tokens = self.reply.split(" ")
         for index, token in enumerate(tokens):

@@ -15,12 +15,14 @@ from pipeline.call.events import (
     ReplyCreated,
     ReplyDone,
     StateChanged,
+    ToolReturned,
     TranscriptCompleted,
     TurnCommitted,
     TurnDropped,
     TurnLatency,
 )
 from pipeline.call.state import State
+from server.tools import keep_tool_result
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +78,8 @@ class CallMemory:
                 self._answers[event.item_id] = event.previous_item_id or ""
             case TurnLatency():
                 self._measured(event)
+            case ToolReturned():
+                keep_tool_result(self._writer, event.item_id, event.result)
             case ReplyDone():
                 self._replied(event)
             case CallFault():

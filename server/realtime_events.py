@@ -21,6 +21,8 @@ from pipeline.call.events import (
     SpeechStarted,
     SpeechStopped,
     StateChanged,
+    ToolCalled,
+    ToolReturned,
     TranscriptCompleted,
     TranscriptDelta,
     TranscriptFailed,
@@ -29,6 +31,7 @@ from pipeline.call.events import (
     TurnLatency,
 )
 from pipeline.call.options import CallOptions
+from pipeline.engines.protocols import ToolSpec
 
 Json = dict[str, Any]
 
@@ -49,6 +52,7 @@ class RealtimeEvents:
         self._numbers = itertools.count()
         self._reply_text: dict[str, str] = {}
         self._previous: dict[str, str | None] = {}
+        self._calls: dict[str, list[Json]] = {}
 
     def session(self, kind: str = "session.created") -> Json:
         """The first event of every connection, and the answer to `session.update`."""
@@ -63,7 +67,7 @@ class RealtimeEvents:
             "output_modalities": ["audio"],
             "instructions": options.instructions,
             "max_output_tokens": options.max_tokens,
-            "tools": [],
+            "tools": [_function(tool) for tool in options.tools.specs],
             "tool_choice": "auto",
             "tracing": None,
             "truncation": "auto",
@@ -99,6 +103,8 @@ class RealtimeEvents:
                 return [self._of_transcript(event)]
             case ReplyCreated() | ReplyTextDelta() | ReplyTextCompleted() | ReplyDone():
                 return self._of_reply(event)
+            case ToolCalled() | ToolReturned():
+                return self._of_tool(event)
             case PlaybackStarted():
                 return [self._event("output_audio_buffer.started", response_id=event.reply_id)]
             case PlaybackStopped():
@@ -185,6 +191,33 @@ class RealtimeEvents:
                 return [self._event("response.output_audio_transcript.done", **place, transcript=event.text)]
         return self._reply_done(event, place)
 
+    def _of_tool(self, event: ToolCalled | ToolReturned) -> list[Json]:
+        """A tool that the server runs: the client sees the call and its result as items, and has nothing to do."""
+        match event:
+            case ToolCalled():
+                return self._tool_called(event)
+            case ToolReturned():
+                call, result = event.result.call, {"type": "function_call_output", "output": event.result.content}
+                item = {"id": event.item_id, "object": "realtime.item", "status": "completed", **result}
+                return self._item_events({**item, "call_id": call.id}, None)
+
+    def _tool_called(self, event: ToolCalled) -> list[Json]:
+        calls = self._calls.setdefault(event.reply_id, [])
+        call, place = event.call, {"response_id": event.reply_id, "output_index": len(calls) + 1}
+        item = {"id": event.item_id, "object": "realtime.item", "type": "function_call", "status": "in_progress"}
+        begun = {**item, "call_id": call.id, "name": call.name, "arguments": ""}
+        done = {**begun, "status": "completed", "arguments": call.arguments}
+        written = {**place, "item_id": event.item_id, "call_id": call.id}
+        calls.append(done)
+        return [
+            self._event("response.output_item.added", **place, item=begun),
+            self._event("conversation.item.added", previous_item_id=None, item=begun),
+            self._event("response.function_call_arguments.delta", **written, delta=call.arguments),
+            self._event("response.function_call_arguments.done", **written, arguments=call.arguments, name=call.name),
+            self._event("conversation.item.done", previous_item_id=None, item=done),
+            self._event("response.output_item.done", **place, item=done),
+        ]
+
     def _reply_done(self, event: ReplyDone, place: Json) -> list[Json]:
         self._reply_text.pop(event.reply_id, None)
         status = "completed" if event.status == "completed" else "incomplete"
@@ -195,7 +228,8 @@ class RealtimeEvents:
         elif event.status == "failed":
             error = {"type": "server_error", "code": "engine_failed"}
             details = {"type": "failed", "error": error}
-        response = self._response(event.reply_id, event.status, details, [item])
+        output = [item, *self._calls.pop(event.reply_id, [])]
+        response = self._response(event.reply_id, event.status, details, output)
         previous = self._previous.pop(event.reply_id, None)
         part = {"type": "audio", "transcript": event.text}
         return [
@@ -226,6 +260,15 @@ class RealtimeEvents:
 
     def _event(self, kind: str, **fields: Any) -> Json:
         return {"type": kind, "event_id": f"event_{next(self._numbers)}", **fields}
+
+
+def _function(tool: ToolSpec) -> Json:
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": dict(tool.parameters),
+    }
 
 
 def _message(item_id: str, role: str, status: str, content: list[Json]) -> Json:

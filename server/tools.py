@@ -1,15 +1,22 @@
-"""The tools that the settings declare, for a language model that can be given them."""
+"""The tools that the settings declare, for a language model that can be given them, and what is kept of their use."""
+
+from typing import Any
 
 import structlog
 
+from persistence.conversation_log import ConversationLog
 from pipeline.engines.protocols import LanguageModel
-from pipeline.tools.toolbox import NO_TOOLS, Toolbox
+from pipeline.tools.toolbox import NO_TOOLS, Toolbox, ToolResult
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 NO_TOOL_MODEL = "set MORGAN_LLM_BASE_URL to an OpenAI-compatible endpoint whose model can call tools"
 """What to do where tools are declared and the language model runs in process."""
+
+
+MAX_KEPT_ARGUMENTS = 4_000
+"""Characters of a tool call's arguments that are stored."""
 
 
 def build_toolbox(settings: Settings, llm: LanguageModel) -> Toolbox:
@@ -29,3 +36,17 @@ def build_toolbox(settings: Settings, llm: LanguageModel) -> Toolbox:
         filler=settings.tool_filler,
         filler_after_s=settings.tool_filler_after_s,
     )
+
+
+def keep_tool_result(writer: ConversationLog, item_id: str, result: ToolResult) -> None:
+    """Write down what came of a tool call, as a message of the role "tool"."""
+    call = result.call
+    metadata: dict[str, Any] = {
+        "tool": call.name,
+        "tool_call_id": call.id,
+        "arguments": call.arguments[:MAX_KEPT_ARGUMENTS],
+        "failed": result.failed,
+    }
+    if result.seconds is not None:
+        metadata["duration_ms"] = round(result.seconds * 1000, 1)
+    writer.message(item_id, "tool", result.content, metadata)

@@ -10,14 +10,11 @@ from persistence.conversation_log import ConversationLog
 from pipeline.call.context import Context, Entry
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import ChatRequest, EngineError, LanguageModel, ToolCall
-from pipeline.tools.toolbox import ToolResult
 from server.beginnings import Beginning
 from server.generation import Generation
+from server.tools import keep_tool_result
 
 WRITTEN_RULES = "Answer in one to three short plain sentences."
-
-MAX_KEPT_ARGUMENTS = 4_000
-"""Characters of a tool call's arguments that are stored."""
 
 
 class WrittenTurn:
@@ -139,16 +136,3 @@ class WrittenTurn:
     def _tell(self, kind: str, item_id: str, text: str, role: str) -> None:
         assert self._writer is not None
         self._writer.event({"type": kind, "item_id": item_id, "text": text, "role": role, "final": True})
-
-
-def keep_tool_result(writer: ConversationLog, item_id: str, result: ToolResult) -> None:
-    """Write down what came of a tool call, as a message of the role "tool"."""
-    call = result.call
-    metadata = {
-        "tool": call.name,
-        "tool_call_id": call.id,
-        "arguments": call.arguments[:MAX_KEPT_ARGUMENTS],
-        "failed": result.failed,
-        "duration_ms": round(result.seconds * 1000, 1),
-    }
-    writer.message(item_id, "tool", result.content, metadata)

@@ -19,6 +19,8 @@ from pipeline.call.effects import (
     Emit,
     Generate,
     Prefill,
+    Recall,
+    RunTool,
     Synthesize,
     Transcribe,
 )
@@ -30,17 +32,20 @@ from pipeline.call.inputs import (
     Input,
     PieceEnded,
     PieceSpoken,
+    Remembered,
     ReplyText,
     ReplyTextEnded,
     Tick,
+    ToolRan,
+    ToolsAsked,
     Transcribed,
     TurnScored,
 )
 from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
-from pipeline.call.ports import Speaker
+from pipeline.call.ports import Reminder, Speaker
 from pipeline.call.state import State
-from pipeline.engines.protocols import Engines
+from pipeline.engines.protocols import Engines, ToolCall
 from pipeline.lanes import PRECEDENCE
 
 TICK_S = 0.1
@@ -61,6 +66,7 @@ class CallActor:
         speaker: the outgoing audio.
         context: the conversation so far.
         on_event: told of every event, on the event loop; must return at once and must not raise.
+        reminder: knows what the user said in earlier conversations; None for no reminding.
     """
 
     def __init__(
@@ -70,9 +76,12 @@ class CallActor:
         speaker: Speaker,
         context: Context,
         on_event: Callable[[CallEvent], None],
+        reminder: Reminder | None = None,
     ) -> None:
-        self.machine = CallMachine(options, context, speaker)
+        self.machine = CallMachine(options, context, speaker, recall=reminder is not None)
+        self._reminder = reminder
         self._engines = engines
+        self._tools = options.tools
         self._hearing = Hearing(engines.vad.open_stream())
         self._on_event = on_event
         self._inbox: deque[Input] = deque()
@@ -145,10 +154,14 @@ class CallActor:
                     self._start(effect.group, self._ask_turn_model(effect))
                 case Generate():
                     self._start(effect.group, self._generate(effect))
+                case RunTool():
+                    self._start(effect.group, self._run_tool(effect))
                 case Prefill():
                     self._start(effect.group, self._prefill(effect))
                 case Synthesize():
                     self._start(effect.group, self._synthesize(effect))
+                case Recall():
+                    self._start(effect.group, self._recall(effect))
 
     def _start(self, group: str, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -192,20 +205,34 @@ class CallActor:
 
     async def _generate(self, work: Generate) -> None:
         failed = False
+        calls: tuple[ToolCall, ...] = ()
         try:
             async for delta in self._engines.llm.stream(work.request, work.ticket):
                 if delta.text:
                     self.post(ReplyText(work.reply, delta.text))
+                calls = delta.tool_calls
         except Exception as error:
             log.exception("language model failed", error=str(error))
             failed = True
-        self.post(ReplyTextEnded(work.reply, failed))
+        self.post(ToolsAsked(work.reply, calls) if calls and not failed else ReplyTextEnded(work.reply, failed))
+
+    async def _run_tool(self, work: RunTool) -> None:
+        self.post(ToolRan(work.reply, work.job, await self._tools.run(work.call)))
 
     async def _prefill(self, work: Prefill) -> None:
         try:
             await self._engines.llm.prefill(work.request, work.ticket)
         except Exception as error:
             log.warning("prefill failed", error=str(error))
+
+    async def _recall(self, work: Recall) -> None:
+        memories: tuple[str, ...] = ()
+        try:
+            if self._reminder is not None:
+                memories = await self._reminder.remind(work.text)
+        except Exception as error:
+            log.exception("nothing recalled", error=str(error))
+        self.post(Remembered(work.job, memories))
 
     async def _synthesize(self, work: Synthesize) -> None:
         failed = False

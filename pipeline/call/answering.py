@@ -21,8 +21,11 @@ from pipeline.call.options import CallOptions
 from pipeline.call.outbox import Outbox
 from pipeline.call.ports import Speaker
 from pipeline.call.reply import Reply
+from pipeline.call.tool_rounds import ToolRounds
+from pipeline.engines.protocols import ToolCall
 from pipeline.lanes import Ticket, Urgency
 from pipeline.text.normalise import normalise
+from pipeline.tools.toolbox import ToolResult
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
 
@@ -44,6 +47,7 @@ class Answering:
         self._speaker = speaker
         self._out = outbox
         self._told = 0
+        self._tools: ToolRounds | None = None
         self._paused = False
         self._echo = EchoGuard()
         self._gain = 1.0
@@ -64,7 +68,8 @@ class Answering:
                 return reply
             self.discard()
         reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, now))
-        request = self._context.request(said, self._options.max_tokens, self._options.temperature)
+        options = self._options
+        request = self._context.request(said, options.max_tokens, options.temperature, options.tools.specs)
         self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
         return reply
 
@@ -89,6 +94,7 @@ class Answering:
             language=language or "en",
             ticket=ticket,
         )
+        self._tools = ToolRounds(self.reply, options, self._context, self._out)
         self._told = 0
         self.started_at = None
         return self.reply
@@ -97,6 +103,7 @@ class Answering:
         """Forget a reply that nobody knows of yet."""
         if self.reply is not None and not self.reply.released:
             self._stop_work(self.reply)
+            self._end_tools()
             self.reply = None
 
     def release(self, now: float) -> None:
@@ -119,12 +126,42 @@ class Answering:
         if reply is None:
             return False
         reply.hurry(now)
+        if self._tools is not None:
+            self._tools.advance(now)
         first = reply.play(self._speaker)
         if not parked:
             self._out.do(*reply.next_pieces(self._speaker, now))
         if reply.released:
             self._tell(reply)
         return first
+
+    def end_text(self, failed: bool, now: float) -> None:
+        """The language model is done; where nothing but a filler was said, the user hears that it failed."""
+        if self.reply is None:
+            return
+        if failed and self._tools is not None and self._tools.only_filled:
+            self.reply.add_text(self._options.apology, now)
+        self.reply.end_text(now, failed)
+
+    def ask_tools(self, calls: tuple[ToolCall, ...], now: float) -> None:
+        """The language model wants tools before it goes on."""
+        if self._tools is None or not self._tools.ask(calls, now):
+            self.end_text(failed=self.reply is not None and not self.reply.text.strip(), now=now)
+
+    def tool_ran(self, job: int, result: ToolResult, now: float) -> None:
+        """A tool has answered."""
+        if self._tools is not None:
+            self._tools.returned(job, result, now)
+
+    @property
+    def tools_answered_by(self) -> float:
+        """Monotonic time until which the reply in hand waits for tools, or did."""
+        return self._tools.answered_by if self._tools is not None else 0.0
+
+    def _end_tools(self) -> None:
+        if self._tools is not None:
+            self._tools.end()
+            self._tools = None
 
     def _tell(self, reply: Reply) -> None:
         if len(reply.text) > self._told:
@@ -162,6 +199,7 @@ class Answering:
         reply, self.reply = self.reply, None
         if reply is None:
             return
+        self._end_tools()
         text = reply.text.strip() if reply.start_position() is not None else ""
         if text:
             self._context.add(Entry(reply.item_id, "assistant", text))
@@ -192,6 +230,7 @@ class Answering:
         if reply is None:
             return ""
         self._stop_work(reply)
+        self._end_tools()
         if not reply.released:
             return ""
         position = self._speaker.flush()

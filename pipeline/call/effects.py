@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pipeline.call.events import CallEvent
-from pipeline.engines.protocols import ChatRequest
+from pipeline.engines.protocols import ChatRequest, ToolCall
 from pipeline.lanes import Ticket
 
 
@@ -39,12 +39,22 @@ class AskTurnModel:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Generate a reply; answer with `ReplyText` and `ReplyTextEnded`."""
+    """Generate a reply; answer with `ReplyText` and `ReplyTextEnded`, or `ToolsAsked`."""
 
     reply: str
     group: str
     request: ChatRequest
     ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Do what the language model asks of a tool; answer with `ToolRan`."""
+
+    reply: str
+    group: str
+    job: int
+    call: ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,15 @@ class Synthesize:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Find what the user said in earlier conversations that fits these words; answer with `Remembered`."""
+
+    job: int
+    group: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Nobody wants the work of this group any more."""
 
@@ -83,4 +102,4 @@ class Emit:
     event: CallEvent
 
 
-Effect: TypeAlias = Transcribe | AskTurnModel | Generate | Prefill | Synthesize | Cancel | Emit
+Effect: TypeAlias = Transcribe | AskTurnModel | Generate | RunTool | Prefill | Synthesize | Recall | Cancel | Emit

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pipeline.call.state import State
+from pipeline.engines.protocols import ToolCall
+from pipeline.tools.toolbox import ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,36 @@ class ReplyTextCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """A tool runs for a reply.
+
+    Attributes:
+        reply_id: of the reply.
+        item_id: of the call in the conversation.
+        call: what is asked.
+    """
+
+    reply_id: str
+    item_id: str
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturned:
+    """A tool has answered, or nobody waits for it any more.
+
+    Attributes:
+        reply_id: of the reply.
+        item_id: of the result in the conversation.
+        result: what came of it.
+    """
+
+    reply_id: str
+    item_id: str
+    result: ToolResult
+
+
+@dataclass(frozen=True, slots=True)
 class PlaybackStarted:
     """The first frame of the reply went out."""
 
@@ -213,6 +245,8 @@ CallEvent: TypeAlias = (
     | ReplyCreated
     | ReplyTextDelta
     | ReplyTextCompleted
+    | ToolCalled
+    | ToolReturned
     | PlaybackStarted
     | PlaybackStopped
     | PlaybackCleared

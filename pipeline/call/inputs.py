@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pipeline.audio import Pcm
-from pipeline.engines.protocols import SpeechChunk, Transcript
+from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
+from pipeline.tools.toolbox import ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,23 @@ class ReplyTextEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolsAsked:
+    """The language model wants tools before it goes on with a reply."""
+
+    reply: str
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRan:
+    """A tool did what `job` asked of it, or says why not."""
+
+    reply: str
+    job: int
+    result: ToolResult
+
+
+@dataclass(frozen=True, slots=True)
 class PieceSpoken:
     """Text to speech gave audio of a piece of a reply."""
 
@@ -135,6 +153,14 @@ class UserTyped:
 
 
 @dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the user said in earlier conversations that fits the words of question `job`; empty for nothing."""
+
+    job: int
+    memories: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StopReply:
     """The client asked for silence (`response.cancel`, `output_audio_buffer.clear`)."""
 
@@ -159,12 +185,15 @@ Input: TypeAlias = (
     | Transcribed
     | ReplyText
     | ReplyTextEnded
+    | ToolsAsked
+    | ToolRan
     | PieceSpoken
     | PieceEnded
     | PlayoutStarted
     | PlayoutDrained
     | PlayoutStarved
     | UserTyped
+    | Remembered
     | StopReply
     | HangUp
 )

@@ -7,7 +7,7 @@ are `Listening` and `Answering`; when to do what is `TurnTaking`.
 
 from collections import Counter
 from collections.abc import Callable
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from pipeline.call.answering import Answering, CancelReason
 from pipeline.call.context import Context, Entry
@@ -33,10 +33,13 @@ from pipeline.call.inputs import (
     PlayoutDrained,
     PlayoutStarted,
     PlayoutStarved,
+    Remembered,
     ReplyText,
     ReplyTextEnded,
     StopReply,
     Tick,
+    ToolRan,
+    ToolsAsked,
     Transcribed,
     TurnScored,
     UserTyped,
@@ -46,13 +49,17 @@ from pipeline.call.listening import Listening
 from pipeline.call.options import CallOptions
 from pipeline.call.outbox import Outbox, random_id
 from pipeline.call.ports import Speaker
+from pipeline.call.recalling import Recalling
 from pipeline.call.state import TRANSITIONS, State, Trigger
-from pipeline.call.turn import Turn
+from pipeline.call.turn import Draft, Turn
 from pipeline.call.watchdog import Watchdog
 from pipeline.lanes import Ticket, Urgency
 from pipeline.text.backchannel import is_backchannel
 from pipeline.text.unfinished import expects_more
 from pipeline.turn_taking import Decision, TurnTaking
+
+ReplyWork: TypeAlias = ReplyText | ReplyTextEnded | ToolsAsked | ToolRan | PieceSpoken | PieceEnded
+"""What engines and tools did for a reply."""
 
 
 class CallMachine:
@@ -63,6 +70,7 @@ class CallMachine:
         context: the conversation, possibly with what was said before.
         speaker: the outgoing audio.
         new_id: makes ids; tests hand in a predictable one.
+        recall: whether somebody answers what `Recall` asks.
 
     Attributes:
         state: see `TRANSITIONS`.
@@ -70,7 +78,13 @@ class CallMachine:
     """
 
     def __init__(
-        self, options: CallOptions, context: Context, speaker: Speaker, new_id: Callable[[str], str] = random_id
+        self,
+        options: CallOptions,
+        context: Context,
+        speaker: Speaker,
+        new_id: Callable[[str], str] = random_id,
+        *,
+        recall: bool = False,
     ) -> None:
         self.options = options
         self.context = context
@@ -80,6 +94,7 @@ class CallMachine:
         self._turns = TurnTaking(options.turn_taking)
         self._listening = Listening(options, self._out)
         self._answering = Answering(options, context, speaker, self._out)
+        self._recalling = Recalling(recall, context, self._out)
         self._watchdog = Watchdog()
 
     @property
@@ -112,7 +127,7 @@ class CallMachine:
                 self._on_transcribed(message, now)
             case TurnScored():
                 self._on_scored(message, now)
-            case ReplyText() | ReplyTextEnded() | PieceSpoken() | PieceEnded():
+            case ReplyText() | ReplyTextEnded() | ToolsAsked() | ToolRan() | PieceSpoken() | PieceEnded():
                 self._on_reply_work(message, now)
             case PlayoutStarted():
                 self._on_playout_started(message.at)
@@ -124,6 +139,8 @@ class CallMachine:
                 self._on_connected(now)
             case UserTyped():
                 self._on_typed(message.text, now)
+            case Remembered():
+                self._on_remembered(message, now)
             case StopReply():
                 self._on_stop(now)
             case HangUp():
@@ -285,8 +302,9 @@ class CallMachine:
             self._listening.forget_overlap()
         elif self._listening.transcribed(message.job, message.transcript, now):
             self._on_drafted(now)
-        elif self._listening.turn is not None and self._listening.turn.confirmed and self._turns.in_turn:
-            self._prefill(now, self._listening.turn.confirmed)
+        elif self._listening.turn is not None and self._turns.in_turn:
+            self._recalling.overhear(self._listening.turn)
+            self._prefill_overheard(now)
 
     def _on_drafted(self, now: float) -> None:
         """The words of the current draft are known: work on the answer, or give it if the turn is over."""
@@ -299,10 +317,30 @@ class CallMachine:
             return
         text = turn.draft.text
         self._turns.words(expects_more(text, turn.language or "en"))
-        if text and not turn.draft.failed:
+        if text and not turn.draft.failed and not self._recalling.must_wait(turn, text, now):
             self._answering.prepare(turn.item_id, text, turn.language, now)
             self._advance(now)
         self._decide(self._turns.tick(now), now)
+
+    def _on_remembered(self, message: Remembered, now: float) -> None:
+        waited = self._recalling.waiting
+        if not self._recalling.remembered(message.job, message.memories):
+            return
+        if waited:
+            self._on_reminded(now)
+        elif message.memories and self._turns.in_turn:
+            self._prefill_overheard(now)
+
+    def _on_reminded(self, now: float) -> None:
+        """The memories that the turn in hand waited for are there, or given up."""
+        turn = self._listening.turn
+        if turn is None or turn.draft is None or not turn.draft.text or turn.text:
+            return
+        if turn.committed:
+            self._answer(turn, now)
+        else:
+            self._answering.prepare(turn.item_id, turn.draft.text, turn.language, now)
+            self._advance(now)
 
     def _commit(self, at: float) -> None:
         turn = self._listening.commit(self._turns.last_speech, at)
@@ -328,20 +366,22 @@ class CallMachine:
         if not text:
             self._drop(turn, now)
             return
-        self._answering.prepare(turn.item_id, text, turn.language, now)
-        self._add_turn(turn, text, typed=False)
+        if self._recalling.must_wait(turn, text, now):
+            return
+        self._answering.prepare(turn.item_id, text, turn.language or self._listening.language, now)
+        self._add_turn(turn, text)
         self._answering.release(now)
         self._advance(now)
 
-    def _add_turn(self, turn: Turn, text: str, *, typed: bool) -> None:
+    def _add_turn(self, turn: Turn, text: str) -> None:
         turn.text = text
         self.counts["turns"] += 1
         previous = self.context.last_id
-        self._out.emit(TurnCommitted(turn.item_id, previous, turn.continued, text if typed else None))
-        if not typed:
+        self._out.emit(TurnCommitted(turn.item_id, previous, turn.continued, text if turn.typed else None))
+        if not turn.typed:
             seconds = (self._listening.heard_until - turn.start) / 16_000
             self._out.emit(TranscriptCompleted(turn.item_id, text, turn.language or "en", seconds, turn.confidence))
-        self.context.add(Entry(turn.item_id, "user", text))
+        self.context.add(Entry(turn.item_id, "user", text, recalled=self.context.recalled))
 
     def _drop(self, turn: Turn, now: float) -> None:
         self.counts["dropped"] += 1
@@ -360,18 +400,17 @@ class CallMachine:
         self._answering.cut("turn_detected")
         self._listening.forget_overlap()
         self._turns.drop_turn(now)
-        turn = Turn(self._out.new_id("item"), self._listening.heard_until, self._listening.heard_until, committed=True)
+        end = self._listening.heard_until
+        turn = Turn(self._out.new_id("item"), end, end, committed=True, typed=True)
+        turn.draft = Draft(self._out.new_job(), end, now, Ticket(), text.strip())
         self._listening.turn = turn
         self._change(Trigger.TURN_COMMITTED)
         self._watchdog.thinking(now)
-        self._answering.prepare(turn.item_id, text.strip(), self._listening.language, now)
-        self._add_turn(turn, text.strip(), typed=True)
-        self._answering.release(now)
-        self._advance(now)
+        self._answer(turn, now)
 
     # Morgan answers --------------------------------------------------------------------------------------------------
 
-    def _on_reply_work(self, message: ReplyText | ReplyTextEnded | PieceSpoken | PieceEnded, now: float) -> None:
+    def _on_reply_work(self, message: ReplyWork, now: float) -> None:
         reply = self._answering.reply
         if reply is None or message.reply != reply.reply_id:
             return
@@ -379,7 +418,12 @@ class CallMachine:
             case ReplyText():
                 reply.add_text(message.text, now)
             case ReplyTextEnded():
-                reply.end_text(now, message.failed)
+                self._answering.end_text(message.failed, now)
+            case ToolsAsked():
+                self._answering.ask_tools(message.calls, now)
+            case ToolRan():
+                self.counts["tools"] += 1
+                self._answering.tool_ran(message.job, message.result, now)
             case PieceSpoken():
                 reply.add_audio(message.piece, message.chunk, now)
             case PieceEnded():
@@ -462,6 +506,12 @@ class CallMachine:
         self._change(Trigger.STOPPED)
         self._decide(self._turns.reply_audible(False, now), now)
 
+    def _prefill_overheard(self, now: float) -> None:
+        """Let the language model read the words of the running turn that are certain, and what they remind of."""
+        turn = self._listening.turn
+        if turn is not None and (turn.confirmed or self.context.recalled):
+            self._prefill(now, turn.confirmed)
+
     def _prefill(self, now: float, said: str | None = None) -> None:
         """Let the language model read what was said so far while nobody waits for it.
 
@@ -469,7 +519,8 @@ class CallMachine:
             now: monotonic time.
             said: the words of the running turn that are certain.
         """
-        request = self.context.request(said, self.options.max_tokens, self.options.temperature)
+        options = self.options
+        request = self.context.request(said, options.max_tokens, options.temperature, options.tools.specs)
         self._out.do(Prefill("prefill", request, Ticket(Urgency.BACKGROUND, now)))
 
     # The clock -----------------------------------------------------------------------------------------------
@@ -480,7 +531,10 @@ class CallMachine:
         self._decide(self._turns.tick(now), now)
         if self.state is State.ENDED:
             return
+        if self._recalling.overdue(now):
+            self._on_reminded(now)
         self._advance(now)
+        self._watchdog.excuse(self._answering.tools_answered_by)
         if self._listening.overlap_overdue(now, self._watchdog.overlap_limit_s):
             self._heal("overlap_words_late")
             self._decide(self._turns.overlap_words(False), now)

@@ -88,6 +88,7 @@ class Reply:
         self.level_db = -100.0
         self._voice, self._speed, self._language = voice, speed, language
         self._chunker = TextChunker(language)
+        self._text_paused = False
         self._pieces: list[Piece] = []
         self._playing = 0
         self._heard = HeardText()
@@ -116,10 +117,18 @@ class Reply:
 
     def add_text(self, text: str, now: float) -> None:
         """Take in the next characters of the reply."""
+        if self._text_paused and text:
+            self._text_paused, text = False, f" {text.lstrip()}"
         if self.first_text_at is None and text.strip():
             self.first_text_at = now
         self.text += text
         self._add_pieces(self._chunker.push(text, now), now)
+
+    def pause_text(self, now: float) -> None:
+        """Say what there is: more text comes, but not at once."""
+        self._add_pieces(self._chunker.finish(), now)
+        self._chunker = TextChunker(self._language)
+        self._text_paused = bool(self.text.strip())
 
     def end_text(self, now: float, failed: bool = False) -> None:
         """Take in that no more text comes."""

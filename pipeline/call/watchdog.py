@@ -19,6 +19,11 @@ class Watchdog:
     def __init__(self) -> None:
         self._thinking_since = 0.0
         self._dry_since: float | None = None
+        self._excused_until = 0.0
+
+    def excuse(self, until: float) -> None:
+        """Until then the call waits for something that has a deadline of its own."""
+        self._excused_until = until
 
     def thinking(self, now: float) -> None:
         """A reply is owed from now on."""
@@ -27,7 +32,7 @@ class Watchdog:
 
     def thought_too_long(self, now: float) -> bool:
         """Whether the reply that is owed is overdue."""
-        return now - self._thinking_since > self.think_limit_s
+        return now - max(self._thinking_since, self._excused_until) > self.think_limit_s
 
     def silent_too_long(self, now: float, *, dry: bool, working: bool) -> bool:
         """Whether a reply that should sound has been silent for longer than it may.
@@ -43,4 +48,4 @@ class Watchdog:
         if self._dry_since is None:
             self._dry_since = now
         limit = self.starved_limit_s if working else self.silence_limit_s
-        return now - self._dry_since > limit
+        return now - max(self._dry_since, self._excused_until) > limit

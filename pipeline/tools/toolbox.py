@@ -44,13 +44,13 @@ class ToolResult:
         call: what was asked.
         content: the result, or what went wrong, in words for the model.
         failed: whether something went wrong.
-        seconds: that it took.
+        seconds: that it took; None where nobody waited for its end.
     """
 
     call: ToolCall
     content: str
     failed: bool
-    seconds: float
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

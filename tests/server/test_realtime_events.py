@@ -9,8 +9,11 @@ from pydantic import TypeAdapter
 
 from pipeline.call.inputs import StopReply, UserTyped
 from pipeline.call.options import CallOptions
+from pipeline.engines.protocols import ToolCall
+from pipeline.tools.declaration import ToolDeclaration
+from pipeline.tools.toolbox import Toolbox
 from server.realtime_events import RealtimeEvents
-from tests.pipeline.call.simulation import Say, Simulation
+from tests.pipeline.call.simulation import Delays, Say, Simulation
 
 STRICT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 QUESTION = Say(1.0, 2.8, "What is the weather in Paris?")
@@ -25,6 +28,13 @@ def sent(call: Simulation) -> list[dict[str, Any]]:
         messages += events.translate(event)
     decoded: list[dict[str, Any]] = json.loads(json.dumps(messages))
     return decoded
+
+
+def with_tools(script: list[Say], seconds: float) -> Simulation:
+    """A call whose language model asks for a tool."""
+    tools = Toolbox([ToolDeclaration(name="weather", description="x", function="builtins:dict")], filler="One moment.")
+    asks = (("", ToolCall("call_1", "weather", '{"city": "Paris"}')),)
+    return Simulation(script, options=CallOptions(tools=tools), asks=asks, delays=Delays(tool=seconds))
 
 
 def conversations() -> dict[str, Simulation]:
@@ -43,6 +53,8 @@ def conversations() -> dict[str, Simulation]:
         "tts broken": Simulation([QUESTION], fail=frozenset({"tts"})).run(12),
         "stopped": stopped.run(2),
         "typed": typed.run(12),
+        "tools": with_tools([QUESTION], 0.2).run(14),
+        "tools cut": with_tools([QUESTION, Say(5.0, 6.5, "Never mind, tell me about Rome.")], 9.0).run(20),
     }
 
 
@@ -95,3 +107,33 @@ def test_an_interrupted_reply_says_what_was_heard() -> None:
     assert done["response"]["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
     assert truncated["transcript"] == done["response"]["output"][0]["content"][0]["transcript"]
     assert truncated["audio_end_ms"] > 1_000
+
+
+def test_a_tool_call_comes_whole_with_its_result_and_in_the_response() -> None:
+    messages = sent(conversations()["tools"])
+    types = [message["type"] for message in messages]
+    began = types.index("response.function_call_arguments.delta")
+    assert types[began - 2 : began + 4] == [
+        "response.output_item.added",
+        "conversation.item.added",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "conversation.item.done",
+        "response.output_item.done",
+    ]
+    done = messages[began + 1]
+    assert (done["name"], done["call_id"], done["arguments"]) == ("weather", "call_1", '{"city": "Paris"}')
+    items = [message["item"] for message in messages if message["type"] == "conversation.item.done"]
+    assert [(item["call_id"], item["output"]) for item in items if item["type"] == "function_call_output"] == [
+        ("call_1", "21 degrees")
+    ]
+    response = next(message["response"] for message in messages if message["type"] == "response.done")
+    assert [item["type"] for item in response["output"]] == ["message", "function_call"]
+    assert response["output"][1]["status"] == "completed"
+
+
+def test_a_session_tells_of_the_tools_that_the_model_has() -> None:
+    options = CallOptions(tools=Toolbox([ToolDeclaration(name="weather", description="x", function="builtins:dict")]))
+    session = RealtimeEvents("call_1", options, "a-model").session()
+    STRICT.validate_python(session)
+    assert [tool["name"] for tool in session["session"]["tools"]] == ["weather"]

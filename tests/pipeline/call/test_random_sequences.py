@@ -23,13 +23,17 @@ from pipeline.call.inputs import (
     ReplyText,
     ReplyTextEnded,
     StopReply,
+    ToolRan,
+    ToolsAsked,
     Transcribed,
     TurnScored,
     UserTyped,
 )
 from pipeline.call.options import CallOptions
 from pipeline.call.state import TRANSITIONS, State
-from pipeline.engines.protocols import SpeechChunk, Transcript
+from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
+from pipeline.tools.declaration import ToolDeclaration
+from pipeline.tools.toolbox import Toolbox, ToolResult
 from tests.pipeline.call.simulation import Delays, Say, Simulation
 
 EXAMPLES = int(os.environ.get("MORGAN_TEST_SEQUENCES", "300"))
@@ -40,8 +44,12 @@ utterance = st.tuples(
     st.sampled_from(["", "mhm", "stop", "what is the weather", "in Paris today?", "I think that", "Thank you."]),
     st.sampled_from([0.02, 0.3, 0.6, 0.95]),  # completeness
 )
-stray = st.tuples(st.floats(0.0, 12.0), st.integers(0, 11), st.integers(0, 6))
+stray = st.tuples(st.floats(0.0, 12.0), st.integers(0, 13), st.integers(0, 6))
 delay = st.sampled_from([0.01, 0.1, 0.4, 1.5])
+
+
+ASKED = ToolCall("call_1", "weather", "{}")
+TOOLS = Toolbox([ToolDeclaration(name="weather", description="x", function="builtins:dict")], filler="One moment.")
 
 
 def script_of(utterances: list[tuple[float, float, str, float]]) -> list[Say]:
@@ -70,6 +78,8 @@ def stray_input(kind: int, number: int) -> object:
         PlayoutStarved(0.0, 0),
         StopReply(),
         UserTyped("typed words"),
+        ToolsAsked(name, (ASKED,)),
+        ToolRan(name, number, ToolResult(ASKED, "stray", failed=False)),
     ][kind]
 
 
@@ -80,14 +90,16 @@ def run(
     fail: frozenset[str],
     *,
     speculate: bool,
+    tool: float | None = None,
 ) -> Simulation:
     """Play a conversation with strays thrown in, then let it settle."""
     stt, turn, llm, tts = delays
     call = Simulation(
         script_of(utterances),
-        options=replace(CallOptions(), speculate=speculate),
+        options=replace(CallOptions(), speculate=speculate, tools=TOOLS),
+        asks=() if tool is None else (("", ASKED), ("Let me see.", ASKED)),
         reply="It is sunny today. The wind comes from the west.",
-        delays=Delays(stt, turn, llm, 0.01, tts),
+        delays=Delays(stt, turn, llm, 0.01, tts, tool=tool),
         fail=fail,
     )
     second = 0.0
@@ -107,6 +119,7 @@ def run(
     st.tuples(delay, delay, delay, delay),
     st.frozensets(st.sampled_from(["stt", "turn", "llm", "tts"]), max_size=1),
     st.booleans(),
+    st.sampled_from([None, None, 0.05, 1.5, 7.0]),
 )
 def test_every_sequence_settles(
     utterances: list[tuple[float, float, str, float]],
@@ -114,8 +127,9 @@ def test_every_sequence_settles(
     delays: tuple[float, float, float, float],
     fail: frozenset[str],
     speculate: bool,
+    tool: float | None,
 ) -> None:
-    call = run(utterances, strays, delays, fail, speculate=speculate)
+    call = run(utterances, strays, delays, fail, speculate=speculate, tool=tool)
     # No stuck state: long after the last input the call listens again.
     assert call.machine.state is State.LISTENING
     # No lost turn: every committed turn was answered or taken up again, every reply that began has ended.
@@ -131,6 +145,10 @@ def test_every_sequence_settles(
     for entry in call.context.entries:
         if entry.role == "user" and entry.item_id in last:
             assert entry.text == last[entry.item_id]
+    # What was asked of a tool has its result behind it, whoever interrupted.
+    asked = [call_.id for entry in call.context.entries for call_ in entry.tool_calls]
+    assert asked == [entry.tool_call_id for entry in call.context.entries if entry.role == "tool"]
+    assert not any(entry.text for entry in call.context.entries if entry.tool_calls)
     # Nothing is left behind in the speaker.
     assert call.playout.written == call.playout.position
     assert not call.audible[-1]
