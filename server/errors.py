@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
 from persistence.errors import BadCursorError, InvalidTextError, StoreUnavailableError, TextTooLongError
@@ -94,8 +95,8 @@ def _told(request: web.Request, error: Exception) -> ApiError:
     match error:
         case ApiError():
             return error
-        case web.RequestPayloadError():
-            return ApiError(400, "broken_body", "The body is not what its Transfer-Encoding or Content-Encoding says")
+        case web.RequestPayloadError() | HttpProcessingError():
+            return ApiError(400, "broken_body", "The body is not what its headers say: encoding, or form and boundary")
         case StoreUnavailableError() | InvalidTextError() | BadCursorError():
             return _of_memory(error)
     log.exception("request failed", method=request.method, path=request.path)

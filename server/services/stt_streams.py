@@ -98,7 +98,7 @@ class StreamEnded(BaseModel):
     body=StreamWanted,
     body_limit=4096,
     answers={200: Answer("The session", StreamStarted)},
-    errors=(400, 413, 422, 503),
+    errors=(400, 413, 422, 429, 503),
 )
 async def start_stream(request: web.Request, body: StreamWanted) -> web.Response:
     """Begin a session."""
@@ -143,7 +143,7 @@ async def add_chunk(request: web.Request, params: StreamPath) -> web.Response:
     "stt streams",
     params=StreamPath,
     answers={200: Answer("The whole transcript", StreamEnded)},
-    errors=(404, 503),
+    errors=(404, 429, 503),
 )
 async def end_stream(request: web.Request, params: StreamPath) -> web.Response:
     """End a session."""

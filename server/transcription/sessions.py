@@ -71,7 +71,7 @@ class StreamSessions:
             rate: of the audio to come, Hz.
 
         Raises:
-            ApiError: 503, there are too many.
+            ApiError: 429, there are too many.
         """
         self._refuse_more()
         session_id = f"stt_{secrets.token_hex(16)}"
@@ -85,7 +85,7 @@ class StreamSessions:
         """A session by its id, also one that was begun before a restart.
 
         Raises:
-            ApiError: 404 there is none, 503 too many.
+            ApiError: 404 there is none, 429 too many.
         """
         session = self._sessions.get(session_id)
         if session is None and SESSION_ID.fullmatch(session_id) and session_id not in self._results:
@@ -133,7 +133,7 @@ class StreamSessions:
     def _refuse_more(self) -> None:
         if len(self._sessions) + len(self._resuming) >= self.limit:
             message = f"There are {self.limit} sessions already; end one, or wait"
-            raise ApiError(503, "too_many_sessions", message, headers={"Retry-After": "5"})
+            raise ApiError(429, "too_many_sessions", message, headers={"Retry-After": "5"})
 
     def _session(self, session_id: str, state: SessionState) -> StreamSession:
         engines = self._transcriber.engines
