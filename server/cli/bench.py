@@ -10,6 +10,7 @@ BENCHES = {
     "interruptions": ("bench.interruptions", "Speech, coughs and echo over a reply."),
     "turns": ("bench.turns", "Which pauses of real speech are taken for the end of a turn."),
     "idle": ("bench.idle_calls", "What a connected silent call costs, and what calls leave behind."),
+    "api": ("bench.api_fuzz", "Requests made from the API's own description, good and bad, on all ports."),
     "media": ("bench.media_cores", "Microseconds per frame of the audio cores."),
     "kills": ("bench.kills", "A database and then the server killed in mid-call: is every turn there afterwards?"),
     "engines": ("bench.engines", "Milliseconds of each speech engine."),
