@@ -16,7 +16,18 @@ from media.playout import Playout
 from media.values import PlayoutChange
 from pipeline.audio import HEARING_RATE, SPEECH_RATE
 from pipeline.call.context import Context
-from pipeline.call.effects import AskTurnModel, Cancel, Effect, Emit, Generate, Prefill, RunTool, Synthesize, Transcribe
+from pipeline.call.effects import (
+    AskTurnModel,
+    Cancel,
+    Effect,
+    Emit,
+    Generate,
+    Prefill,
+    Recall,
+    RunTool,
+    Synthesize,
+    Transcribe,
+)
 from pipeline.call.events import CallEvent
 from pipeline.call.inputs import (
     Connected,
@@ -26,6 +37,7 @@ from pipeline.call.inputs import (
     PlayoutDrained,
     PlayoutStarted,
     PlayoutStarved,
+    Remembered,
     ReplyText,
     ReplyTextEnded,
     Tick,
@@ -64,6 +76,7 @@ class Delays:
         llm_token: and for each one after it.
         tts: for a piece.
         tool: for a tool's result.
+        recall: for memories.
     """
 
     stt: float | None = 0.12
@@ -73,6 +86,7 @@ class Delays:
     tts: float | None = 0.05
     stt_per_s: float = 0.0
     tool: float | None = 0.2
+    recall: float | None = 0.01
 
 
 @dataclass(kw_only=True)
@@ -83,6 +97,7 @@ class VirtualCall(ABC):
         options: of the call.
         reply: what the language model says, always,
         asks: and the tools that it asks for before that, round by round, each with what it says first.
+        memories: what every question reminds of; None where nobody remembers anything.
         delays: of the engines.
         fail: engines that break: "stt", "turn", "llm", "tts"; "llm_after_tools" only behind a tool's result.
         speech_s_per_char: how slowly the voice speaks.
@@ -97,6 +112,7 @@ class VirtualCall(ABC):
     options: CallOptions = field(default_factory=CallOptions)
     reply: str = "It is sunny in Paris today. The wind blows from the west, and it will stay warm until the evening."
     asks: tuple[tuple[str, ToolCall], ...] = ()
+    memories: tuple[str, ...] | None = None
     delays: Delays = field(default_factory=Delays)
     fail: frozenset[str] = frozenset()
     speech_s_per_char: float = 0.06
@@ -107,7 +123,13 @@ class VirtualCall(ABC):
         self.began = self.now
         self.playout = Playout()
         self.context = Context(self.options.instructions, "conversation")
-        self.machine = CallMachine(self.options, self.context, self.playout, lambda kind: f"{kind}_{next(ids)}")
+        self.machine = CallMachine(
+            self.options,
+            self.context,
+            self.playout,
+            lambda kind: f"{kind}_{next(ids)}",
+            recall=self.memories is not None,
+        )
         self.events: list[tuple[float, CallEvent]] = []
         self.asked: list[Generate] = []
         self.work: list[Effect] = []
@@ -194,6 +216,8 @@ class VirtualCall(ABC):
                 self._at(self.delays.tool, ToolRan(effect.reply, effect.job, result), effect.group)
             case Synthesize():
                 self._synthesize(effect)
+            case Recall():
+                self._at(self.delays.recall, Remembered(effect.job, self.memories or ()), effect.group)
             case Prefill():
                 pass
 

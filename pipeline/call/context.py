@@ -25,6 +25,7 @@ class Entry:
         interrupted: the user cut it.
         tool_calls: what the assistant asked of tools; their results follow.
         tool_call_id: which call a result belongs to.
+        recalled: what the user had said in earlier conversations and the model was reminded of here.
     """
 
     item_id: str
@@ -33,6 +34,7 @@ class Entry:
     interrupted: bool = False
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    recalled: tuple[str, ...] = ()
 
 
 class Context:
@@ -43,6 +45,10 @@ class Context:
         conversation: key under which language models may cache the prefix.
         max_entries: older ones are left out of what the model sees.
         rules: added to the instructions; those for spoken answers unless the answers are read.
+
+    Attributes:
+        recalled: what the user said in earlier conversations that fits the words in hand. It stands right before them
+            and stays there, so that the prompt only ever grows at its end, and language models keep what they read.
     """
 
     def __init__(self, instructions: str, conversation: str, max_entries: int = 40, rules: str = SPOKEN_RULES) -> None:
@@ -86,14 +92,19 @@ class Context:
         Args:
             said: the user's words in hand, which are not (or not yet) part of the conversation.
         """
-        system = "\n".join(part for part in (self.instructions, self._rules, *self.recalled) if part)
+        system = "\n".join(part for part in (self.instructions, self._rules) if part)
         listed = [Message("system", system)]
         for entry in self._recent():
             mark = CUT_MARK if entry.interrupted else ""
-            listed.append(Message(entry.role, entry.text + mark, entry.tool_call_id, entry.tool_calls))
+            text = _reminded(entry.text, entry.recalled) + mark
+            listed.append(Message(entry.role, text, entry.tool_call_id, entry.tool_calls))
         if said is not None:
-            listed.append(Message("user", said))
+            listed.append(Message("user", _reminded(said, self.recalled)))
         return tuple(listed)
+
+    def seen(self) -> tuple[Entry, ...]:
+        """The entries that the model sees."""
+        return tuple(self._recent())
 
     def _recent(self) -> list[Entry]:
         """The entries that the model sees; a tool's result is not seen without the question to the tool."""
@@ -113,3 +124,14 @@ class Context:
         """A request for the reply to `said`, or to what was said last; see `ChatRequest`."""
         messages = self.messages(said)
         return ChatRequest(messages, self.conversation, max_tokens, temperature, tools=tools, tool_choice=tool_choice)
+
+
+def _reminded(text: str, recalled: tuple[str, ...]) -> str:
+    """The user's words with those of earlier conversations before them.
+
+    In one message, because many models know a system message only at the beginning, and none between two turns.
+    """
+    if not recalled:
+        return text
+    earlier = " ".join(f'"{each}"' for each in recalled)
+    return f"(In earlier conversations I said: {earlier})\n{text}"

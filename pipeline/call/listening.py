@@ -226,6 +226,7 @@ class Listening:
 
     def _confirm(self, turn: Turn, transcript: Transcript) -> None:
         words = turn.whole(clean_transcript(transcript)).split()
+        turn.overheard = " ".join(words)
         newly = self._agreement.push(words)
         if newly:
             delta = (" " if turn.confirmed else "") + " ".join(newly)

@@ -5,6 +5,13 @@ from typing import Protocol
 from pipeline.audio import Pcm
 
 
+class Reminder(Protocol):
+    """Knows what the user of one call said in earlier conversations."""
+
+    async def remind(self, text: str) -> tuple[str, ...]:
+        """What fits these words, best first; in some 20 ms, or nothing."""
+
+
 class Speaker(Protocol):
     """The outgoing audio of one call.
 

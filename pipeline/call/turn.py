@@ -54,7 +54,9 @@ class Turn:
         before: words of an earlier commit that this turn continues.
         draft: the last early silence, None while the user speaks.
         confirmed: words of interim transcripts that were told to the listeners.
+        overheard: words of the last interim transcript, uncertain ones too.
         committed: the policy took it as over.
+        typed: it was not spoken.
         continued: it had been committed before.
         instants: for the latency of its answer.
     """
@@ -66,7 +68,9 @@ class Turn:
     before: str = ""
     draft: Draft | None = None
     confirmed: str = ""
+    overheard: str = ""
     committed: bool = False
+    typed: bool = False
     continued: bool = False
     language: str = ""
     confidence: float = 1.0
