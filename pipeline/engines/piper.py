@@ -16,12 +16,12 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.audio import SPEECH_RATE, Waveform, to_pcm
+from pipeline.audio import SPEECH_RATE, to_pcm
 from pipeline.engines.espeak import ESPEAK
-from pipeline.engines.onnx_session import open_with_output
 from pipeline.engines.phoneme_timing import is_sounding, time_words, within
-from pipeline.engines.protocols import EngineUnavailableError, SpeechChunk, Voice
-from pipeline.engines.speech_edges import trim_edges
+from pipeline.engines.protocols import EngineUnavailableError, SpeechChunk, Voice, Word
+from pipeline.engines.speech_edges import Part, SpeechEdges
+from pipeline.engines.vits_decoder import Settled, VitsDecoder
 from pipeline.lanes import Lane, Ticket
 from pipeline.text.word_timing import estimate_word_times
 
@@ -29,7 +29,6 @@ _SLOWEST, _FASTEST = 0.25, 4.0
 _REFERENCE = "The quick brown fox jumps over the lazy dog."
 _REFERENCE_RMS = 0.1
 _HIGHEST_PEAK = 0.9
-_DURATIONS = "/Ceil_output_0"
 _SENTENCE_LENGTH, _CLAUSE_LENGTH, _LONGEST = 25, 120, 240
 _BREAKS = (
     (_SENTENCE_LENGTH, re.compile(r"[.!?…。！？][\"'”’)\]]*\s+")),
@@ -121,11 +120,9 @@ class _Speaker:
     number: int | None
 
     def say(self, text: str, speed: float) -> Iterator[SpeechChunk]:
-        """One chunk per piece, in the lane."""
+        """The chunks of one piece after the other, in the lane."""
         for piece in split_speakable(text):
-            chunk = self.model.say(piece, speed, self.number)
-            if chunk is not None:
-                yield chunk
+            yield from self.model.say(piece, speed, self.number)
 
 
 class _VoiceModel:
@@ -145,8 +142,9 @@ class _VoiceModel:
                 f"{description} is missing or broken ({error}): run `morgan models pull`"
             ) from error
         self._config = config
-        self._session = open_with_output(file, _DURATIONS, threads=threads)
-        self._piper = PiperVoice(session=self._session, config=config)
+        self._decoder = VitsDecoder(file, config.hop_length, threads)
+        # Only its phonemizer is used, which asks for no session.
+        self._piper = PiperVoice(session=None, config=config)
         self._gain = 1.0
         self._gain = self._measured_gain()
 
@@ -163,27 +161,45 @@ class _VoiceModel:
             for speaker, number in known.items()
         ]
 
-    def say(self, text: str, speed: float, speaker: int | None) -> SpeechChunk | None:
-        """Synthesise one piece; None when nothing in it can be spoken."""
-        words = [word for word in text.split() if any(character.isalnum() for character in word)]
-        phonemes = self._phonemes(text) if words else []
+    def say(self, text: str, speed: float, speaker: int | None) -> Iterator[SpeechChunk]:
+        """Synthesise one piece, in chunks; the first holds the words of all. Nothing when nothing can be spoken."""
+        phonemes = self._phonemes(text) if any(character.isalnum() for character in text) else []
         # The phonemizer would read a lone "!" out as "exclamation".
         if not any(is_sounding(phoneme) for phoneme in phonemes):
-            return None
+            return
         ids, ends = self._ids(phonemes)
-        raw, lengths = self._run(ids, speed, speaker)
-        rate = self._config.sample_rate
-        speech, cut = trim_edges(raw, rate, text)
-        if speech.size == 0:
-            return None
-        if lengths is None:
-            timed = estimate_word_times(text, speech.size / rate)
-        else:
-            until = np.concatenate([[0.0], np.cumsum(lengths) / rate])
-            # The ids of a phoneme end where those of the next one begin; the mark of the beginning comes before them.
-            seconds = np.diff(until[[ends[0], *ends[1:]]])
-            timed = time_words(words, phonemes, seconds.tolist(), self._sounds_in, float(until[ends[0]]) - cut)
-        return SpeechChunk(self._resampled(speech), within(timed, speech.size / rate))
+        settled = self._settle(ids, speed, speaker)
+        edges = SpeechEdges(self._config.sample_rate, text, _REFERENCE_RMS / self._gain)
+        begun = False
+        for pcm in self._resampled(edges.trim(settled.sound)):
+            timed = (
+                () if begun else self._timed(text, phonemes, settled.lengths, ends, edges.cut_s, pcm.size / SPEECH_RATE)
+            )
+            begun = True
+            yield SpeechChunk(pcm, timed)
+
+    def _timed(
+        self,
+        text: str,
+        phonemes: Sequence[str],
+        lengths: NDArray[np.float32] | None,
+        ends: Sequence[int],
+        cut_s: float,
+        whole_s: float,
+    ) -> tuple[Word, ...]:
+        """The words with their times from the first sample that is heard, `cut_s` after the first that was made.
+
+        A model that does not tell lengths gives all of its sound, `whole_s`, at once.
+        """
+        if lengths is None or lengths.size != ends[-1] + 1:
+            return within(estimate_word_times(text, whole_s), whole_s)
+        words = [word for word in text.split() if any(character.isalnum() for character in word)]
+        until = np.concatenate([[0.0], np.cumsum(lengths.astype(np.float64)) * self._config.hop_length])
+        until /= self._config.sample_rate
+        # The ids of a phoneme end where those of the next one begin; the mark of the beginning comes before them.
+        seconds = np.diff(until[[ends[0], *ends[1:]]])
+        timed = time_words(words, phonemes, seconds.tolist(), self._sounds_in, float(until[ends[0]]) - cut_s)
+        return within(timed, float(until[-1]) - cut_s)
 
     def _phonemes(self, text: str) -> list[str]:
         """Of all sentences of the text, as one."""
@@ -205,10 +221,7 @@ class _VoiceModel:
             ends.append(len(ids))
         return [*ids, *table["$"]], ends
 
-    def _run(
-        self, ids: Sequence[int], speed: float, speaker: int | None
-    ) -> tuple[Waveform, NDArray[np.float64] | None]:
-        """Samples at the voice's own rate, and how many of them each id has, where the voice says so."""
+    def _settle(self, ids: Sequence[int], speed: float, speaker: int | None) -> Settled:
         config = self._config
         scales = [config.noise_scale, config.length_scale / speed, config.noise_w_scale]
         feeds: dict[str, Any] = {
@@ -218,21 +231,20 @@ class _VoiceModel:
         }
         if config.num_speakers > 1:
             feeds["sid"] = np.array([config.default_speaker_id if speaker is None else speaker], np.int64)
-        outputs = self._session.run(None, feeds)
-        speech = outputs[0].reshape(-1)
-        if len(outputs) < 2 or outputs[1].size != len(ids):
-            return speech, None
-        return speech, outputs[1].reshape(-1).astype(np.float64) * config.hop_length
+        return self._decoder.settle(feeds)
 
-    def _resampled(self, speech: Waveform) -> NDArray[np.int16]:
-        louder = speech * np.float32(self._gain)
-        if self._config.sample_rate != SPEECH_RATE:
-            louder = soxr.resample(louder, self._config.sample_rate, SPEECH_RATE)
-        return to_pcm(louder)
+    def _resampled(self, parts: Iterator[Part]) -> Iterator[NDArray[np.int16]]:
+        """At `SPEECH_RATE` and the loudness of the other voices; no part waits for the next one."""
+        gain, rate = np.float32(self._gain), self._config.sample_rate
+        resampler = soxr.ResampleStream(rate, SPEECH_RATE, 1) if rate != SPEECH_RATE else None
+        for sound, last in parts:
+            louder = sound * gain
+            yield to_pcm(resampler.resample_chunk(louder, last) if resampler else louder)
 
     def _measured_gain(self) -> float:
         """Brings an ordinary sentence to -20 dB of full level without clipping; also warms the session up."""
-        speech, _ = self._run(self._ids(self._phonemes(_REFERENCE))[0], 1.0, None)
+        reference = self._settle(self._ids(self._phonemes(_REFERENCE))[0], 1.0, None)
+        speech = np.concatenate([part.sound for part in reference.sound])
         loud = np.abs(speech).max(initial=1e-6)
         voiced = speech[np.abs(speech) > 0.02 * loud]
         level = float(np.sqrt(np.square(voiced).mean())) if voiced.size else 1.0
