@@ -25,7 +25,6 @@ class PersistenceConfig:
         conversation_ttl_s: of `conversation:{user_id}`.
         session_ttl_s: of `stream_session:{id}`.
         preferences_ttl_s: of `user_prefs:{user_id}`.
-        audio_buffer_ttl_s: of `audio_buffer:{session_id}`.
         context_messages: messages of a conversation that are kept in the fast tiers.
         memory_conversations: conversations that are kept in process memory.
         tts_cache_max_bytes: audio kept in `tts_generations`.
@@ -45,7 +44,6 @@ class PersistenceConfig:
     conversation_ttl_s: int = 3600
     session_ttl_s: int = 1800
     preferences_ttl_s: int = 86_400
-    audio_buffer_ttl_s: int = 120
     context_messages: int = 60
     memory_conversations: int = 2000
     tts_cache_max_bytes: int = 256 * 1024 * 1024

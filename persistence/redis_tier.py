@@ -1,9 +1,9 @@
 """The fast tier: what is in Redis, under which keys, for how long.
 
     conversation:{user_id}          JSON, the user's last conversation          1 h
-    stream_session:{id}             JSON, a running or just ended session       30 min
+    stream_session:{id}             JSON, a running or just ended session       30 min, of a transcription 2 min
     user_prefs:{user_id}            JSON                                        24 h
-    audio_buffer:{session_id}       list of PCM chunks, the last 30 s           2 min
+    audio_buffer:{session_id}       list of PCM chunks that are not text yet    2 min
     active_users                    sorted set, score is Unix seconds
     morgan:events:{conversation_id} channel of events
     morgan:invalidate               channel between Morgan's own processes
@@ -37,8 +37,6 @@ ACTIVE_USERS = "active_users"
 ACTIVE_S = 300.0
 """A user counts as active for so long after the last sign of life."""
 
-AUDIO_BYTES = 30 * 16_000 * 2
-AUDIO_CHUNK_BYTES = 65_536
 MAX_KEYS_WAITING = 10_000
 MAX_MESSAGES_WAITING = 2_000
 FAILURES = (RedisError, OSError, TimeoutError)
@@ -191,27 +189,6 @@ class RedisTier:
         self._count(bool(found))
         return [name.decode("utf-8", "replace") for name in found]
 
-    async def append_audio(self, session_id: str, chunk: bytes, ttl_s: int) -> None:
-        """Keep a chunk of a session's audio (s16le, 16 kHz, mono); the oldest go beyond 30 s.
-
-        Raises:
-            ValueError: the chunk has more than 65,536 bytes.
-            StoreUnavailableError: Redis does not answer.
-        """
-        if len(chunk) > AUDIO_CHUNK_BYTES:
-            raise ValueError(f"an audio chunk has at most {AUDIO_CHUNK_BYTES} bytes")
-        key = audio_key(session_id)
-        kept = max(AUDIO_BYTES // max(len(chunk), 1), 1)
-
-        async def run() -> None:
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.rpush(key, chunk)
-                pipe.ltrim(key, -kept, -1)
-                pipe.expire(key, ttl_s)
-                await pipe.execute()
-
-        await self._command(run)
-
     async def keep_stream(
         self,
         session_id: str,
@@ -281,12 +258,6 @@ class RedisTier:
             StoreUnavailableError: Redis does not answer.
         """
         await self._command(lambda: self._client.delete(session_key(session_id), audio_key(session_id)))
-
-    async def audio(self, session_id: str) -> bytes:
-        """The audio kept for a session."""
-        chunks = await self._command(lambda: self._client.lrange(audio_key(session_id), 0, -1))
-        self._count(bool(chunks))
-        return b"".join(chunks)
 
     async def flush(self, timeout_s: float) -> bool:
         """Wait until everything queued is written; returns whether it is."""

@@ -151,7 +151,7 @@ class Transcriber:
         Raises:
             ApiError: 422, the engine does not know it.
         """
-        code = self._default_language if not wanted else wanted.strip().lower()
+        code = self._default_language if not wanted else wanted.strip().lower().partition("-")[0]
         if code is None or code == AUTO:
             return None
         if code not in self._known_languages:

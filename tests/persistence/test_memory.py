@@ -66,8 +66,8 @@ async def test_redis_holds_what_the_contract_names(memory: Memory, redis_url: st
     log = memory.begin_session("call_9", "test_user")
     log.user_turn(item(), "hello")
     memory.put_preferences("test_user", {"voice": "joe"})
-    await memory.redis.append_audio("call_9", b"\0" * 640, memory.config.audio_buffer_ttl_s)
     assert await memory.redis.flush(2)
+    assert await memory.redis.keep_stream("call_9", [b"\0" * 640], 1800)
     with Redis.from_url(redis_url, decode_responses=True) as client:
         assert sorted(client.keys("*")) == [
             "active_users",
@@ -83,16 +83,17 @@ async def test_redis_holds_what_the_contract_names(memory: Memory, redis_url: st
         assert client.zrange("active_users", 0, -1) == ["test_user"]
         times = [client.ttl(key) for key in ("conversation:test_user", "stream_session:call_9", "user_prefs:test_user")]
     assert [3590 < times[0] <= 3600, 1790 < times[1] <= 1800, 86390 < times[2] <= 86400] == [True] * 3
-    assert await memory.redis.audio("call_9") == b"\0" * 640
     assert await memory.redis.active_users() == ["test_user"]
 
 
-async def test_an_audio_buffer_keeps_thirty_seconds(memory: Memory) -> None:
-    for number in range(40):
-        await memory.redis.append_audio("call_1", bytes([number]) * 32_000, 60)
-    kept = await memory.redis.audio("call_1")
-    assert len(kept) == 30 * 32_000
-    assert kept[-1] == 39
+async def test_a_stream_is_kept_with_its_state_and_forgets_from_its_beginning(memory: Memory) -> None:
+    redis = memory.redis
+    assert not await redis.keep_stream("stt_1", [b"lost"], 60)
+    assert await redis.keep_stream("stt_1", [b"one", b"two"], 60, state=b"{}", afresh=True)
+    assert await redis.keep_stream("stt_1", [b"three"], 60, forget=1)
+    assert await redis.stream("stt_1") == (b"{}", [b"two", b"three"])
+    await redis.forget_stream("stt_1")
+    assert await redis.stream("stt_1") is None
 
 
 async def test_events_are_published_as_json(memory: Memory, redis_url: str) -> None:

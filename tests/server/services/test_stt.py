@@ -162,6 +162,8 @@ def _wav_of(rate: int, seconds: int) -> bytes:
 async def test_hanging_up_ends_the_work(url: str, shared_audio: Path) -> None:
     lecture = form((shared_audio / "lecture.wav").read_bytes())
     async with aiohttp.ClientSession() as client:
+        async with client.get(f"{url}/health") as response:
+            before = (await response.json())["load"]["transcriptions"]
         with pytest.raises(TimeoutError):
             await client.post(f"{url}/transcribe", data=lecture, timeout=aiohttp.ClientTimeout(total=1.5))
         for _ in range(50):
@@ -170,7 +172,7 @@ async def test_hanging_up_ends_the_work(url: str, shared_audio: Path) -> None:
             if not load["upload_bytes"]:
                 break
             await asyncio.sleep(0.1)
-    assert load["upload_bytes"] == 0
+    assert (load["upload_bytes"], load["transcriptions"]) == (0, before)
 
 
 async def test_transcriptions_are_written_down(url: str, server: RunningServer, pcm: bytes) -> None:
