@@ -72,7 +72,7 @@ class TurnTakingConfig:
     ask_again_s: tuple[float, ...] = (0.3, 0.6, 1.0, 1.5)
     words_wait_s: float = 0.4
     patience_margin_s: float = 0.1
-    patience_max_s: float = 0.6
+    patience_max_s: float = 0.7
     patience_step_s: float = 0.06
     patience_kept: float = 0.5
     duck_s: float = 0.064
@@ -151,6 +151,8 @@ class TurnTaking:
         self._reply_level_db = -100.0
         self._committed_at: float | None = None
         self._committed_wait = 0.0
+        self._voice_run = 0
+        self._pause_ended: float | None = None
         self._committed_speech = 0.0
         self._quiet_since: float | None = None
         self._prompts = 0
@@ -185,6 +187,7 @@ class TurnTaking:
         """
         self._loudest_db = max(self._loudest_db, level_db)
         self._floor_db = min(level_db, self._floor_db + FLOOR_RISE_DB)
+        self._note_going_on(probability, at)
         match self._phase:
             case _Phase.QUIET:
                 return self._hear_quiet(probability, at, level_db)
@@ -194,6 +197,12 @@ class TurnTaking:
                 return self._hear_silence(probability, at, level_db)
             case _:
                 return self._hear_overlap(probability, at, level_db)
+
+    def _note_going_on(self, probability: float, at: float) -> None:
+        """Note the first voice after a commit. The guard against echo may take it for speech only later."""
+        self._voice_run = self._voice_run + 1 if probability >= self.config.speech_threshold else 0
+        if self._pause_ended is None and self._voice_run * WINDOW_S >= self.config.onset_s - 1e-6:
+            self._pause_ended = at - self._voice_run * WINDOW_S
 
     def _is_voice(self, probability: float, at: float, level_db: float) -> bool:
         since = self._reply_since
@@ -348,7 +357,7 @@ class TurnTaking:
     def reopen(self) -> None:
         """The committed turn goes on: be as patient with this speaker as that pause would have needed."""
         config = self.config
-        pause = self.speech_began - self._committed_speech
+        pause = (self.speech_began if self._pause_ended is None else self._pause_ended) - self._committed_speech
         patience = self._patience + pause + config.patience_margin_s - self._committed_wait
         least = min(self._patience + config.patience_step_s, config.patience_max_s)
         self._patience = max(least, patience) if patience <= config.patience_max_s else least
@@ -388,6 +397,7 @@ class TurnTaking:
             # Nobody went on after the commit before this one.
             self._patience *= self.config.patience_kept
         self._committed_at, self._committed_speech, self._committed_wait = at, self.last_speech, self.wait()
+        self._voice_run, self._pause_ended = 0, None
         self._phase = _Phase.QUIET
         self._onset = 0.0
         self._prompts = 0

@@ -1,0 +1,17 @@
+"""Real speech over a real call: a speaker who pauses is let finish."""
+
+from pathlib import Path
+
+from bench.pauses import text_of
+from bench.spoken_turns import speak
+from pipeline.text.normalise import normalise
+from tests.e2e.conftest import RunningServer
+
+
+async def test_a_speech_with_long_pauses_keeps_its_words_and_is_at_most_two_turns(
+    server: RunningServer, shared_audio: Path
+) -> None:
+    spoken = await speak(shared_audio / "jfk.flac", server.url)
+    assert 1 <= len(spoken.turns) <= 2
+    assert spoken.commits <= 3
+    assert normalise(" ".join(spoken.turns)) == normalise(text_of("jfk.flac"))

@@ -1,0 +1,38 @@
+"""A user who speaks on: over the reply to their half sentence, or before anybody has answered."""
+
+from pipeline.call.events import ReplyDone, TranscriptCompleted, TurnCommitted
+from tests.pipeline.call.simulation import Delays, Say, Simulation
+
+FIRST = Say(1.0, 2.4, "And so my fellow Americans,")
+
+
+def test_words_that_follow_those_which_stopped_the_reply_are_transcribed_too() -> None:
+    """ "Ask" was transcribed to judge the overlap; "not" came while that was under way."""
+    script = [
+        FIRST,
+        Say(3.5, 3.75, "ask"),
+        Say(4.0, 4.3, "not", score=0.02),
+        Say(5.0, 6.5, "what your country can do."),
+    ]
+    call = Simulation(script, delays=Delays(stt=0.3)).run(16)
+    assert call.all(TranscriptCompleted)[-1].text == "And so my fellow Americans, ask not what your country can do."
+
+
+def test_a_sentence_with_a_pause_behind_the_comma_is_not_answered_in_it() -> None:
+    script = [Say(1.0, 2.4, "When I think about it,", score=0.95), Say(3.2, 4.4, "it is fine.")]
+    call = Simulation(script, delays=Delays(stt=0.25)).run(14)
+    assert [event.text for event in call.all(TranscriptCompleted)] == ["When I think about it, it is fine."]
+    assert call.sounding(1.0, 4.4) == 0
+
+
+def test_who_was_answered_too_early_is_not_answered_in_a_second_pause_of_that_length() -> None:
+    script = [
+        Say(1.0, 2.0, "I went to Dublin."),
+        Say(2.55, 4.0, "There I took no account"),
+        Say(4.55, 5.5, "of the weather."),
+    ]
+    call = Simulation(script).run(16)
+    assert call.counts()["reopened"] == 1
+    assert len(call.all(TurnCommitted)) == 2
+    assert call.all(TranscriptCompleted)[-1].text == "I went to Dublin. There I took no account of the weather."
+    assert [reply.status for reply in call.all(ReplyDone)][-1] == "completed"
