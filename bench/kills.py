@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -256,8 +256,8 @@ async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def kill_again_and_again(folder: Path, victim: Victim, runs: int, seed: int) -> list[Run]:
-    """All runs with one victim."""
+async def kill_again_and_again(folder: Path, victims: Sequence[Victim], seed: int) -> list[Run]:
+    """One run for each victim, all in one conversation."""
     stores = Stores(folder / "stores")
     await stores.start()
     server = OwnServer(folder / "data", **stores.environ(), **SHORT)
@@ -265,7 +265,7 @@ async def kill_again_and_again(folder: Path, victim: Victim, runs: int, seed: in
     try:
         await server.start()
         conversation = Conversation(stores, server, random.Random(seed))
-        for number in range(runs):
+        for number, victim in enumerate(victims):
             # Every fourth call is also spoken in.
             done.append(await conversation.run(victim, speak=number % 4 == 0))
             print(json.dumps({"run": number + 1, "victim": victim, **asdict(done[-1])}), flush=True)
@@ -283,7 +283,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        done = asyncio.run(kill_again_and_again(Path(folder), options.victim, options.runs, options.seed))
+        done = asyncio.run(kill_again_and_again(Path(folder), [options.victim] * options.runs, options.seed))
     good = sum(run.good for run in done)
     print(json.dumps({"victim": options.victim, "runs": len(done), "good": good, "turns": sum(r.turns for r in done)}))
     sys.exit(good < len(done))

@@ -13,6 +13,8 @@ BENCHES = {
     "api": ("bench.api_fuzz", "Requests made from the API's own description, good and bad, on all ports."),
     "media": ("bench.media_cores", "Microseconds per frame of the audio cores."),
     "kills": ("bench.kills", "A database and then the server killed in mid-call: is every turn there afterwards?"),
+    "memory": ("bench.memory", "Writing on the event loop, and reading with 100,000 messages stored."),
+    "memory-latency": ("bench.memory_latency", "What memory adds to voice to voice, beside conversations in writing."),
     "engines": ("bench.engines", "Milliseconds of each speech engine."),
     "language-model": ("bench.language_model", "First token and tokens per second of the language model."),
 }
