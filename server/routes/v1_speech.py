@@ -60,7 +60,7 @@ async def create_speech(request: web.Request, body: SpeechRequest) -> web.Stream
     """Say a text, as audio or as server-sent events with audio in them, from the first clause on."""
     speech = await request.app[DESK].open(body.order())
     if body.stream_format == "audio":
-        return await stream_audio(request, speech, body.response_format)
+        return await stream_audio(request, speech)
     return await _stream_events(request, speech, body)
 
 

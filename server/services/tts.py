@@ -98,7 +98,7 @@ async def generate(request: web.Request, body: SpeechWanted) -> web.StreamRespon
     """Say a text: as JSON when it is whole, or with `stream` as audio from the first clause on."""
     speech = await request.app[DESK].open(body.order())
     if body.stream:
-        return await stream_audio(request, speech, body.format)
+        return await stream_audio(request, speech)
     audio = await speech.whole()
     answer = Generated(
         audio=base64.b64encode(audio).decode(),
@@ -122,13 +122,13 @@ async def generate(request: web.Request, body: SpeechWanted) -> web.StreamRespon
 async def generate_audio(request: web.Request, body: AudioWanted) -> web.Response:
     """Say a text: the audio file, when it is whole."""
     speech = await request.app[DESK].open(body.order())
-    return whole_file(await speech.whole(), speech, body.format)
+    return whole_file(await speech.whole(), speech)
 
 
-def whole_file(audio: bytes, speech: Speech, audio_format: AudioFormat) -> web.Response:
+def whole_file(audio: bytes, speech: Speech) -> web.Response:
     """A file with its length and its duration."""
     headers = {
-        "Content-Type": CONTENT_TYPES[audio_format],
+        "Content-Type": CONTENT_TYPES[speech.format],
         "X-Morgan-Duration": f"{speech.duration_s:.3f}",
         **speech_headers(speech),
     }

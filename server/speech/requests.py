@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.engines.protocols import EngineError
 from pipeline.lanes import LaneClosedError, LaneFullError
-from server.speech.formats import CONTENT_TYPES, AudioFormat
+from server.speech.formats import CONTENT_TYPES
 from server.speech.speech import Speech
 
 BODY_LIMIT = 256 * 1024
@@ -30,12 +30,12 @@ FAILED = (EngineError, LaneFullError, LaneClosedError)
 log = structlog.get_logger(__name__)
 
 
-async def stream_audio(request: web.Request, speech: Speech, audio_format: AudioFormat) -> web.StreamResponse:
+async def stream_audio(request: web.Request, speech: Speech) -> web.StreamResponse:
     """Send the audio as it is made; whoever hangs up, or stops taking it, stops the voice.
 
     A voice that fails in the middle breaks the connection off, so that nobody takes a torso for the whole.
     """
-    response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPES[audio_format], **speech_headers(speech)})
+    response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPES[speech.format], **speech_headers(speech)})
     if speech.size is not None:
         response.content_length = speech.size
     await response.prepare(request)

@@ -60,6 +60,7 @@ class Speech:
 
     Attributes:
         voice: id of the voice that speaks.
+        format: of the file.
         cached: whether it comes from the cache.
         samples: at `SPEECH_RATE`; known once `pieces` is through, or from the start when cached.
         source: the file in pieces of any size.
@@ -67,6 +68,7 @@ class Speech:
     """
 
     voice: str
+    format: AudioFormat
     cached: bool
     samples: int = 0
     source: AsyncGenerator[bytes, None] | None = None
@@ -91,9 +93,14 @@ class Speech:
             ApiError: 503, the voice failed in the middle.
         """
         try:
-            return b"".join([piece async for piece in self.pieces()])
+            file = b"".join([piece async for piece in self.pieces()])
         except (EngineError, LaneFullError, LaneClosedError) as error:
             raise _cannot(error) from None
+        if self.format != "wav":
+            return file
+        # How long it is was not known when its header was made.
+        samples = file[len(wav_header(None)) :]
+        return wav_header(len(samples)) + samples
 
     @property
     def duration_s(self) -> float:
@@ -136,7 +143,7 @@ class SpeechDesk:
         first = next(said, None)
         if first is None:
             raise ApiError(422, "nothing_to_say", "There is nothing in this text that can be spoken; write some words")
-        speech = Speech(voice, cached=False)
+        speech = Speech(voice, order.format, cached=False)
         pieces = self._spoken(order, speech, chain([first], said))
         try:
             begin = await anext(pieces, b"")
@@ -157,7 +164,7 @@ class SpeechDesk:
         if found is None:
             return None
         audio = found.audio if order.format != "wav" else wav_header(len(found.audio)) + found.audio
-        return Speech(voice, True, round(found.duration_ms * SPEECH_RATE / 1000), _one(audio), len(audio))
+        return Speech(voice, order.format, True, round(found.duration_ms * SPEECH_RATE / 1000), _one(audio), len(audio))
 
     def _keep(self, order: SpeechOrder, speech: Speech, audio: bytes) -> None:
         if self._cached is None or self._cached.cache is None:
