@@ -264,9 +264,15 @@ async def report(bench: Bench, listener: Listener) -> dict[str, Any]:
         result["noises"] = await _of_noises(bench.noises, listener)
     if bench.echoes:
         result["echoes"] = await _of_echoes(bench.echoes, listener)
-    told = [abs(gap.heard_s - gap.stages_s) for gap in bench.gaps if gap.stages_s is not None]
+    told = [gap.heard_s - gap.stages_s for gap in bench.gaps if gap.stages_s is not None]
     if told:
-        result["heard_gap_minus_stages"] = {"turns": len(told), **_spread(told), "max_ms": round(max(told) * 1000)}
+        apart = [abs(seconds) for seconds in told]
+        result["heard_gap_apart_from_stages"] = {
+            "turns": len(told),
+            **_spread(apart),
+            "max_ms": round(max(apart) * 1000),
+            "mean_ms": round(statistics.mean(told) * 1000),
+        }
     return result
 
 

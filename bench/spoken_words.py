@@ -104,23 +104,31 @@ def words_heard(transcript: str, reply: str) -> int:
 
 
 def lost_words(transcript: str, reply: str) -> list[str]:
-    """Words of the reply that a recording of it skips; a word that Whisper wrote otherwise is not lost.
+    """Words of the reply that a recording of some of it skips; a word that Whisper wrote otherwise is not lost.
 
     Only what lies between the first and the last word that both share counts: the recording may begin and end
     anywhere.
     """
     said, written = words_of(transcript), words_of(reply)
-    codes = difflib.SequenceMatcher(None, written, said, autojunk=False).get_opcodes()
+    begin, end = _place(said, written)
+    codes = difflib.SequenceMatcher(None, written[begin:end], said, autojunk=False).get_opcodes()
     same = [number for number, code in enumerate(codes) if code[0] == "equal"]
     if not same:
-        return written
+        return written[begin:end]
     lost: list[str] = []
-    for tag, begin, end, said_begin, said_end in codes[same[0] : same[-1]]:
-        if tag == "delete" or (
-            tag == "replace" and not _written_otherwise(written[begin:end], said[said_begin:said_end])
-        ):
-            lost += written[begin:end]
+    for tag, first, last, said_first, said_last in codes[same[0] : same[-1]]:
+        words = written[begin + first : begin + last]
+        if tag in ("delete", "replace") and not _written_otherwise(words, said[said_first:said_last]):
+            lost += words
     return lost
+
+
+def _place(said: list[str], written: list[str]) -> tuple[int, int]:
+    """The stretch of the written words that is closest to what was said; a story repeats itself."""
+    ends = [edit_distances(said, written[begin:]) for begin in range(max(1, len(written)))]
+    begin = min(range(len(ends)), key=lambda number: min(ends[number]))
+    length = min(range(len(ends[begin])), key=lambda count: (ends[begin][count], abs(count - len(said))))
+    return begin, begin + length
 
 
 def _written_otherwise(words: list[str], said: list[str]) -> bool:

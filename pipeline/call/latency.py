@@ -16,7 +16,7 @@ class TurnInstants:
         first_audio: its first audio was there.
         committed: the policy took the turn as over.
         released: the audio was handed to the playout.
-        played: the first frame went out.
+        played: the first audible frame went out.
     """
 
     speech_ended: float | None = None

@@ -12,7 +12,7 @@ from pipeline.lanes import Ticket, Urgency
 from pipeline.text.agreement import LocalAgreement
 from pipeline.text.backchannel import backchannel_prompt
 from pipeline.text.hallucination import clean_transcript
-from pipeline.turn_taking import WINDOW_S
+from pipeline.turn_taking_config import WINDOW_S
 
 AUDIBLE_DB = 30.0
 """Sound within this much of the loudest of the turn is speech, for measuring where it ended."""
@@ -23,9 +23,9 @@ FLOOR_DB = -54.0
 INTERIM_EVERY_S = 1.0
 """Pause between two interim transcripts; grows with the time that they take."""
 
-CLEAR_WORD = 0.5
-"""Confidence of the transcript below which speech over a reply was no word. Prompted with `backchannel_prompt`,
-"stop", "wait", "no" and such get 0.75 and more in Morgan's own voice, an "mhm" taken for words at most 0.46."""
+CLEAR_WORD = 0.58
+"""Confidence of the transcript below which speech over a reply was no word. Over Opus, prompted with
+`backchannel_prompt`, "stop", "wait", "no" and such get 0.63 and more, an "mhm" taken for words at most 0.52."""
 
 INTERIM_SHARE = 6
 """The pause is at least this many times as long as the last one took: they slow down under load."""

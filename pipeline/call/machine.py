@@ -481,7 +481,7 @@ class CallMachine:
         self._turns.reply_level(reply.level_db)
         self._decide(self._turns.reply_audible(True, at), at)
         if turn is not None and reply.answers == turn.item_id and turn.instants.played is None:
-            turn.instants.played = at
+            turn.instants.played = at + reply.lead_s()
             total = turn.instants.voice_to_voice_ms()
             if total is not None:
                 self._out.emit(TurnLatency(turn.item_id, total, turn.instants.stages()))

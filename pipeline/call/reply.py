@@ -27,6 +27,14 @@ AHEAD_S = 3.0
 DRY_S = 0.7
 """Speech ahead of the playout below which the next piece is urgent."""
 
+FRAME_SAMPLES = SPEECH_RATE // 50
+"""Samples of a 20 ms frame."""
+
+AUDIBLE_POWER = 10**-4.5
+"""Mean square of the quietest frame that counts as heard, -45 dBFS."""
+
+LEAD_FRAMES = 15
+
 
 @dataclass(slots=True)
 class Piece:
@@ -248,6 +256,15 @@ class Reply:
             if start <= begin:
                 break
         return energy
+
+    def lead_s(self) -> float:
+        """Seconds from the first frame of the reply to the first that can be heard: voices begin with a breath."""
+        start = self.start_position() or 0
+        for frame in range(LEAD_FRAMES):
+            begin = start + frame * FRAME_SAMPLES
+            if self.energy(begin, begin + FRAME_SAMPLES) >= FRAME_SAMPLES * AUDIBLE_POWER:
+                return frame * FRAME_SAMPLES / SPEECH_RATE
+        return 0.0
 
     def start_position(self) -> int | None:
         """Position of the first sample of the reply, None before there is one."""
