@@ -9,7 +9,8 @@ from typing import Literal
 
 from bench.recorded_call import Judged, RecordedCall, Recording
 from pipeline.call.events import PlaybackStarted, SpeechStarted, SpeechStopped
-from pipeline.turn_taking import Decision, TurnTaking, TurnTakingConfig
+from pipeline.turn_taking import Decision, TurnTaking
+from pipeline.turn_taking_config import TurnTakingConfig
 
 LABELS = Path(__file__).with_name("turns.toml")
 

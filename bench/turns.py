@@ -33,7 +33,7 @@ from pipeline.engines.protocols import EngineError
 from pipeline.engines.silero import SileroVad
 from pipeline.engines.smart_turn import SmartTurn
 from pipeline.models import ModelError, ModelStore
-from pipeline.turn_taking import TurnTakingConfig
+from pipeline.turn_taking_config import TurnTakingConfig
 from server.cli.call import CallError
 from server.settings import Settings, SettingsError, load_settings
 

@@ -7,84 +7,12 @@ them, not on top.
 """
 
 import enum
-from dataclasses import dataclass
 
-WINDOW_S = 0.032
-"""Length of a voice activity window."""
+from pipeline.patience import Patience
+from pipeline.turn_taking_config import WINDOW_S, TurnTakingConfig
 
 FLOOR_RISE_DB = 0.1
 """By how much the idea of the background rises with each window (3 dB/s), until a quieter one brings it down."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnTakingConfig:
-    """How patient and how easily interrupted Morgan is. All times in seconds.
-
-    Attributes:
-        speech_threshold: voice probability from which silence turns into speech.
-        silence_threshold: voice probability below which speech turns into silence.
-        echo_threshold: voice probability that counts while Morgan's own echo is likely.
-        drop_db: sound that far below the loudest of the turn, and near the background, is silence at once; voice
-            activity falls only about 100 ms after the last sound.
-        near_floor_db: "near the background" is at most this much above it,
-        silent_db: or at most this loud (dBFS), however quiet the background was before.
-        onset_s: speech that begins a turn.
-        early_silence_s: silence after which transcription and generation start on suspicion.
-        resume_s: speech in a pause that takes the turn up again.
-        complete_wait_s: wait when the turn model is sure that the turn is over.
-        likely_wait_s: wait when it is as likely as not.
-        unsure_wait_s: wait when it leans to "not over", and when there is no score at all.
-        incomplete_wait_s: wait when it is sure that the speaker goes on.
-        unfinished_wait_s: shortest wait when the words themselves ask for more ("my number is").
-        words_wait_s: longest wait for words that are being transcribed; no answer can sound before they are known.
-        ask_again_s: silences at which the turn model is asked again.
-        patience_margin_s: when the speaker goes on after a commit, the short waits grow so far that a pause like that
-            would have been waited out with this much to spare,
-        patience_max_s: unless they would grow by more than this in all:
-        patience_step_s: then they grow by this only, since nearly enough helps nobody.
-        patience_kept: share of the growth that is left after a commit that stands.
-        duck_s: speech over a reply after which the reply gets quieter.
-        pause_s: speech over a reply after which it pauses.
-        cancel_s: speech over a reply after which it is given up, whatever the words.
-        overlap_end_s: silence that ends speech over a reply.
-        echo_guard_s: time from the start of a reply in which its echo is guarded against.
-        echo_margin_db: speech over a reply must be at most this much quieter than the reply, while guarded.
-        continuation_s: speech so soon after a commit continues the committed turn.
-        idle_prompt_s: silence of both sides after which the user is asked whether they are there; 0 is never.
-        idle_prompts: how often.
-        idle_hangup_s: silence of both sides after which the call ends; 0 is never.
-    """
-
-    speech_threshold: float = 0.5
-    silence_threshold: float = 0.35
-    echo_threshold: float = 0.8
-    drop_db: float = 25.0
-    near_floor_db: float = 9.0
-    silent_db: float = -55.0
-    onset_s: float = 0.064
-    early_silence_s: float = 0.064
-    resume_s: float = 0.064
-    complete_wait_s: float = 0.2
-    likely_wait_s: float = 0.4
-    unsure_wait_s: float = 1.0
-    incomplete_wait_s: float = 2.2
-    unfinished_wait_s: float = 1.6
-    ask_again_s: tuple[float, ...] = (0.3, 0.6, 1.0, 1.5)
-    words_wait_s: float = 0.4
-    patience_margin_s: float = 0.1
-    patience_max_s: float = 0.7
-    patience_step_s: float = 0.06
-    patience_kept: float = 0.5
-    duck_s: float = 0.064
-    pause_s: float = 0.16
-    cancel_s: float = 0.7
-    overlap_end_s: float = 0.16
-    echo_guard_s: float = 1.0
-    echo_margin_db: float = 18.0
-    continuation_s: float = 2.0
-    idle_prompt_s: float = 0.0
-    idle_prompts: int = 1
-    idle_hangup_s: float = 0.0
 
 
 class Decision(enum.Enum):
@@ -143,17 +71,13 @@ class TurnTaking:
         self._words_pending = False
         self._hurried = False
         self._asked = 0
-        self._patience = 0.0
+        self._patience = Patience(self.config)
         self._paused = False
         self._loudest_db = -100.0
         self._floor_db = 0.0
         self._reply_since: float | None = None
         self._reply_level_db = -100.0
         self._committed_at: float | None = None
-        self._committed_wait = 0.0
-        self._voice_run = 0
-        self._pause_ended: float | None = None
-        self._committed_speech = 0.0
         self._quiet_since: float | None = None
         self._prompts = 0
 
@@ -187,7 +111,7 @@ class TurnTaking:
         """
         self._loudest_db = max(self._loudest_db, level_db)
         self._floor_db = min(level_db, self._floor_db + FLOOR_RISE_DB)
-        self._note_going_on(probability, at)
+        self._patience.hear(probability, at)
         match self._phase:
             case _Phase.QUIET:
                 return self._hear_quiet(probability, at, level_db)
@@ -197,12 +121,6 @@ class TurnTaking:
                 return self._hear_silence(probability, at, level_db)
             case _:
                 return self._hear_overlap(probability, at, level_db)
-
-    def _note_going_on(self, probability: float, at: float) -> None:
-        """Note the first voice after a commit. The guard against echo may take it for speech only later."""
-        self._voice_run = self._voice_run + 1 if probability >= self.config.speech_threshold else 0
-        if self._pause_ended is None and self._voice_run * WINDOW_S >= self.config.onset_s - 1e-6:
-            self._pause_ended = at - self._voice_run * WINDOW_S
 
     def _is_voice(self, probability: float, at: float, level_db: float) -> bool:
         since = self._reply_since
@@ -326,9 +244,9 @@ class TurnTaking:
         if score is None:
             wait = config.unsure_wait_s
         elif score >= 0.5:
-            wait = _between(score, 0.5, config.likely_wait_s, 0.9, config.complete_wait_s) + self._patience
+            wait = _between(score, 0.5, config.likely_wait_s, 0.9, config.complete_wait_s) + self._patience.seconds
         elif score >= 0.2:
-            wait = _between(score, 0.2, config.unsure_wait_s, 0.5, config.likely_wait_s) + self._patience
+            wait = _between(score, 0.2, config.unsure_wait_s, 0.5, config.likely_wait_s) + self._patience.seconds
         else:
             wait = _between(score, 0.0, config.incomplete_wait_s, 0.2, config.unsure_wait_s)
         return max(wait, config.unfinished_wait_s) if self._unfinished else wait
@@ -356,11 +274,7 @@ class TurnTaking:
 
     def reopen(self) -> None:
         """The committed turn goes on: be as patient with this speaker as that pause would have needed."""
-        config = self.config
-        pause = (self.speech_began if self._pause_ended is None else self._pause_ended) - self._committed_speech
-        patience = self._patience + pause + config.patience_margin_s - self._committed_wait
-        least = min(self._patience + config.patience_step_s, config.patience_max_s)
-        self._patience = max(least, patience) if patience <= config.patience_max_s else least
+        self._patience.went_on(self.speech_began)
         self._committed_at = None
 
     def drop_turn(self, at: float) -> None:
@@ -393,11 +307,8 @@ class TurnTaking:
         if self._words_pending and self.silence(at) < self.config.words_wait_s:
             hurried, self._hurried = self._hurried, True
             return [] if hurried else [Decision.HURRY]
-        if self._committed_at is not None:
-            # Nobody went on after the commit before this one.
-            self._patience *= self.config.patience_kept
-        self._committed_at, self._committed_speech, self._committed_wait = at, self.last_speech, self.wait()
-        self._voice_run, self._pause_ended = 0, None
+        self._patience.committed(self.last_speech, self.wait())
+        self._committed_at = at
         self._phase = _Phase.QUIET
         self._onset = 0.0
         self._prompts = 0

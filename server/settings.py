@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from persistence.config import FsyncPolicy
 from pipeline.models import default_root
 from pipeline.tools.declaration import ToolDeclaration
-from pipeline.turn_taking import TurnTakingConfig
+from pipeline.turn_taking_config import TurnTakingConfig
 
 PREFIX = "MORGAN_"
 NESTED = "__"

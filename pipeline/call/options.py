@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
-from pipeline.turn_taking import TurnTakingConfig
+from pipeline.turn_taking_config import TurnTakingConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The policy by itself, window by window: when a turn is over, and what it learns from a speaker who goes on."""
 
-from pipeline.turn_taking import WINDOW_S, Decision, TurnTaking, TurnTakingConfig
+from pipeline.turn_taking import Decision, TurnTaking
+from pipeline.turn_taking_config import WINDOW_S, TurnTakingConfig
 
 
 class Talk:

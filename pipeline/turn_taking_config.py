@@ -1,0 +1,77 @@
+"""How patient and how easily interrupted Morgan is, and by which windows it hears."""
+
+from dataclasses import dataclass
+
+WINDOW_S = 0.032
+"""Length of a voice activity window."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTakingConfig:
+    """How patient and how easily interrupted Morgan is. All times in seconds.
+
+    Attributes:
+        speech_threshold: voice probability from which silence turns into speech.
+        silence_threshold: voice probability below which speech turns into silence.
+        echo_threshold: voice probability that counts while Morgan's own echo is likely.
+        drop_db: sound that far below the loudest of the turn, and near the background, is silence at once; voice
+            activity falls only about 100 ms after the last sound.
+        near_floor_db: "near the background" is at most this much above it,
+        silent_db: or at most this loud (dBFS), however quiet the background was before.
+        onset_s: speech that begins a turn.
+        early_silence_s: silence after which transcription and generation start on suspicion.
+        resume_s: speech in a pause that takes the turn up again.
+        complete_wait_s: wait when the turn model is sure that the turn is over.
+        likely_wait_s: wait when it is as likely as not.
+        unsure_wait_s: wait when it leans to "not over", and when there is no score at all.
+        incomplete_wait_s: wait when it is sure that the speaker goes on.
+        unfinished_wait_s: shortest wait when the words themselves ask for more ("my number is").
+        words_wait_s: longest wait for words that are being transcribed; no answer can sound before they are known.
+        ask_again_s: silences at which the turn model is asked again.
+        patience_margin_s: when the speaker goes on after a commit, the short waits grow so far that a pause like that
+            would have been waited out with this much to spare,
+        patience_max_s: unless they would grow by more than this in all:
+        patience_step_s: then they grow by this only, since nearly enough helps nobody.
+        patience_kept: share of the growth that is left after a commit that stands.
+        duck_s: speech over a reply after which the reply gets quieter.
+        pause_s: speech over a reply after which it pauses.
+        cancel_s: speech over a reply after which it is given up, whatever the words.
+        overlap_end_s: silence that ends speech over a reply.
+        echo_guard_s: time from the start of a reply in which its echo is guarded against.
+        echo_margin_db: speech over a reply must be at most this much quieter than the reply, while guarded.
+        continuation_s: speech so soon after a commit continues the committed turn.
+        idle_prompt_s: silence of both sides after which the user is asked whether they are there; 0 is never.
+        idle_prompts: how often.
+        idle_hangup_s: silence of both sides after which the call ends; 0 is never.
+    """
+
+    speech_threshold: float = 0.5
+    silence_threshold: float = 0.35
+    echo_threshold: float = 0.8
+    drop_db: float = 25.0
+    near_floor_db: float = 9.0
+    silent_db: float = -55.0
+    onset_s: float = 0.064
+    early_silence_s: float = 0.064
+    resume_s: float = 0.064
+    complete_wait_s: float = 0.2
+    likely_wait_s: float = 0.4
+    unsure_wait_s: float = 1.0
+    incomplete_wait_s: float = 2.2
+    unfinished_wait_s: float = 1.6
+    ask_again_s: tuple[float, ...] = (0.3, 0.6, 1.0, 1.5)
+    words_wait_s: float = 0.4
+    patience_margin_s: float = 0.1
+    patience_max_s: float = 0.7
+    patience_step_s: float = 0.06
+    patience_kept: float = 0.5
+    duck_s: float = 0.064
+    pause_s: float = 0.16
+    cancel_s: float = 0.7
+    overlap_end_s: float = 0.16
+    echo_guard_s: float = 1.0
+    echo_margin_db: float = 18.0
+    continuation_s: float = 2.0
+    idle_prompt_s: float = 0.0
+    idle_prompts: int = 1
+    idle_hangup_s: float = 0.0
