@@ -1,0 +1,69 @@
+"""What both halves of a call share: whose turn it is, the policy that decides on it, and what has been counted."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from pipeline.call.answering import Answering
+from pipeline.call.context import Context
+from pipeline.call.events import CallFault, StateChanged
+from pipeline.call.listening import Listening
+from pipeline.call.options import CallOptions
+from pipeline.call.outbox import Outbox
+from pipeline.call.ports import Speaker
+from pipeline.call.state import TRANSITIONS, State, Trigger
+from pipeline.call.watchdog import Watchdog
+from pipeline.turn_taking import Decision, TurnTaking
+
+
+class Floor:
+    """The floor of one call.
+
+    Args:
+        options: what this call asked for.
+        context: the conversation, possibly with what was said before.
+        speaker: the outgoing audio.
+        outbox: takes what is to be done.
+        decide: carries out what the policy decided at a monotonic time.
+
+    Attributes:
+        state: see `TRANSITIONS`.
+        counts: of turns, replies, interruptions, faults and everything else worth a number.
+        turns: the policy.
+        listening: the user's side.
+        answering: Morgan's side.
+    """
+
+    def __init__(
+        self,
+        options: CallOptions,
+        context: Context,
+        speaker: Speaker,
+        outbox: Outbox,
+        decide: Callable[[list[Decision], float], None],
+    ) -> None:
+        self.options = options
+        self.context = context
+        self.out = outbox
+        self.decide = decide
+        self.state = State.CONNECTING
+        self.counts: Counter[str] = Counter()
+        self.turns = TurnTaking(options.turn_taking)
+        self.listening = Listening(options, outbox)
+        self.answering = Answering(options, context, speaker, outbox)
+        self.watchdog = Watchdog()
+
+    def change(self, trigger: Trigger) -> bool:
+        """Follow the table; a trigger that it does not know in this state is counted and changes nothing."""
+        after = TRANSITIONS.get((self.state, trigger))
+        if after is None:
+            self.counts["unexpected_" + trigger.value] += 1
+            return False
+        if after is not self.state:
+            self.state = after
+            self.out.emit(StateChanged(after))
+        return True
+
+    def heal(self, what: str) -> None:
+        """Count and tell of something that was stuck."""
+        self.counts["healed"] += 1
+        self.out.emit(CallFault("healed", what))

@@ -1,0 +1,162 @@
+"""The user's turn comes to its end: its words are known, it is committed or typed, and an answer is on its way."""
+
+from pipeline.call.context import Entry
+from pipeline.call.effects import Cancel, Prefill
+from pipeline.call.events import SpeechStopped, TranscriptCompleted, TranscriptFailed, TurnCommitted, TurnDropped
+from pipeline.call.floor import Floor
+from pipeline.call.inputs import Remembered, TurnScored
+from pipeline.call.recalling import Recalling
+from pipeline.call.replying import Replying
+from pipeline.call.state import State, Trigger
+from pipeline.call.turn import Draft, Turn
+from pipeline.lanes import Ticket, Urgency
+from pipeline.text.unfinished import expects_more
+
+
+class TurnEnding:
+    """Applies what is learnt of the turn in hand, up to the release of its answer.
+
+    Args:
+        floor: of the call.
+        replying: gives the answer.
+        recalling: fetches what the words remind of.
+    """
+
+    def __init__(self, floor: Floor, replying: Replying, recalling: Recalling) -> None:
+        self._floor = floor
+        self._options, self._context, self._out = floor.options, floor.context, floor.out
+        self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
+        self._replying = replying
+        self._recalling = recalling
+
+    def scored(self, message: TurnScored, now: float) -> None:
+        """Take in the turn model's answer."""
+        if not self._listening.is_current_score(message.job):
+            return
+        if message.completeness is None:
+            self._floor.counts["turn_model_failed"] += 1
+            return
+        self._turns.score(message.completeness)
+        self._floor.decide(self._turns.tick(now), now)
+
+    def drafted(self, now: float) -> None:
+        """The words of the current draft are known: work on the answer, or give it if the turn is over."""
+        turn = self._listening.turn
+        if turn is None or turn.draft is None or turn.draft.text is None:
+            return
+        if turn.committed:
+            if not turn.text:
+                self._answer(turn, now)
+            return
+        text = turn.draft.text
+        self._turns.words(expects_more(text, turn.language or "en"))
+        if text and not turn.draft.failed and not self._recalling.must_wait(turn, text, now):
+            self._answering.prepare(turn.item_id, text, turn.language, now)
+            self._replying.advance(now)
+        self._floor.decide(self._turns.tick(now), now)
+
+    def remembered(self, message: Remembered, now: float) -> None:
+        """Take in memories."""
+        waited = self._recalling.waiting
+        if not self._recalling.remembered(message.job, message.memories):
+            return
+        if waited:
+            self.reminded(now)
+        elif message.memories and self._turns.in_turn:
+            self.prefill_overheard(now)
+
+    def reminded(self, now: float) -> None:
+        """The memories that the turn in hand waited for are there, or given up."""
+        turn = self._listening.turn
+        if turn is None or turn.draft is None or not turn.draft.text or turn.text:
+            return
+        if turn.committed:
+            self._answer(turn, now)
+        else:
+            self._answering.prepare(turn.item_id, turn.draft.text, turn.language, now)
+            self._replying.advance(now)
+
+    def commit(self, at: float) -> None:
+        """The policy takes the turn as over."""
+        turn = self._listening.commit(self._turns.last_speech, at)
+        if turn is None:
+            return
+        self._out.emit(SpeechStopped(turn.item_id, self._listening.heard_until // 16))
+        self._floor.change(Trigger.TURN_COMMITTED)
+        self._floor.watchdog.thinking(at)
+        if turn.draft is not None and turn.draft.text is not None:
+            self._answer(turn, at)
+
+    def _answer(self, turn: Turn, now: float) -> None:
+        """The turn is over and its words are known."""
+        draft = turn.draft
+        assert draft is not None
+        text = draft.text or ""
+        turn.instants.transcribed = draft.transcribed_at
+        if draft.failed:
+            self._floor.counts["stt_failed"] += 1
+            self._out.emit(TranscriptFailed(turn.item_id, "speech to text failed"))
+            self._replying.apologise("stt_failed", "speech to text failed", turn.item_id, now)
+            return
+        if not text:
+            self._drop(turn, now)
+            return
+        if self._recalling.must_wait(turn, text, now):
+            return
+        self._answering.prepare(turn.item_id, text, turn.language or self._listening.language, now)
+        self._add_turn(turn, text)
+        self._answering.release(now)
+        self._replying.advance(now)
+
+    def _add_turn(self, turn: Turn, text: str) -> None:
+        turn.text = text
+        self._floor.counts["turns"] += 1
+        previous = self._context.last_id
+        self._out.emit(TurnCommitted(turn.item_id, previous, turn.continued, text if turn.typed else None))
+        if not turn.typed:
+            seconds = (self._listening.heard_until - turn.start) / 16_000
+            self._out.emit(TranscriptCompleted(turn.item_id, text, turn.language or "en", seconds, turn.confidence))
+        self._context.add(Entry(turn.item_id, "user", text, recalled=self._context.recalled))
+
+    def _drop(self, turn: Turn, now: float) -> None:
+        self._floor.counts["dropped"] += 1
+        self._answering.discard()
+        self._turns.drop_turn(now)
+        self._out.emit(TurnDropped(turn.item_id))
+        self._floor.change(Trigger.TURN_DROPPED)
+
+    def typed(self, text: str, now: float) -> None:
+        """The user typed a turn; what they were saying does not count any more."""
+        if self._floor.state is State.CONNECTING or not text.strip():
+            return
+        speaking = self._listening.turn
+        if speaking is not None and not speaking.committed:
+            self._out.do(Cancel(speaking.group))
+            self._out.emit(TurnDropped(speaking.item_id))
+        self._answering.cut("turn_detected")
+        self._listening.forget_overlap()
+        self._turns.drop_turn(now)
+        end = self._listening.heard_until
+        turn = Turn(self._out.new_id("item"), end, end, committed=True, typed=True)
+        turn.draft = Draft(self._out.new_job(), end, now, Ticket(), text.strip())
+        self._listening.turn = turn
+        self._floor.change(Trigger.TURN_COMMITTED)
+        self._floor.watchdog.thinking(now)
+        self._answer(turn, now)
+
+    def prefill_overheard(self, now: float) -> None:
+        """Let the language model read the words of the running turn that are certain, and what they remind of."""
+        turn = self._listening.turn
+        if turn is not None and (turn.confirmed or self._context.recalled):
+            self.prefill(now, turn.confirmed)
+
+    def prefill(self, now: float, said: str | None = None) -> None:
+        """Let the language model read what was said so far while nobody waits for it.
+
+        Args:
+            now: monotonic time.
+            said: the words of the running turn that are certain.
+        """
+        options = self._options
+        request = self._context.request(said, options.max_tokens, options.temperature, options.tools.specs)
+        self._out.do(Prefill("prefill", request, Ticket(Urgency.BACKGROUND, now)))
