@@ -24,6 +24,7 @@ from server.routes import (
     calls,
     conversations,
     health,
+    memory,
     page,
     recordings,
     text,
@@ -96,7 +97,7 @@ def cached_speech(settings: Settings, tts: TextToSpeech, memory: MemoryDoor) -> 
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
-    modules = (calls, conversations, recordings, users, text, health, page, v1_speech, v1_transcriptions)
+    modules = (calls, conversations, memory, recordings, users, text, health, page, v1_speech, v1_transcriptions)
     tables = (*(module.routes for module in modules), *CHAT)
     app = application("core", parts, tables)
     app[calls.REGISTRY] = registry
@@ -143,7 +144,7 @@ class Server:
         options = call_options(settings, build_toolbox(settings, engines.llm))
         endpoint = await MediaEndpoint.open(media_config(settings))
         engines, watches = watched(engines)
-        memory, metrics = MemoryDoor(settings), Metrics()
+        memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
         speech = cached_speech(settings, engines.tts, memory)
         engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
         registry = CallRegistry(engines, endpoint, memory, metrics, options, settings.max_calls, settings.lost_grace_s)

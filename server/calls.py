@@ -97,7 +97,8 @@ class Call:
             context = Context(self.options.instructions, self.options.conversation_id)
             context.entries.extend(self._beginning.past)
             self._memory = self._remembered()
-            self._actor = CallActor(self.options, engines, peer.speaker, context, self._on_event)
+            reminder = self._registry.memory.reminder(self.options.user_id, context)
+            self._actor = CallActor(self.options, engines, peer.speaker, context, self._on_event, reminder)
             self._client = RealtimeClient(self._actor, self._events)
         if before is not None:
             # Old connections go when a new one stands, or with the call.

@@ -9,9 +9,13 @@ from persistence.config import PersistenceConfig
 from persistence.errors import PersistenceError, StoreUnavailableError
 from persistence.memory import Memory
 from persistence.processes import write_private
+from pipeline.call.context import Context
+from pipeline.call.ports import Reminder
+from pipeline.engines.protocols import TextEmbedder
 from server.errors import ApiError
 from server.metric_samples import MetricSampler
 from server.metrics import Metrics
+from server.recall import MemoryEmbedder, recall_limits, reminder
 from server.recordings import Recordings
 from server.settings import Settings
 
@@ -43,8 +47,10 @@ class MemoryDoor:
         recordings: of calls.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, embedder: TextEmbedder | None = None) -> None:
         self.memory: Memory | None = None
+        self._embedder = MemoryEmbedder(embedder) if embedder is not None else None
+        self._recall = recall_limits(settings)
         self.problem = "memory is not open yet"
         self.off = settings.memory == "off"
         self.recordings = Recordings(settings.data_dir, enabled=settings.record_calls)
@@ -59,13 +65,17 @@ class MemoryDoor:
             log.warning("no memory, as asked: nothing of the calls is kept")
             return
         try:
-            self.memory = await Memory.open(self._config)
+            self.memory = await Memory.open(self._config, self._embedder)
         except (PersistenceError, OSError) as error:
             self.problem = str(error)
             log.error("no memory: calls go on, nothing of them is kept", problem=self.problem)
         else:
             self.problem = ""
             self.memory.on_deleted = self.recordings.delete
+
+    def reminder(self, user_id: str, context: Context) -> Reminder | None:
+        """Who reminds a conversation of what its user said in others; None where nobody does."""
+        return reminder(self.memory, user_id, context, self._recall)
 
     def announce(self, url: str) -> None:
         """Let `morgan env` know that the server is there, and where."""

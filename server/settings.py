@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     embedder_model: str = Field("all-minilm-l6-v2", description="Model id or folder; 384 dimensions.")
     recall: bool = Field(True, description="Remind the language model of what the user said in earlier conversations.")
     recall_tokens: int = Field(120, ge=10, le=2000, description="Of a prompt, about as many for each turn's memories.")
-    recall_score: float = Field(0.45, ge=0, le=1, description="Similarity (cosine) from which a memory fits the words.")
+    recall_score: float = Field(0.35, ge=0, le=1, description="Similarity (cosine) from which a memory fits the words.")
     recall_ms: float = Field(20.0, ge=1, le=1000, description="A turn goes on without memories that take longer.")
 
     instructions: str = Field(

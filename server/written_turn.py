@@ -3,12 +3,13 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from persistence.conversation_log import ConversationLog
 from pipeline.call.context import Context, Entry
 from pipeline.call.options import CallOptions
+from pipeline.call.ports import Reminder
 from pipeline.engines.protocols import ChatRequest, EngineError, LanguageModel, ToolCall
 from server.beginnings import Beginning
 from server.generation import Generation
@@ -29,6 +30,7 @@ class WrittenTurn:
         instructions: how this user wants Morgan to be; None for the default.
         rules: added to the instructions.
         writer: where the conversation is kept; None where there is no memory.
+        remind_by: gives who reminds of the user's earlier conversations; None for nobody.
 
     Attributes:
         text: the reply as far as it is known.
@@ -48,6 +50,7 @@ class WrittenTurn:
         instructions: str | None = None,
         rules: str = WRITTEN_RULES,
         writer: ConversationLog | None = None,
+        remind_by: Callable[[str, Context], Reminder | None] | None = None,
     ) -> None:
         self.text = ""
         self.user_id = user_id
@@ -61,6 +64,7 @@ class WrittenTurn:
         chosen = options.instructions if instructions is None else instructions
         self._context = Context(chosen, self.conversation_id, rules=rules)
         self._context.entries.extend(beginning.past)
+        self._reminder = remind_by(user_id, self._context) if remind_by else None
         self._began = time.monotonic()
         self._first: float | None = None
 
@@ -76,7 +80,8 @@ class WrittenTurn:
             EngineError, LaneFullError, LaneClosedError: the language model cannot.
         """
         turn_id, whole = str(uuid.uuid4()), False
-        self._context.add(Entry(turn_id, "user", self._said))
+        recalled = await self._reminder.remind(self._said) if self._reminder else ()
+        self._context.add(Entry(turn_id, "user", self._said, recalled=recalled))
         if self._writer is not None:
             self._writer.user_turn(turn_id, self._said)
             self._tell("transcript", turn_id, self._said, "user")

@@ -8,7 +8,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from server.cli import bench, call, doctor, env, models, serve
+from server.cli import bench, call, doctor, env, memory, models, serve
 from server.version import version
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(call.call)
 app.add_typer(models.app, name="models")
 app.command()(doctor.doctor)
 app.command()(env.env)
+app.add_typer(memory.app, name="memory")
 app.add_typer(bench.app, name="bench")
 
 

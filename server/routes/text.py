@@ -83,6 +83,7 @@ async def _turn(request: web.Request, body: Text) -> WrittenTurn:
         user_id=body.user_id,
         instructions=wanted.get("instructions"),
         writer=writer,
+        remind_by=request.app[MEMORY].reminder,
     )
 
 
