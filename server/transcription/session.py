@@ -35,6 +35,9 @@ ROOM_WAIT_S = 15.0
 FINAL_TARGET_S = 1.0
 """An ended stretch should be text by then; interim transcripts and uploads stand behind it."""
 
+HEARING_URGENCY = Urgency.INTERIM
+"""Taking audio in steps back for calls; anything more urgent would hold up the transcripts of all sessions."""
+
 ATTEMPTS = 3
 RETRY_S = 0.3
 
@@ -196,7 +199,7 @@ class StreamSession:
         async with self._hearing:
             for start in range(0, kept.size, MAX_CHUNK_S * HEARING_RATE):
                 piece = kept[start : start + MAX_CHUNK_S * HEARING_RATE]
-                await self._lane.run(partial(self._live.hear, piece), Ticket(Urgency.SPECULATION))
+                await self._lane.run(partial(self._live.hear, piece), Ticket(HEARING_URGENCY))
         self._unstored.append(kept)
         await self._keep()
         self._wake.set()
@@ -230,7 +233,7 @@ class StreamSession:
 
     async def _hear(self, data: bytes, last: bool = False) -> None:
         async with self._hearing:
-            self._unstored.append(await self._lane.run(partial(self._heard, data, last), Ticket(Urgency.SPECULATION)))
+            self._unstored.append(await self._lane.run(partial(self._heard, data, last), Ticket(HEARING_URGENCY)))
         if self._live.has_final_work() and self._in_hand is not None and self._in_hand[0].kind == "interim":
             # Its stretch is over, and the final transcript comes next.
             self._in_hand[1].cancel()

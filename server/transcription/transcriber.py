@@ -114,7 +114,7 @@ class Transcription:
         finally:
             # In the lane, where a read may still be under way.
             with contextlib.suppress(LaneClosedError):
-                await self._lane.run(self._source.close, Ticket(Urgency.SPECULATION))
+                await self._lane.run(self._source.close, Ticket(Urgency.INTERIM))
 
 
 class Transcriber:
