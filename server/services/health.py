@@ -17,12 +17,12 @@ class Component(BaseModel):
     """A part of the server; further fields depend on which.
 
     An engine's `latency_ms` is the median of its last pieces of work until their first result; a store's that of its
-    last answer.
+    last answer. "off" is what the settings switch off.
     """
 
     model_config = ConfigDict(extra="allow")
 
-    status: Literal["ok", "degraded", "down"]
+    status: Literal["ok", "degraded", "down", "off"]
     kind: str
     latency_ms: float | None
 

@@ -1,5 +1,7 @@
 """Who gets in: keys on every port, wrong keys, foreign pages. On a real server with all of its routes."""
 
+import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from media.caller import Caller
 from server.app import Server
 from server.engines import build_engines
 from server.operation import operation_of
@@ -38,6 +41,7 @@ async def keyed(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> A
         allowed_origins=FRIEND,
         wrong_keys_per_minute=WRONG_KEYS,
         metrics_port=port + 5000,
+        connect_timeout_s=1.0,
     )
     engines = build_engines(settings)
     server = await Server.start(settings, engines)
@@ -140,6 +144,41 @@ async def test_a_foreign_page_is_refused_even_with_a_key(keyed: Server, http: ai
             assert response.status == 403
             assert (await response.json())["error"]["code"] == "foreign_origin"
             assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_a_foreign_page_opens_no_websocket(keyed: Server, http: aiohttp.ClientSession) -> None:
+    stt = f"http://127.0.0.1:{keyed.settings.port + 3}"
+    headers = {"Authorization": f"Bearer {KEY}", "Origin": "https://evil.example"}
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await http.ws_connect(f"{stt}/ws/stream/x", headers=headers)
+    assert refused.value.status == 403
+
+
+async def test_a_caller_who_leaves_while_calling_leaves_no_call_behind(keyed: Server) -> None:
+    opened = keyed.registry.total
+    for wait_s in (0.0, 0.002, 0.01, 0.05, 1.0):
+        async with Caller() as caller:
+            body = json.dumps({"sdp": await caller.offer(), "type": "offer"}).encode()
+            _, writer = await asyncio.open_connection("127.0.0.1", keyed.settings.port)
+            head = f"POST /api/calls HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+            writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            await writer.drain()
+            await asyncio.sleep(wait_s)
+            writer.transport.abort()
+    for _ in range(200):
+        await asyncio.sleep(0.05)
+        if not keyed.registry.active:
+            break
+    assert not keyed.registry.active
+    assert keyed.registry.endpoint.stats().peers == 0
+    assert keyed.registry.total > opened
+
+
+async def test_memory_that_is_off_on_purpose_is_no_fault(keyed: Server, http: aiohttp.ClientSession) -> None:
+    async with http.get(f"{keyed.url}/health") as response:
+        report = await response.json()
+    assert report["status"] == "ok"
+    assert report["components"]["postgres"]["status"] == "off"
 
 
 async def test_an_allowed_page_may_ask_and_read(keyed: Server, http: aiohttp.ClientSession) -> None:
