@@ -16,6 +16,7 @@ BENCHES = {
     "memory": ("bench.memory", "Writing on the event loop, and reading with 100,000 messages stored."),
     "memory-latency": ("bench.memory_latency", "What memory adds to voice to voice, beside conversations in writing."),
     "engines": ("bench.engines", "Milliseconds of each speech engine."),
+    "speech": ("bench.speech", "First audio of a long text from the speech service, and a repeated one."),
     "language-model": ("bench.language_model", "First token and tokens per second of the language model."),
 }
 
