@@ -99,7 +99,7 @@ async def test_an_orphan_that_hangs_is_replaced(tmp_path: Path, repository: Path
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     config = PersistenceConfig(tmp_path)
-    for server, pid in ((EmbeddedPostgres(config, 3.0), pids[0]), (EmbeddedValkey(config, 2.0), pids[1])):
+    for server, pid in ((EmbeddedPostgres(config, 6.0), pids[0]), (EmbeddedValkey(config, 3.0), pids[1])):
         await server.start()
         assert server.process is not None
         assert server.process.pid != pid
