@@ -38,11 +38,13 @@ class Calls(BaseModel):
 
 
 class Cache(BaseModel):
-    """Cached reads since the start."""
+    """Cached reads since the start, and clauses and texts that were spoken out of the cache of speech."""
 
     hits: int
     misses: int
     hit_rate: float
+    speech_hits: int
+    speech_misses: int
 
 
 class Media(BaseModel):
@@ -87,7 +89,10 @@ async def describe(app: web.Application) -> dict[str, Any]:
     components |= await _stores(app[MEMORY])
     whole = all(component["status"] in ("ok", "off") for component in components.values())
     conversations = await memory.counts() if memory else _counted_here(calls)
-    cache = memory.cache() if memory else {"hits": 0, "misses": 0, "hit_rate": 0.0}
+    cache = {"hits": 0, "misses": 0, "hit_rate": 0.0, "speech_hits": 0, "speech_misses": 0}
+    if memory:
+        speech = memory.tts.figures
+        cache = {**memory.cache(), "speech_hits": speech.hits, "speech_misses": speech.misses}
     return {
         "status": "down" if calls.draining else "ok" if whole else "degraded",
         "version": version(),

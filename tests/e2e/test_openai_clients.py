@@ -1,6 +1,9 @@
 """The stock clients of OpenAI, in Python and for Node, against a real server: only their base URL is changed."""
 
+import base64
+import io
 import json
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +122,56 @@ def test_node_transcribes_plainly_and_streaming(node: NodeClient, shared_audio: 
     assert [event["type"] for event in told["events"]] == ["transcript.text.delta", "transcript.text.done"]
     assert told["events"][-1]["text"] == QUESTION
     assert told["refused"] == [404, "model_not_found", "model"]
+
+
+# Speech ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["mp3", "opus", "aac", "flac", "wav", "pcm"])
+def test_python_gets_speech_whose_words_are_heard(client: openai.OpenAI, form: Any) -> None:
+    said = client.audio.speech.create(model="tts-1", voice="alloy", input=QUESTION, response_format=form).read()
+    if form == "pcm":
+        with io.BytesIO() as file, wave.open(file, "wb") as written:
+            written.setnchannels(1)
+            written.setsampwidth(2)
+            written.setframerate(24_000)
+            written.writeframes(said)
+            written.close()
+            said, form = file.getvalue(), "wav"
+    told = client.audio.transcriptions.create(model="whisper-1", file=(f"said.{form}", said), language="en")
+    assert told.text == QUESTION
+
+
+def test_python_streams_speech_as_it_is_spoken(client: openai.OpenAI) -> None:
+    text = "One sentence goes before. And then another one follows it, " * 3
+    asked: Any = {"model": "gpt-4o-mini-tts", "voice": "nova", "input": text, "instructions": "Be kind."}
+    with client.audio.speech.with_streaming_response.create(**asked, response_format="pcm", speed=1.5) as response:
+        pieces = list(response.iter_bytes())
+    assert len(pieces) > 1
+    assert sum(len(piece) for piece in pieces) > 3 * 48_000
+
+
+def test_python_is_told_what_cannot_be_said(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="known are") as unknown:
+        client.audio.speech.create(model="tts-1", voice="bob", input="Hello.")
+    assert (unknown.value.code, unknown.value.type) == ("unknown_voice", "invalid_request_error")
+    with pytest.raises(openai.UnprocessableEntityError, match="spoken"):
+        client.audio.speech.create(model="tts-1", voice="alloy", input="***")
+
+
+def test_node_gets_speech_as_a_file_and_as_events(node: NodeClient) -> None:
+    told = node.run(f"""
+        const order = {{ model: 'tts-1', voice: 'alloy', input: {json.dumps(QUESTION)} }};
+        const file = Buffer.from(await (await client.audio.speech.create(order)).arrayBuffer());
+        const events = await (await client.audio.speech.create({{ ...order, stream_format: 'sse' }})).text();
+        return {{ file: file.toString('base64'), events }};
+    """)
+    events = [json.loads(line.removeprefix("data: ")) for line in told["events"].split("\n\n") if line]
+    assert events[-1]["type"] == "speech.audio.done"
+    assert events[-1]["usage"]["total_tokens"] > 0
+    streamed = b"".join(base64.b64decode(event["audio"]) for event in events[:-1])
+    # The second order came out of the cache.
+    assert streamed == base64.b64decode(told["file"])
 
 
 # Chat ----------------------------------------------------------------------------------------------------------------
