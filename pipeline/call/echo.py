@@ -25,7 +25,7 @@ CORRELATED = 0.85
 SOUNDING = 26
 """So many of them it takes: 0.8 s."""
 
-EVERY = 4
+EVERY = 2
 """Windows from one comparison to the next."""
 
 MARGIN = 2.0
