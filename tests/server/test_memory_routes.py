@@ -1,5 +1,6 @@
 """Conversations, preferences and texts over HTTP, on a real server with real databases and a real language model."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -168,7 +169,8 @@ async def test_preferences_are_kept_as_they_were_put(http: aiohttp.ClientSession
 async def test_preferences_that_do_not_fit_are_explained(
     http: aiohttp.ClientSession, user: str, body: bytes, status: int, named: str
 ) -> None:
-    async with http.put(f"/api/users/{user}/preferences", data=body) as response:
+    headers = {"Content-Type": "application/json"}
+    async with http.put(f"/api/users/{user}/preferences", data=body, headers=headers) as response:
         error = (await response.json())["error"]
         assert response.status == status, error
         assert named in error["message"]
@@ -197,6 +199,71 @@ async def test_unstorable_characters_in_a_text_are_replaced(http: aiohttp.Client
     answer = await write(http, user, "a\x00b")
     messages = (await get(http, f"/api/conversations/{answer['conversation_id']}/messages"))["messages"]
     assert messages[0]["content"] == "a\N{REPLACEMENT CHARACTER}b"
+
+
+async def test_a_lone_surrogate_is_replaced_or_refused_but_no_error_of_ours(
+    http: aiohttp.ClientSession, user: str
+) -> None:
+    body = b'{"text": "a\\ud800b", "user_id": "%s"}' % user.encode()
+    async with http.post("/api/text", data=body, headers={"Content-Type": "application/json"}) as response:
+        answer = await response.json()
+        assert response.status in (200, 400, 422), answer
+    body = b'{"text": "hello", "user_id": "a\\ud800b"}'
+    async with http.post("/api/text", data=body, headers={"Content-Type": "application/json"}) as response:
+        assert response.status in (400, 422)
+
+
+async def test_a_megabyte_of_text_is_too_much(http: aiohttp.ClientSession, user: str) -> None:
+    async with http.post("/api/text", json={"text": "x" * 1_000_000, "user_id": user}) as response:
+        assert response.status == 413
+        assert (await response.json())["error"]["code"] == "body_too_large"
+    assert (await get(http, "/api/conversations", user_id=user))["conversations"] == []
+
+
+@pytest.mark.parametrize(
+    "user_id", ["'; DROP TABLE messages; --", "* ? [a-z] \\", "../../etc/passwd", "a:b{c}%s$1", "名前 🐕"]
+)
+async def test_ids_full_of_metacharacters_are_just_ids(http: aiohttp.ClientSession, user: str, user_id: str) -> None:
+    mine = f"{user_id} {user}"
+    answer = await write(http, mine, "Hello.")
+    (listed,) = (await get(http, "/api/conversations", user_id=mine))["conversations"]
+    assert (listed["id"], listed["user_id"]) == (answer["conversation_id"], mine)
+    assert (await write(http, mine, "Again.", conversation_id="last"))["conversation_id"] == listed["id"]
+
+
+async def test_a_client_that_leaves_in_mid_stream_leaves_what_it_was_told(
+    http: aiohttp.ClientSession, user: str
+) -> None:
+    request = {"text": "Tell me a long story about a brave little dog.", "user_id": user, "stream": True}
+    async with http.post("/api/text", json=request) as response:
+        told = ""
+        async for line in response.content:
+            if line.startswith(b"data: {"):
+                told += json.loads(line[6:])["text"]
+            if len(told) > 20:
+                break
+        response.close()
+    (conversation,) = (await get(http, "/api/conversations", user_id=user))["conversations"]
+    path = f"/api/conversations/{conversation['id']}/messages"
+    async with asyncio.timeout(20):
+        while len(said := (await get(http, path))["messages"]) < 2:
+            await asyncio.sleep(0.1)
+    assert [each["role"] for each in said] == ["user", "assistant"]
+    assert said[1]["interrupted"]
+    # Some tokens were on their way to the client when it left.
+    assert said[1]["content"].startswith(told.strip()[:15])
+
+
+async def test_two_writers_on_one_conversation_leave_no_gap_and_no_number_twice(
+    http: aiohttp.ClientSession, user: str
+) -> None:
+    identity = str(uuid.uuid4())
+    texts = [f"Line {number}." for number in range(8)]
+    answers = await asyncio.gather(*(write(http, user, text, conversation_id=identity) for text in texts))
+    said = (await get(http, f"/api/conversations/{identity}/messages"))["messages"]
+    assert [each["sequence_number"] for each in said] == list(range(1, 17))
+    assert sorted(each["content"] for each in said if each["role"] == "user") == texts
+    assert {each["id"] for each in said if each["role"] == "assistant"} == {each["message_id"] for each in answers}
 
 
 def made_up_cursor(scope: str, *position: Any) -> str:
