@@ -59,7 +59,8 @@ class Interruption:
     Attributes:
         clip: which.
         after_commit_s: when it began, from the commit of the turn that the reply answers.
-        quieter_s: from its first sample to the last packet as loud as the reply was.
+        quieter_s: from its first sample to the last packet as loud as the reply was; 0 where the reply happened to be
+            quiet by itself just then.
         silent_s: from its first sample to the last audible packet.
         cut: the server gave the reply up.
         merged: it belonged to the turn of a moment ago, so that nothing of the reply is kept.
@@ -279,18 +280,22 @@ async def report(bench: Bench, listener: Listener) -> dict[str, Any]:
 async def _of_interruptions(records: Sequence[Interruption], listener: Listener) -> dict[str, Any]:
     cut = [record for record in records if record.cut]
     kept = [record for record in cut if not record.merged]
-    differences = []
+    differences, apart = [], []
     for record in kept:
-        heard = words_heard(await listener.transcribe(record.sound, RATE), record.reply)
-        differences.append(len(words_of(record.told)) - heard)
+        transcript = await listener.transcribe(record.sound, RATE)
+        differences.append(len(words_of(record.told)) - words_heard(transcript, record.reply))
+        if abs(differences[-1]) > 1:
+            apart.append({"told": record.told[-40:], "heard": transcript[-40:]})
+    loud = [record.quieter_s for record in cut if record.quieter_s > 0]
     return {
         "made": len(records),
         "cut": len(cut),
         "later_than_2_s_after_commit": sum(record.after_commit_s > 2 for record in records),
         "merged_with_the_turn_before": sum(record.merged for record in cut),
-        "quieter": _spread([record.quieter_s for record in cut]),
+        "quieter": {"rounds": len(loud), **_spread(loud)},
         "silent": _spread([record.silent_s for record in cut]),
         "words_told_minus_heard": differences,
+        "more_than_a_word_apart": apart,
         "within_one_word": sum(abs(difference) <= 1 for difference in differences),
         "kept_as_told": sum(record.kept == (record.told or None) for record in kept),
     }
