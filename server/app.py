@@ -181,6 +181,11 @@ class Server:
         log.info("ready", url=url, media_port=endpoint.port)
         return cls(settings, registry, memory, url, runners, desk)
 
+    @property
+    def apps(self) -> list[web.Application]:
+        """The application on each port: core, llm, tts, stt, and that of the metrics where it has one."""
+        return [runner.app for runner in self._runners]
+
     async def stop(self, drain_s: float = 0.0) -> None:
         """Let calls end for a while, end the rest, and free everything but the engines."""
         await self.registry.drain(drain_s)
