@@ -4,6 +4,7 @@ import math
 from typing import Literal
 
 from pipeline.audio import SPEECH_RATE
+from pipeline.call.clocks import CaptureClock, PlayoutLine
 from pipeline.call.context import Context, Entry
 from pipeline.call.echo import EchoGuard
 from pipeline.call.effects import Cancel, Generate
@@ -17,6 +18,7 @@ from pipeline.call.events import (
     ReplyTextDelta,
     ReplyTruncated,
 )
+from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
 from pipeline.call.outbox import Outbox
 from pipeline.call.ports import Speaker
@@ -26,6 +28,7 @@ from pipeline.engines.protocols import ToolCall
 from pipeline.lanes import Ticket, Urgency
 from pipeline.text.normalise import normalise
 from pipeline.tools.toolbox import ToolResult
+from pipeline.turn_taking_config import WINDOW_S
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
 
@@ -51,7 +54,8 @@ class Answering:
         self._paused = False
         self._echo = EchoGuard()
         self._gain = 1.0
-        self._played_until = 0
+        self._clock = CaptureClock()
+        self._line = PlayoutLine()
 
     @property
     def audible(self) -> bool:
@@ -125,6 +129,7 @@ class Answering:
         reply = self.reply
         if reply is None:
             return False
+        self._line.note(now, self._speaker.position)
         reply.hurry(now)
         if self._tools is not None:
             self._tools.advance(now)
@@ -256,15 +261,13 @@ class Answering:
 
     # Overlap -----------------------------------------------------------------------------------------------
 
-    def is_echo(self, heard: float) -> bool:
-        """Whether a voice activity window (32 ms) of the user's audio holds only the echo of the reply.
-
-        Args:
-            heard: its RMS; every window has to be shown, in order.
-        """
-        began, self._played_until = self._played_until, self._speaker.position
-        played = 0.0 if self.reply is None else self.reply.energy(began, self._played_until)
-        return self._echo.hear(heard, self._gain * math.sqrt(played))
+    def is_echo(self, voice: VoiceHeard, now: float) -> bool:
+        """Whether a window of the user's audio holds only the echo of the reply; every window has to be shown."""
+        self._line.note(now, self._speaker.position)
+        end = self._clock.time(voice.end, voice.at)
+        begin, until = self._line.position(end - WINDOW_S), self._line.position(end)
+        played = 0.0 if self.reply is None else self.reply.energy(begin, until)
+        return self._echo.hear(voice.loudness, self._gain * math.sqrt(played))
 
     def _duck(self, gain: float) -> None:
         self._gain = gain

@@ -110,7 +110,7 @@ class CallMachine:
             return []
         match message:
             case VoiceHeard():
-                self._on_voice(message)
+                self._on_voice(message, now)
             case Tick():
                 self._on_tick(now)
             case Transcribed():
@@ -162,11 +162,11 @@ class CallMachine:
 
     # The user speaks -------------------------------------------------------------------------------------------------
 
-    def _on_voice(self, voice: VoiceHeard) -> None:
+    def _on_voice(self, voice: VoiceHeard, now: float) -> None:
         if self.state is State.CONNECTING:
             return
         self._listening.hear(voice)
-        probability = 0.0 if self._answering.is_echo(voice.loudness) else voice.probability
+        probability = 0.0 if self._answering.is_echo(voice, now) else voice.probability
         reply = self._answering.reply
         if reply is not None and reply.audible and not reply.interruptible:
             return
