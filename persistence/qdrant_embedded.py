@@ -12,6 +12,8 @@ from uuid import UUID
 import qdrant_edge as edge
 import structlog
 
+from persistence.errors import StoreUnavailableError
+from persistence.folder_lock import FolderLock, FolderLockedError
 from persistence.points import COLLECTION, TENANT_FIELDS, Nearest, Point, recalled
 from persistence.values import DIMENSIONS, Recalled
 
@@ -25,11 +27,26 @@ class EmbeddedQdrant:
 
     Args:
         folder: made where it is not there.
+
+    Raises:
+        StoreUnavailableError: another process has it open. (The engine itself would let both write, and ruin it.)
     """
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._lock = FolderLock(folder / "lock")
+        except FolderLockedError as error:
+            raise StoreUnavailableError(
+                f"its folder {folder} is already accessed by process {error}; servers that share an index need a "
+                "Qdrant server (MORGAN_QDRANT_URL=http://...)"
+            ) from None
         self._folder = folder / COLLECTION
-        self._shard = self._open()
+        try:
+            self._shard = self._open()
+        except BaseException:
+            self._lock.release()
+            raise
 
     def check(self) -> None:
         """Ask the shard how it is."""
@@ -81,8 +98,11 @@ class EmbeddedQdrant:
 
     def close(self) -> None:
         """Write down what is in memory, and let go of the files."""
-        self._shard.flush()
-        self._shard.close()
+        try:
+            self._shard.flush()
+            self._shard.close()
+        finally:
+            self._lock.release()
 
     def _open(self) -> edge.EdgeShard:
         if self._folder.is_dir():

@@ -111,9 +111,10 @@ class VectorIndex:
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(self._opened()))
         except Exception as error:  # the client raises what its transport raises; for us each means "not now"
+            problem = str(error) if isinstance(error, StoreUnavailableError) else f"{type(error).__name__}: {error}"
             if self.up or self.problem == "not opened yet":
-                log.error("qdrant does not answer, nothing is recalled", problem=f"{type(error).__name__}: {error}")
-            self.problem = f"{type(error).__name__}: {error}"
+                log.error("qdrant does not answer, nothing is recalled", problem=problem)
+            self.problem = problem
             self.up = False
             self._tried_at = time.monotonic()
             self.latency_ms = None

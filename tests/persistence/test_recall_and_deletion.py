@@ -1,6 +1,7 @@
 """Recall finds a user's own words, and deletion leaves nothing to find."""
 
 import asyncio
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -190,3 +191,13 @@ async def test_with_qdrant_gone_there_is_no_recall_and_all_else_works(
     assert (await memory.health())["qdrant"].status == "down"
     await until(lambda: memory.worker.figures.embedded == 1)
     assert await connection.fetchval("SELECT count(*) FROM messages WHERE embedding IS NOT NULL") == 1
+
+
+async def test_a_folder_of_vectors_belongs_to_one_process_at_a_time(open_memory: Open, tmp_path: Path) -> None:
+    folder = f"file://{tmp_path / 'vectors'}"
+    first, second = await open_memory("a", qdrant_url=folder), await open_memory("b", qdrant_url=folder)
+    health = (await second.health())["qdrant"]
+    assert (await first.health())["qdrant"].status == "ok"
+    assert health.status == "down"
+    assert f"process {os.getpid()}" in health.detail
+    assert await first.vectors.count() == 0
