@@ -195,7 +195,13 @@ class Conversation:
             message = {"type": "message", "role": "user", "content": [item]}
             caller.send(json.dumps({"type": "conversation.item.create", "item": message}))
             caller.send(json.dumps({"type": "response.create"}))
-        await caller.wait_for_sound(time.monotonic(), PATIENCE_S)
+        asked = time.monotonic()
+
+        async def heard_or_over() -> bool:
+            # A reply may be empty.
+            return caller.first_sound_after(asked) is not None or _replies(caller) > before
+
+        await _until(heard_or_over)
         if self._rng.random() < 0.5:
             await asyncio.sleep(0.4 + self._rng.random() * 0.4)
             caller.send(json.dumps({"type": "response.cancel"}))
