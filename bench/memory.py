@@ -12,24 +12,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import numpy as np
-
 from persistence.config import PersistenceConfig
 from persistence.memory import Memory
 from persistence.values import DIMENSIONS
+from server.engines import build_embedder
+from server.recall import CANDIDATES, MemoryEmbedder
+from server.settings import load_settings
 
-
-class RandomEmbedder:
-    """Vectors without meaning: a search costs the same."""
-
-    def __init__(self) -> None:
-        self._rng = np.random.default_rng(1)
-
-    async def embed(self, texts: list[str], *, waited_for: bool = False) -> list[list[float]]:
-        """Unit vectors, one per text."""
-        vectors = self._rng.standard_normal((len(texts), DIMENSIONS))
-        found: list[list[float]] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).tolist()
-        return found
+QUESTION = "do you remember what I said about number"
 
 
 def percentiles(seconds: list[float]) -> str:
@@ -61,7 +51,7 @@ async def fill(memory: Memory, messages: int, users: int) -> list[str]:
             """,
             timeout=600,
         )
-        await connection.execute("ANALYZE")
+        await connection.execute("ANALYZE", timeout=600)
     return owners
 
 
@@ -99,7 +89,13 @@ async def measure_reading(memory: Memory, owners: list[str]) -> None:
     await timed("conversation list (50)", 300, lambda n: memory.list_conversations(owners[n % len(owners)], 50))
     await timed("message page (50)", 300, lambda n: memory.messages(str(firsts[n % len(owners)][0].id), 50))
     await timed("context from the fast tiers", 500, lambda n: memory.context("bench"))
-    await timed("search by meaning (10)", 300, lambda n: memory.recaller.search(owners[n % len(owners)], "a", 10))
+    search = memory.recaller.search
+    await timed("search by meaning (10)", 300, lambda n: search(owners[n % len(owners)], f"{QUESTION} {n}", 10))
+    await timed(
+        f"recall ({CANDIDATES}) for a turn",
+        300,
+        lambda n: memory.recall(owners[n % len(owners)], f"{QUESTION} {n}", CANDIDATES, 1000.0),
+    )
 
 
 async def main() -> None:
@@ -108,9 +104,10 @@ async def main() -> None:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--users", type=int, default=20)
     arguments = parser.parse_args()
+    engine = build_embedder(load_settings())
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        memory = await Memory.open(PersistenceConfig(Path(folder)), RandomEmbedder())
+        memory = await Memory.open(PersistenceConfig(Path(folder)), MemoryEmbedder(engine) if engine else None)
         print(f"first start {time.perf_counter() - started:.2f} s")
         try:
             await measure_writing(memory)
@@ -124,6 +121,8 @@ async def main() -> None:
             await measure_reading(memory, owners)
         finally:
             await memory.close()
+            if engine is not None:
+                await engine.close()
 
 
 if __name__ == "__main__":

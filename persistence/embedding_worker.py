@@ -227,9 +227,13 @@ class EmbeddingWorker:
             return 0
         await self._index.upsert([_point(row) for row in rows])
         async with self._postgres.connection() as connection:
-            await connection.executemany(
-                "UPDATE messages SET indexed_at = now() WHERE id = $1 AND content = $2",
-                [(row["id"], row["content"]) for row in rows],
+            await connection.execute(
+                """
+                UPDATE messages m SET indexed_at = now() FROM unnest($1::uuid[], $2::text[]) AS done (id, content)
+                WHERE m.id = done.id AND m.content = done.content
+                """,
+                [row["id"] for row in rows],
+                [row["content"] for row in rows],
             )
             left = await connection.fetch("SELECT id FROM messages WHERE id = ANY ($1)", [row["id"] for row in rows])
         await self._take_back(rows, {row["id"] for row in left})

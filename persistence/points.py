@@ -9,8 +9,9 @@ from persistence.values import Recalled, Role
 
 COLLECTION = "morgan_messages"
 
-TENANT_FIELDS = ("user_id", "conversation_id")
-"""Fields of the payload by which points are found; they are indexed."""
+INDEXED_FIELDS = ("user_id", "conversation_id", "role")
+"""Fields of the payload by which points are found. A search by one without an index reads every payload: 160 ms of a
+core for 100,000 points in place of 22."""
 
 
 @dataclass(frozen=True, slots=True)

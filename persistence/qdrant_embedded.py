@@ -14,7 +14,7 @@ import structlog
 
 from persistence.errors import StoreUnavailableError
 from persistence.folder_lock import FolderLock, FolderLockedError
-from persistence.points import COLLECTION, TENANT_FIELDS, Nearest, Point, recalled
+from persistence.points import COLLECTION, INDEXED_FIELDS, Nearest, Point, recalled
 from persistence.values import DIMENSIONS, Recalled
 
 log = structlog.get_logger(__name__)
@@ -107,17 +107,23 @@ class EmbeddedQdrant:
     def _open(self) -> edge.EdgeShard:
         if self._folder.is_dir():
             try:
-                return edge.EdgeShard.load(str(self._folder))
+                return _indexed(edge.EdgeShard.load(str(self._folder)))
             except Exception as error:  # a plain Exception whatever is wrong with the files
                 log.warning("vector index cannot be read, begun anew", problem=str(error))
                 shutil.rmtree(self._folder)
         self._folder.mkdir(mode=0o700, parents=True)
         vectors = edge.EdgeVectorParams(size=DIMENSIONS, distance=edge.Distance.Cosine)
         # One thread: calls need the cores.
-        shard = edge.EdgeShard.create(str(self._folder), edge.EdgeConfig(vectors=vectors, max_search_threads=1))
-        for field in TENANT_FIELDS:
+        config = edge.EdgeConfig(vectors=vectors, max_search_threads=1)
+        return _indexed(edge.EdgeShard.create(str(self._folder), config))
+
+
+def _indexed(shard: edge.EdgeShard) -> edge.EdgeShard:
+    """The shard with every index that searches need."""
+    for field in INDEXED_FIELDS:
+        if field not in shard.info().payload_schema:
             shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Keyword))
-        return shard
+    return shard
 
 
 def _is(field: str, value: str) -> edge.FieldCondition:

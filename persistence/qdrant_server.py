@@ -5,7 +5,7 @@ from uuid import UUID
 
 from qdrant_client import QdrantClient, models
 
-from persistence.points import COLLECTION, TENANT_FIELDS, Nearest, Point, recalled
+from persistence.points import COLLECTION, INDEXED_FIELDS, Nearest, Point, recalled
 from persistence.values import DIMENSIONS, Recalled
 
 
@@ -90,7 +90,7 @@ class QdrantServer:
         if not self._client.collection_exists(COLLECTION):
             vectors = models.VectorParams(size=DIMENSIONS, distance=models.Distance.COSINE)
             self._client.create_collection(COLLECTION, vectors_config=vectors)
-            for field in TENANT_FIELDS:
+            for field in INDEXED_FIELDS:
                 kind = models.KeywordIndexType.KEYWORD
                 self._client.create_payload_index(
                     COLLECTION, field, models.KeywordIndexParams(type=kind, is_tenant=field == "user_id")
