@@ -30,7 +30,7 @@ import asyncpg
 
 from bench.own_server import OwnServer, get_json
 from bench.voice_to_voice import CLIPS
-from media.caller import Caller
+from media.caller import Caller, CallFailedError
 from persistence.config import PersistenceConfig
 from persistence.embedded import EmbeddedServer
 from persistence.embedded_postgres import EmbeddedPostgres
@@ -50,6 +50,14 @@ PATIENCE_S = 120.0
 
 SHORT = {"MORGAN_LLM_MAX_TOKENS": "12"}
 """Replies are heard to their end, so they are kept short."""
+
+
+STALL_S = 3.0
+"""A machine that stands still for longer may end a call."""
+
+
+class CallBrokenError(RuntimeError):
+    """The call did not get to the point at which the server was to be killed."""
 
 
 class _MortalPostgres(EmbeddedPostgres):
@@ -150,17 +158,7 @@ class Conversation:
         """Talk, kill, talk on, kill, start again, look."""
         began, done = time.monotonic(), Run()
         async with aiohttp.ClientSession() as http:
-            async with self._call(http) as (caller, call_id):
-                for _ in range(self._rng.randrange(1, 3)):
-                    await self._turn(caller)
-                await asyncio.sleep(self._rng.random() * 0.3)
-                self._stores.kill(victim)
-                for number in range(TURNS_AFTER):
-                    aloud = speak and number == 2
-                    done.spoken += aloud
-                    await self._turn(caller, aloud=aloud)
-                turns = (await get_json(http, f"{self._server.url}/api/calls/{call_id}"))["turns"]
-                await self._server.kill()
+            call_id, turns = await self._talk_and_die(http, victim, done, speak=speak)
             self.expected += [(turn["role"], turn["text"]) for turn in turns]
             done.turns = len(turns)
             await self._stores.revive(victim)
@@ -173,6 +171,26 @@ class Conversation:
             done.hits = await self._hits(http)
         done.seconds = round(time.monotonic() - began, 1)
         return done
+
+    async def _talk_and_die(
+        self, http: aiohttp.ClientSession, victim: Victim, done: Run, *, speak: bool
+    ) -> tuple[str, list[dict[str, Any]]]:
+        """The id of the call, and what the server told of it before it was killed."""
+        try:
+            async with self._call(http) as (caller, call_id):
+                for _ in range(self._rng.randrange(1, 3)):
+                    await self._turn(caller)
+                await asyncio.sleep(self._rng.random() * 0.3)
+                self._stores.kill(victim)
+                for number in range(TURNS_AFTER):
+                    aloud = speak and number == 2
+                    done.spoken += aloud
+                    await self._turn(caller, aloud=aloud)
+                turns = (await get_json(http, f"{self._server.url}/api/calls/{call_id}"))["turns"]
+                await self._server.kill()
+        except (TimeoutError, CallFailedError, aiohttp.ClientError) as error:
+            raise CallBrokenError(f"{type(error).__name__}: {error}") from error
+        return call_id, turns
 
     @contextlib.asynccontextmanager
     async def _call(self, http: aiohttp.ClientSession) -> AsyncIterator[tuple[Caller, str]]:
@@ -262,20 +280,57 @@ async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.05)
 
 
+class Stalls:
+    """Notices when this machine stands still: calls end of that, which says nothing of what is remembered."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._task = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.1)
+            self.longest_s = max(self.longest_s, time.monotonic() - before)
+
+    async def close(self) -> None:
+        """Stop watching."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
 async def kill_again_and_again(folder: Path, victims: Sequence[Victim], seed: int) -> list[Run]:
-    """One run for each victim, all in one conversation."""
-    stores = Stores(folder / "stores")
+    """One run for each victim, in one conversation; a call that broke because the machine stood still is made again.
+
+    Raises:
+        CallBrokenError: a call broke, and the machine is not to blame.
+    """
+    stores, rng = Stores(folder / "stores"), random.Random(seed)
     await stores.start()
-    server = OwnServer(folder / "data", **stores.environ(), **SHORT)
+    server, stalls = OwnServer(folder / "data", **stores.environ(), **SHORT), Stalls()
     done: list[Run] = []
     try:
         await server.start()
-        conversation = Conversation(stores, server, random.Random(seed))
-        for number, victim in enumerate(victims):
-            # Every fourth call is also spoken in.
-            done.append(await conversation.run(victim, speak=number % 4 == 0))
-            print(json.dumps({"run": number + 1, "victim": victim, **asdict(done[-1])}), flush=True)
+        conversation = Conversation(stores, server, rng)
+        while len(done) < len(victims):
+            victim, stalls.longest_s = victims[len(done)], 0.0
+            try:
+                # Every fourth call is also spoken in.
+                run = await conversation.run(victim, speak=len(done) % 4 == 0)
+            except CallBrokenError as error:
+                print(json.dumps({"broken": str(error), "stall_s": round(stalls.longest_s, 1)}), flush=True)
+                if stalls.longest_s < STALL_S:
+                    raise
+                await server.kill()
+                await stores.stop()
+                await stores.start()
+                await server.start()
+                conversation = Conversation(stores, server, rng)
+                continue
+            done.append(run)
+            print(json.dumps({"run": len(done), "victim": victim, **asdict(run)}), flush=True)
     finally:
+        await stalls.close()
         await server.kill()
         await stores.stop()
     return done
