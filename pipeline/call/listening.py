@@ -81,7 +81,9 @@ class Listening:
             return self.begin(speech_s, now)
         if not before.text:
             # Committed, but its words are still on their way: it simply was not over.
-            before.committed, before.draft = False, None
+            before.committed = False
+            if before.draft is not None:
+                before.take_up(now - speech_s - before.draft.seen_at)
             self._open(now)
             return before
         start = max(0, self.heard_until - int((speech_s + PRE_ROLL_S) * HEARING_RATE))
@@ -118,8 +120,10 @@ class Listening:
 
     def hurry(self) -> None:
         """The words of the draft are all that the end of the turn waits for."""
-        if self.turn is not None and self.turn.draft is not None:
-            self.turn.draft.ticket.urgency = Urgency.FINAL_TRANSCRIPT
+        if self.turn is None or self.turn.draft is None:
+            return
+        for ticket in (*(head.ticket for head in self.turn.heads), self.turn.draft.ticket):
+            ticket.urgency = Urgency.FINAL_TRANSCRIPT
 
     def ask_turn_model(self, ticket: Ticket | None = None) -> None:
         """Ask whether the turn is over, with the silence heard until now."""
@@ -135,6 +139,7 @@ class Listening:
         return job == self._score_job
 
     def _transcribe(self, turn: Turn, draft: Draft) -> None:
+        draft.ordered = True
         self._out.do(
             Transcribe(
                 draft.job,
@@ -163,7 +168,7 @@ class Listening:
         turn.instants.speech_ended = min(self._audible_until, last_speech)
         if draft is not None:
             turn.instants.silence_seen = draft.seen_at
-            draft.ticket.urgency = Urgency.FINAL_TRANSCRIPT
+            self.hurry()
             if not self._options.speculate and draft.text is None:
                 self._transcribe(turn, draft)
         return turn
@@ -172,26 +177,44 @@ class Listening:
         """Take in a draft's transcript."""
         turn = self.turn
         assert turn is not None
-        if transcript is None:
-            draft.failed, draft.text = True, turn.whole("")
+        draft.words = self._words(turn, transcript) or ""
+        draft.failed = transcript is None
+        self._complete(turn, draft, now)
+
+    def _complete(self, turn: Turn, draft: Draft, now: float) -> None:
+        """Put the words of the whole turn together, if they are all there."""
+        if draft.words is None or not turn.heads_known:
             return
-        text = clean_transcript(transcript)
-        draft.transcript = transcript
-        draft.text = turn.whole(text)
+        draft.failed = draft.failed or any(head.failed for head in turn.heads)
+        draft.text = turn.whole(draft.words)
         draft.transcribed_at = now
-        turn.confidence = min(turn.confidence, transcript.confidence) if text else turn.confidence
+
+    def _words(self, turn: Turn, transcript: Transcript | None) -> str | None:
+        """The words of a stretch of the turn, None when there is no transcript."""
+        if transcript is None:
+            return None
+        text = clean_transcript(transcript)
         turn.language = transcript.language or turn.language
         if text:
+            turn.confidence = min(turn.confidence, transcript.confidence)
             self.language = transcript.language or self.language
+        return text
 
     def transcribed(self, job: int, transcript: Transcript | None, now: float) -> bool:
-        """Take in a transcript of a draft or an interim one; True when it was the current draft's."""
+        """Take in a transcript; True when the words of the current draft are complete with it."""
         turn = self.turn
         if turn is None:
             return False
         if turn.draft is not None and job == turn.draft.job:
             self.settle(turn.draft, transcript, now)
-            return True
+            return turn.draft.text is not None
+        head = turn.head_of(job)
+        if head is not None:
+            words = self._words(turn, transcript)
+            head.text, head.failed = words or "", words is None
+            if turn.draft is not None:
+                self._complete(turn, turn.draft, now)
+            return turn.draft is not None and turn.draft.text is not None
         if job == self._interim_job:
             self._interim_job = None
             self._next_interim = now + max(INTERIM_EVERY_S, INTERIM_SHARE * (now - self._interim_asked))
@@ -206,7 +229,7 @@ class Listening:
         turn = self.turn
         if not self._options.interim or turn is None or turn.draft is not None or self._interim_job is not None:
             return
-        if now < self._next_interim:
+        if now < self._next_interim or not turn.heads_known:
             return
         self._interim_job = self._out.new_job()
         self._interim_asked = now

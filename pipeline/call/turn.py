@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 from pipeline.audio import HEARING_RATE
 from pipeline.call.latency import TurnInstants
-from pipeline.engines.protocols import Transcript
 from pipeline.lanes import Ticket
 
 PRE_ROLL_S = 0.3
@@ -27,8 +26,9 @@ class Draft:
         seen_at: monotonic time of the early silence.
         ticket: of its transcription and of the turn model.
         text: words of the whole turn, None while they are not known.
-        transcript: of its own stretch.
+        words: of its own stretch, None while they are not known.
         transcribed_at: monotonic time.
+        ordered: its transcription was asked for.
         failed: speech to text could not do it.
     """
 
@@ -36,9 +36,27 @@ class Draft:
     end: int
     seen_at: float
     ticket: Ticket
+    ordered: bool = False
     text: str | None = None
-    transcript: Transcript | None = None
+    words: str | None = None
     transcribed_at: float | None = None
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class Head:
+    """A stretch of a turn that the user has gone on from, transcribed once.
+
+    Attributes:
+        job: of its transcription.
+        ticket: of the same.
+        text: its words, None while they are not known.
+        failed: speech to text could not do it.
+    """
+
+    job: int
+    ticket: Ticket
+    text: str | None = None
     failed: bool = False
 
 
@@ -49,8 +67,8 @@ class Turn:
     Attributes:
         item_id: names it in every event and in storage.
         start: its first sample (16 kHz, since the call began), pre-roll included.
-        segment_start: first sample whose words are not in `head` yet.
-        head: words of the part before `segment_start`.
+        segment_start: first sample that no head covers.
+        heads: the stretches before `segment_start`, in order.
         before: words of an earlier commit that this turn continues.
         draft: the last early silence, None while the user speaks.
         confirmed: words of interim transcripts that were told to the listeners.
@@ -64,7 +82,7 @@ class Turn:
     item_id: str
     start: int
     segment_start: int
-    head: str = ""
+    heads: list[Head] = field(default_factory=list)
     before: str = ""
     draft: Draft | None = None
     confirmed: str = ""
@@ -82,25 +100,39 @@ class Turn:
         """Group of all work behind this turn."""
         return self.item_id
 
+    @property
+    def heads_known(self) -> bool:
+        """Whether the words of every head are there."""
+        return all(head.text is not None for head in self.heads)
+
+    def head_of(self, job: int) -> Head | None:
+        """The head that a transcription is for and that still lacks its words."""
+        return next((head for head in self.heads if head.job == job and head.text is None), None)
+
     def stretch_s(self, end: int) -> float:
         """Seconds from the start of the open segment to a sample."""
         return (end - self.segment_start) / HEARING_RATE
 
     def whole(self, text: str) -> str:
-        """The words of the whole turn, given those of the open segment."""
-        return join_words(join_words(self.before, self.head), text)
+        """The words of the whole turn so far as they are known, given those of the open segment."""
+        for head in reversed(self.heads):
+            text = join_words(head.text or "", text)
+        return join_words(self.before, text)
 
     def take_up(self, pause_s: float) -> None:
-        """The user goes on after a pause: keep the words of a long enough stretch, forget the draft otherwise."""
+        """The user goes on after a pause: a long enough stretch becomes a head, any other draft is forgotten."""
         draft, self.draft = self.draft, None
-        if draft is not None:
+        if draft is None:
+            return
+        long_enough = pause_s >= HEAD_PAUSE_S and self.stretch_s(draft.end) >= HEAD_S
+        known = draft.words if not draft.failed else ""
+        if long_enough and draft.ordered and (known or known is None):
+            # Its words are wanted anyway, and sooner than the rest: what is under way goes on.
+            self.heads.append(Head(draft.job, draft.ticket, known))
+            self.segment_start = draft.end
+        else:
             # What still waits in a lane is not worth doing any more; what runs is let run.
             draft.ticket.cancel()
-        if draft is None or draft.transcript is None or pause_s < HEAD_PAUSE_S:
-            return
-        if self.stretch_s(draft.end) >= HEAD_S and draft.transcript.text:
-            self.head = join_words(self.head, draft.transcript.text)
-            self.segment_start = draft.end
 
 
 def join_words(first: str, second: str) -> str:

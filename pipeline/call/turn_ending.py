@@ -138,7 +138,7 @@ class TurnEnding:
         self._turns.drop_turn(now)
         end = self._listening.heard_until
         turn = Turn(self._out.new_id("item"), end, end, committed=True, typed=True)
-        turn.draft = Draft(self._out.new_job(), end, now, Ticket(), text.strip())
+        turn.draft = Draft(self._out.new_job(), end, now, Ticket(), text=text.strip())
         self._listening.turn = turn
         self._floor.change(Trigger.TURN_COMMITTED)
         self._floor.watchdog.thinking(now)
