@@ -17,6 +17,7 @@ from server.request_metrics import counted
 from server.routes import docs, metrics, page
 from server.settings import Settings
 from server.speech.speech import DESK, SpeechDesk
+from server.tickets import TICKETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Parts:
         memory: what outlives calls.
         metrics: what is counted.
         wrong_keys: counted for all of them together.
-        desk: takes orders for speech.
+        desk: takes orders for speech; None where no voice is served.
     """
 
     settings: Settings
@@ -39,7 +40,7 @@ class Parts:
     memory: MemoryDoor
     metrics: Metrics
     wrong_keys: WrongKeys
-    desk: SpeechDesk
+    desk: SpeechDesk | None
 
 
 ENGINES: web.AppKey[Engines] = web.AppKey("engines", Engines)
@@ -77,7 +78,10 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
     app.on_response_prepare.append(finish)
     app[SERVICE], app[SETTINGS], app[MEMORY] = service, settings, parts.memory
     app[ENGINES], app[WATCHES], app[metrics.METRICS] = parts.engines, parts.watches, parts.metrics
-    app[DESK] = parts.desk
+    if parts.desk is not None:
+        app[DESK] = parts.desk
+    if service != "core":
+        app[TICKETS] = {}
     for table in (*routes, metrics.routes, docs.routes):
         app.add_routes(table)
     app.router.add_static("/static/", page.STATIC)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from pipeline.engines.protocols import EngineError
-from pipeline.lanes import LaneClosedError, LaneFullError, Ticket
+from pipeline.lanes import LaneClosedError, LaneFullError
 from server.application import ENGINES
 from server.errors import ApiError
+from server.tickets import asked_ticket
 
 MAX_TEXTS = 256
 """In one request."""
@@ -38,15 +39,14 @@ async def embed(request: web.Request, texts: Sequence[str]) -> Embedded:
     embedder = request.app[ENGINES].embedder
     if embedder is None:
         raise ApiError(503, "no_embedder", "This server has no embedding model; `morgan doctor` says why")
-    ticket, vectors = Ticket(), []
+    vectors: list[list[float]] = []
     try:
-        for at in range(0, len(texts), BATCH):
-            vectors += await embedder.embed(texts[at : at + BATCH], ticket)
+        with asked_ticket(request) as ticket:
+            for at in range(0, len(texts), BATCH):
+                vectors += await embedder.embed(texts[at : at + BATCH], ticket)
     except LaneFullError:
         raise ApiError(503, "busy", "Too many texts wait already", headers={"Retry-After": "2"}) from None
     except (EngineError, LaneClosedError) as error:
         message = f"The embedding model could not do it: {error}"
         raise ApiError(503, "embedding_failed", message, headers={"Retry-After": "2"}) from None
-    finally:
-        ticket.cancel()
     return Embedded(vectors, embedder.model, embedder.dimensions)

@@ -4,9 +4,12 @@ import importlib.util
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline.engines.protocols import (
+    AbsentEngine,
     Engine,
     EngineError,
     Engines,
@@ -19,20 +22,28 @@ from pipeline.engines.protocols import (
 )
 from pipeline.engines.several_voices import SeveralVoices
 from pipeline.models import ModelStore
+from server.remote_engines import RemoteEngines
+from server.roles import ENGINES_OF, SERVICE_OF
 from server.settings import Settings
 
 
 def needed_models(settings: Settings) -> list[str]:
     """Ids of the models that these settings use and that Morgan can fetch."""
     known = {model.id for model in ModelStore(settings.models_dir).manifest.models}
-    wanted = [settings.stt_model, settings.turn_model, settings.vad_model]
+    here = engines_here(settings)
+    models = {"stt": [settings.stt_model], "turn": [settings.turn_model], "vad": [settings.vad_model]}
     if llm_engine(settings) != "openai":
-        wanted.append(settings.llm_model)
+        models["llm"] = [settings.llm_model]
     if settings.tts_engine == "local":
-        wanted += [voice.partition("#")[0] for voice in (settings.tts_voice, *settings.tts_voices)]
-    if settings.embedder_engine != "none":
-        wanted.append(settings.embedder_model)
-    return [name for name in wanted if name in known]
+        models["tts"] = [voice.partition("#")[0] for voice in (settings.tts_voice, *settings.tts_voices)]
+    models["embedder"] = [settings.embedder_model]
+    return [name for role in here for name in models.get(role, ()) if name in known]
+
+
+def engines_here(settings: Settings) -> list[str]:
+    """The engines that this process loads itself, by role."""
+    wanted = [role for role in ENGINES_OF[settings.role] if role != "embedder" or settings.embedder_engine != "none"]
+    return [role for role in wanted if role not in SERVICE_OF or not settings.service_urls(SERVICE_OF[role])]
 
 
 def llm_engine(settings: Settings) -> str:
@@ -45,7 +56,7 @@ def llm_engine(settings: Settings) -> str:
 
 
 def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: None) -> Engines:
-    """Load every engine, side by side.
+    """Load every engine of the settings' role, side by side; those that are elsewhere are asked who they are.
 
     Args:
         settings: which ones.
@@ -55,15 +66,18 @@ def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: 
         EngineError, pipeline.models.ModelError: one cannot be loaded; the message says what to do.
     """
     store = ModelStore(settings.models_dir)
-    builders: dict[str, Callable[[], Engine]] = {
-        "stt": lambda: _stt(settings, store),
-        "llm": lambda: _llm(settings, store),
-        "tts": lambda: _tts(settings, store),
-        "turn": lambda: _turn(settings, store),
-        "vad": lambda: _vad(settings, store),
+    loaders: dict[str, Callable[[Settings, ModelStore], Engine]] = {
+        "stt": _stt,
+        "llm": _llm,
+        "tts": _tts,
+        "turn": _turn,
+        "vad": _vad,
+        "embedder": _embedder,
     }
-    if settings.embedder_engine != "none":
-        builders["embedder"] = lambda: _embedder(settings, store)
+    builders: dict[str, Callable[[], Engine]] = {
+        role: partial(loaders[role], settings, store) for role in engines_here(settings)
+    }
+    builders |= RemoteEngines(settings).builders()
 
     def build(role: str) -> Engine:
         engine = builders[role]()
@@ -71,8 +85,9 @@ def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: 
         return engine
 
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="load") as pool:
-        engines = dict(zip(builders, pool.map(build, builders), strict=True))
-    return Engines(**engines)  # type: ignore[arg-type]
+        engines: dict[str, Any] = dict(zip(builders, pool.map(build, builders), strict=True))
+    absent = {role: AbsentEngine(role) for role in ("stt", "llm", "tts", "turn", "vad") if role not in engines}
+    return Engines(**{**absent, **engines})
 
 
 def build_embedder(settings: Settings) -> TextEmbedder | None:

@@ -36,6 +36,7 @@ class Generation:
     Args:
         llm: the language model.
         request: what it is asked.
+        ticket: place in its lanes; cancelled at the end. By default one that lets everything else go first.
 
     Attributes:
         text: the answer as far as it is known.
@@ -43,12 +44,13 @@ class Generation:
         tool_calls: what the model asks of tools, once it has ended.
     """
 
-    def __init__(self, llm: LanguageModel, request: ChatRequest) -> None:
+    def __init__(self, llm: LanguageModel, request: ChatRequest, ticket: Ticket | None = None) -> None:
         self.text = ""
         self.finish_reason: FinishReason | None = None
         self.tool_calls: tuple[ToolCall, ...] = ()
         self._llm = llm
         self._request = request
+        self._ticket = ticket or Ticket()
         self._began = time.monotonic()
         self._tokens = (0, 0)
 
@@ -58,9 +60,8 @@ class Generation:
         Raises:
             EngineError, LaneFullError, LaneClosedError: no answer, or no more of it.
         """
-        ticket = Ticket()
         try:
-            async with aclosing(self._llm.stream(self._request, ticket)) as deltas:  # type: ignore[type-var]
+            async with aclosing(self._llm.stream(self._request, self._ticket)) as deltas:  # type: ignore[type-var]
                 async for delta in deltas:
                     if delta.finish_reason is not None:
                         self.finish_reason, self.tool_calls = delta.finish_reason, delta.tool_calls
@@ -69,7 +70,7 @@ class Generation:
                         self.text += delta.text
                         yield delta.text
         finally:
-            ticket.cancel()
+            self._ticket.cancel()
 
     @property
     def usage(self) -> dict[str, int]:

@@ -21,6 +21,7 @@ from persistence.config import FsyncPolicy
 from pipeline.models import default_root
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.turn_taking_config import TurnTakingConfig
+from server.roles import Role, takes_calls
 
 PREFIX = "MORGAN_"
 NESTED = "__"
@@ -55,6 +56,22 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback needs api_keys.")
     port: int = Field(8000, ge=1, le=65532, description="Port of the core; the services follow on the next three.")
+    role: Role = Field(
+        "all", description="all: everything; core: calls, with engines elsewhere; llm, tts, stt: that service alone."
+    )
+    stt_url: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Morgan's STT services that the core uses, http://host:8003, comma-separated; none: in process."
+    )
+    llm_url: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Its LLM services (embeddings too), http://host:8001, comma-separated; none: in process."
+    )
+    tts_url: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Its TTS services, http://host:8002, comma-separated; none: in process."
+    )
+    service_key: SecretStr = Field(
+        SecretStr(""), description="What the core shows the services; empty: the first of api_keys."
+    )
+    service_wait_s: float = Field(60.0, ge=0, description="How long the core's start waits for its services.")
     data_dir: Path = Field(Path("~/.local/share/morgan"), description="Where Morgan keeps what it must not lose.")
     models_dir: Path = Field(default_factory=default_root, description="Where the weights are.")
     postgres_dsn: SecretStr | None = Field(None, description="A PostgreSQL, postgresql://...; none: one of our own.")
@@ -168,7 +185,9 @@ class Settings(BaseSettings):
     speculate: bool = Field(True, description="Work on the answer before the turn is certainly over.")
     turn_taking: TurnTakingConfig = Field(default_factory=TurnTakingConfig, description="How patient Morgan is.")
 
-    @field_validator("api_keys", "public_ip", "allowed_origins", "tts_voices", mode="before")
+    @field_validator(
+        "api_keys", "public_ip", "allowed_origins", "tts_voices", "stt_url", "llm_url", "tts_url", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -206,6 +225,14 @@ class Settings(BaseSettings):
             raise ValueError(f"must begin with {' or '.join(schemes)}")
         return url
 
+    @field_validator("stt_url", "llm_url", "tts_url")
+    @classmethod
+    def _service_roots(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", url):
+                raise ValueError(f"{url} is not the root of a service, such as http://localhost:8003")
+        return tuple(url.rstrip("/") for url in urls)
+
     @field_validator("tools")
     @classmethod
     def _one_of_each_name(cls, tools: tuple[ToolDeclaration, ...]) -> tuple[ToolDeclaration, ...]:
@@ -218,6 +245,21 @@ class Settings(BaseSettings):
     @classmethod
     def _home(cls, path: Path) -> Path:
         return path.expanduser()
+
+    @model_validator(mode="after")
+    def _engines_of_the_core(self) -> "Settings":
+        if self.role == "core":
+            elsewhere = {
+                "stt_url": bool(self.stt_url),
+                "llm_url": bool(self.llm_url or self.llm_base_url),
+                "tts_url": bool(self.tts_url or self.tts_engine == "openai"),
+            }
+            missing = [PREFIX + name.upper() for name, known in elsewhere.items() if not known]
+            if missing:
+                raise ValueError(
+                    f"role is core, which has no engines of its own: set {', '.join(missing)}, or serve the role all"
+                )
+        return self
 
     @model_validator(mode="after")
     def _recordings_belong_to_conversations(self) -> "Settings":
@@ -250,6 +292,22 @@ class Settings(BaseSettings):
     def media_address(self) -> str:
         """Where the UDP socket is bound."""
         return self.media_host or self.host
+
+    def service_urls(self, service: str) -> tuple[str, ...]:
+        """Where a service is that this process uses from others; none where it has the engine itself.
+
+        Args:
+            service: "llm", "tts" or "stt".
+        """
+        urls: tuple[str, ...] = getattr(self, f"{service}_url")
+        # A service has its engine itself, whatever the variables say that it shares with the core.
+        return urls if takes_calls(self.role) else ()
+
+    @property
+    def key_for_services(self) -> str:
+        """What is shown to them; empty for none."""
+        keys = (self.service_key, *self.api_keys)
+        return next((key.get_secret_value() for key in keys if key.get_secret_value()), "")
 
     def shown(self) -> dict[str, Any]:
         """The settings for people to read, secrets hidden."""

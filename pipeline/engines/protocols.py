@@ -294,9 +294,25 @@ class TextEmbedder(Engine, Protocol):
         """Vectors of length 1, one for each text, in order; long texts are cut to what the model reads."""
 
 
+class AbsentEngine:
+    """In the place of an engine that a process has no use for; whoever asks it for anything learns that.
+
+    Args:
+        role: of the engine that is not there.
+    """
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise EngineUnavailableError(f"this process has no {self._role} engine: it serves another role")
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """One of each, as the composition root built them."""
+    """One of each, as the composition root built them; `AbsentEngine` in the place of those it has not."""
 
     vad: VoiceActivityDetector
     turn: TurnDetector
@@ -307,13 +323,10 @@ class Engines:
     extra: Mapping[str, Engine] = field(default_factory=dict)
 
     def all(self) -> dict[str, Engine]:
-        """Every engine by its role."""
+        """Every engine that is there by its role."""
+        own = {"vad": self.vad, "turn": self.turn, "stt": self.stt, "llm": self.llm, "tts": self.tts}
         return {
-            "vad": self.vad,
-            "turn": self.turn,
-            "stt": self.stt,
-            "llm": self.llm,
-            "tts": self.tts,
+            **{role: engine for role, engine in own.items() if not isinstance(engine, AbsentEngine)},
             **({"embedder": self.embedder} if self.embedder else {}),
             **self.extra,
         }

@@ -11,12 +11,14 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from pipeline.engines.openai_chat_format import tool_call
+from pipeline.engines.protocols import ChatRequest, LanguageModel
 from server import sse
 from server.application import ENGINES, SETTINGS
 from server.errors import ApiError
 from server.generation import FAILURES, Generation, no_answer
 from server.operation import Answer, operation
 from server.routes.v1_chat_request import ChatCompletionRequest
+from server.tickets import asked_ticket
 
 MAX_BODY = 2 * 1024 * 1024
 
@@ -51,13 +53,25 @@ async def create_chat_completion(request: web.Request, body: ChatCompletionReque
     """
     llm = request.app[ENGINES].llm
     asked = body.chat_request(request.app[SETTINGS].llm_temperature)
+    refuse_tools(llm, asked)
+    with asked_ticket(request) as ticket:
+        answering = _Completion(Generation(llm, asked, ticket), llm.model)
+        if body.stream:
+            return await answering.stream(
+                request, usage=bool(body.stream_options and body.stream_options.include_usage)
+            )
+        return await answering.whole()
+
+
+def refuse_tools(llm: LanguageModel, asked: ChatRequest) -> None:
+    """Refuse a request with tools for a model that cannot be given any.
+
+    Raises:
+        ApiError: 400.
+    """
     if asked.tools and asked.tool_choice != "none" and not llm.calls_tools:
         message = f"{llm.model} cannot be given tools here: set MORGAN_LLM_BASE_URL to an endpoint whose model can"
         raise ApiError(400, "tools_unsupported", message, [{"field": "tools", "message": message}])
-    answering = _Completion(Generation(llm, asked), llm.model)
-    if body.stream:
-        return await answering.stream(request, usage=bool(body.stream_options and body.stream_options.include_usage))
-    return await answering.whole()
 
 
 class _Completion:

@@ -114,6 +114,9 @@ class ChatCompletionRequest(_Part):
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
     user: Annotated[str, Field(max_length=256)] | None = None
+    prompt_cache_key: Annotated[str, Field(max_length=256)] | None = Field(
+        None, description="Requests that begin alike and share a key reuse what the model has read."
+    )
 
     @field_validator("messages")
     @classmethod
@@ -132,6 +135,7 @@ class ChatCompletionRequest(_Part):
         choice = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else self.tool_choice
         return ChatRequest(
             tuple(message.message() for message in self.messages),
+            self.prompt_cache_key or "",
             max_tokens=self.max_completion_tokens or self.max_tokens or DEFAULT_MAX_TOKENS,
             temperature=temperature if self.temperature is None else self.temperature,
             stop=stop,

@@ -1,11 +1,14 @@
 """How a service does."""
 
+import time
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.engines.protocols import Engine
+from pipeline.engines.remote_service import RemoteService
 from server.application import ENGINES, WATCHES
 from server.engine_watch import EngineWatch
 from server.metrics_sources import lane_load
@@ -66,16 +69,28 @@ def engine_health(engine: Engine, watch: EngineWatch | None) -> dict[str, Any]:
     load = lane_load(engine)
     if load is not None:
         found |= {"waiting": load.waiting, "running": load.running}
+    service = getattr(engine, "service", None)
+    if isinstance(service, RemoteService):
+        found |= _servers(service, found["status"])
     return found
 
 
-def service_health(request: web.Request, role: str) -> web.Response:
+def _servers(service: RemoteService, status: str) -> dict[str, Any]:
+    """The servers of a remote engine: it is down when none of them answers, whether or not work has found out."""
+    usable = service.replicas.usable(time.monotonic())
+    if usable < len(service.replicas.all) and status == "ok":
+        status = "degraded"
+    return {"status": status if usable else "down", "servers": service.describe()}
+
+
+def service_health(request: web.Request, role: str, more: Mapping[str, Any] | None = None) -> web.Response:
     """The report on the engine of one role; 503 once it is down.
 
     Args:
         request: to a service.
         role: "llm", "tts" or "stt".
+        more: further fields.
     """
     found = engine_health(request.app[ENGINES].all()[role], request.app[WATCHES].get(role))
-    report = {**found, "service": role, "version": version()}
+    report = {**found, "service": role, "version": version(), **(more or {})}
     return web.json_response(report, status=503 if found["status"] == "down" else 200)

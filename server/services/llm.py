@@ -12,9 +12,11 @@ from server.fields import UserId
 from server.generation import DEFAULT_MAX_TOKENS, FAILURES, MAX_TOKENS, Generation, no_answer
 from server.operation import Answer, operation
 from server.reply_stream import stream_reply
+from server.routes.v1_chat_request import ChatCompletionRequest
 from server.services.health import HEALTH, service_health
 from server.services.llm_conversation import kept_turn
 from server.sse import EVENT_STREAM
+from server.tickets import asked_ticket
 from server.written_turn import WrittenTurn
 
 MAX_BODY = 1024 * 1024
@@ -75,6 +77,12 @@ class Generated(BaseModel):
     usage: Usage
     latency_ms: float
     conversation_id: str | None = None
+
+
+class Read(BaseModel):
+    """The conversation was read."""
+
+    status: Literal["ok"]
 
 
 class Texts(BaseModel):
@@ -143,6 +151,24 @@ async def generate(request: web.Request, body: Prompt) -> web.Response:
     return web.json_response(_result(answering))
 
 
+@routes.post("/prefill")
+@operation(
+    "llm", body=ChatCompletionRequest, body_limit=MAX_BODY, answers={200: Answer("Read", Read)}, errors=(400, 503)
+)
+async def prefill(request: web.Request, body: ChatCompletionRequest) -> web.Response:
+    """Read a conversation ahead of time: an answer to it, or to a longer one with its key, then begins sooner.
+
+    The conversation's key is `prompt_cache_key`. A model that cannot read ahead does nothing.
+    """
+    asked = body.chat_request(request.app[SETTINGS].llm_temperature)
+    with asked_ticket(request) as ticket:
+        try:
+            await request.app[ENGINES].llm.prefill(asked, ticket)
+        except FAILURES as error:
+            raise no_answer(error) from None
+    return web.json_response({"status": "ok"})
+
+
 @routes.post("/embed")
 @operation("llm", body=Texts, body_limit=MAX_BODY, answers={200: Answer("The vectors", Vectors)}, errors=(503,))
 async def embed_texts(request: web.Request, body: Texts) -> web.Response:
@@ -156,7 +182,12 @@ async def embed_texts(request: web.Request, body: Texts) -> web.Response:
 @HEALTH
 async def health(request: web.Request) -> web.Response:
     """200 while the service answers."""
-    return service_health(request, "llm")
+    engines = request.app[ENGINES]
+    embedder = engines.embedder
+    told = None
+    if embedder is not None:
+        told = {"engine": embedder.name, "model": embedder.model, "dimensions": embedder.dimensions}
+    return service_health(request, "llm", {"calls_tools": engines.llm.calls_tools, "embedder": told})
 
 
 async def _answering(request: web.Request, body: Prompt) -> Generation | WrittenTurn:

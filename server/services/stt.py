@@ -5,16 +5,18 @@ import binascii
 import time
 from typing import Annotated, Any
 
+import numpy as np
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from media.audio_file import container_format
-from pipeline.audio import HEARING_RATE
+from pipeline.audio import HEARING_RATE, to_waveform
 from server.application import ENGINES, WATCHES
 from server.errors import ApiError
 from server.operation import Answer, operation
+from server.tickets import asked_ticket
 from server.transcription.sessions import SESSIONS
-from server.transcription.transcriber import TRANSCRIBER, Transcription, segment_json
+from server.transcription.transcriber import AUTO, FAILURES, TRANSCRIBER, Transcription, no_transcript, segment_json
 from server.transcription.uploads import MAX_RATE, MAX_UPLOAD, MIN_RATE, UPLOAD_SCHEMA, UPLOADS, Upload
 from server.version import version
 
@@ -50,6 +52,8 @@ class Transcribed(BaseModel):
     is_speech: bool
     duration_s: float
     latency_ms: float
+    no_speech: float | None = None
+    words: list[dict[str, Any]] | None = None
 
 
 class RealtimeAudio(BaseModel):
@@ -100,11 +104,17 @@ ERRORS = (400, 413, 415, 422, 503)
     errors=ERRORS,
 )
 async def transcribe(request: web.Request) -> web.StreamResponse:
-    """Transcribe a recording: a multipart form with `file`, or the audio as the body."""
+    """Transcribe a recording: a multipart form with `file`, or the audio as the body.
+
+    `vad=false` takes a stretch of speech (`audio/pcm;rate=16000`) as it is, without looking for speech in it, and tells
+    what the model thinks of it in `no_speech` and `words`; nothing of it is kept.
+    """
     began = time.monotonic()
     transcriber = request.app[TRANSCRIBER]
     async with transcriber.room.receive(request) as upload:
         words = flag(upload, "word_timestamps")
+        if not flag(upload, "vad", default=True):
+            return web.json_response(await _heard(request, upload, began, words))
         language = await transcriber.language(upload.fields.get("language"))
         prompt = upload.fields.get("prompt", "")[-MAX_PROMPT:]
         done = await _transcribed(request, upload, language, prompt)
@@ -169,13 +179,13 @@ def decode_base64(text: str, name: str) -> bytes:
         raise ApiError(400, "invalid_base64", f"{name} is not base64 (with its padding)", details) from None
 
 
-def flag(upload: Upload, name: str) -> bool:
-    """A field that is true or false; false when it is not there.
+def flag(upload: Upload, name: str, *, default: bool = False) -> bool:
+    """A field that is true or false; the default when it is not there.
 
     Raises:
         ApiError: 422, it is neither.
     """
-    value = upload.fields.get(name, "false").strip().lower()
+    value = upload.fields.get(name, str(default)).strip().lower()
     if value not in ("true", "false", "1", "0"):
         details = [{"field": name, "message": "must be true or false"}]
         raise ApiError(422, "invalid_body", f"{name}: must be true or false", details)
@@ -188,6 +198,38 @@ async def _transcribed(request: web.Request, upload: Upload, language: str | Non
     done = await transcription.finish()
     transcriber.record(done)
     return done
+
+
+async def _heard(request: web.Request, upload: Upload, began: float, words: bool) -> dict[str, Any]:
+    """What the engine makes of a stretch of speech, as calls need it that are held by another process."""
+    if upload.rate != HEARING_RATE or len(upload.data) % 2:
+        raise ApiError(400, "unsupported_pcm", f"vad=false takes 16-bit samples as audio/pcm;rate={HEARING_RATE} only")
+    language = upload.fields.get("language", AUTO).strip().lower()
+    audio = to_waveform(np.frombuffer(upload.data, "<i2").astype(np.int16))
+    with asked_ticket(request) as ticket:
+        try:
+            heard = await request.app[ENGINES].stt.transcribe(
+                audio,
+                ticket,
+                language=None if language == AUTO else language,
+                prompt=upload.fields.get("prompt", "")[-MAX_PROMPT:],
+                word_timestamps=words,
+            )
+        except ValueError as error:
+            raise ApiError(422, "unknown_language", f"language: {error}") from None
+        except FAILURES as error:
+            raise no_transcript(error) from None
+    return {
+        "text": heard.text,
+        "language": heard.language,
+        "confidence": heard.confidence,
+        "segments": [],
+        "is_speech": bool(heard.text),
+        "duration_s": heard.duration,
+        "latency_ms": round((time.monotonic() - began) * 1000, 1),
+        "no_speech": heard.no_speech,
+        "words": [{"word": word.text, "start": word.start, "end": word.end} for word in heard.words],
+    }
 
 
 def _told(done: Transcription, began: float, words: bool) -> dict[str, Any]:

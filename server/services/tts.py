@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.audio import SPEECH_RATE
 from server.operation import Answer, operation
 from server.services.health import HEALTH, service_health
+from server.speech.clause_stream import NDJSON, stream_clause
 from server.speech.formats import CONTENT_TYPES, AudioFormat
 from server.speech.requests import BODY_LIMIT, Speed, VoiceName, speech_headers, stream_audio
-from server.speech.speech import DESK, Speech, SpeechOrder
+from server.speech.speech import DESK, MAX_TEXT, Speech, SpeechOrder
 from server.speech.voices import ALIASES
+from server.tickets import asked_ticket
 
 AUDIO = tuple(CONTENT_TYPES.values())
 
@@ -40,6 +42,16 @@ class SpeechWanted(AudioWanted):
     """A text to say, and whether the audio comes as it is spoken."""
 
     stream: bool = False
+
+
+class ClauseWanted(BaseModel):
+    """A clause to say: plain words, already made speakable."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+    voice: VoiceName | None = None
+    speed: Speed = 1.0
 
 
 class Generated(BaseModel):
@@ -123,6 +135,24 @@ async def generate_audio(request: web.Request, body: AudioWanted) -> web.Respons
     """Say a text: the audio file, when it is whole."""
     speech = await request.app[DESK].open(body.order())
     return whole_file(await speech.whole(), speech)
+
+
+@routes.post("/speak")
+@operation(
+    "speech",
+    body=ClauseWanted,
+    body_limit=BODY_LIMIT,
+    answers={200: Answer("A line of JSON for each piece of audio", content=(NDJSON,))},
+    errors=(400, 503),
+)
+async def speak(request: web.Request, body: ClauseWanted) -> web.StreamResponse:
+    """Say one clause as the engine does, with the times of its words: what calls use of a voice in another process.
+
+    Lines: `{"audio": base64 of s16le mono at 24 kHz, "words": [[text, start, end], ...]}` for each piece as it is
+    spoken, times in seconds from its start; then `{"done": true}`, or `{"error": {...}}`. Hanging up stops the voice.
+    """
+    with asked_ticket(request) as ticket:
+        return await stream_clause(request, request.app[DESK].voice, body, ticket)
 
 
 def whole_file(audio: bytes, speech: Speech) -> web.Response:

@@ -115,12 +115,15 @@ class SpeechDesk:
 
     Args:
         tts: the voice; with a cache in front of it, repeated texts come from there.
+
+    Attributes:
+        voice: the same for clauses of texts that are kept as a whole, or not at all.
     """
 
     def __init__(self, tts: TextToSpeech) -> None:
         self.tts = tts
         self._cached = tts if isinstance(tts, CachedSpeech) else None
-        self._voice: TextToSpeech = self._cached.without_keeping() if self._cached else tts
+        self.voice: TextToSpeech = self._cached.without_keeping() if self._cached else tts
         self._lane = Lane("encode", capacity=256)
 
     async def close(self) -> None:
@@ -216,7 +219,7 @@ class SpeechDesk:
         async def say_all() -> None:
             try:
                 for clause in said:
-                    speech = self._voice.synthesize(clause, ticket, voice=voice, speed=order.speed)
+                    speech = self.voice.synthesize(clause, ticket, voice=voice, speed=order.speed)
                     async with aclosing(speech) as chunks:  # type: ignore[type-var]
                         async for chunk in chunks:
                             await ready.put(chunk.pcm)

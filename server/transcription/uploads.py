@@ -35,6 +35,7 @@ UPLOAD_SCHEMA = {
         "language": {"type": "string", "description": "ISO 639-1 code, or auto"},
         "prompt": {"type": "string", "description": "What was said before, for names and style"},
         "word_timestamps": {"type": "boolean"},
+        "vad": {"type": "boolean", "default": True, "description": "Whether to look for the speech in it"},
     },
 }
 
