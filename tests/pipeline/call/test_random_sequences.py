@@ -20,6 +20,7 @@ from pipeline.call.inputs import (
     PlayoutDrained,
     PlayoutStarted,
     PlayoutStarved,
+    Remembered,
     ReplyText,
     ReplyTextEnded,
     StopReply,
@@ -44,7 +45,7 @@ utterance = st.tuples(
     st.sampled_from(["", "mhm", "stop", "what is the weather", "in Paris today?", "I think that", "Thank you."]),
     st.sampled_from([0.02, 0.3, 0.6, 0.95]),  # completeness
 )
-stray = st.tuples(st.floats(0.0, 12.0), st.integers(0, 13), st.integers(0, 6))
+stray = st.tuples(st.floats(0.0, 12.0), st.integers(0, 14), st.integers(0, 6))
 delay = st.sampled_from([0.01, 0.1, 0.4, 1.5])
 
 
@@ -80,6 +81,7 @@ def stray_input(kind: int, number: int) -> object:
         UserTyped("typed words"),
         ToolsAsked(name, (ASKED,)),
         ToolRan(name, number, ToolResult(ASKED, "stray", failed=False)),
+        Remembered(number, ("stray memories",)),
     ][kind]
 
 
@@ -91,6 +93,7 @@ def run(
     *,
     speculate: bool,
     tool: float | None = None,
+    recall: float | None = 0.0,
 ) -> Simulation:
     """Play a conversation with strays thrown in, then let it settle."""
     stt, turn, llm, tts = delays
@@ -99,7 +102,8 @@ def run(
         options=replace(CallOptions(), speculate=speculate, tools=TOOLS),
         asks=() if tool is None else (("", ASKED), ("Let me see.", ASKED)),
         reply="It is sunny today. The wind comes from the west.",
-        delays=Delays(stt, turn, llm, 0.01, tts, tool=tool),
+        memories=None if recall == 0.0 else ("I live in Rome.",),
+        delays=Delays(stt, turn, llm, 0.01, tts, tool=tool, recall=recall),
         fail=fail,
     )
     second = 0.0
@@ -120,6 +124,7 @@ def run(
     st.frozensets(st.sampled_from(["stt", "turn", "llm", "tts"]), max_size=1),
     st.booleans(),
     st.sampled_from([None, None, 0.05, 1.5, 7.0]),
+    st.sampled_from([0.0, 0.0, 0.01, 0.3, None]),
 )
 def test_every_sequence_settles(
     utterances: list[tuple[float, float, str, float]],
@@ -128,8 +133,9 @@ def test_every_sequence_settles(
     fail: frozenset[str],
     speculate: bool,
     tool: float | None,
+    recall: float | None,
 ) -> None:
-    call = run(utterances, strays, delays, fail, speculate=speculate, tool=tool)
+    call = run(utterances, strays, delays, fail, speculate=speculate, tool=tool, recall=recall)
     # No stuck state: long after the last input the call listens again.
     assert call.machine.state is State.LISTENING
     # No lost turn: every committed turn was answered or taken up again, every reply that began has ended.
