@@ -1,7 +1,6 @@
 """The composition root: builds engines, media and doors from the settings, runs them, takes them down in order."""
 
 import asyncio
-import gc
 import time
 from dataclasses import dataclass, replace
 
@@ -11,15 +10,16 @@ from aiohttp import web
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.options import CallOptions
-from pipeline.engines.protocols import Engines, TextToSpeech
+from pipeline.engines.protocols import Engines
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.access import WrongKeys
 from server.application import Parts, application, metrics_application
 from server.calls import CallRegistry
-from server.http_server import HttpRunner
+from server.http_server import Doors, settled_memory
 from server.memory_door import MemoryDoor
 from server.metrics import Metrics
 from server.metrics_sources import ServerCollector
+from server.roles import port_of, services_of
 from server.routes import (
     calls,
     conversations,
@@ -29,29 +29,17 @@ from server.routes import (
     recordings,
     text,
     users,
-    v1_chat,
-    v1_embeddings,
-    v1_models,
     v1_speech,
     v1_transcriptions,
 )
-from server.services import llm, stt, stt_streams, tts
+from server.service_routes import CHAT_ROUTES
+from server.service_server import build_service
 from server.settings import Settings
-from server.speech.cache import CachedSpeech
+from server.speech.cache import cached_speech
 from server.speech.speech import SpeechDesk
 from server.tools import build_toolbox
 from server.transcription.wiring import add_transcription
-from server.version import version
 from server.watched_engines import watched
-
-CHAT = (v1_chat.routes, v1_embeddings.routes, v1_models.routes)
-
-SERVICES = {
-    "llm": (llm.routes, *CHAT),
-    "tts": (tts.routes,),
-    "stt": (stt.routes, stt_streams.routes, v1_transcriptions.routes),
-}
-"""Routes of each service; they listen on the ports after the core's, in this order."""
 
 SWITCH_INTERVAL_S = 0.001
 """For this long at most another thread holds the interpreter's lock before the media thread gets it."""
@@ -89,28 +77,14 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS) -> CallOptions:
     )
 
 
-def cached_speech(settings: Settings, tts: TextToSpeech, memory: MemoryDoor) -> CachedSpeech:
-    """The voice with the cache in front of it."""
-    made_by = f"{tts.name} {tts.model} {settings.tts_base_url or ''} morgan {version()}"
-    return CachedSpeech(tts, made_by, lambda: memory.memory.tts if memory.memory else None)
-
-
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     modules = (calls, conversations, memory, recordings, users, text, health, page, v1_speech, v1_transcriptions)
-    tables = (*(module.routes for module in modules), *CHAT)
+    tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[calls.REGISTRY] = registry
     app[health.STARTED] = time.monotonic()
     add_transcription(app, streams=False)
-    return app
-
-
-def build_service(role: str, parts: Parts) -> web.Application:
-    """The HTTP application of one service: "llm", "tts" or "stt"."""
-    app = application(role, parts, SERVICES[role])
-    if role == "stt":
-        add_transcription(app, streams=True)
     return app
 
 
@@ -129,7 +103,7 @@ class Server:
     registry: CallRegistry
     memory: MemoryDoor
     url: str
-    _runners: list[HttpRunner]
+    _doors: Doors
     _desk: SpeechDesk
 
     @classmethod
@@ -148,59 +122,52 @@ class Server:
         speech = cached_speech(settings, engines.tts, memory)
         engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
         registry = CallRegistry(engines, endpoint, memory, metrics, options, settings.max_calls, settings.lost_grace_s)
-        metrics.registry.register(ServerCollector(registry, memory, watches))
+        metrics.registry.register(ServerCollector(engines, memory, watches, registry))
         parts = Parts(settings, engines, watches, memory, metrics, WrongKeys(settings.wrong_keys_per_minute), desk)
-        apps = [build_app(parts, registry), *(build_service(role, parts) for role in SERVICES)]
-        ports = [settings.port + offset for offset in range(len(apps))]
+        app = build_app(parts, registry)
+        listening = [(app, settings.port)]
+        listening += [
+            (build_service(service, parts), port_of(service, settings.port)) for service in services_of(settings.role)
+        ]
         if settings.metrics_port:
-            apps.append(metrics_application(parts))
-            ports.append(settings.metrics_port)
-        runners = [HttpRunner(app) for app in apps]
+            listening.append((metrics_application(parts), settings.metrics_port))
+        doors = Doors(settings.host, listening)
         try:
-            for runner in runners:
-                await runner.setup()
-            async with asyncio.TaskGroup() as starting:
-                starting.create_task(memory.open())
-                for engine in engines.all().values():
-                    starting.create_task(engine.warm_up())
-            for runner, port in zip(runners, ports, strict=True):
-                await web.TCPSite(runner, settings.host, port).start()
-        except BaseException as error:
-            await _cleanup(runners)
+            await doors.open([memory.open(), *(engine.warm_up() for engine in engines.all().values())])
+        except BaseException:
+            await doors.close()
             await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())
             await memory.close()
-            raise _first(error) from None
-        # What was loaded stays for good: keep the collector from walking through it while a call waits.
-        gc.collect()
-        gc.freeze()
-        url = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"  # noqa: S104
+            raise
+        settled_memory()
+        url = doors.url(settings.port)
         memory.announce(url)
         memory.sample(metrics)
         fixed = (options.greeting, options.apology, options.idle_prompt, options.tools.filler)
         registry.spawn(speech.prefetch(fixed))
-        log.info("ready", url=url, media_port=endpoint.port)
-        return cls(settings, registry, memory, url, runners, desk)
+        log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
+        return cls(settings, registry, memory, url, doors, desk)
 
     @property
     def apps(self) -> list[web.Application]:
         """The application on each port: core, llm, tts, stt, and that of the metrics where it has one."""
-        return [runner.app for runner in self._runners]
+        return self._doors.apps
+
+    @property
+    def busy(self) -> str:
+        """What a stop has to wait for, in words; empty for nothing."""
+        return f"{len(self.registry.active)} calls" if self.registry.active else ""
+
+    async def hurry(self) -> None:
+        """End what a stop waits for."""
+        await self.registry.close()
 
     async def stop(self, drain_s: float = 0.0) -> None:
         """Let calls end for a while, end the rest, and free everything but the engines."""
         await self.registry.drain(drain_s)
         await self.registry.close()
-        await _cleanup(self._runners)
+        await self._doors.close()
         tools = self.registry.defaults.tools
         await asyncio.gather(self.registry.endpoint.close(), self._desk.close(), tools.close())
         # Last: what the calls said at their end is still to be written down.
         await self.memory.close()
-
-
-async def _cleanup(runners: list[HttpRunner]) -> None:
-    await asyncio.gather(*(runner.cleanup() for runner in runners))
-
-
-def _first(error: BaseException) -> BaseException:
-    """What went wrong, out of the group that it came in: whoever starts a server knows engines' and ports' errors."""
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

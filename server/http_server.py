@@ -1,7 +1,10 @@
 """The HTTP server under the applications: handlers end with their clients, and what is no HTTP is told as JSON."""
 
 import asyncio
+import gc
+from collections.abc import Coroutine, Iterable, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -73,3 +76,56 @@ class HttpRunner(web.AppRunner):
             handler_cancellation=made.handler_cancellation,
             **made._kwargs,
         )
+
+
+class Doors:
+    """The applications of a server on their ports.
+
+    Args:
+        host: address of all.
+        listening: applications, each with its port.
+    """
+
+    def __init__(self, host: str, listening: Sequence[tuple[web.Application, int]]) -> None:
+        self._host = host
+        self._listening = [(HttpRunner(app), port) for app, port in listening]
+
+    @property
+    def apps(self) -> list[web.Application]:
+        """The applications, in order."""
+        return [runner.app for runner, _ in self._listening]
+
+    def url(self, port: int) -> str:
+        """How a browser on this machine reaches a port."""
+        name = "localhost" if self._host in ("127.0.0.1", "0.0.0.0") else self._host  # noqa: S104 - compared, not bound
+        return f"http://{name}:{port}"
+
+    async def open(self, first: Iterable[Coroutine[Any, Any, None]] = ()) -> None:
+        """Set the applications up, do some work side by side, and listen only then.
+
+        Raises:
+            OSError: a port cannot be bound.
+            Exception: the first that the work raised.
+        """
+        work = [asyncio.ensure_future(each) for each in first]
+        try:
+            for runner, _ in self._listening:
+                await runner.setup()
+            await asyncio.gather(*work)
+        except BaseException:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            raise
+        for runner, port in self._listening:
+            await web.TCPSite(runner, self._host, port).start()
+
+    async def close(self) -> None:
+        """Stop listening and end what is under way; applications that were never set up are left alone."""
+        await asyncio.gather(*(runner.cleanup() for runner, _ in self._listening))
+
+
+def settled_memory() -> None:
+    """Keep the collector from walking through what was loaded, which stays for good, while a call waits."""
+    gc.collect()
+    gc.freeze()

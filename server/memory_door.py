@@ -1,6 +1,7 @@
 """The server's way to memory: opened beside the engines, closed last, and open or not, calls go on."""
 
 import json
+from dataclasses import replace
 
 import structlog
 from aiohttp import web
@@ -17,6 +18,7 @@ from server.metric_samples import MetricSampler
 from server.metrics import Metrics
 from server.recall import MemoryEmbedder, recall_limits, reminder
 from server.recordings import Recordings
+from server.roles import takes_calls
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -26,8 +28,12 @@ ENVIRONMENT = "environment.json"
 
 
 def persistence_config(settings: Settings) -> PersistenceConfig:
-    """Memory's share of the settings."""
-    return PersistenceConfig(
+    """Memory's share of the settings.
+
+    A service alone keeps its journal in a folder of its own, so that all of a machine can share a data directory, and
+    has few connections: the core's are those that calls wait for.
+    """
+    config = PersistenceConfig(
         settings.data_dir,
         postgres_dsn=settings.postgres_dsn.get_secret_value() if settings.postgres_dsn else None,
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
@@ -35,6 +41,9 @@ def persistence_config(settings: Settings) -> PersistenceConfig:
         qdrant_api_key=settings.qdrant_api_key.get_secret_value() or None,
         journal_fsync=settings.journal_fsync,
     )
+    if takes_calls(settings.role):
+        return config
+    return replace(config, data_dir=settings.data_dir / "services" / settings.role, pool_min=1, pool_max=5)
 
 
 class MemoryDoor:
@@ -55,6 +64,7 @@ class MemoryDoor:
         self.off = settings.memory == "off"
         self.recordings = Recordings(settings.data_dir, enabled=settings.record_calls)
         self._config = persistence_config(settings)
+        self._alone = not takes_calls(settings.role)
         self._sample_s = settings.metrics_sample_s
         self._sampler: MetricSampler | None = None
 
@@ -63,6 +73,11 @@ class MemoryDoor:
         if self.off:
             self.problem = "it is switched off (MORGAN_MEMORY=off)"
             log.warning("no memory, as asked: nothing of the calls is kept")
+            return
+        if self._alone and not (self._config.postgres_dsn and self._config.redis_url):
+            # Databases of its own would be nobody else's: neither the core nor another of its kind would see them.
+            self.problem = "a service alone uses no database of its own: set MORGAN_POSTGRES_DSN and MORGAN_REDIS_URL"
+            log.warning("no memory: this service keeps nothing", problem=self.problem)
             return
         try:
             self.memory = await Memory.open(self._config, self._embedder)

@@ -6,7 +6,8 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from pipeline.engines.protocols import Engine
+from media.endpoint import MediaEndpoint
+from pipeline.engines.protocols import Engine, Engines
 from pipeline.lanes import Lane, LaneLoad
 from server.calls import CallRegistry
 from server.engine_watch import EngineWatch, Watches
@@ -38,55 +39,28 @@ class ServerCollector(Collector):
     """Asks the parts of one server.
 
     Args:
-        calls: open and past.
+        engines: whose lanes count.
         memory: caches and journal.
         watches: of the engines.
+        calls: open and past; None where none are taken.
     """
 
-    def __init__(self, calls: CallRegistry, memory: MemoryDoor, watches: Watches) -> None:
+    def __init__(
+        self, engines: Engines, memory: MemoryDoor, watches: Watches, calls: CallRegistry | None = None
+    ) -> None:
+        self._engines = engines
         self._calls = calls
         self._memory = memory
         self._watches = watches
 
     def collect(self) -> Iterable[Metric]:
         """Every family, as of now."""
-        yield from self._of_calls()
-        yield from self._of_media()
-        yield from _of_lanes(self._calls.engines.all())
+        if self._calls is not None:
+            yield from _of_calls(self._calls)
+            yield from _of_media(self._calls.endpoint)
+        yield from _of_lanes(self._engines.all())
         yield from _of_engines(self._watches)
         yield from self._of_memory()
-
-    def _of_calls(self) -> Iterator[Metric]:
-        calls = self._calls
-        yield GaugeMetricFamily("morgan_calls_active", "Calls that are open.", len(calls.active))
-        yield GaugeMetricFamily("morgan_calls_capacity", "Calls that may be open at once.", calls.capacity)
-        counts = calls.counts()
-        for name, about in COUNTED.items():
-            yield CounterMetricFamily(f"morgan_{name}", f"{about[0].upper()}{about[1:]}.", counts.get(name, 0))
-
-    def _of_media(self) -> Iterator[Metric]:
-        endpoint = self._calls.endpoint
-        totals = endpoint.totals()
-        for name, about in MEDIA_COUNTERS.items():
-            yield CounterMetricFamily(f"morgan_media_{name}", about, totals[name])
-        delays = [stats.jitter_buffer_s for stats in endpoint.peer_stats() if stats.packets_received]
-        jitters = [stats.jitter_s for stats in endpoint.peer_stats() if stats.packets_received]
-        for name, values, about in (
-            ("morgan_jitter_buffer_seconds", delays, "Delay that the jitter buffers of open calls add now."),
-            ("morgan_jitter_seconds", jitters, "Interarrival jitter of open calls now."),
-        ):
-            family = GaugeMetricFamily(name, about, labels=["of"])
-            family.add_metric(["mean"], sum(values) / len(values) if values else 0.0)
-            family.add_metric(["max"], max(values, default=0.0))
-            yield family
-        dropped = CounterMetricFamily(
-            "morgan_media_datagrams_dropped",
-            "Datagrams from addresses that no ICE check has validated.",
-            labels=["kind"],
-        )
-        for kind, number in endpoint.stats().datagrams_dropped.items():
-            dropped.add_metric([kind], number)
-        yield dropped
 
     def _of_memory(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("morgan_store_up", "Whether a store answers.", labels=["store"])
@@ -105,6 +79,38 @@ class ServerCollector(Collector):
             if not name.startswith(("outbox_", "cache_")):
                 rest.add_metric([name], value)
         yield rest
+
+
+def _of_calls(calls: CallRegistry) -> Iterator[Metric]:
+    yield GaugeMetricFamily("morgan_calls_active", "Calls that are open.", len(calls.active))
+    yield GaugeMetricFamily("morgan_calls_capacity", "Calls that may be open at once.", calls.capacity)
+    counts = calls.counts()
+    for name, about in COUNTED.items():
+        yield CounterMetricFamily(f"morgan_{name}", f"{about[0].upper()}{about[1:]}.", counts.get(name, 0))
+
+
+def _of_media(endpoint: MediaEndpoint) -> Iterator[Metric]:
+    totals = endpoint.totals()
+    for name, about in MEDIA_COUNTERS.items():
+        yield CounterMetricFamily(f"morgan_media_{name}", about, totals[name])
+    delays = [stats.jitter_buffer_s for stats in endpoint.peer_stats() if stats.packets_received]
+    jitters = [stats.jitter_s for stats in endpoint.peer_stats() if stats.packets_received]
+    for name, values, about in (
+        ("morgan_jitter_buffer_seconds", delays, "Delay that the jitter buffers of open calls add now."),
+        ("morgan_jitter_seconds", jitters, "Interarrival jitter of open calls now."),
+    ):
+        family = GaugeMetricFamily(name, about, labels=["of"])
+        family.add_metric(["mean"], sum(values) / len(values) if values else 0.0)
+        family.add_metric(["max"], max(values, default=0.0))
+        yield family
+    dropped = CounterMetricFamily(
+        "morgan_media_datagrams_dropped",
+        "Datagrams from addresses that no ICE check has validated.",
+        labels=["kind"],
+    )
+    for kind, number in endpoint.stats().datagrams_dropped.items():
+        dropped.add_metric([kind], number)
+    yield dropped
 
 
 def _of_lanes(engines: Mapping[str, Engine]) -> Iterator[Metric]:

@@ -1,7 +1,7 @@
 """Engines with somebody who looks at how they do: each behind its own protocol, so that every door is counted."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
@@ -147,16 +147,21 @@ class WatchedEmbedder(_Watched[TextEmbedder]):
         return vectors
 
 
+_WRAPPERS: dict[str, Callable[[Any, EngineWatch], Engine]] = {
+    "vad": WatchedVad,
+    "turn": WatchedTurnDetector,
+    "stt": WatchedSpeechToText,
+    "llm": WatchedLanguageModel,
+    "tts": WatchedTextToSpeech,
+    "embedder": WatchedEmbedder,
+}
+
+
 def watched(engines: Engines) -> tuple[Engines, Watches]:
     """The same engines, watched, and who watches each."""
-    watches = {role: EngineWatch() for role in engines.all()}
-    wrapped = replace(
-        engines,
-        vad=WatchedVad(engines.vad, watches["vad"]),
-        turn=WatchedTurnDetector(engines.turn, watches["turn"]),
-        stt=WatchedSpeechToText(engines.stt, watches["stt"]),
-        llm=WatchedLanguageModel(engines.llm, watches["llm"]),
-        tts=WatchedTextToSpeech(engines.tts, watches["tts"]),
-        embedder=WatchedEmbedder(engines.embedder, watches["embedder"]) if engines.embedder else None,
-    )
-    return wrapped, watches
+    there = engines.all()
+    watches = {role: EngineWatch() for role in there}
+    wrapped: dict[str, Any] = {
+        role: wrap(there[role], watches[role]) for role, wrap in _WRAPPERS.items() if role in there
+    }
+    return replace(engines, **wrapped), watches

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,24 +14,30 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from media.values import MediaError
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.models import ModelError, ModelStore
-from server.app import SERVICES, SWITCH_INTERVAL_S, Server
+from server.app import SWITCH_INTERVAL_S, Server
 from server.cli.models import rendered_progress
 from server.engines import build_engines, needed_models
 from server.logs import configure_logs
+from server.roles import ENGINES_OF, Role, port_of, services_of, takes_calls
+from server.service_server import ServiceServer
 from server.settings import Settings, SettingsError, load_settings
 
 console = Console(stderr=True)
 
 
 def serve(
-    role: Annotated[Literal["all", "core"], typer.Option(help="Which part to run.")] = "all",
+    role: Annotated[
+        Role | None, typer.Option(help="Everything, calls alone with engines elsewhere, or one service alone.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65532, help="Port of the page and the API.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65532, help="Port of the page; llm, tts and stt are on the next three.")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where Morgan keeps its data.")] = None,
 ) -> None:
-    """Serve the call page and the API."""
+    """Serve the call page and the API, or one part of it."""
     try:
-        settings = load_settings({"host": host, "port": port, "data_dir": data_dir})
+        settings = load_settings({"role": role, "host": host, "port": port, "data_dir": data_dir})
     except SettingsError as error:
         _stop(f"The settings do not fit.\n{error}", code=2)
     configure_logs(settings)
@@ -47,8 +53,7 @@ def serve(
     except (MediaError, EngineError) as error:
         _stop(str(error))
     except OSError as error:
-        last = settings.port + len(SERVICES)
-        where = f"{settings.host}:{settings.port}-{last}"
+        where = f"{settings.host}:{_ports(settings)}"
         _stop(f"Cannot listen on {where}: {error.strerror}. Choose other ports with --port.")
 
 
@@ -57,7 +62,7 @@ def _load(settings: Settings) -> Engines:
     began = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[last]}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Loading models", total=6, last="")
+        task = progress.add_task("Loading models", total=len(ENGINES_OF[settings.role]), last="")
         engines = build_engines(settings, lambda role: progress.update(task, advance=1, last=role))
     console.print(f"Models loaded in {time.monotonic() - began:.1f} s")
     return engines
@@ -68,20 +73,28 @@ async def _run(settings: Settings, engines: Engines) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.put_nowait, number)
-    server = await Server.start(settings, engines)
-    console.print(f"Morgan is ready: [bold]{server.url}[/bold]")
+    kind = Server if takes_calls(settings.role) else ServiceServer
+    server: Server | ServiceServer = await kind.start(settings, engines)
+    what = "Morgan" if takes_calls(settings.role) else f"Morgan's {settings.role} service"
+    console.print(f"{what} is ready: [bold]{server.url}[/bold]")
     asked = await stopping.get()
-    if asked is signal.SIGTERM and server.registry.active:
-        console.print(f"Waiting up to {settings.drain_s:.0f} s for {len(server.registry.active)} calls to end")
+    if asked is signal.SIGTERM and server.busy:
+        console.print(f"Waiting up to {settings.drain_s:.0f} s for {server.busy} to end")
     draining = asyncio.create_task(server.stop(settings.drain_s if asked is signal.SIGTERM else 0.0))
     again = asyncio.create_task(stopping.get())
     await asyncio.wait((draining, again), return_when=asyncio.FIRST_COMPLETED)
     if not draining.done():
-        # Asked twice: end the calls now.
-        await server.registry.close()
+        # Asked twice: end it now.
+        await server.hurry()
     await draining
     again.cancel()
     await asyncio.gather(*(engine.close() for engine in engines.all().values()))
+
+
+def _ports(settings: Settings) -> str:
+    own = ["core"] if takes_calls(settings.role) else []
+    ports = [port_of(service, settings.port) for service in (*own, *services_of(settings.role))]
+    return str(ports[0]) if len(ports) == 1 else f"{ports[0]}-{ports[-1]}"
 
 
 def _stop(message: str, code: int = 1) -> None:

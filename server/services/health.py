@@ -11,6 +11,7 @@ from pipeline.engines.protocols import Engine
 from pipeline.engines.remote_service import RemoteService
 from server.application import ENGINES, WATCHES
 from server.engine_watch import EngineWatch
+from server.memory_door import MEMORY
 from server.metrics_sources import lane_load
 from server.operation import Answer, operation
 from server.version import version
@@ -37,6 +38,7 @@ class ServiceHealth(Component):
     version: str
     engine: str
     model: str
+    memory: str
 
 
 HEALTH = operation(
@@ -83,6 +85,12 @@ def _servers(service: RemoteService, status: str) -> dict[str, Any]:
     return {"status": status if usable else "down", "servers": service.describe()}
 
 
+def memory_state(request: web.Request) -> str:
+    """ "on", or why the service keeps nothing."""
+    door = request.app[MEMORY]
+    return "on" if door.memory is not None else door.problem
+
+
 def service_health(request: web.Request, role: str, more: Mapping[str, Any] | None = None) -> web.Response:
     """The report on the engine of one role; 503 once it is down.
 
@@ -92,5 +100,5 @@ def service_health(request: web.Request, role: str, more: Mapping[str, Any] | No
         more: further fields.
     """
     found = engine_health(request.app[ENGINES].all()[role], request.app[WATCHES].get(role))
-    report = {**found, "service": role, "version": version(), **(more or {})}
+    report = {**found, "service": role, "version": version(), "memory": memory_state(request), **(more or {})}
     return web.json_response(report, status=503 if found["status"] == "down" else 200)

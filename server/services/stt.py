@@ -14,6 +14,7 @@ from pipeline.audio import HEARING_RATE, to_waveform
 from server.application import ENGINES, WATCHES
 from server.errors import ApiError
 from server.operation import Answer, operation
+from server.services.health import memory_state
 from server.tickets import asked_ticket
 from server.transcription.sessions import SESSIONS
 from server.transcription.transcriber import AUTO, FAILURES, TRANSCRIBER, Transcription, no_transcript, segment_json
@@ -88,6 +89,7 @@ class SttHealth(BaseModel):
     model: str
     kind: str
     latency_ms: float | None
+    memory: str
     load: ServiceLoad
 
 
@@ -153,6 +155,7 @@ async def health(request: web.Request) -> web.Response:
         model=engine.model,
         kind=engine.kind,
         latency_ms=watch.latency_ms(),
+        memory=memory_state(request),
         load=ServiceLoad(
             sessions=sessions.active,
             max_sessions=sessions.limit,

@@ -17,7 +17,10 @@ from persistence.values import TtsGeneration
 from pipeline.audio import SPEECH_RATE
 from pipeline.engines.protocols import EngineError, SpeechChunk, TextToSpeech, Voice, Word
 from pipeline.lanes import LaneClosedError, LaneFullError, Ticket, Urgency
+from server.memory_door import MemoryDoor
+from server.settings import Settings
 from server.speech.clauses import clauses
+from server.version import version
 
 FORMAT = "clause"
 """`tts_generations.format` of a clause: s16le mono at `SPEECH_RATE`, as an engine gave it."""
@@ -134,6 +137,12 @@ class CachedSpeech:
                 yield chunk
         if chunks and self._keeps and not ticket.cancelled:
             cache.put(_generation(key, text, voice, chunks), self._conversation_id)
+
+
+def cached_speech(settings: Settings, tts: TextToSpeech, memory: MemoryDoor) -> CachedSpeech:
+    """The voice with the cache in front of it."""
+    made_by = f"{tts.name} {tts.model} {settings.tts_base_url or ''} morgan {version()}"
+    return CachedSpeech(tts, made_by, lambda: memory.memory.tts if memory.memory else None)
 
 
 def _chunk(kept: TtsGeneration) -> SpeechChunk:
