@@ -84,6 +84,7 @@ class Answering:
         reply.add_text(text, now)
         reply.end_text(now)
         self.release(now)
+        self.advance(now)
         return reply
 
     def _new_reply(self, answers: str | None, said: str | None, language: str, ticket: Ticket) -> Reply:
@@ -111,13 +112,12 @@ class Answering:
             self.reply = None
 
     def release(self, now: float) -> None:
-        """The turn is over: tell of the reply and let its audio out."""
+        """The turn is over: tell of the reply; `advance` lets its audio out."""
         reply = self.reply
         if reply is None or reply.released:
             return
         reply.release()
         self._out.emit(ReplyCreated(reply.reply_id, reply.item_id, self._context.last_id))
-        self.advance(now)
 
     def advance(self, now: float, parked: bool = False) -> bool:
         """Play, tell and order what is due; True when the first audio of the reply was just written.
@@ -266,7 +266,7 @@ class Answering:
         self._line.note(now, self._speaker.position)
         end = self._clock.time(voice.end, voice.at)
         begin, until = self._line.position(end - WINDOW_S), self._line.position(end)
-        played = 0.0 if self.reply is None else self.reply.energy(begin, until)
+        played = 0.0 if self.reply is None else self.reply.energy(begin, until) / (WINDOW_S * SPEECH_RATE)
         return self._echo.hear(voice.loudness, self._gain * math.sqrt(played))
 
     def _duck(self, gain: float) -> None:

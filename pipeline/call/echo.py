@@ -22,11 +22,21 @@ LAGS = 16
 CORRELATED = 0.85
 """Correlation from which on it is an echo."""
 
+CONFIRMED = 0.7
+"""Correlation at the known delay that is enough to say that an echo is still there, or, where none reaches it, that
+there is none."""
+
 SOUNDING = 26
 """So many of them it takes: 0.8 s."""
 
 EVERY = 2
 """Windows from one comparison to the next."""
+
+FORGETTING = 0.97
+"""By what an echo that seems gone is expected quieter with each comparison: to a tenth in 5 s of a reply."""
+
+LOUDEST = 0.125
+"""Share (-18 dB) of the reply up to which an echo is expected while it is not known whether there is one."""
 
 MARGIN = 2.0
 """Sound up to this factor (6 dB) above the expected echo is echo."""
@@ -38,11 +48,13 @@ class EchoGuard:
     Attributes:
         coupling: loudness of the echo as a share of what is played; 0 while no echo is known.
         lag: its delay in windows.
+        known: whether it is known if there is one.
     """
 
     def __init__(self) -> None:
         self.coupling = 0.0
         self.lag = 0
+        self.known = False
         self._played = np.zeros(COMPARED + LAGS)
         self._heard = np.zeros(COMPARED)
         self._quiet = COMPARED + LAGS
@@ -53,8 +65,8 @@ class EchoGuard:
         """Take in a window; whether there is nothing in it but echo (and what is quieter).
 
         Args:
-            heard: RMS of the user's audio in it.
-            played: RMS of what was played meanwhile, in any unit that stays the same.
+            heard: RMS of the user's audio in it, full scale being 1.
+            played: RMS of what was played meanwhile.
         """
         self._quiet = 0 if played > 0 else self._quiet + 1
         if self._quiet >= len(self._played):
@@ -66,8 +78,8 @@ class EchoGuard:
         if not self._until_comparison:
             self._until_comparison = EVERY
             self._compare()
-        if not self.coupling:
-            return False
+        if not self.known:
+            return heard < float(self._played.max()) * LOUDEST
         # A frame is played in steps of 20 ms and the network breathes: the neighbours count too.
         newest = len(self._played) - 1 - self.lag
         expected = float(self._played[newest - 1 : newest + 2].max()) * self.coupling
@@ -83,20 +95,23 @@ class EchoGuard:
             return
         correlation = np.where(count >= SOUNDING, _correlation(played, self._heard, sounding), -1.0)
         lag = LAGS - int(correlation.argmax())
-        if correlation.max() < CORRELATED:
-            self._suspected = None
-            self._limit(played, sounding)
-            return
-        # Once may be chance.
-        if self._suspected is not None and abs(self._suspected - lag) <= 1:
-            self.lag, self.coupling = lag, self._ratio(played[LAGS - lag], sounding[LAGS - lag])
-        self._suspected = lag
-
-    def _limit(self, played: Row, sounding: NDArray[np.bool_]) -> None:
-        """An echo cannot be louder than all that was heard: one that is gone is forgotten so."""
         row = LAGS - self.lag
-        if sounding[row].sum() >= SOUNDING:
-            self.coupling = min(self.coupling, self._ratio(played[row], sounding[row]))
+        if correlation.max() >= CORRELATED:
+            # Once may be chance.
+            if self._suspected is not None and abs(self._suspected - lag) <= 1:
+                self.known, self.lag = True, lag
+                self.coupling = self._ratio(played[LAGS - lag], sounding[LAGS - lag])
+            self._suspected = lag
+            return
+        self._suspected = None
+        if self.coupling and correlation[row] >= CONFIRMED:
+            self.coupling = self._ratio(played[row], sounding[row])
+        elif self.coupling and count[row] >= SOUNDING:
+            # An echo cannot be louder than all that was heard; but what was heard may have holes.
+            limit = self._ratio(played[row], sounding[row])
+            self.coupling = min(self.coupling, max(limit, self.coupling * FORGETTING))
+        elif correlation.max() < CONFIRMED or count.max() == COMPARED:
+            self.known = True
 
     def _ratio(self, played: Row, sounding: NDArray[np.bool_]) -> float:
         return float(np.sqrt((self._heard[sounding] ** 2).sum() / (played[sounding] ** 2).sum()))

@@ -58,9 +58,26 @@ def test_an_echo_is_known_after_a_second_and_a_half(
     assert np.mean(np.array(found(echo, played)[after])[loud]) > 0.97
 
 
+def test_an_echo_is_not_speech_before_it_is_known(played: NDArray[np.float64]) -> None:
+    echo = echo_of(played, -25, 0.06)
+    heard = levels(echo)[:40] > 0.001
+    assert np.array(found(echo, played)[:40])[heard].all()
+
+
 def test_somebody_else_is_no_echo(played: NDArray[np.float64], repository: Path) -> None:
     other = np.resize(speech(repository, "interruption.wav", "order.wav"), len(played))
-    assert sum(found(other, played)) == 0
+    loud = levels(other) > 0.04
+    assert not np.array(found(other, played))[loud].any()
+
+
+def test_a_quiet_user_is_heard_once_it_is_known_that_there_is_no_echo(
+    played: NDArray[np.float64], repository: Path
+) -> None:
+    guard = EchoGuard()
+    for sound in levels(played):
+        guard.hear(4 / 32768, sound)
+    assert guard.known
+    assert not any(guard.hear(0.003, sound) for sound in levels(played))
 
 
 def test_a_user_is_heard_through_an_echo(played: NDArray[np.float64], repository: Path) -> None:
@@ -79,6 +96,17 @@ def test_an_echo_that_is_gone_is_forgotten(played: NDArray[np.float64]) -> None:
     for heard, sound in zip(levels(echo_of(played, -25, 0.06)), levels(played), strict=True):
         guard.hear(heard, sound)
     assert guard.coupling == pytest.approx(10 ** (-25 / 20), rel=0.3)
-    for sound in levels(played):
+    for sound in np.tile(levels(played), 3):
         guard.hear(4 / 32768, sound)
     assert guard.coupling < 0.01
+
+
+def test_holes_in_the_sound_do_not_make_an_echo_unknown(played: NDArray[np.float64]) -> None:
+    guard = EchoGuard()
+    missed = []
+    for number, (heard, sound) in enumerate(zip(levels(echo_of(played, -25, 0.06)), levels(played), strict=True)):
+        hole = number > 60 and number % 40 < 12
+        is_echo = guard.hear(1e-5 if hole else heard, sound)
+        if number > 60 and heard > 0.002 and not hole:
+            missed.append(not is_echo)
+    assert np.mean(missed) < 0.1
