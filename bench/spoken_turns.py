@@ -10,8 +10,11 @@ import aiohttp
 from media.caller import Caller
 from server.cli.call import RATE, read_audio
 
-SETTLED_S = 6.0
-"""Quiet after the recording in which the last turn is committed and answered."""
+LONGEST_WAIT_S = 3.0
+"""Quiet after the recording behind which the last turn is surely over."""
+
+ANSWERED_S = 30.0
+"""Most that is waited for its answer to begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,24 @@ async def speak(path: Path, url: str) -> SpokenTurns:
             await caller.channel_open()
             await asyncio.sleep(0.5)
             await caller.say(speech, RATE)
-            await asyncio.sleep(SETTLED_S)
+            await _answered(caller)
         finally:
             await http.delete(f"{url}/api/calls/{opened['call_id']}")
         return _turns(caller)
+
+
+async def _answered(caller: Caller) -> None:
+    """Wait until the last turn is over and its answer has begun, or there is none to come."""
+    await asyncio.sleep(LONGEST_WAIT_S)
+    deadline = asyncio.get_running_loop().time() + ANSWERED_S
+    while _state(caller) not in ("speaking", "listening") and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.1)
+
+
+def _state(caller: Caller) -> str:
+    """What the call does, by the last that it told."""
+    events = (json.loads(text) for _, text in reversed(caller.messages))
+    return next((str(event["state"]) for event in events if event["type"] == "morgan.state"), "")
 
 
 def _turns(caller: Caller) -> SpokenTurns:

@@ -1,6 +1,9 @@
 """Random inputs in random order: a call never gets stuck, loses a turn, or speaks when told not to.
 
-Every sequence is a list of small integers and floats, so each failure replays in virtual time.
+Every sequence is a list of small integers and floats. What fails is printed, in its shortest form, as the arguments of
+the test; `run` plays them again in virtual time, always with the same outcome. The printed `@reproduce_failure` line
+above the test, or `pytest --hypothesis-seed=N` with the N that is printed, does the same from the command line.
+`MORGAN_TEST_SEQUENCES=10000` (and `--timeout=7200`) plays so many of them.
 """
 
 import os
@@ -116,7 +119,7 @@ def run(
     return call
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(utterance, max_size=5),
     st.lists(stray, max_size=6),
@@ -160,7 +163,7 @@ def test_every_sequence_settles(
     assert not call.audible[-1]
 
 
-@settings(max_examples=EXAMPLES // 3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES // 3, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(utterance, min_size=1, max_size=4), st.floats(0.5, 12.0), st.booleans())
 def test_no_sound_and_no_word_after_a_cancel_or_the_end(
     utterances: list[tuple[float, float, str, float]], at: float, ends: bool
