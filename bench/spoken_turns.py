@@ -16,6 +16,9 @@ LONGEST_WAIT_S = 3.0
 ANSWERED_S = 30.0
 """Most that is waited for its answer to begin."""
 
+LOOK_S = 0.1
+"""Pause between two looks."""
+
 
 @dataclass(frozen=True, slots=True)
 class SpokenTurns:
@@ -62,9 +65,10 @@ async def speak(path: Path, url: str) -> SpokenTurns:
 async def _answered(caller: Caller) -> None:
     """Wait until the last turn is over and its answer has begun, or there is none to come."""
     await asyncio.sleep(LONGEST_WAIT_S)
-    deadline = asyncio.get_running_loop().time() + ANSWERED_S
-    while _state(caller) not in ("speaking", "listening") and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(0.1)
+    for _ in range(round(ANSWERED_S / LOOK_S)):
+        if _state(caller) in ("speaking", "listening"):
+            return
+        await asyncio.sleep(LOOK_S)
 
 
 def _state(caller: Caller) -> str:

@@ -1,8 +1,8 @@
 """Random inputs in random order: a call never gets stuck, loses a turn, or speaks when told not to.
 
 Every sequence is a list of small integers and floats. What fails is printed, in its shortest form, as the arguments of
-the test; `run` plays them again in virtual time, always with the same outcome. The printed `@reproduce_failure` line
-above the test, or `pytest --hypothesis-seed=N` with the N that is printed, does the same from the command line.
+the test; `run` plays them again in virtual time, always with the same outcome, and so does the printed
+`@reproduce_failure` line above the test.
 `MORGAN_TEST_SEQUENCES=10000` (and `--timeout=7200`) plays so many of them.
 """
 
