@@ -20,6 +20,8 @@ class Decision(enum.Enum):
 
     SPEECH_STARTED = "speech_started"
     """A turn begins."""
+    DIP = "dip"
+    """A moment of silence, as in front of a "p" or at the end of a turn."""
     EARLY_SILENCE = "early_silence"
     """The turn may be over: start to work on it, and ask the turn model."""
     ASK_AGAIN = "ask_again"
@@ -70,6 +72,7 @@ class TurnTaking:
         self._unfinished = False
         self._words_pending = False
         self._hurried = False
+        self._dipped = False
         self._asked = 0
         self._patience = Patience(self.config)
         self._paused = False
@@ -101,13 +104,16 @@ class TurnTaking:
 
     # What is heard -----------------------------------------------------------------------------------------------
 
-    def hear(self, probability: float, at: float, level_db: float = 0.0) -> list[Decision]:
+    def hear(
+        self, probability: float, at: float, level_db: float = 0.0, tail_db: float | None = None
+    ) -> list[Decision]:
         """Take in a window.
 
         Args:
             probability: of voice, 0 to 1.
             at: monotonic time of the window's last sample.
             level_db: loudness of the loudest part of the window, dBFS.
+            tail_db: the same of its second half; None when it is not known.
         """
         self._loudest_db = max(self._loudest_db, level_db)
         self._floor_db = min(level_db, self._floor_db + FLOOR_RISE_DB)
@@ -116,7 +122,8 @@ class TurnTaking:
             case _Phase.QUIET:
                 return self._hear_quiet(probability, at, level_db)
             case _Phase.SPEECH:
-                return self._hear_speech(probability, at, level_db)
+                dip = self._dip(level_db if tail_db is None else tail_db)
+                return self._hear_speech(probability, at, level_db) or dip
             case _Phase.SILENCE:
                 return self._hear_silence(probability, at, level_db)
             case _:
@@ -168,6 +175,16 @@ class TurnTaking:
         self._words_pending = self._hurried = False
         self._asked = 0
         return [Decision.EARLY_SILENCE]
+
+    def _dip(self, tail_db: float) -> list[Decision]:
+        """What sounds on below that level is no words: the breath behind them, the room."""
+        config = self.config
+        low = max(self._floor_db + config.near_floor_db, config.dip_db)
+        if tail_db > min(self._loudest_db - config.drop_db, low):
+            self._dipped = False
+            return []
+        dipped, self._dipped = self._dipped, True
+        return [] if dipped else [Decision.DIP]
 
     def _hear_silence(self, probability: float, at: float, level_db: float) -> list[Decision]:
         if probability < self.config.speech_threshold or self._fell_silent(level_db):

@@ -78,7 +78,7 @@ class CallActor:
         on_event: Callable[[CallEvent], None],
         reminder: Reminder | None = None,
     ) -> None:
-        self.machine = CallMachine(options, context, speaker, recall=reminder is not None)
+        self.machine = CallMachine(options, context, speaker, recall_s=reminder.budget_s if reminder else 0.0)
         self._reminder = reminder
         self._engines = engines
         self._tools = options.tools

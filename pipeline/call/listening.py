@@ -6,7 +6,7 @@ from pipeline.call.events import SpeechStarted, TranscriptDelta
 from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
 from pipeline.call.outbox import Outbox
-from pipeline.call.turn import PRE_ROLL_S, Draft, Turn
+from pipeline.call.turn import PRE_ROLL_S, Draft, Interim, Turn
 from pipeline.engines.protocols import Transcript
 from pipeline.lanes import Ticket, Urgency
 from pipeline.text.agreement import LocalAgreement
@@ -30,6 +30,12 @@ CLEAR_WORD = 0.58
 INTERIM_SHARE = 6
 """The pause is at least this many times as long as the last one took: they slow down under load."""
 
+DIP_EVERY_S = 0.1
+"""Pause between an interim transcript and one at a dip; at least as long as the last one took."""
+
+UNEVEN = HEARING_RATE // 100
+"""Samples by which what is counted in seconds may be off: times are those of arrival, less even than samples."""
+
 
 class Listening:
     """Follows the user's turn.
@@ -46,9 +52,9 @@ class Listening:
         self._options = options
         self._out = outbox
         self._agreement = LocalAgreement()
-        self._interim_job: int | None = None
-        self._interim_asked = 0.0
+        self._interim: Interim | None = None
         self._next_interim = 0.0
+        self._next_dip = 0.0
         self._score_job: int | None = None
         self._overlap_job: int | None = None
         self._overlap_asked = 0.0
@@ -94,19 +100,26 @@ class Listening:
     def _open(self, now: float) -> None:
         assert self.turn is not None
         self._agreement.reset()
-        self._interim_job = None
-        self._next_interim = now + INTERIM_EVERY_S
+        self._interim = None
+        self._next_interim, self._next_dip = now + INTERIM_EVERY_S, now
         self._loudest_db = -100.0
         self._out.emit(SpeechStarted(self.turn.item_id, self.turn.start * 1000 // HEARING_RATE))
 
     # Drafts -----------------------------------------------------------------------------------------------
 
-    def draft(self, now: float) -> Draft | None:
-        """An early silence: have the turn so far transcribed (unless speculation is off) and judged."""
+    def draft(self, last_speech: float, now: float) -> Draft | None:
+        """An early silence: have the turn so far transcribed (unless speculation is off) and judged.
+
+        Args:
+            last_speech: end of the last window with speech. An interim transcript up to there has all the words.
+            now: monotonic time.
+        """
         turn = self.turn
         if turn is None or turn.committed:
             return None
-        self._interim_job = None
+        interim, self._interim = self._interim, None
+        if interim is not None and self._overlap is None and self._covers(interim, last_speech, now):
+            return self._adopt(turn, interim, now)
         draft = Draft(self._out.new_job(), self.heard_until, now, Ticket(Urgency.SPECULATION, now))
         turn.draft = draft
         self.ask_turn_model(draft.ticket)
@@ -116,6 +129,21 @@ class Listening:
             return draft
         if self._options.speculate:
             self._transcribe(turn, draft)
+        return draft
+
+    def _covers(self, interim: Interim, last_speech: float, now: float) -> bool:
+        silent = int((now - last_speech) * HEARING_RATE) + UNEVEN
+        known = interim.pending or interim.transcript is not None
+        return self._options.speculate and known and interim.end >= self.heard_until - silent
+
+    def _adopt(self, turn: Turn, interim: Interim, now: float) -> Draft:
+        """The interim transcript is the draft's: nothing was said since."""
+        interim.ticket.urgency = Urgency.SPECULATION
+        draft = Draft(interim.job, interim.end, now, interim.ticket, ordered=True, ordered_at=interim.asked_at)
+        turn.draft = draft
+        self.ask_turn_model(draft.ticket)
+        if not interim.pending:
+            self.settle(draft, interim.transcript, now)
         return draft
 
     def hurry(self) -> None:
@@ -162,12 +190,12 @@ class Listening:
         turn = self.turn
         if turn is None:
             return None
-        draft = turn.draft or self.draft(now)
+        draft = turn.draft or self.draft(last_speech, now)
         turn.committed = True
         turn.instants.committed = now
         turn.instants.speech_ended = min(self._audible_until, last_speech)
         if draft is not None:
-            turn.instants.silence_seen = draft.seen_at
+            turn.instants.silence_seen = draft.seen_at if draft.ordered_at is None else draft.ordered_at
             self.hurry()
             if not self._options.speculate and draft.text is None:
                 self._transcribe(turn, draft)
@@ -215,9 +243,12 @@ class Listening:
             if turn.draft is not None:
                 self._complete(turn, turn.draft, now)
             return turn.draft is not None and turn.draft.text is not None
-        if job == self._interim_job:
-            self._interim_job = None
-            self._next_interim = now + max(INTERIM_EVERY_S, INTERIM_SHARE * (now - self._interim_asked))
+        interim = self._interim
+        if interim is not None and job == interim.job:
+            interim.pending, interim.transcript = False, transcript
+            took = now - interim.asked_at
+            self._next_interim = now + max(INTERIM_EVERY_S, INTERIM_SHARE * took)
+            self._next_dip = now + max(DIP_EVERY_S, took)
             if transcript is not None and not turn.committed:
                 self._confirm(turn, transcript)
         return False
@@ -226,24 +257,31 @@ class Listening:
 
     def interim(self, now: float) -> None:
         """Have the growing turn transcribed, if it is time and nothing more urgent is under way."""
+        if self._options.interim and now >= self._next_interim:
+            self._look(Ticket(Urgency.INTERIM, now + 1), now, optional=True)
+
+    def interim_at_dip(self, now: float) -> None:
+        """A moment of silence: begin with what is transcribed if it lasts, unless such moments come too often."""
+        if self._options.interim and self._options.speculate and now >= self._next_dip:
+            self._look(Ticket(Urgency.SPECULATION, now), now, optional=False)
+
+    def _look(self, ticket: Ticket, now: float, *, optional: bool) -> None:
         turn = self.turn
-        if not self._options.interim or turn is None or turn.draft is not None or self._interim_job is not None:
+        if turn is None or turn.draft is not None or turn.committed or not turn.heads_known:
             return
-        if now < self._next_interim or not turn.heads_known:
+        if self._interim is not None and self._interim.pending:
             return
-        self._interim_job = self._out.new_job()
-        self._interim_asked = now
-        ticket = Ticket(Urgency.INTERIM, now + 1)
+        self._interim = Interim(self._out.new_job(), self.heard_until, now, ticket)
         self._out.do(
             Transcribe(
-                self._interim_job,
+                self._interim.job,
                 turn.group,
                 turn.segment_start,
-                self.heard_until,
+                self._interim.end,
                 ticket,
                 self._options.language,
                 prompt=turn.whole("")[-200:],
-                optional=True,
+                optional=optional,
             )
         )
 

@@ -56,7 +56,7 @@ class CallMachine:
         context: the conversation, possibly with what was said before.
         speaker: the outgoing audio.
         new_id: makes ids; tests hand in a predictable one.
-        recall: whether somebody answers what `Recall` asks.
+        recall_s: within which somebody answers what `Recall` asks; 0 where nobody does.
 
     Attributes:
         counts: of turns, replies, interruptions, faults and everything else worth a number.
@@ -69,7 +69,7 @@ class CallMachine:
         speaker: Speaker,
         new_id: Callable[[str], str] = random_id,
         *,
-        recall: bool = False,
+        recall_s: float = 0.0,
     ) -> None:
         self.options = options
         self.context = context
@@ -78,7 +78,7 @@ class CallMachine:
         self.counts = floor.counts
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
         self._watchdog = floor.watchdog
-        self._recalling = Recalling(recall, context, self._out)
+        self._recalling = Recalling(recall_s, context, self._out)
         self._replying = Replying(floor)
         self._ending = TurnEnding(floor, self._replying, self._recalling)
 
@@ -170,7 +170,8 @@ class CallMachine:
         reply = self._answering.reply
         if reply is not None and reply.audible and not reply.interruptible:
             return
-        self._decide(self._turns.hear(probability, voice.at, max(voice.levels_db)), voice.at)
+        level, tail = max(voice.levels_db), max(voice.levels_db[2:])
+        self._decide(self._turns.hear(probability, voice.at, level, tail), voice.at)
         if self.state is State.USER_SPEAKING and self._turns.in_turn and not self._turns.silent:
             self._listening.interim(voice.at)
 
@@ -179,6 +180,8 @@ class CallMachine:
             match decision:
                 case Decision.SPEECH_STARTED:
                     self._begin_turn(at)
+                case Decision.DIP:
+                    self._listening.interim_at_dip(at)
                 case Decision.EARLY_SILENCE:
                     self._draft(at)
                 case Decision.ASK_AGAIN:
@@ -254,7 +257,7 @@ class CallMachine:
         turn.take_up(at - turn.draft.seen_at)
 
     def _draft(self, at: float) -> None:
-        draft = self._listening.draft(at)
+        draft = self._listening.draft(self._turns.last_speech, at)
         if draft is None:
             return
         if draft.text is not None:

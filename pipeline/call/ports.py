@@ -6,10 +6,16 @@ from pipeline.audio import Pcm
 
 
 class Reminder(Protocol):
-    """Knows what the user of one call said in earlier conversations."""
+    """Knows what the user of one call said in earlier conversations.
+
+    Attributes:
+        budget_s: within which there is an answer; more than 0.
+    """
+
+    budget_s: float
 
     async def remind(self, text: str) -> tuple[str, ...]:
-        """What fits these words, best first; in some 20 ms, or nothing."""
+        """What fits these words, best first; nothing rather than late."""
 
 
 class Speaker(Protocol):

@@ -19,15 +19,15 @@ COVERED = 2 / 3
 FEW_MORE = 2
 """One that found nothing stands for it only if no more words than these were said since: the last may be the name."""
 
-LONGEST_WAIT_S = 0.05
-"""The port is quicker or gives up; this is for one that does neither."""
+GRACE_S = 0.03
+"""Beyond its budget, for a port that does not keep it."""
 
 
 class Recalling:
     """Asks for memories of one turn at a time and puts them into the context.
 
     Args:
-        enabled: whether there is anybody to ask.
+        budget_s: within which there is an answer; 0 where there is nobody to ask.
         context: where they go.
         outbox: takes the questions.
 
@@ -35,9 +35,10 @@ class Recalling:
         waiting: the answer to the turn in hand waits for them.
     """
 
-    def __init__(self, enabled: bool, context: Context, outbox: Outbox) -> None:
+    def __init__(self, budget_s: float, context: Context, outbox: Outbox) -> None:
         self.waiting = False
-        self._enabled = enabled
+        self._enabled = budget_s > 0
+        self._wait_s = budget_s + GRACE_S
         self._context = context
         self._out = outbox
         self._item_id = ""
@@ -60,7 +61,7 @@ class Recalling:
                 self._job = None
                 return False
             self._ask(turn, text)
-            self.waiting, self._until = True, now + LONGEST_WAIT_S
+            self.waiting, self._until = True, now + self._wait_s
         return True
 
     def remembered(self, job: int, memories: tuple[str, ...]) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from pipeline.audio import HEARING_RATE
 from pipeline.call.latency import TurnInstants
+from pipeline.engines.protocols import Transcript
 from pipeline.lanes import Ticket
 
 PRE_ROLL_S = 0.3
@@ -14,6 +15,27 @@ HEAD_S = 3.0
 
 HEAD_PAUSE_S = 0.2
 """Shortest pause at which a stretch may be cut off; shorter ones may lie inside a word."""
+
+
+@dataclass(slots=True)
+class Interim:
+    """A transcription of the turn while the user may still be speaking.
+
+    Attributes:
+        job: of the transcription.
+        end: sample after the last one that it covers.
+        asked_at: monotonic time.
+        ticket: place in the lane.
+        transcript: None while it is not there, and when there will be none.
+        pending: whether it may still come.
+    """
+
+    job: int
+    end: int
+    asked_at: float
+    ticket: Ticket
+    transcript: Transcript | None = None
+    pending: bool = True
 
 
 @dataclass(slots=True)
@@ -29,6 +51,7 @@ class Draft:
         words: of its own stretch, None while they are not known.
         transcribed_at: monotonic time.
         ordered: its transcription was asked for.
+        ordered_at: monotonic time; earlier than `seen_at` where an interim transcript already has all the words.
         failed: speech to text could not do it.
     """
 
@@ -37,6 +60,7 @@ class Draft:
     seen_at: float
     ticket: Ticket
     ordered: bool = False
+    ordered_at: float | None = None
     text: str | None = None
     words: str | None = None
     transcribed_at: float | None = None

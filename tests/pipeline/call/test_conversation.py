@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.audio import SPEECH_RATE
+from pipeline.call.effects import Transcribe
 from pipeline.call.events import (
     CallEnded,
     CallFault,
@@ -249,6 +250,20 @@ def test_the_stages_of_a_turn_sum_to_its_gap() -> None:
     latency = call.all(TurnLatency)[0]
     assert sum(latency.stages.values()) == pytest.approx(latency.voice_to_voice_ms, abs=0.01)
     assert latency.voice_to_voice_ms == pytest.approx((call.when(PlaybackStarted) - QUESTION.end) * 1000, abs=35)
+
+
+def test_transcription_begins_as_the_sound_drops_and_not_again_at_the_early_silence() -> None:
+    call = Simulation([QUESTION]).run(12)
+    assert call.all(TurnLatency)[0].stages["silence_wait"] < 50
+    drafts = [work for work in call.work if isinstance(work, Transcribe) and work.end / 16_000 > QUESTION.end]
+    assert len(drafts) == 1
+
+
+def test_a_reply_that_is_ready_before_the_turn_is_over_waits_in_the_stage_release() -> None:
+    call = Simulation([replace(QUESTION, score=0.3)]).run(12)
+    stages = call.all(TurnLatency)[0].stages
+    assert stages["release"] > 100
+    assert stages["first_packet"] < 30
 
 
 def test_a_long_turn_is_transcribed_in_stretches_and_loses_no_word() -> None:
