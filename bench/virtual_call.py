@@ -128,7 +128,7 @@ class VirtualCall(ABC):
             self.context,
             self.playout,
             lambda kind: f"{kind}_{next(ids)}",
-            recall=self.memories is not None,
+            recall_s=0.02 if self.memories is not None else 0.0,
         )
         self.events: list[tuple[float, CallEvent]] = []
         self.asked: list[Generate] = []

@@ -90,6 +90,9 @@ class PastReminder:
         user_id: whose words; nobody else's are looked at.
         context: of the conversation that goes on.
         limits: what it may cost.
+
+    Attributes:
+        budget_s: within which there is an answer.
     """
 
     def __init__(self, memory: Memory, user_id: str, context: Context, limits: RecallLimits) -> None:
@@ -97,6 +100,7 @@ class PastReminder:
         self._user_id = user_id
         self._context = context
         self._limits = limits
+        self.budget_s = limits.budget_ms / 1000
 
     async def remind(self, text: str) -> tuple[str, ...]:
         """What fits these words, best first; nothing rather than late."""

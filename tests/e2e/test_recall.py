@@ -101,16 +101,13 @@ def test_a_text_is_answered_with_what_was_written_in_another_conversation(
     assert messages["messages"][0]["content"] == ASKED
 
 
-def test_a_call_is_answered_with_what_was_said_in_another_call(
+def test_a_call_is_answered_with_what_was_said_in_another_conversation(
     remembering: RunningServer, upstream: Server, repository: Path, user: str
 ) -> None:
-    told = call(remembering, repository, "fact", user)["transcript"]
-    until_found(remembering, user, told)
+    write(remembering, user, TOLD)
+    until_found(remembering, user, TOLD)
     asked = call(remembering, repository, "recall", user)["transcript"]
-    assert "biscuit" in told.lower()
-    assert prompted(upstream).startswith("(In earlier conversations I said: ")
-    assert f'"{told}"' in prompted(upstream)
-    assert prompted(upstream).endswith(asked)
+    assert prompted(upstream) == f'(In earlier conversations I said: "{TOLD}")\n{asked}'
 
 
 @pytest.mark.parametrize("other", ["{user}-other", "{user}\u200b", "*", "{user}' OR '1'='1", "anonymous"])
