@@ -110,7 +110,7 @@ class EchoGuard:
             # An echo cannot be louder than all that was heard; but what was heard may have holes.
             limit = self._ratio(played[row], sounding[row])
             self.coupling = min(self.coupling, max(limit, self.coupling * FORGETTING))
-        elif correlation.max() < CONFIRMED or count.max() == COMPARED:
+        elif count.min() >= SOUNDING and (correlation.max() < CONFIRMED or count.min() == COMPARED):
             self.known = True
 
     def _ratio(self, played: Row, sounding: NDArray[np.bool_]) -> float:
