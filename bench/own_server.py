@@ -13,6 +13,8 @@ from typing import Any
 
 import aiohttp
 
+from server.roles import Role, port_of, takes_calls
+
 START_S = 90.0
 STOP_S = 30.0
 
@@ -26,12 +28,21 @@ class OwnServer:
 
     Args:
         data_dir: where it keeps its data, and its log beside them.
+        role: "all", "core", or a service.
+        port: the first of the block; free ones by default.
         environ: settings.
+
+    Attributes:
+        port: the first of the block.
+        url: of what this process serves.
+        log: file with its output.
     """
 
-    def __init__(self, data_dir: Path, **environ: str) -> None:
-        self.port = free_ports()
-        self.url = f"http://127.0.0.1:{self.port}"
+    def __init__(self, data_dir: Path, role: Role = "all", port: int | None = None, **environ: str) -> None:
+        self.port = port or free_ports()
+        self.url = f"http://127.0.0.1:{self.port if takes_calls(role) else port_of(role, self.port)}"
+        self.log = data_dir / ("server.log" if role == "all" else f"{role}.log")
+        self._role = role
         self._data_dir = data_dir
         self._environ = environ
         self._process: asyncio.subprocess.Process | None = None
@@ -43,20 +54,31 @@ class OwnServer:
             ServerFailedError: it is not ready in time.
         """
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        command = ["-m", "server.cli.main", "serve", "--port", str(self.port), "--data-dir", str(self._data_dir)]
+        command = [
+            "-m",
+            "server.cli.main",
+            "serve",
+            "--role",
+            self._role,
+            "--port",
+            str(self.port),
+            "--data-dir",
+            str(self._data_dir),
+        ]
         environ = {**os.environ, "MORGAN_LOG_FORMAT": "json", **self._environ}
         began = time.monotonic()
-        with (self._data_dir / "server.log").open("ab") as log:
+        health = "/health/ready" if takes_calls(self._role) else "/health"
+        with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, *command, stdout=log, stderr=log, env=environ
             )
         async with aiohttp.ClientSession() as http:
             while time.monotonic() - began < START_S and self._process.returncode is None:
-                if await _answers(http, f"{self.url}/health/ready"):
+                if await _answers(http, f"{self.url}{health}"):
                     return time.monotonic() - began
                 await asyncio.sleep(0.05)
         await self.kill()
-        raise ServerFailedError((self._data_dir / "server.log").read_text()[-4000:])
+        raise ServerFailedError(self.log.read_text()[-4000:])
 
     async def kill(self) -> None:
         """kill -9."""

@@ -7,6 +7,7 @@ import typer
 
 BENCHES = {
     "voice-to-voice": ("bench.voice_to_voice", "From the last word of a question to the first sound of the answer."),
+    "split": ("bench.split", "What four processes cost over one: voice to voice of both, by turns."),
     "interruptions": ("bench.interruptions", "Speech, coughs and echo over a reply."),
     "turns": ("bench.turns", "Which pauses of real speech are taken for the end of a turn."),
     "idle": ("bench.idle_calls", "What a connected silent call costs, and what calls leave behind."),
