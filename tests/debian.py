@@ -1,0 +1,74 @@
+"""PostgreSQL and Redis from the distribution's packages, for tests of servers that are not our own."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from persistence.processes import ServerProcess, free_port, identity, let_through, unprivileged_user
+from tests.conftest import lacking
+
+
+def installed_postgres() -> list[Path]:
+    """Folders of the distribution's programs, oldest version first."""
+    return sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[-2]))
+
+
+@contextlib.asynccontextmanager
+async def postgres_server(folder: Path) -> AsyncIterator[str]:
+    """A PostgreSQL with its data in a folder; its DSN."""
+    found = installed_postgres()
+    if not found:
+        lacking("There is no PostgreSQL of the distribution: apt-get install postgresql.")
+    user, cluster, port = unprivileged_user(), folder / "cluster", free_port()
+    cluster.mkdir(mode=0o700)
+    if user is not None:
+        os.chown(cluster, user.pw_uid, user.pw_gid)
+        let_through(cluster, user)
+    made = subprocess.run(  # noqa: ASYNC221
+        [found[-1] / "initdb", "-D", cluster, "-U", "morgan", "-A", "trust", "-E", "UTF8", "--locale=C"],
+        capture_output=True, text=True, cwd="/", **identity(user),  # type: ignore[call-overload]
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    args = [str(found[-1] / "postgres"), "-D", str(cluster), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
+    process = ServerProcess.spawn(args, folder / "postgres.log", user=user)
+    dsn = f"postgresql://morgan@127.0.0.1:{port}/postgres"
+    for _ in range(400):
+        with contextlib.suppress(OSError, asyncpg.PostgresError):
+            await (await asyncpg.connect(dsn)).close()
+            break
+        await asyncio.sleep(0.05)
+    try:
+        yield dsn
+    finally:
+        await process.stop(signal.SIGINT, 10)
+
+
+@contextlib.asynccontextmanager
+async def redis_server(folder: Path) -> AsyncIterator[str]:
+    """A Redis that keeps nothing on disk; its URL."""
+    program = shutil.which("redis-server")
+    if program is None:
+        lacking("There is no redis-server of the distribution: apt-get install redis-server.")
+    port = free_port()
+    config = f'port {port}\nbind 127.0.0.1\nsave ""\ndir {folder}\n'
+    process = ServerProcess.spawn([str(program), "-"], folder / "redis.log", stdin=config.encode())
+    url = f"redis://127.0.0.1:{port}/0"
+    for _ in range(100):
+        with contextlib.suppress(OSError, RedisError):
+            async with Redis.from_url(url) as client:
+                await client.ping()
+            break
+        await asyncio.sleep(0.05)
+    try:
+        yield url
+    finally:
+        await process.stop(signal.SIGTERM, 5)
