@@ -1,0 +1,128 @@
+"""compose.yaml: a valid file whose services start with what it hands them, and that says what it lacks."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from persistence.schema import load_migrations
+from server.roles import port_of
+from server.settings import Settings, load_settings
+
+GIVEN = {
+    "MORGAN_API_KEYS": "0123456789abcdef01234567",
+    "POSTGRES_PASSWORD": "fedcba9876543210",
+    "MORGAN_PUBLIC_IP": "203.0.113.7",
+}
+"""What whoever starts it has to give."""
+
+SUBSTITUTION = re.compile(r"\$\{(\w+):([-?])([^}]*)\}")
+
+
+@pytest.fixture(scope="module")
+def folder(repository: Path) -> Path:
+    """Where the container files are."""
+    return repository / "docker"
+
+
+@pytest.fixture(scope="module")
+def compose(folder: Path) -> dict[str, Any]:
+    """compose.yaml as it is written."""
+    return yaml.safe_load((folder / "compose.yaml").read_text())
+
+
+def substituted(text: str, given: dict[str, str]) -> str:
+    """A value as compose hands it on.
+
+    Raises:
+        KeyError: a required variable is not given.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name, kind, rest = found.groups()
+        return given.get(name, rest) if kind == "-" else given[name]
+
+    return SUBSTITUTION.sub(value, text)
+
+
+def settings_of(service: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """What Morgan reads in a container of a service: the image's variables and compose's, and its command line."""
+    role = service["command"][service["command"].index("--role") + 1]
+    environ = {"MORGAN_HOST": "0.0.0.0", "MORGAN_DATA_DIR": "/data", "MORGAN_MODELS_DIR": "/models"}
+    environ |= {name: substituted(value, GIVEN) for name, value in service["environment"].items()}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    return load_settings({"role": role})
+
+
+def test_the_compose_files_fit_the_specification(folder: Path) -> None:
+    files = [str(folder / name) for name in ("compose.yaml", "compose.cuda.yaml")]
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", *files]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_a_wrong_compose_file_does_not_pass(compose: dict[str, Any], tmp_path: Path) -> None:
+    compose = {**compose, "services": {"core": {"imagee": "morgan"}}}
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump(compose))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    checked = subprocess.run([*command, str(tmp_path / "compose.yaml")], capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 1
+    assert "imagee" in checked.stdout
+
+
+@pytest.mark.parametrize("role", ["core", "llm", "tts", "stt"])
+def test_each_role_takes_its_environment(role: str, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of(compose["services"][role], monkeypatch)
+    assert settings.role == role
+    assert settings.api_keys[0].get_secret_value() == GIVEN["MORGAN_API_KEYS"]
+    assert settings.postgres_dsn is not None
+    assert settings.postgres_dsn.get_secret_value() == "postgresql://morgan:fedcba9876543210@postgres:5432/morgan"
+
+
+def test_the_core_finds_each_service_where_it_listens(compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    core = settings_of(compose["services"]["core"], monkeypatch)
+    for service in ("llm", "tts", "stt"):
+        assert core.service_urls(service) == (f"http://{service}:{port_of(service, 8000)}",)
+        assert f"127.0.0.1:{port_of(service, 8000)}/" in compose["services"][service]["healthcheck"]["test"][-1]
+
+
+def test_the_media_port_is_published_as_it_is_announced(
+    compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = compose["services"]["core"]
+    settings = settings_of(core, monkeypatch)
+    udp = [substituted(port, GIVEN) for port in core["ports"] if port.endswith("/udp")]
+    assert udp == [f"{settings.media_port}:{settings.media_port}/udp"]
+    assert settings.public_ip == ("203.0.113.7",)
+
+
+@pytest.mark.parametrize("name", list(GIVEN))
+def test_what_is_required_is_asked_for(name: str, folder: Path) -> None:
+    text = (folder / "compose.yaml").read_text()
+    with pytest.raises(KeyError, match=name):
+        substituted(text, {other: value for other, value in GIVEN.items() if other != name})
+
+
+def test_nothing_starts_before_what_it_needs(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for name, service in services.items():
+        for needed, how in service.get("depends_on", {}).items():
+            if how["condition"] == "service_healthy":
+                assert "test" in services[needed]["healthcheck"], f"{name} waits for the health of {needed}"
+    assert {"postgres", "redis", "qdrant", "llm", "tts", "stt", "models"} <= services["core"]["depends_on"].keys()
+
+
+def test_the_schema_is_mounted_as_init_scripts(compose: dict[str, Any], folder: Path) -> None:
+    mounts = dict(mount.split(":")[:2] for mount in compose["services"]["postgres"]["volumes"])
+    source = next(source for source, target in mounts.items() if target == "/docker-entrypoint-initdb.d")
+    assert load_migrations(folder / source) == load_migrations()
+
+
+def test_every_volume_is_declared(compose: dict[str, Any]) -> None:
+    used = {mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", ())}
+    assert {name for name in used if not name.startswith((".", "/"))} == set(compose["volumes"])
