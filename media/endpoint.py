@@ -60,6 +60,11 @@ class MediaEndpoint:
         """The UDP port, also where `MediaConfig.port` was 0."""
         return self._port.port
 
+    @property
+    def pacer(self) -> Pacer:
+        """The 20 ms clock that all calls share."""
+        return self._pacer
+
     async def answer(
         self,
         offer_sdp: str,

@@ -21,6 +21,7 @@ from server.metrics import Metrics
 from server.metrics_sources import ServerCollector
 from server.roles import port_of, services_of
 from server.routes import (
+    audio,
     calls,
     conversations,
     health,
@@ -31,6 +32,7 @@ from server.routes import (
     users,
     v1_speech,
     v1_transcriptions,
+    ws_audio,
 )
 from server.service_routes import CHAT_ROUTES
 from server.service_server import build_service
@@ -79,7 +81,8 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS) -> CallOptions:
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
-    modules = (calls, conversations, memory, recordings, users, text, health, page, v1_speech, v1_transcriptions)
+    talking = (calls, text, audio, ws_audio)
+    modules = (*talking, conversations, memory, recordings, users, health, page, v1_speech, v1_transcriptions)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[calls.REGISTRY] = registry

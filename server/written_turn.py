@@ -35,6 +35,7 @@ class WrittenTurn:
     Attributes:
         text: the reply as far as it is known.
         conversation_id: of the conversation.
+        turn_id: of what the user said in it.
         message_id: of the reply in it.
         usage: tokens, as far as the engine counts them.
     """
@@ -55,6 +56,7 @@ class WrittenTurn:
         self.text = ""
         self.user_id = user_id
         self.conversation_id = beginning.conversation_id
+        self.turn_id = str(uuid.uuid4())
         self.message_id = str(uuid.uuid4())
         self.usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
         self._llm = llm
@@ -69,6 +71,11 @@ class WrittenTurn:
         self._first: float | None = None
 
     @property
+    def first_word_ms(self) -> float:
+        """Milliseconds to the first words of the reply; 0 while there are none."""
+        return round((self._first - self._began) * 1000, 1) if self._first is not None else 0.0
+
+    @property
     def latency_ms(self) -> float:
         """Milliseconds since the request came."""
         return round((time.monotonic() - self._began) * 1000, 1)
@@ -79,7 +86,7 @@ class WrittenTurn:
         Raises:
             EngineError, LaneFullError, LaneClosedError: the language model cannot.
         """
-        turn_id, whole = str(uuid.uuid4()), False
+        turn_id, whole = self.turn_id, False
         recalled = await self._reminder.remind(self._said) if self._reminder else ()
         self._context.add(Entry(turn_id, "user", self._said, recalled=recalled))
         if self._writer is not None:

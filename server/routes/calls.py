@@ -1,7 +1,7 @@
 """`/api/calls`: signaling for calls over WebRTC."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from media.values import IceCandidate, InvalidOfferError
 from persistence.memory import Memory
 from server.beginnings import Beginning, ForeignConversationError, begin, preferred
-from server.calls import Call, CallRegistry, CallsFullError
+from server.call import Call
+from server.calls import CallRegistry, CallsFullError
 from server.errors import ApiError, parse_json, read_body, require_json
 from server.fields import ConversationId, Language, UserId
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
 from server.uninterrupted import to_the_end
+from server.webrtc_line import WebRtcLine
 
 MAX_BODY = 64 * 1024
 """Bytes of a signaling body."""
@@ -103,6 +105,7 @@ class ListedCall(BaseModel):
     call_id: str
     user_id: str
     conversation_id: str
+    kind: Literal["call", "ws"]
     state: str
     duration_s: float
 
@@ -125,11 +128,15 @@ class ShownTurn(BaseModel):
 
 
 class ShownCall(BaseModel):
-    """A call; `media` are statistics of its connection, named after W3C webrtc-stats."""
+    """A call over WebRTC ("call") or a WebSocket ("ws").
+
+    `media` are statistics of its connection; those of WebRTC are named after W3C webrtc-stats.
+    """
 
     call_id: str
     user_id: str
     conversation_id: str
+    kind: Literal["call", "ws"]
     state: str
     started_at: str
     duration_s: float
@@ -176,18 +183,10 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
     With a conversation_id (a uuid, or "last") the call goes on with that conversation. A call that is not connected
     within ten seconds ends.
     """
-    options = body.model_dump(include={"user_id", "language", "instructions"}, exclude_none=True)
-    options["voice"] = known_voice(request, body.voice)
-    if body.voice is None:
-        del options["voice"]
     user_id = body.user_id or registry(request).defaults.user_id
-    memory = request.app[MEMORY].memory
-    beginning, preferences = await asyncio.gather(
-        begin_for(memory, user_id, body.conversation_id),
-        preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
-    )
+    beginning, options = await wanted_call(request, user_id, body.conversation_id, body)
     try:
-        call, answer = await registry(request).open(body.sdp, beginning, **{**preferences, **options})
+        call, answer = await registry(request).open(body.sdp, beginning, **options)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
     except CallsFullError as error:
@@ -204,6 +203,42 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
         status=201,
         headers={"Location": f"/api/calls/{call.id}"},
     )
+
+
+class CallWishes(Protocol):
+    """How a caller wants a call; None is how the server does it."""
+
+    @property
+    def language(self) -> str | None:
+        """ISO 639 code."""
+
+    @property
+    def voice(self) -> str | None:
+        """A voice id, or "default"."""
+
+    @property
+    def instructions(self) -> str | None:
+        """How Morgan should be."""
+
+
+async def wanted_call(
+    request: web.Request, user_id: str, conversation_id: str | None, wishes: CallWishes
+) -> tuple[Beginning, dict[str, Any]]:
+    """What a new call begins with, and its options: what the caller wishes goes before the user's preferences.
+
+    Raises:
+        ApiError: 400 unknown voice, 404 somebody else's conversation.
+    """
+    options: dict[str, Any] = {"user_id": user_id}
+    options |= {name: wish for name in ("language", "instructions") if (wish := getattr(wishes, name)) is not None}
+    if wishes.voice is not None:
+        options["voice"] = known_voice(request, wishes.voice)
+    memory = request.app[MEMORY].memory
+    beginning, preferences = await asyncio.gather(
+        begin_for(memory, user_id, conversation_id),
+        preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
+    )
+    return beginning, {**preferences, **options}
 
 
 async def begin_for(memory: Memory | None, user_id: str, wanted: str | None) -> Beginning:
@@ -240,26 +275,27 @@ def known_voice(request: web.Request, voice: str | None) -> str | None:
     body_limit=MAX_BODY,
     uploads=(SDPFRAG,),
     answers={200: Answer("The answer for the new connection", MovedCall), 204: Answer("The candidates were added")},
-    errors=(400, 403, 404),
+    errors=(400, 403, 404, 409),
 )
 async def change_call(request: web.Request, params: OneCall) -> web.Response:
     """Add candidates, or bring the call onto a new connection."""
     call = find_call(request, params.call_id)
+    line = webrtc_line(call)
     if request.content_type != SDPFRAG:
         require_json(request)
     body = await read_body(request, MAX_BODY)
     if request.content_type == SDPFRAG:
-        await _add_candidates(call, parse_sdpfrag(body))
+        await line.add_candidates(parse_sdpfrag(body))
         return web.Response(status=204)
     change = _parse_change(body)
     if isinstance(change, MoreCandidates):
         listed = [IceCandidate(c.candidate, c.sdp_mid, c.sdp_mline_index) for c in change.candidates]
-        await _add_candidates(call, listed)
+        await line.add_candidates(listed)
         return web.Response(status=204)
     if not registry(request).may_resume(call, change.resume_token):
         raise ApiError(403, "wrong_resume_token", "The resume token is not the one of this call")
     try:
-        answer = await call.connect(change.sdp)
+        answer = await line.connect(change.sdp)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
     return web.json_response({"call_id": call.id, "sdp": answer, "type": "answer"})
@@ -275,9 +311,15 @@ def _parse_change(body: bytes) -> MoreCandidates | NewConnection:
         return parse_json(body, NewConnection)
 
 
-async def _add_candidates(call: Call, candidates: list[IceCandidate]) -> None:
-    if call.peer is not None:
-        await call.peer.add_candidates(candidates)
+def webrtc_line(call: Call) -> WebRtcLine:
+    """The line of a call over WebRTC.
+
+    Raises:
+        ApiError: 409, the call is on another one.
+    """
+    if not isinstance(call.line, WebRtcLine):
+        raise ApiError(409, "not_webrtc", "This call is on a WebSocket: there is no WebRTC connection to change")
+    return call.line
 
 
 def parse_sdpfrag(body: bytes) -> list[IceCandidate]:
@@ -311,6 +353,7 @@ async def list_calls(request: web.Request) -> web.Response:
             "call_id": call.id,
             "user_id": call.options.user_id,
             "conversation_id": call.options.conversation_id,
+            "kind": call.kind,
             "state": call.state.value,
             "duration_s": round(call.record.seconds(), 3),
         }

@@ -6,6 +6,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
+from uuid import UUID
 
 import structlog
 from aiohttp import web
@@ -46,12 +47,14 @@ class SpeechOrder:
         voice: an id or a known name, None for the default.
         format: of the audio.
         speed: 1 is natural; 0.25 to 4.
+        conversation_id: whose words they are, so that they go from the cache when it goes; None for nobody's.
     """
 
     text: str
     voice: str | None
     format: AudioFormat
     speed: float
+    conversation_id: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -181,7 +184,8 @@ class SpeechDesk:
                 SPEECH_RATE,
                 round(speech.duration_s * 1000),
                 audio,
-            )
+            ),
+            order.conversation_id,
         )
 
     def _key(self, cached: CachedSpeech, order: SpeechOrder, voice: str) -> str:

@@ -169,31 +169,34 @@ class Transcriber:
             self._known_languages.add(code)
         return code
 
-    async def begin(self, upload: Upload, *, language: str | None = None, prompt: str = "") -> Transcription:
+    async def begin(
+        self, upload: Upload, *, language: str | None = None, prompt: str = "", longest_s: int | None = None
+    ) -> Transcription:
         """Open an upload for transcription.
 
         Args:
             upload: the audio.
             language: as `language` returned it.
             prompt: what was said before.
+            longest_s: audio that is taken at most, where that is less than usual.
 
         Raises:
             ApiError: 413 too long, 415 no known format, 422 it cannot be read, 503 busy.
         """
-        ticket = Ticket()
+        ticket, longest = Ticket(), min(longest_s or self._longest_s, self._longest_s)
         try:
             source, sha256 = await self._lane.run(lambda: _opened(upload), ticket)
         except AudioFileError as error:
             raise unreadable(error) from None
         except FAILURES as error:
             raise no_transcript(error) from None
-        if source.expected_s is not None and source.expected_s > self._longest_s + 1:
+        if source.expected_s is not None and source.expected_s > longest + 1:
             source.close()
-            raise too_long(self._longest_s)
+            raise too_long(longest)
         work = RecordingTranscription(
             self.engines.stt, self.engines.vad, self._lane, ticket, language=language, prompt=prompt
         )
-        return Transcription(work, source, sha256, ticket, self._lane, self._longest_s)
+        return Transcription(work, source, sha256, ticket, self._lane, longest)
 
     def record(self, done: Transcription) -> None:
         """Write a finished transcription down, where there is memory."""

@@ -1,0 +1,177 @@
+"""Plain samples from a stream that keeps no clock, brought onto one: 20 ms frames in real time, without gaps. Sans-I/O.
+
+A microphone in a browser sends pieces of a few to a few hundred milliseconds, unevenly; a file is sent all at once; who
+is muted sends nothing. The conversation is to hear each of them as it would hear a telephone.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from media.audio_file import PcmStream
+from media.values import FRAME_S, RECEIVE_RATE, MediaError, Pcm
+
+FRAME_SAMPLES = round(RECEIVE_RATE * FRAME_S)
+
+LIVE_S = 0.4
+"""A longer piece is no microphone's: of it no more than this is taken as said before it came."""
+
+MARGIN_S = 0.06
+"""A piece may come this much later than the one before it lets expect, until silence takes its place."""
+
+LEAST_HOLD_S = 0.1
+
+CATCH_UP_S = 0.5
+"""After a stall this much is made up for at once; the rest of the time is lost."""
+
+CREEP = 0.01
+"""What waits of a live stream is taken this much faster than real time, until nothing waits."""
+
+_SILENCE: Pcm = np.zeros(FRAME_SAMPLES, np.int16)
+
+
+class IntakeFullError(MediaError):
+    """The sender is too far ahead; nothing of what came was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardFrame:
+    """20 ms of sound.
+
+    Attributes:
+        pcm: shape (320,) at `RECEIVE_RATE`.
+        at: monotonic time of its last sample; rises from frame to frame.
+    """
+
+    pcm: Pcm
+    at: float
+
+
+class PcmIntake:
+    """Takes bytes as they come, gives frames as they are due.
+
+    Frames lie on a line in time that is laid down when the first piece comes: its end is now, so that what a live
+    sender sends is handed on at once. What is sent ahead of real time waits for its turn. Where nothing comes, silence
+    follows, but only after the longest pause that the sender's own pieces let expect.
+
+    Args:
+        rate: of what comes (s16le, mono), Hz.
+        max_ahead_s: sound that may wait.
+
+    Attributes:
+        filled_s: silence that took the place of sound that did not come.
+        silent_s: of that, what has come since the last sound.
+    """
+
+    def __init__(self, rate: int = RECEIVE_RATE, max_ahead_s: float = 60.0) -> None:
+        self.filled_s = 0.0
+        self.silent_s = 0.0
+        self._bytes_per_s = rate * 2
+        self._max_ahead_s = max_ahead_s
+        self._stream = PcmStream(rate, RECEIVE_RATE)
+        self._pieces: deque[memoryview] = deque()
+        self._waiting = 0
+        self._ready: Pcm = np.zeros(0, np.int16)
+        # When the line begins; None before the first piece. The line's frames that have been given.
+        self._origin: float | None = None
+        self._given = 0
+        self._hold_s = LEAST_HOLD_S
+        self._ended = False
+
+    @property
+    def waiting_s(self) -> float:
+        """Sound that has come and is not due yet."""
+        return self._waiting / self._bytes_per_s + len(self._ready) / RECEIVE_RATE
+
+    def begin(self, now: float) -> None:
+        """The stream stands: from now on silence counts."""
+        if self._origin is None:
+            self._origin = now
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Take sound; a sample may be split between two pieces.
+
+        Raises:
+            IntakeFullError: it would be more than may wait.
+        """
+        piece_s = len(data) / self._bytes_per_s
+        if self.waiting_s + piece_s > self._max_ahead_s:
+            raise IntakeFullError(
+                f"{self.waiting_s:.0f} s of audio wait to be heard already, and no more than {self._max_ahead_s:.0f} s "
+                "may; send it about as fast as it was spoken"
+            )
+        said_s = min(piece_s, LIVE_S)
+        if piece_s <= LIVE_S:
+            self._hold_s = max(self._hold_s, piece_s + MARGIN_S)
+        if self.silent_s or not self._given:
+            self._begin_again(now - said_s)
+        self._pieces.append(memoryview(data))
+        self._waiting += len(data)
+
+    def end(self) -> None:
+        """Nothing more comes: silence follows the last sound at once."""
+        self._ended = True
+
+    def due(self, now: float) -> list[HeardFrame]:
+        """The frames that are due, oldest first."""
+        if self._origin is None:
+            return []
+        late = now - self._time() - self._hold_s - CATCH_UP_S
+        if late > 0:
+            self._origin += late
+        frames = []
+        while self._time() + FRAME_S <= now:
+            pcm = self._sound()
+            if pcm is None:
+                hold_s = 0.0 if self._ended else self._hold_s
+                if self._time() + FRAME_S > now - hold_s:
+                    break
+                pcm = self._silence()
+            else:
+                self.silent_s = 0.0
+            self._given += 1
+            frames.append(HeardFrame(pcm, self._time()))
+        if 0 < self.waiting_s <= LIVE_S:
+            self._origin -= FRAME_S * CREEP
+        return frames
+
+    def _time(self) -> float:
+        """Up to where frames have been given."""
+        return (self._origin or 0.0) + self._given * FRAME_S
+
+    def _begin_again(self, said_at: float) -> None:
+        """Sound after silence: what is left between the two is skipped, so that the sound ends when it came."""
+        if self._origin is None or not self._given:
+            self._origin = said_at
+        elif said_at > self._time():
+            self._origin += said_at - self._time()
+
+    def _sound(self) -> Pcm | None:
+        """The next frame of sound; None where there is no whole one."""
+        while len(self._ready) < FRAME_SAMPLES and self._pieces:
+            fed = self._stream.feed(self._take(int(self._bytes_per_s * FRAME_S)))
+            self._ready = np.concatenate((self._ready, fed))
+        if len(self._ready) < FRAME_SAMPLES:
+            return None
+        pcm, self._ready = self._ready[:FRAME_SAMPLES], self._ready[FRAME_SAMPLES:]
+        return pcm
+
+    def _silence(self) -> Pcm:
+        """A frame of silence, with what is left of a piece in front of it."""
+        self.filled_s += FRAME_S
+        self.silent_s += FRAME_S
+        if not len(self._ready):
+            return _SILENCE
+        pcm = _SILENCE.copy()
+        pcm[: len(self._ready)] = self._ready
+        self._ready = self._ready[:0]
+        return pcm
+
+    def _take(self, count: int) -> bytes:
+        piece = self._pieces.popleft()
+        if len(piece) > count:
+            self._pieces.appendleft(piece[count:])
+            piece = piece[:count]
+        self._waiting -= len(piece)
+        return bytes(piece)

@@ -1,0 +1,104 @@
+"""The audio of one call as plain samples, both ways, on the clock that all calls share."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from media.audio_sender import Due
+from media.pcm_intake import PcmIntake
+from media.playout import Playout
+from media.values import FRAME_S, RECEIVE_RATE, AudioTap, Pcm, PlayoutChange, PlayoutEvent
+
+
+class PcmListener(Protocol):
+    """Who hears from a link. Called on the event loop, must return at once and must not raise."""
+
+    def on_audio(self, pcm: Pcm, at: float) -> None:
+        """See `media.values.PeerListener.on_audio`."""
+
+    def on_said(self, pcm: Pcm) -> None:
+        """20 ms to send now, shape (480,) at `SEND_RATE`; nothing comes while there is silence."""
+
+    def on_playout(self, event: PlayoutEvent) -> None:
+        """The outgoing queue started (before its first `on_said`), drained or starved (after its last)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PcmStats:
+    """Statistics of one link.
+
+    Attributes:
+        bytes_received: of audio that was taken.
+        bytes_sent: of audio.
+        waiting_s: audio that was sent ahead of real time and is not heard yet.
+        filled_s: silence that stood in for audio that did not come.
+        connected_s: since the link began.
+    """
+
+    bytes_received: int
+    bytes_sent: int
+    waiting_s: float
+    filled_s: float
+    connected_s: float
+
+
+class PcmLink:
+    """Sound in and out, 20 ms at a time and never ahead of real time; sans-I/O, times are `time.monotonic()` seconds.
+
+    Args:
+        listener: hears of audio both ways and of the playout.
+        now: when it begins.
+        rate: of the audio that comes in (s16le, mono), Hz.
+        tap: listens in on both directions.
+
+    Attributes:
+        intake: what has come in.
+        playout: what is to go out.
+    """
+
+    def __init__(
+        self, listener: PcmListener, now: float, rate: int = RECEIVE_RATE, tap: AudioTap | None = None
+    ) -> None:
+        self.intake = PcmIntake(rate)
+        self.intake.begin(now)
+        self.playout = Playout()
+        self._listener = listener
+        self._began = now
+        self._tap = tap
+        self._received = self._sent = 0
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take audio in.
+
+        Raises:
+            media.pcm_intake.IntakeFullError: the sender is too far ahead; nothing of it was taken.
+        """
+        self.intake.feed(data, now)
+        self._received += len(data)
+
+    def tick(self, due: Due, now: float) -> None:
+        """Hand on what is due, in both directions. What a stall made late goes out now, without gaps."""
+        for frame in self.intake.due(now):
+            self._listener.on_audio(frame.pcm, frame.at)
+            if self._tap is not None:
+                self._tap.on_heard(frame.pcm, frame.at)
+        for _ in range(due.frames):
+            self._play(now)
+
+    def stats(self, now: float) -> PcmStats:
+        """The statistics as of now."""
+        intake = self.intake
+        return PcmStats(self._received, self._sent, intake.waiting_s, intake.filled_s, now - self._began)
+
+    def _play(self, now: float) -> None:
+        pcm, events = self.playout.next_frame(now)
+        for event in events:
+            if event.change is PlayoutChange.STARTED:
+                self._listener.on_playout(event)
+        if pcm is not None:
+            self._sent += pcm.nbytes
+            self._listener.on_said(pcm)
+        if self._tap is not None:
+            self._tap.on_said(pcm, now + FRAME_S)
+        for event in events:
+            if event.change is not PlayoutChange.STARTED:
+                self._listener.on_playout(event)

@@ -1,0 +1,1 @@
+"""`/ws/audio`: a call over a WebSocket, as plain samples and JSON."""

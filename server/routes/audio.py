@@ -1,0 +1,212 @@
+"""`/api/audio`: a conversation in recordings, over the same engines and memory as calls."""
+
+import base64
+import json
+import time
+from typing import Annotated
+from urllib.parse import quote
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from persistence.conversation_log import ConversationLog
+from pipeline.audio import SPEECH_RATE
+from pipeline.call.context import SPOKEN_RULES
+from server.accept import preferred_form
+from server.beginnings import Beginning
+from server.errors import parse_json
+from server.fields import ConversationId, UserId
+from server.memory_door import MEMORY
+from server.operation import Answer, operation
+from server.routes.calls import registry, wanted_call
+from server.services.stt import LanguageWanted
+from server.speech.formats import CONTENT_TYPES, AudioFormat
+from server.speech.requests import speech_headers
+from server.speech.speech import DESK
+from server.spoken_turn import SpokenReply, answer, heard, keep, speak
+from server.transcription.transcriber import TRANSCRIBER, Transcription
+from server.transcription.uploads import MAX_UPLOAD, UPLOADS, Upload
+from server.written_turn import WrittenTurn
+
+LONGEST_S = 300
+"""Of one turn, in seconds; transcripts of longer recordings are to be had from /v1/audio/transcriptions."""
+
+MAX_HEADER = 2_000
+"""Characters of a text in a header; a longer one is left out."""
+
+JSON_FORM = "json"
+
+FORMS = {
+    "application/json": JSON_FORM,
+    "audio/*": "wav",
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/ogg": "opus",
+    "audio/flac": "flac",
+    "audio/aac": "aac",
+}
+"""What the reply may come as, by media type; in JSON the audio is a wav."""
+
+UPLOAD_SCHEMA = {
+    "type": "object",
+    "required": ["file", "user_id"],
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "wav, mp3, flac, ogg, webm, m4a, aac or aiff"},
+        "user_id": {"type": "string"},
+        "conversation_id": {"type": "string", "description": 'a uuid, or "last"; a new conversation without'},
+        "language": {"type": "string", "description": "ISO 639-1 code, or auto"},
+        "voice": {"type": "string"},
+        "instructions": {"type": "string"},
+    },
+}
+
+routes = web.RouteTableDef()
+
+
+class AudioTurn(BaseModel):
+    """What comes with the audio."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: UserId
+    conversation_id: ConversationId | None = None
+    language: LanguageWanted | None = None
+    voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    instructions: Annotated[str, Field(max_length=16_000)] | None = None
+
+
+class AudioReply(BaseModel):
+    """What was heard, and the reply; `audio` is base64 of a file. Stages in milliseconds."""
+
+    transcript: str
+    language: str | None
+    text: str
+    audio: str
+    format: str
+    sample_rate: int
+    duration_s: float
+    user_id: str
+    conversation_id: str
+    message_id: str
+    latency_ms: float
+    stages: dict[str, float]
+
+
+@routes.post("/api/audio")
+@operation(
+    "conversations",
+    body_limit=MAX_UPLOAD,
+    uploads=UPLOADS,
+    upload_schema=UPLOAD_SCHEMA,
+    answers={
+        200: Answer(
+            "The reply; the audio alone where Accept asks for a type of audio",
+            AudioReply,
+            tuple(CONTENT_TYPES[each] for each in ("wav", "mp3", "opus", "flac", "aac")),
+            headers={
+                "X-Morgan-Conversation-Id": "Of an answer that is audio; so are the others",
+                "X-Morgan-Message-Id": "Of the reply in the conversation",
+                "X-Morgan-Transcript": "What was heard, percent-encoded UTF-8; left out when it is long",
+                "X-Morgan-Text": "What the audio says, percent-encoded UTF-8; left out when it is long",
+            },
+        )
+    },
+    errors=(400, 404, 413, 415, 422, 503),
+)
+async def answer_audio(request: web.Request) -> web.Response:
+    """Answer a recording of what the user said.
+
+    A multipart form with `file` and `user_id`, or the audio as the body and the rest in the query. The turn is kept in
+    the conversation as others are. Hanging up stops the work.
+    """
+    began = time.monotonic()
+    form = preferred_form(request.headers.get("Accept", ""), FORMS, JSON_FORM)
+    transcriber = request.app[TRANSCRIBER]
+    async with transcriber.room.receive(request) as upload:
+        wanted = _wanted(upload)
+        wanted.language = await transcriber.language(wanted.language) if wanted.language else None
+        beginning, options = await wanted_call(request, wanted.user_id, wanted.conversation_id, wanted)
+        language = await transcriber.language(options.get("language"))
+        done = await (await transcriber.begin(upload, language=language, longest_s=LONGEST_S)).finish()
+    transcriber.done += 1
+    stages = {"stt": _ms(began)}
+    turn, writer = _turn(request, wanted, beginning, heard(done), options.get("instructions"))
+    try:
+        await answer(turn)
+    finally:
+        if turn.text:
+            keep(writer, turn, done, transcriber.engines.stt.model)
+    stages |= {"llm_first_token": turn.first_word_ms, "llm": turn.latency_ms}
+    audio_format: AudioFormat = "wav" if form == JSON_FORM else form  # type: ignore[assignment]
+    reply = await speak(turn, request.app[DESK], options.get("voice"), audio_format)
+    stages |= reply.stages
+    return _as_json(turn, done, reply, stages, began) if form == JSON_FORM else _as_audio(turn, done, reply)
+
+
+def _wanted(upload: Upload) -> AudioTurn:
+    """The fields of the form.
+
+    Raises:
+        ApiError: 422, naming the field.
+    """
+    return parse_json(json.dumps(dict(upload.fields)).encode(), AudioTurn)
+
+
+def _turn(
+    request: web.Request, wanted: AudioTurn, beginning: Beginning, said: str, instructions: str | None
+) -> tuple[WrittenTurn, ConversationLog | None]:
+    memory, calls = request.app[MEMORY].memory, registry(request)
+    writer = None
+    if memory is not None:
+        writer = memory.conversation(wanted.user_id, beginning.conversation_id, channel="audio", new=beginning.new)
+    turn = WrittenTurn(
+        calls.engines.llm,
+        calls.defaults,
+        beginning,
+        said,
+        user_id=wanted.user_id,
+        instructions=instructions,
+        rules=SPOKEN_RULES,
+        writer=writer,
+        remind_by=request.app[MEMORY].reminder,
+    )
+    return turn, writer
+
+
+def _as_json(
+    turn: WrittenTurn, done: Transcription, reply: SpokenReply, stages: dict[str, float], began: float
+) -> web.Response:
+    told = AudioReply(
+        transcript=done.text.strip(),
+        language=done.language,
+        text=turn.text,
+        audio=base64.b64encode(reply.audio).decode(),
+        format=reply.speech.format,
+        sample_rate=SPEECH_RATE,
+        duration_s=round(reply.speech.duration_s, 3),
+        user_id=turn.user_id,
+        conversation_id=turn.conversation_id,
+        message_id=turn.message_id,
+        latency_ms=_ms(began),
+        stages=stages,
+    )
+    return web.json_response(told.model_dump())
+
+
+def _as_audio(turn: WrittenTurn, done: Transcription, reply: SpokenReply) -> web.Response:
+    texts = {"X-Morgan-Transcript": quote(done.text.strip()), "X-Morgan-Text": quote(turn.text)}
+    headers = {
+        "Content-Type": CONTENT_TYPES[reply.speech.format],
+        "X-Morgan-Conversation-Id": turn.conversation_id,
+        "X-Morgan-Message-Id": turn.message_id,
+        **{name: text for name, text in texts.items() if len(text) <= MAX_HEADER},
+        **speech_headers(reply.speech),
+    }
+    return web.Response(body=reply.audio, headers=headers)
+
+
+def _ms(began: float) -> float:
+    return round((time.monotonic() - began) * 1000, 1)

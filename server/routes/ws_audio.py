@@ -1,0 +1,46 @@
+"""`/ws/audio`: a call over a WebSocket."""
+
+from aiohttp import web
+
+from server.audio_socket.session import AudioSession
+from server.errors import ApiError
+from server.operation import Answer, operation
+from server.uninterrupted import to_the_end
+
+MAX_MESSAGE = 1024 * 1024
+"""Bytes of a message: half a minute of audio. A longer one closes the connection with code 1009."""
+
+HEARTBEAT_S = 20.0
+"""A client that does not answer a ping within half of this is gone."""
+
+CLOSE_S = 2.0
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/ws/audio")
+@operation("calls", answers={101: Answer("A WebSocket")}, errors=(400,), socket=True)
+async def audio_socket(request: web.Request) -> web.StreamResponse:
+    """A call in plain samples, for clients without WebRTC.
+
+    The first message is {"type":"start","user_id","language"?,"conversation_id"?,"voice"?,"instructions"?,
+    "sample_rate"?}, answered by {"type":"started","session_id","conversation_id"}; the session is a call like others
+    in /api/calls. Binary messages are audio (s16le mono, 16000 Hz if sample_rate does not say otherwise), as is
+    {"type":"audio","data": base64}. Also {"type":"text","text"}, {"type":"interrupt"} (be silent), {"type":"ping"} and
+    {"type":"stop"}: nothing more comes, what was said is still answered, then the session ends. Back come "transcript"
+    (text, final; a later one with the same item_id replaces it), "response_text" (text: the next words), "audio_start"
+    (sample_rate, format), binary audio as it is to be heard, "audio_end", "response_done" or "interrupted" (text: what
+    was heard; drop what is not played yet), "state", "latency", "error" (error: code, message) and "ended" (reason).
+    """
+    socket = web.WebSocketResponse(
+        heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE, timeout=CLOSE_S, compress=False, writer_limit=1
+    )
+    if not socket.can_prepare(request):
+        raise ApiError(400, "websocket_expected", "This address is a WebSocket; to POST audio use /api/audio")
+    await socket.prepare(request)
+    session = AudioSession(request, socket)
+    try:
+        await session.run()
+    finally:
+        await to_the_end(session.end())
+    return socket
