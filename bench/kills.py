@@ -28,7 +28,7 @@ from typing import Any, Literal
 import aiohttp
 import asyncpg
 
-from bench.own_server import OwnServer, get_json
+from bench.own_server import OwnServer, ServerFailedError, get_json
 from bench.voice_to_voice import CLIPS
 from media.caller import Caller, CallFailedError
 from persistence.config import PersistenceConfig
@@ -47,10 +47,6 @@ SAID = ("What is your name?", "How are you today?", "Tell me a colour.", "Name a
 
 PATIENCE_S = 120.0
 """With anything: the machine may be busy, and what is measured is not its speed."""
-
-SHORT = {"MORGAN_LLM_MAX_TOKENS": "12"}
-"""Replies are heard to their end, so they are kept short."""
-
 
 STALL_S = 3.0
 """A machine that stands still for longer may end a call."""
@@ -102,9 +98,14 @@ class Stores:
         """Stop both."""
         await asyncio.gather(self.postgres.stop(), self.valkey.stop())
 
-    def environ(self) -> dict[str, str]:
-        """The settings that name them."""
-        return {"MORGAN_POSTGRES_DSN": self.postgres.dsn, "MORGAN_REDIS_URL": self.valkey.url}
+    def server(self, data_dir: Path) -> OwnServer:
+        """A server on them; replies are heard to their end, so they are kept short."""
+        return OwnServer(
+            data_dir,
+            MORGAN_POSTGRES_DSN=self.postgres.dsn,
+            MORGAN_REDIS_URL=self.valkey.url,
+            MORGAN_LLM_MAX_TOKENS="12",
+        )
 
     def _of(self, victim: Victim) -> EmbeddedServer:
         return self.postgres if victim == "postgres" else self.valkey
@@ -307,7 +308,7 @@ async def kill_again_and_again(folder: Path, victims: Sequence[Victim], seed: in
     """
     stores, rng = Stores(folder / "stores"), random.Random(seed)
     await stores.start()
-    server, stalls = OwnServer(folder / "data", **stores.environ(), **SHORT), Stalls()
+    server, stalls = stores.server(folder / "data"), Stalls()
     done: list[Run] = []
     try:
         await server.start()
@@ -331,7 +332,8 @@ async def kill_again_and_again(folder: Path, victims: Sequence[Victim], seed: in
             print(json.dumps({"run": len(done), "victim": victim, **asdict(run)}), flush=True)
     finally:
         await stalls.close()
-        await server.kill()
+        with contextlib.suppress(ServerFailedError):
+            await server.stop()
         await stores.stop()
     return done
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import structlog
 
 from persistence import delivery
+from persistence.anteroom import Anteroom
 from persistence.backoff import Backoff
 from persistence.config import PersistenceConfig
 from persistence.errors import JournalFullError
@@ -97,13 +98,14 @@ class Outbox:
         self._numbers_checked = False
         self._closing = False
         self._journal: Journal
+        self._anteroom: Anteroom
         self.recorded = 0
         self.written = 0
         self.delivered = 0
 
     async def start(self) -> None:
         """Open the journal and begin to write and to deliver."""
-        self._journal = await self._in_thread(lambda: Journal(self._config.journal_dir, self._config.journal_fsync))
+        self._journal, self._anteroom = await self._in_thread(self._open)
         self.recorded = self.written = self._journal.last
         self.delivered = self._journal.delivered
         if self.recorded > self.delivered:
@@ -114,6 +116,15 @@ class Outbox:
             asyncio.create_task(self._deliver(), name="outbox delivery"),
         ]
         self._wake_delivery.set()
+
+    def _open(self) -> tuple[Journal, Anteroom]:
+        journal = Journal(self._config.journal_dir, self._config.journal_fsync)
+        anteroom = Anteroom(self._config.journal_dir)
+        left = anteroom.left(journal.id, journal.last)
+        if left:
+            log.info("records that a kill kept from the journal are taken in", records=len(left))
+            journal.append(left, time.monotonic())
+        return journal, anteroom
 
     def append(self, operation: Operation) -> int:
         """Record an operation; never waits.
@@ -133,7 +144,9 @@ class Outbox:
             raise JournalFullError(f"the journal is {reason}; records are being lost")
         self.recorded += 1
         self.figures.recorded += 1
-        self._waiting.append(Frame(self.recorded, body, blob))
+        frame = Frame(self.recorded, body, blob)
+        self._anteroom.put(self._journal.id, frame)
+        self._waiting.append(frame)
         self._waiting_bytes += size
         self._mark()
         self._warn()
@@ -190,6 +203,8 @@ class Outbox:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._in_thread(lambda: self._journal.close(time.monotonic()))
+            if self.written == self.recorded:
+                self._anteroom.close()
         self._thread.shutdown()
 
     async def _flush(self, timeout_s: float) -> None:
@@ -255,6 +270,8 @@ class Outbox:
         if len(kept) < len(self._waiting):
             self._waiting = kept
             self._waiting_bytes = sum(frame_size(frame.json, frame.blob) for frame in kept)
+            if not kept:
+                self._anteroom.clear()
             self._wake_delivery.set()
 
     async def _deliver(self) -> None:
