@@ -1,10 +1,12 @@
 """The language model as a service of its own: text in, text out, and vectors of texts."""
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.engines.llama_batcher import LlamaStats
 from pipeline.engines.protocols import ChatRequest, Message
 from server.application import ENGINES, SETTINGS
 from server.embedding import MAX_TEXT_CHARS, MAX_TEXTS, embed
@@ -187,7 +189,11 @@ async def health(request: web.Request) -> web.Response:
     told = None
     if embedder is not None:
         told = {"engine": embedder.name, "model": embedder.model, "dimensions": embedder.dimensions}
-    return service_health(request, "llm", {"calls_tools": engines.llm.calls_tools, "embedder": told})
+    more: dict[str, Any] = {"calls_tools": engines.llm.calls_tools, "embedder": told}
+    stats = getattr(engines.llm, "stats", None)
+    if isinstance(stats, LlamaStats):
+        more["tokens"] = asdict(stats)
+    return service_health(request, "llm", more)
 
 
 async def _answering(request: web.Request, body: Prompt) -> Generation | WrittenTurn:
