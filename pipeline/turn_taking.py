@@ -72,7 +72,7 @@ class TurnTaking:
         self._unfinished = False
         self._words_pending = False
         self._hurried = False
-        self._dipped = False
+        self._dipped_at: float | None = None
         self._asked = 0
         self._patience = Patience(self.config)
         self._paused = False
@@ -93,6 +93,11 @@ class TurnTaking:
     def silent(self) -> bool:
         """Whether the open turn is in a pause."""
         return self._phase is _Phase.SILENCE
+
+    @property
+    def words_end(self) -> float:
+        """Monotonic time up to which there may be words: what sounds on at the level of a dip is none."""
+        return self.last_speech if self._dipped_at is None else min(self._dipped_at, self.last_speech)
 
     def silence(self, at: float) -> float:
         """Seconds since the last speech."""
@@ -122,7 +127,7 @@ class TurnTaking:
             case _Phase.QUIET:
                 return self._hear_quiet(probability, at, level_db)
             case _Phase.SPEECH:
-                dip = self._dip(level_db if tail_db is None else tail_db)
+                dip = self._dip(level_db if tail_db is None else tail_db, at)
                 return self._hear_speech(probability, at, level_db) or dip
             case _Phase.SILENCE:
                 return self._hear_silence(probability, at, level_db)
@@ -176,15 +181,17 @@ class TurnTaking:
         self._asked = 0
         return [Decision.EARLY_SILENCE]
 
-    def _dip(self, tail_db: float) -> list[Decision]:
+    def _dip(self, tail_db: float, at: float) -> list[Decision]:
         """What sounds on below that level is no words: the breath behind them, the room."""
         config = self.config
         low = max(self._floor_db + config.near_floor_db, config.dip_db)
         if tail_db > min(self._loudest_db - config.drop_db, low):
-            self._dipped = False
+            self._dipped_at = None
             return []
-        dipped, self._dipped = self._dipped, True
-        return [] if dipped else [Decision.DIP]
+        if self._dipped_at is not None:
+            return []
+        self._dipped_at = at
+        return [Decision.DIP]
 
     def _hear_silence(self, probability: float, at: float, level_db: float) -> list[Decision]:
         if probability < self.config.speech_threshold or self._fell_silent(level_db):

@@ -107,18 +107,18 @@ class Listening:
 
     # Drafts -----------------------------------------------------------------------------------------------
 
-    def draft(self, last_speech: float, now: float) -> Draft | None:
+    def draft(self, words_end: float, now: float) -> Draft | None:
         """An early silence: have the turn so far transcribed (unless speculation is off) and judged.
 
         Args:
-            last_speech: end of the last window with speech. An interim transcript up to there has all the words.
+            words_end: time up to which there may be words. An interim transcript up to there has all of them.
             now: monotonic time.
         """
         turn = self.turn
         if turn is None or turn.committed:
             return None
         interim, self._interim = self._interim, None
-        if interim is not None and self._overlap is None and self._covers(interim, last_speech, now):
+        if interim is not None and self._overlap is None and self._covers(interim, words_end, now):
             return self._adopt(turn, interim, now)
         draft = Draft(self._out.new_job(), self.heard_until, now, Ticket(Urgency.SPECULATION, now))
         turn.draft = draft
@@ -131,8 +131,8 @@ class Listening:
             self._transcribe(turn, draft)
         return draft
 
-    def _covers(self, interim: Interim, last_speech: float, now: float) -> bool:
-        silent = int((now - last_speech) * HEARING_RATE) + UNEVEN
+    def _covers(self, interim: Interim, words_end: float, now: float) -> bool:
+        silent = int((now - words_end) * HEARING_RATE) + UNEVEN
         known = interim.pending or interim.transcript is not None
         return self._options.speculate and known and interim.end >= self.heard_until - silent
 
@@ -269,9 +269,10 @@ class Listening:
         turn = self.turn
         if turn is None or turn.draft is not None or turn.committed or not turn.heads_known:
             return
-        if self._interim is not None and self._interim.pending:
+        before = self._interim
+        if before is not None and before.pending and (optional or not before.optional):
             return
-        self._interim = Interim(self._out.new_job(), self.heard_until, now, ticket)
+        self._interim = Interim(self._out.new_job(), self.heard_until, now, ticket, optional)
         self._out.do(
             Transcribe(
                 self._interim.job,
@@ -307,15 +308,20 @@ class Listening:
         prompt = backchannel_prompt(self.language or "en")
         self._out.do(Transcribe(self._overlap_job, "overlap", start, self.heard_until, ticket, language, prompt))
 
-    def overlap_transcribed(self, job: int, transcript: Transcript | None) -> str | None:
+    def overlap_transcribed(self, job: int, transcript: Transcript | None, *, going_on: bool) -> str | None:
         """The words said over the reply, when `job` asked for them, "" for what is no clear word; else None.
 
         A draft that is made before `forget_overlap` takes them as its own: until then nobody has spoken on.
+
+        Args:
+            job: the transcription's.
+            transcript: None when it failed.
+            going_on: said so soon after the user's turn that it most likely belongs to it: any word is clear enough.
         """
         if job != self._overlap_job:
             return None
         self._overlap_job, self._overlap = None, transcript
-        if transcript is None or transcript.confidence < CLEAR_WORD:
+        if transcript is None or (transcript.confidence < CLEAR_WORD and not going_on):
             return ""
         return clean_transcript(transcript)
 

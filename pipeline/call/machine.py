@@ -257,7 +257,7 @@ class CallMachine:
         turn.take_up(at - turn.draft.seen_at)
 
     def _draft(self, at: float) -> None:
-        draft = self._listening.draft(self._turns.last_speech, at)
+        draft = self._listening.draft(self._turns.words_end, at)
         if draft is None:
             return
         if draft.text is not None:
@@ -266,7 +266,8 @@ class CallMachine:
             self._turns.words_pending()
 
     def _on_transcribed(self, message: Transcribed, now: float) -> None:
-        words = self._listening.overlap_transcribed(message.job, message.transcript)
+        going_on = self._turns.continues_turn(self._turns.speech_began)
+        words = self._listening.overlap_transcribed(message.job, message.transcript, going_on=going_on)
         if words is not None:
             meant = bool(words) and not is_backchannel(words, self._listening.language or "en")
             self._decide(self._turns.overlap_words(meant), now)

@@ -26,6 +26,7 @@ class Interim:
         end: sample after the last one that it covers.
         asked_at: monotonic time.
         ticket: place in the lane.
+        optional: made for the listeners; others are made because the turn may be over.
         transcript: None while it is not there, and when there will be none.
         pending: whether it may still come.
     """
@@ -34,6 +35,7 @@ class Interim:
     end: int
     asked_at: float
     ticket: Ticket
+    optional: bool
     transcript: Transcript | None = None
     pending: bool = True
 
