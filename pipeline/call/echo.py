@@ -23,8 +23,13 @@ CORRELATED = 0.85
 """Correlation from which on it is an echo."""
 
 CONFIRMED = 0.7
-"""Correlation at the known delay that is enough to say that an echo is still there, or, where none reaches it, that
-there is none."""
+"""Correlation at the known delay that is enough to say that an echo is still there."""
+
+REFUTED = 0.5
+"""Correlation below which there is none; what lies between is an echo with holes, or chance."""
+
+WANDERING = 3
+"""Windows by which the delay may be off: jitter buffers grow and shrink, and a busy machine plays in bursts."""
 
 SOUNDING = 26
 """So many of them it takes: 0.8 s."""
@@ -80,9 +85,9 @@ class EchoGuard:
             self._compare()
         if not self.known:
             return heard < float(self._played.max()) * LOUDEST
-        # A frame is played in steps of 20 ms and the network breathes: the neighbours count too.
         newest = len(self._played) - 1 - self.lag
-        expected = float(self._played[newest - 1 : newest + 2].max()) * self.coupling
+        nearby = self._played[newest - WANDERING : newest + WANDERING + 1]
+        expected = float(nearby.max()) * self.coupling
         return heard <= expected * MARGIN
 
     def _compare(self) -> None:
@@ -110,7 +115,7 @@ class EchoGuard:
             # An echo cannot be louder than all that was heard; but what was heard may have holes.
             limit = self._ratio(played[row], sounding[row])
             self.coupling = min(self.coupling, max(limit, self.coupling * FORGETTING))
-        elif count.min() >= SOUNDING and (correlation.max() < CONFIRMED or count.min() == COMPARED):
+        elif count.min() >= SOUNDING and (correlation.max() < REFUTED or count.min() == COMPARED):
             self.known = True
 
     def _ratio(self, played: Row, sounding: NDArray[np.bool_]) -> float:

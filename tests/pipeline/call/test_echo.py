@@ -87,8 +87,8 @@ def test_a_user_is_heard_through_an_echo(played: NDArray[np.float64], repository
     length = min(len(user), len(played) - begin)
     echo[begin : begin + length] += user[:length]
     windows = slice(begin // WINDOW + 1, (begin + length) // WINDOW)
-    spoken = levels(user)[: windows.stop - windows.start] > 0.02
-    assert np.mean(np.array(found(echo, played)[windows])[spoken]) < 0.1
+    spoken = levels(user)[: windows.stop - windows.start] > 0.03
+    assert np.mean(np.array(found(echo, played)[windows])[spoken]) < 0.05
 
 
 def test_an_echo_that_is_gone_is_forgotten(played: NDArray[np.float64]) -> None:
