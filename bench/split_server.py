@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from bench.own_server import OwnServer, free_ports
-from server.roles import SERVICES, Role
+from server.roles import Role
 
 
 class SplitServer:
@@ -24,7 +24,7 @@ class SplitServer:
         port = free_ports()
         roles: tuple[Role, ...] = ("llm", "tts", "stt")
         self.services = {role: OwnServer(data_dir, role, port, **environ) for role in roles}
-        urls = {f"MORGAN_{name.upper()}_URL": self.services[name].url for name in SERVICES}
+        urls = {f"MORGAN_{role.upper()}_URL": service.url for role, service in self.services.items()}
         self.core = OwnServer(data_dir, "core", port, **environ, **urls)
         self.url = self.core.url
 

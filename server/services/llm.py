@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.engines.llama_batcher import LlamaStats
 from pipeline.engines.protocols import ChatRequest, Message
@@ -14,6 +14,7 @@ from server.fields import UserId
 from server.generation import DEFAULT_MAX_TOKENS, FAILURES, MAX_TOKENS, Generation, no_answer
 from server.operation import Answer, operation
 from server.reply_stream import stream_reply
+from server.routes import v1_chat_request
 from server.routes.v1_chat_request import ChatCompletionRequest
 from server.services.health import HEALTH, service_health
 from server.services.llm_conversation import kept_turn
@@ -79,6 +80,15 @@ class Generated(BaseModel):
     usage: Usage
     latency_ms: float
     conversation_id: str | None = None
+
+
+class Opening(ChatCompletionRequest):
+    """A conversation as far as it is known; the user need not have said anything yet."""
+
+    @field_validator("messages")
+    @classmethod
+    def _something_said(cls, messages: list[v1_chat_request.ChatMessage]) -> list[v1_chat_request.ChatMessage]:
+        return messages
 
 
 class Read(BaseModel):
@@ -154,10 +164,8 @@ async def generate(request: web.Request, body: Prompt) -> web.Response:
 
 
 @routes.post("/prefill")
-@operation(
-    "llm", body=ChatCompletionRequest, body_limit=MAX_BODY, answers={200: Answer("Read", Read)}, errors=(400, 503)
-)
-async def prefill(request: web.Request, body: ChatCompletionRequest) -> web.Response:
+@operation("llm", body=Opening, body_limit=MAX_BODY, answers={200: Answer("Read", Read)}, errors=(400, 503))
+async def prefill(request: web.Request, body: Opening) -> web.Response:
     """Read a conversation ahead of time: an answer to it, or to a longer one with its key, then begins sooner.
 
     The conversation's key is `prompt_cache_key`. A model that cannot read ahead does nothing.

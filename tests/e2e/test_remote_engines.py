@@ -185,6 +185,7 @@ async def test_what_was_read_ahead_is_not_read_again(llm_url: str) -> None:
     asked = ChatRequest((opening, Message("user", "Who are you?")), key, max_tokens=4)
     async with remote("llm", llm_url) as service:
         llm = RemoteLanguageModel(service, await health(llm_url))
+        await llm.prefill(ChatRequest((opening,), key), Ticket(Urgency.SPECULATION))
         await llm.prefill(asked, Ticket(Urgency.SPECULATION))
         before = (await health(llm_url))["tokens"]
         deltas = [delta async for delta in llm.stream(asked, Ticket(Urgency.FIRST_AUDIO))]
