@@ -11,6 +11,7 @@ class Patience:
 
     Attributes:
         seconds: what is added now.
+        first_voice: monotonic time of the first voice after the last commit, None while there is none.
     """
 
     def __init__(self, config: TurnTakingConfig) -> None:
@@ -20,7 +21,7 @@ class Patience:
         self._last_speech = 0.0
         self._waited = 0.0
         self._voice_windows = 0
-        self._pause_ended: float | None = None
+        self.first_voice: float | None = None
 
     def committed(self, last_speech: float, waited: float) -> None:
         """A turn was committed.
@@ -34,18 +35,18 @@ class Patience:
             self.seconds *= self._config.patience_kept
         self._stands = True
         self._last_speech, self._waited = last_speech, waited
-        self._voice_windows, self._pause_ended = 0, None
+        self._voice_windows, self.first_voice = 0, None
 
     def hear(self, probability: float, at: float) -> None:
         """Note the first voice after a commit; the guard against echo may take it for speech only later."""
         self._voice_windows = self._voice_windows + 1 if probability >= self._config.speech_threshold else 0
-        if self._pause_ended is None and self._voice_windows * WINDOW_S >= self._config.onset_s - 1e-6:
-            self._pause_ended = at - self._voice_windows * WINDOW_S
+        if self.first_voice is None and self._voice_windows * WINDOW_S >= self._config.onset_s - 1e-6:
+            self.first_voice = at - self._voice_windows * WINDOW_S
 
     def went_on(self, began: float) -> None:
         """The speaker went on after the commit, with speech that began then: learn from the pause between."""
         config = self._config
-        pause = (began if self._pause_ended is None else self._pause_ended) - self._last_speech
+        pause = (began if self.first_voice is None else self.first_voice) - self._last_speech
         needed = self.seconds + pause + config.patience_margin_s - self._waited
         least = min(self.seconds + config.patience_step_s, config.patience_max_s)
         self.seconds = max(least, needed) if needed <= config.patience_max_s else least

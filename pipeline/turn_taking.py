@@ -103,6 +103,18 @@ class TurnTaking:
         """Seconds since the last speech."""
         return at - self.last_speech
 
+    @property
+    def going_on_since(self) -> float:
+        """Monotonic time from which speech that takes up the committed turn is to be transcribed.
+
+        That is the first voice after the commit: a short burst over the reply may have been taken for nothing, and its
+        audio is the first word of what follows.
+        """
+        first = self._patience.first_voice
+        if first is None or not 0 <= self.speech_began - first <= self.config.continuation_s:
+            return self.speech_began
+        return first
+
     def continues_turn(self, at: float) -> bool:
         """Whether speech that began now would belong to the turn committed last."""
         return self._committed_at is not None and at - self._committed_at < self.config.continuation_s

@@ -220,7 +220,7 @@ class CallMachine:
             answered = self._answering.reply
             self._answering.cut("turn_detected", keep=False)
             if answered is None or answered.answers is not None:
-                self._reopen(speech_s, at)
+                self._reopen(at)
             else:
                 self._listening.begin(speech_s, at)
         else:
@@ -228,10 +228,14 @@ class CallMachine:
         self._floor.change(Trigger.SPEECH_STARTED)
         self._ending.prefill(at)
 
-    def _reopen(self, speech_s: float, at: float) -> None:
+    def _reopen(self, at: float) -> None:
         self.counts["reopened"] += 1
         self._turns.reopen()
-        turn = self._listening.reopen(speech_s, at)
+        since = self._turns.going_on_since
+        if since < self._turns.speech_began:
+            # What was transcribed of the last burst alone lacks those before it.
+            self._listening.forget_overlap()
+        turn = self._listening.reopen(at - since, at)
         self.context.remove(turn.item_id)
 
     def _interrupt(self, at: float) -> None:
@@ -243,7 +247,7 @@ class CallMachine:
         continues = answers_turn and (not heard or self._turns.continues_turn(self._turns.speech_began))
         self._answering.cut("turn_detected", keep=not continues)
         if continues:
-            self._reopen(speech_s, at)
+            self._reopen(at)
         else:
             self.counts["interruptions"] += 1
             self._listening.begin(speech_s, at)

@@ -36,3 +36,28 @@ def test_who_was_answered_too_early_is_not_answered_in_a_second_pause_of_that_le
     assert len(call.all(TurnCommitted)) == 2
     assert call.all(TranscriptCompleted)[-1].text == "I went to Dublin. There I took no account of the weather."
     assert [reply.status for reply in call.all(ReplyDone)][-1] == "completed"
+
+
+def test_an_unclear_word_soon_after_the_turn_belongs_to_it() -> None:
+    """Whisper is unsure of a single short word; over a running reply that would be taken for a hum."""
+    script = [FIRST, Say(3.5, 3.8, "ask", confidence=0.45), Say(4.5, 6.5, "not what your country can do.")]
+    call = Simulation(script).run(16)
+    assert call.all(TranscriptCompleted)[-1].text == "And so my fellow Americans, ask not what your country can do."
+
+
+def test_an_unclear_word_later_in_the_reply_does_not_cost_a_word_of_it() -> None:
+    call = Simulation([FIRST, Say(7.5, 7.8, "ask", confidence=0.45)]).run(16)
+    assert [event.text for event in call.all(TranscriptCompleted)] == [FIRST.text]
+    assert call.all(ReplyDone)[-1].status == "completed"
+
+
+def test_a_word_taken_for_a_murmur_of_agreement_is_kept_when_the_user_goes_on() -> None:
+    """ "Ask" alone is heard as "yes", over which the reply goes on; with what follows it is understood."""
+    script = [FIRST, Say(4.4, 4.65, "yes"), Say(5.3, 7.0, "not what your country can do.")]
+    call = Simulation(script).run(16)
+    assert call.all(TranscriptCompleted)[-1].text == "And so my fellow Americans, yes not what your country can do."
+
+
+def test_two_bursts_over_the_reply_are_both_in_the_turn() -> None:
+    call = Simulation([FIRST, Say(4.4, 4.65, "yes"), Say(5.3, 5.55, "tomorrow")]).run(16)
+    assert call.all(TranscriptCompleted)[-1].text == "And so my fellow Americans, yes tomorrow"
