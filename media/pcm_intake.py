@@ -28,6 +28,9 @@ CATCH_UP_S = 0.5
 CREEP = 0.01
 """What waits of a live stream is taken this much faster than real time, until nothing waits."""
 
+ROUNDING_S = 1e-6
+"""A frame that is due but for the rounding of sums is due."""
+
 _SILENCE: Pcm = np.zeros(FRAME_SAMPLES, np.int16)
 
 
@@ -121,7 +124,7 @@ class PcmIntake:
         if late > 0:
             self._origin += late
         frames = []
-        while self._time() + FRAME_S <= now:
+        while self._time() + FRAME_S <= now + ROUNDING_S:
             pcm = self._sound()
             if pcm is None:
                 hold_s = 0.0 if self._ended else self._hold_s

@@ -64,6 +64,7 @@ def test_errors_are_described_in_the_one_form(server: RunningServer) -> None:
 
 def test_websockets_are_told_of(server: RunningServer) -> None:
     assert "/ws/stream/{session_id}" in description(server, "stt")["info"]["description"]
+    assert "/ws/audio" in description(server, "core")["info"]["description"]
 
 
 @pytest.mark.parametrize("service", OFFSETS)
