@@ -22,7 +22,7 @@ import structlog
 from pipeline.engines.context_window import ContextOverflowError
 from pipeline.engines.protocols import EngineError, EngineUnavailableError, RequestRefusedError
 from pipeline.engines.remote_replicas import Replica, Replicas
-from pipeline.lanes import PRECEDENCE, YIELD_S, LaneClosedError, LaneFullError, LaneLoad, Ticket
+from pipeline.lanes import PRECEDENCE, YIELD_S, LaneClosedError, LaneFullError, LaneLoad, Ticket, Urgency
 
 T = TypeVar("T")
 
@@ -53,6 +53,7 @@ class ServiceOptions:
         api_key: sent as bearer token; empty for none.
         connect_timeout_s: until a connection stands.
         first_timeout_s: from the request to the first byte of the answer.
+        idle_timeout_s: the same for work that lets everything else go first.
         next_timeout_s: from one piece of the answer to the next.
         capacity: requests in flight; one more raises `LaneFullError`.
     """
@@ -60,6 +61,7 @@ class ServiceOptions:
     api_key: str = ""
     connect_timeout_s: float = 1.0
     first_timeout_s: float = 8.0
+    idle_timeout_s: float = 60.0
     next_timeout_s: float = 8.0
     capacity: int = 256
 
@@ -269,7 +271,7 @@ class RemoteService:
                 await response.read()
                 status = response.status
         except (aiohttp.ClientError, TimeoutError) as error:
-            replica.failed(time.monotonic(), short(error), gone=isinstance(error, aiohttp.ClientConnectorError))
+            replica.failed(time.monotonic(), short(error), gone=True)
             if not known_dead:
                 log.warning("a service does not answer", service=self.name, url=replica.url, problem=short(error))
             return
@@ -309,7 +311,8 @@ class Reply:
         headers = {TICKET: self._name, URGENCY: fields["urgency"], "Content-Type": question.content_type}
         if fields["deadline_ms"] is not None:
             headers[DEADLINE] = str(fields["deadline_ms"])
-        limit_s = self._service._options.first_timeout_s
+        options = self._service._options
+        limit_s = options.first_timeout_s if self._told < Urgency.INTERIM else options.idle_timeout_s
 
         async def send() -> aiohttp.ClientResponse:
             response: aiohttp.ClientResponse = await self._service.post(
@@ -401,7 +404,8 @@ class Reply:
         self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def _failure(self, error: Exception) -> EngineError:
-        gone = isinstance(error, TimeoutError | aiohttp.ClientConnectorError | aiohttp.ServerDisconnectedError)
+        # A server that is only slow is no dead one: whether it is, the probes find out.
+        gone = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ServerDisconnectedError)
         self._replica.failed(time.monotonic(), short(error), gone=gone)
         return EngineError(f"{self._service.name} at {self._replica.url}: {short(error)}")
 
