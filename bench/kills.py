@@ -177,8 +177,8 @@ class Conversation:
         self, http: aiohttp.ClientSession, victim: Victim, done: Run, *, speak: bool
     ) -> tuple[str, list[dict[str, Any]]]:
         """The id of the call, and what the server told of it before it was killed."""
-        try:
-            async with self._call(http) as (caller, call_id):
+        async with self._call(http) as (caller, call_id):
+            try:
                 for _ in range(self._rng.randrange(1, 3)):
                     await self._turn(caller)
                 await asyncio.sleep(self._rng.random() * 0.3)
@@ -188,9 +188,10 @@ class Conversation:
                     done.spoken += aloud
                     await self._turn(caller, aloud=aloud)
                 turns = (await get_json(http, f"{self._server.url}/api/calls/{call_id}"))["turns"]
-                await self._server.kill()
-        except (TimeoutError, CallFailedError, aiohttp.ClientError) as error:
-            raise CallBrokenError(f"{type(error).__name__}: {error}") from error
+            except (TimeoutError, CallFailedError, aiohttp.ClientError) as error:
+                last = [json.loads(text)["type"] for _, text in list(caller.messages)[-12:]]
+                raise CallBrokenError(f"{error!r}; the caller is {caller.state} and heard of {last}") from error
+            await self._server.kill()
         return call_id, turns
 
     @contextlib.asynccontextmanager
