@@ -81,6 +81,7 @@ class TurnTaking:
         self._reply_since: float | None = None
         self._reply_level_db = -100.0
         self._committed_at: float | None = None
+        self._going_on_until = 0.0
         self._quiet_since: float | None = None
         self._prompts = 0
 
@@ -111,13 +112,11 @@ class TurnTaking:
         audio is the first word of what follows.
         """
         first = self._patience.first_voice
-        if first is None or not 0 <= self.speech_began - first <= self.config.continuation_s:
-            return self.speech_began
-        return first
+        return self.speech_began if first is None or not self.continues_turn(self.speech_began) else first
 
     def continues_turn(self, at: float) -> bool:
         """Whether speech that began now would belong to the turn committed last."""
-        return self._committed_at is not None and at - self._committed_at < self.config.continuation_s
+        return self._committed_at is not None and at < self._going_on_until
 
     # What is heard -----------------------------------------------------------------------------------------------
 
@@ -344,7 +343,7 @@ class TurnTaking:
             hurried, self._hurried = self._hurried, True
             return [] if hurried else [Decision.HURRY]
         self._patience.committed(self.last_speech, self.wait())
-        self._committed_at = at
+        self._committed_at, self._going_on_until = at, at + self.config.continuation_s
         self._phase = _Phase.QUIET
         self._onset = 0.0
         self._prompts = 0
@@ -379,6 +378,10 @@ class TurnTaking:
         return Decision.INTERRUPT
 
     def _end_overlap(self) -> None:
+        """It was nothing, or so it seems: soon after a commit it may have been the first word of more."""
+        if self._committed_at is not None and self.continues_turn(self.speech_began):
+            longest = self._committed_at + 2 * self.config.continuation_s
+            self._going_on_until = min(self.last_speech + self.config.continuation_s, longest)
         self._phase = _Phase.QUIET
         self._onset = 0.0
         self._paused = False

@@ -41,7 +41,8 @@ class TurnTakingConfig:
         overlap_end_s: silence that ends speech over a reply.
         echo_guard_s: time from the start of a reply in which its echo is guarded against.
         echo_margin_db: speech over a reply must be at most this much quieter than the reply, while guarded.
-        continuation_s: speech so soon after a commit continues the committed turn.
+        continuation_s: speech so soon after a commit continues the committed turn, and so does what follows it as soon
+            again, up to twice as long after the commit.
         idle_prompt_s: silence of both sides after which the user is asked whether they are there; 0 is never.
         idle_prompts: how often.
         idle_hangup_s: silence of both sides after which the call ends; 0 is never.

@@ -230,8 +230,8 @@ class CallMachine:
 
     def _reopen(self, at: float) -> None:
         self.counts["reopened"] += 1
-        self._turns.reopen()
         since = self._turns.going_on_since
+        self._turns.reopen()
         if since < self._turns.speech_began:
             # What was transcribed of the last burst alone lacks those before it.
             self._listening.forget_overlap()

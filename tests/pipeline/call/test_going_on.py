@@ -61,3 +61,15 @@ def test_a_word_taken_for_a_murmur_of_agreement_is_kept_when_the_user_goes_on() 
 def test_two_bursts_over_the_reply_are_both_in_the_turn() -> None:
     call = Simulation([FIRST, Say(4.4, 4.65, "yes"), Say(5.3, 5.55, "tomorrow")]).run(16)
     assert call.all(TranscriptCompleted)[-1].text == "And so my fellow Americans, yes tomorrow"
+
+
+def test_words_said_one_by_one_over_the_reply_are_all_in_the_turn() -> None:
+    """Each burst is so short that it is taken for nothing; what ends them comes over 2 s after the commit."""
+    call = Simulation([FIRST, Say(4.4, 4.65, "yes"), Say(5.3, 5.5, "mhm"), Say(6.6, 8.0, "your country.")]).run(18)
+    assert call.all(TranscriptCompleted)[-1].text == "And so my fellow Americans, yes mhm your country."
+
+
+def test_a_murmur_long_after_the_turn_is_no_part_of_what_interrupts() -> None:
+    call = Simulation([FIRST, Say(7.0, 7.25, "yes"), Say(8.0, 9.5, "stop, tell me more.")]).run(20)
+    assert call.all(TranscriptCompleted)[-1].text == "stop, tell me more."
+    assert call.counts()["interruptions"] == 1
