@@ -14,6 +14,9 @@ from bench.spoken_words import Listener, lost_words, words_heard, words_of
 from bench.voice_to_voice import Clip
 from server.cli.call import RATE, read_audio
 
+STALL_S = 0.3
+"""A machine that stands still for longer loses words of its own: the call is made again."""
+
 
 @pytest_asyncio.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
@@ -47,8 +50,11 @@ async def test_a_hum_makes_the_reply_pause_and_loses_no_word(
     http: aiohttp.ClientSession, server_url: str, repository: Path, models_dir: Path
 ) -> None:
     mhm = read_audio(repository / "tests" / "clips" / "mhm.wav")
-    async with LongReply(http, server_url) as call:
-        (hum,) = await disturb(call, ["mhm"], np.random.default_rng(1), mhm)
+    for _ in range(3):
+        async with LongReply(http, server_url) as call:
+            (hum,) = await disturb(call, ["mhm"], np.random.default_rng(1), mhm)
+        if call.stall_s() < STALL_S:
+            break
     assert hum.paused
     assert not hum.cut
     async with Listener(models_dir) as listener:
