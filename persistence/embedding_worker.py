@@ -133,7 +133,7 @@ class EmbeddingWorker:
                         embeddings,
                         timeout=600,
                     )
-                    total = await connection.fetchval("SELECT count(*) FROM messages")
+                    total = await connection.fetchval("SELECT count(*) FROM messages", timeout=600)
                 done = 0
                 yield Progress(0, total)
                 while (indexed := await self._index_some(REBUILD_BATCH)) or await self._embed_some():
