@@ -5,7 +5,9 @@ from typing import Any
 
 from pipeline.engines.protocols import Engine, EngineUnavailableError
 from pipeline.engines.remote_llm import RemoteEmbedder, RemoteLanguageModel
-from pipeline.engines.remote_service import RemoteService, ServiceOptions, look_up
+from pipeline.engines.remote_look_up import look_up
+from pipeline.engines.remote_reply import ServiceOptions
+from pipeline.engines.remote_service import RemoteService
 from pipeline.engines.remote_stt import RemoteSpeechToText
 from pipeline.engines.remote_tts import RemoteTextToSpeech
 from server.settings import Settings

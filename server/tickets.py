@@ -1,7 +1,7 @@
 """Tickets that come with requests: how urgent somebody in another process finds the work that this one does.
 
 Only the services take them; whoever may use them may say what waits. The headers are those of
-`pipeline.engines.remote_service`.
+`pipeline.engines.remote_reply`.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.engines.remote_service import DEADLINE, TICKET, URGENCY
+from pipeline.engines.remote_reply import DEADLINE, TICKET, URGENCY
 from pipeline.lanes import Ticket, Urgency
 from server.errors import ApiError
 from server.operation import Answer, operation

@@ -7,7 +7,8 @@ from typing import Any, Literal, cast
 
 from pipeline.engines.openai_chat_format import chat_messages, tool_options
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, FinishReason, Message, ToolCall
-from pipeline.engines.remote_service import Question, RemoteService
+from pipeline.engines.remote_reply import Question
+from pipeline.engines.remote_service import RemoteService
 from pipeline.lanes import LaneFullError, LaneLoad, Ticket
 
 DATA, END = b"data: ", b"[DONE]"

@@ -6,7 +6,8 @@ import numpy as np
 
 from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.protocols import EngineError, Transcript, Word
-from pipeline.engines.remote_service import Question, RemoteService
+from pipeline.engines.remote_reply import Question
+from pipeline.engines.remote_service import RemoteService
 from pipeline.lanes import LaneLoad, Ticket, Urgency
 
 PATIENCE_S = 4.0

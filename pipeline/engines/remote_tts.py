@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.engines.protocols import EngineError, SpeechChunk, Voice, Word
-from pipeline.engines.remote_service import Question, RemoteService
+from pipeline.engines.remote_reply import Question
+from pipeline.engines.remote_service import RemoteService
 from pipeline.lanes import LaneFullError, LaneLoad, Ticket
 
 

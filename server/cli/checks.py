@@ -7,17 +7,21 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from pipeline.engines.protocols import EngineUnavailableError
+from pipeline.engines.remote_look_up import look_up
 from pipeline.models import ModelError, ModelStore
 from pipeline.tools.errors import ToolSetupError
 from pipeline.tools.toolbox import Toolbox
-from server.engines import llm_engine, needed_models
+from server.engines import engines_here, llm_engine, needed_models
+from server.roles import SERVICES, port_of, services_of, takes_calls
 from server.settings import Settings
 from server.tools import NO_TOOL_MODEL
 
@@ -26,7 +30,6 @@ Verdict = Literal["ok", "warn", "fail"]
 GIB = 1 << 30
 _COMMAND_LIMIT_S = 10.0
 _IMPORT_LIMIT_S = 120.0
-_SERVICES = ("core", "llm", "tts", "stt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield from check_tools(settings)
     yield from check_folders(settings)
     yield from check_ports(settings)
+    yield from check_services(settings)
     yield check_gpu()
 
 
@@ -66,7 +70,7 @@ def check_tools(settings: Settings) -> Iterator[Check]:
     if not settings.tools:
         return
     found = ", ".join(tool.name for tool in settings.tools)
-    if llm_engine(settings) != "openai":
+    if not settings.service_urls("llm") and llm_engine(settings) != "openai":
         yield Check("Tools", "warn", f"{found}; not used: the model runs in process", f"To use them, {NO_TOOL_MODEL}.")
         return
     try:
@@ -151,7 +155,8 @@ def check_ffmpeg() -> Check:
 def check_packages(settings: Settings) -> Iterator[Check]:
     """Every engine package that these settings use, imported in a process of its own (native code may crash it)."""
     packages = {"aiortc": "", "av": "", "onnxruntime": "", "ctranslate2": "", "faster_whisper": ""}
-    engine = llm_engine(settings)
+    here = engines_here(settings)
+    engine = llm_engine(settings) if "llm" in here else ""
     if engine == "llama.cpp":
         packages["llama_cpp"] = "make setup EXTRAS=piper,llama"
     elif engine == "transformers":
@@ -159,7 +164,7 @@ def check_packages(settings: Settings) -> Iterator[Check]:
             "torch": "make setup EXTRAS=piper,transformers",
             "transformers": "make setup EXTRAS=piper,transformers",
         }
-    if settings.tts_engine == "local":
+    if settings.tts_engine == "local" and "tts" in here:
         packages["piper"] = "make setup EXTRAS=piper,llama"
     for package, extra in packages.items():
         yield check_package(package, extra or "make clean, then make serve")
@@ -223,8 +228,9 @@ def check_folders(settings: Settings) -> Iterator[Check]:
 
 def check_ports(settings: Settings) -> Iterator[Check]:
     """Whether the ports that `morgan serve` opens are free, or already Morgan's."""
-    for offset, service in enumerate(_SERVICES):
-        port = settings.port + offset
+    calls = takes_calls(settings.role)
+    for service in (*(["core"] if calls else []), *services_of(settings.role)):
+        port = port_of(service, settings.port)
         name = f"TCP {port} ({service})"
         if _free(socket.SOCK_STREAM, settings.host, port):
             yield Check(name, "ok", "free")
@@ -232,6 +238,8 @@ def check_ports(settings: Settings) -> Iterator[Check]:
             yield Check(name, "ok", "a Morgan answers there")
         else:
             yield Check(name, "fail", "taken by another program", "Choose other ports: morgan serve --port 9000")
+    if not calls:
+        return
     if settings.media_port == 0:
         yield Check("UDP (calls)", "ok", "a free port is taken at the start")
     elif _free(socket.SOCK_DGRAM, settings.media_address, settings.media_port):
@@ -240,6 +248,53 @@ def check_ports(settings: Settings) -> Iterator[Check]:
         yield Check(f"UDP {settings.media_port} (calls)", "ok", "taken; a Morgan is running")
     else:
         yield Check(f"UDP {settings.media_port} (calls)", "fail", "taken", "Set MORGAN_MEDIA_PORT to another port.")
+
+
+def check_services(settings: Settings) -> Iterator[Check]:
+    """The services that this process uses in others: whether they answer, as what, and how quickly."""
+    for name in SERVICES:
+        urls = settings.service_urls(name)
+        found = [check_service(name, url, settings.key_for_services) for url in urls]
+        # Calls go on as long as one of each is there.
+        spared = any(check.verdict == "ok" for check in found)
+        for check in found:
+            yield replace(check, verdict="warn") if spared and check.verdict == "fail" else check
+
+
+def check_service(name: str, url: str, key: str) -> Check:
+    """One of them.
+
+    Args:
+        name: "llm", "tts" or "stt".
+        url: of its root.
+        key: shown to it; empty for none.
+    """
+    began = time.monotonic()
+    label = f"Service {name} at {url}"
+    try:
+        told = look_up(name, [url], "/health", key, 0.0)
+        seconds = time.monotonic() - began
+        if told.get("service") != name:
+            return Check(label, "fail", f"it is no {name} service of Morgan", f"Check MORGAN_{name.upper()}_URL.")
+        refused = _refuses(url, key)
+    except EngineUnavailableError as error:
+        return Check(label, "fail", str(error), f"Start it (morgan serve --role {name}), or check the address.")
+    if refused:
+        return Check(label, "fail", "it refuses the key", "Set MORGAN_SERVICE_KEY to one of its MORGAN_API_KEYS.")
+    return Check(label, "ok", f"{told.get('engine')} {told.get('model')}, {seconds * 1000:.0f} ms")
+
+
+def _refuses(url: str, key: str) -> bool:
+    """Whether a service refuses a key; `/health` is open to all, `/metrics` is not."""
+    request = urllib.request.Request(f"{url}/metrics", headers={"Authorization": f"Bearer {key}"} if key else {})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=2.0):  # noqa: S310 - an address of the settings
+            return False
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code in (401, 403, 429)
+    except OSError:
+        return False
 
 
 def check_gpu() -> Check:
@@ -280,7 +335,9 @@ def _answers_as_morgan(host: str, port: int) -> bool:
                 return False
     except (OSError, ValueError):
         return False
-    return isinstance(body, dict) and {"status", "version", "components"} <= body.keys()
+    # Of the core, or of a service.
+    whose = {"components", "service"}
+    return isinstance(body, dict) and {"status", "version"} <= body.keys() and not whose.isdisjoint(body)
 
 
 def _first(*names: str) -> str | None:

@@ -78,10 +78,11 @@ def engine_health(engine: Engine, watch: EngineWatch | None) -> dict[str, Any]:
 
 
 def _servers(service: RemoteService, status: str) -> dict[str, Any]:
-    """The servers of a remote engine: it is down when none of them answers, whether or not work has found out."""
+    """The servers of a remote engine: what the probes say of them holds, whether or not work has found out yet."""
+    every = service.replicas.all
     usable = service.replicas.usable(time.monotonic())
-    if usable < len(service.replicas.all) and status == "ok":
-        status = "degraded"
+    if status != "down":
+        status = "degraded" if usable < len(every) or any(replica.problem for replica in every) else "ok"
     return {"status": status if usable else "down", "servers": service.describe()}
 
 

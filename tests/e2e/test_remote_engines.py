@@ -17,7 +17,9 @@ from media.audio_file import AudioFile
 from pipeline.audio import HEARING_RATE, Waveform, to_waveform
 from pipeline.engines.protocols import ChatRequest, EngineError, EngineUnavailableError, Message
 from pipeline.engines.remote_llm import RemoteEmbedder, RemoteLanguageModel
-from pipeline.engines.remote_service import Question, RemoteService, look_up
+from pipeline.engines.remote_look_up import look_up
+from pipeline.engines.remote_reply import Question
+from pipeline.engines.remote_service import RemoteService
 from pipeline.engines.remote_stt import RemoteSpeechToText
 from pipeline.engines.remote_tts import RemoteTextToSpeech
 from pipeline.lanes import Ticket, Urgency
