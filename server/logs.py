@@ -11,6 +11,9 @@ import structlog
 
 from server.settings import Settings
 
+# Without the local variables, among which are passwords and what callers said.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def configure_logs(settings: Settings) -> None:
     """Send our logs and those of the libraries through one formatter, to standard error."""
@@ -30,7 +33,7 @@ def configure_logs(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     last: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_TRACEBACKS, structlog.processors.JSONRenderer()]
         if as_json
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
