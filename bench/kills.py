@@ -283,17 +283,26 @@ async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 class Stalls:
-    """Notices when this machine stands still: calls end of that, which says nothing of what is remembered."""
+    """Notices when the server, or we, stand still: calls end of that, which says nothing of what is remembered.
 
-    def __init__(self) -> None:
+    Args:
+        url: of the server.
+    """
+
+    def __init__(self, url: str) -> None:
         self.longest_s = 0.0
+        self._url = f"{url}/health/live"
         self._task = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(0.1)
-            self.longest_s = max(self.longest_s, time.monotonic() - before)
+        async with aiohttp.ClientSession() as http:
+            while True:
+                asked = time.monotonic()
+                # A server that is dead refuses at once; one that stands still lets us wait.
+                with contextlib.suppress(aiohttp.ClientError):
+                    await get_json(http, self._url)
+                await asyncio.sleep(0.2)
+                self.longest_s = max(self.longest_s, time.monotonic() - asked)
 
     async def close(self) -> None:
         """Stop watching."""
@@ -309,7 +318,8 @@ async def kill_again_and_again(folder: Path, victims: Sequence[Victim], seed: in
     """
     stores, rng = Stores(folder / "stores"), random.Random(seed)
     await stores.start()
-    server, stalls = stores.server(folder / "data"), Stalls()
+    server = stores.server(folder / "data")
+    stalls = Stalls(server.url)
     done: list[Run] = []
     try:
         await server.start()

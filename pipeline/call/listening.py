@@ -27,6 +27,9 @@ CLEAR_WORD = 0.58
 """Confidence of the transcript below which speech over a reply was no word. Over Opus, prompted with
 `backchannel_prompt`, "stop", "wait", "no" and such get 0.63 and more, an "mhm" taken for words at most 0.52."""
 
+LIKELY_WORD = 0.54
+"""The same where words are likelier than a noise: so soon after the user's turn that they may be going on with it."""
+
 INTERIM_SHARE = 6
 """The pause is at least this many times as long as the last one took: they slow down under load."""
 
@@ -316,12 +319,12 @@ class Listening:
         Args:
             job: the transcription's.
             transcript: None when it failed.
-            going_on: said so soon after the user's turn that it most likely belongs to it: any word is clear enough.
+            going_on: said so soon after the user's turn that it may belong to it.
         """
         if job != self._overlap_job:
             return None
         self._overlap_job, self._overlap = None, transcript
-        if transcript is None or (transcript.confidence < CLEAR_WORD and not going_on):
+        if transcript is None or transcript.confidence < (LIKELY_WORD if going_on else CLEAR_WORD):
             return ""
         return clean_transcript(transcript)
 

@@ -23,10 +23,10 @@ from pipeline.engines.remote_reply import BusyServiceError, Question, Reply, Ser
 from pipeline.lanes import PRECEDENCE, YIELD_S, LaneClosedError, LaneFullError, LaneLoad, Ticket
 
 PROBE_S = 5.0
-"""How often a server that works is asked whether it does; one that does not is asked after each pause."""
+"""How often a server that works is asked whether it does; one that does not is asked every `RETRY_S`."""
 
 RETRY_S = 0.2
-"""Pause between two tries when no server is there and the work is worth waiting for one."""
+"""Pause between two tries, and two probes, when no server is there."""
 
 log = structlog.get_logger(__name__)
 
@@ -195,14 +195,15 @@ class RemoteService:
 
     async def _probe_all(self) -> None:
         """Find out about failures before a call does, and about recoveries at once."""
-        due = dict.fromkeys(self.replicas.all, 0.0)
+        await asyncio.gather(*(self._probe_always(replica) for replica in self.replicas.all))
+
+    async def _probe_always(self, replica: Replica) -> None:
+        due = 0.0
         while True:
             now = time.monotonic()
-            for replica in self.replicas.all:
-                closed = replica.breaker.state(now) == "closed"
-                if (now >= due[replica]) if closed else replica.breaker.enter(now):
-                    due[replica] = now + PROBE_S
-                    await self._probe(replica)
+            if now >= due or replica.breaker.state(now) != "closed":
+                due = now + PROBE_S
+                await self._probe(replica)
             await asyncio.sleep(RETRY_S)
 
     async def _probe(self, replica: Replica) -> None:

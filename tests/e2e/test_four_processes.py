@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from bench.own_server import get_json
 from bench.split_server import SplitServer
-from media.caller import Caller, CallFailedError
+from media.caller import Caller
 from server.cli.call import RATE, read_audio
 from tests.debian import postgres_server, redis_server
 
@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)
 
 KEY = "the-key-of-all-four-processes"
 APOLOGY = "Apologies."
+PATIENCE_S = 60.0
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -70,21 +71,17 @@ class Talk:
         self._speech = speech
 
     async def ask(self) -> bool:
-        """Ask aloud; whether an answer was heard that is no apology."""
+        """Ask aloud, and wait until the call listens again; whether there was an answer that is no apology."""
         began = time.monotonic()
-        spoken = await self.caller.say(self._speech, RATE)
-        try:
-            await self.caller.wait_for_sound(spoken.last, 30)
-        except CallFailedError:
-            return False
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            events = [json.loads(text) for at, text in self.caller.messages if at > began]
-            done = [event["response"] for event in events if event["type"] == "response.done"]
-            if done:
-                said = [part["content"][0]["transcript"] for part in done[-1]["output"] if part.get("content")]
-                return bool(said) and APOLOGY not in said[0] and done[-1]["status"] == "completed"
+        await self.caller.say(self._speech, RATE)
+        while time.monotonic() < began + PATIENCE_S:
             await asyncio.sleep(0.05)
+            events = [json.loads(text) for at, text in self.caller.messages if at > began]
+            states = [event["state"] for event in events if event["type"] == "morgan.state"]
+            done = [event["response"] for event in events if event["type"] == "response.done"]
+            if done and states[-1] == "listening":
+                said = [part["content"][0]["transcript"] for part in done[-1]["output"] if part.get("content")]
+                return done[-1]["status"] == "completed" and bool(said) and APOLOGY not in said[0]
         return False
 
 

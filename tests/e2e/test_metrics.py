@@ -45,7 +45,8 @@ async def test_a_call_is_counted_by_every_part_that_it_goes_through(server: Runn
     assert turns > 1 or abs(whole * 1000 - report["server_ms"]) < 1
     assert grown("morgan_media_packets_received_total") > 50
     assert grown("morgan_media_packets_sent_total") > 50
-    for lane in ("turn", "stt", "llm", "tts"):
+    # A reply that was said before comes from the cache of speech, and costs the lane of TTS nothing.
+    for lane in ("turn", "stt", "llm"):
         assert grown(f'morgan_lane_jobs_total{{lane="{lane}",outcome="done"}}') >= 1, lane
     for engine in ("vad", "turn", "stt", "llm"):
         assert grown(f'morgan_engine_works_total{{engine="{engine}"}}') >= 1, engine

@@ -177,13 +177,14 @@ async def test_hanging_up_ends_the_work(url: str, shared_audio: Path) -> None:
 
 async def test_transcriptions_are_written_down(url: str, server: RunningServer, pcm: bytes) -> None:
     headers = {"Content-Type": "audio/pcm"}
-    await post(f"{url}/transcribe", data=pcm, headers=headers)
-    ended = await stream(url, pcm)
     connection = await asyncpg.connect(server.environment()["MORGAN_POSTGRES_DSN"])
     try:
-        query = "SELECT * FROM audio_transcriptions WHERE text = $1 AND message_id IS NULL"
+        began = await connection.fetchval("SELECT now()")
+        await post(f"{url}/transcribe", data=pcm, headers=headers)
+        ended = await stream(url, pcm)
+        query = "SELECT * FROM audio_transcriptions WHERE text = $1 AND message_id IS NULL AND created_at > $2"
         for _ in range(100):
-            rows = await connection.fetch(query, ended["text"])
+            rows = await connection.fetch(query, ended["text"], began)
             if {row["session_id"][:4] for row in rows} == {"uplo", "stt_"}:
                 break
             await asyncio.sleep(0.1)
