@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from media.opus import CLOCK_RATE, SILENCE, OpusEncoder
+from media.opus import CLOCK_RATE, LONG_SILENCE, SILENCE, OpusEncoder
 from media.playout import FRAME_SAMPLES, Playout
 from media.values import FRAME_S, SEND_RATE, Pcm, PlayoutEvent
 
@@ -108,7 +108,8 @@ class AudioSender:
     Frames are encoded just in time: 0.2 ms of one core for 20 ms of speech at complexity 5 (see
     `python -m bench.media_cores`), 1 % of a core while the voice speaks, and nothing to take back at a barge-in.
     Silence costs no encoder: two frames of it are encoded after speech (the first carries the last 6.5 ms of speech,
-    the encoder's look-ahead), then a constant 3-byte CELT frame is sent. A decoder starts its speech mode anew after a
+    the encoder's look-ahead), then a constant 3-byte CELT frame is sent, or one of 40 ms where the queue rests: packets
+    cost more than anything else in a silent call. A decoder starts its speech mode anew after a
     CELT frame (RFC 6716 section 4.5.2), so the encoder is reset at the onset too, and both start from zero.
 
     Args:
@@ -138,18 +139,25 @@ class AudioSender:
         self._sent_timestamp = self._timestamp
         self._silent_frames = _HANGOVER_FRAMES
         self._mark = False
+        self._ahead = 0
         self._loss = _ASSUMED_LOSS
         self._encoder.set_packet_loss(self.packet_loss_percent)
 
-    def next_packet(self, now: float) -> RtpOut:
-        """Encode and number the next 20 ms.
+    def next_packet(self, now: float) -> RtpOut | None:
+        """Encode and number the next 20 ms; None where the packet before was of 40 ms.
 
         Args:
             now: when it goes out; stamped on events and used for `rtp_timestamp`.
         """
+        if self._ahead:
+            self._ahead -= 1
+            return None
         pcm, events = self._playout.next_frame(now)
         marker = self._mark
-        if pcm is None:
+        frames = 1
+        if pcm is None and self._playout.resting and self._silent_frames >= _HANGOVER_FRAMES:
+            payload, level, frames = LONG_SILENCE, SILENT_LEVEL, 2
+        elif pcm is None:
             payload, level = self._silence(), SILENT_LEVEL
         else:
             if self._silent_frames >= _HANGOVER_FRAMES:
@@ -161,7 +169,8 @@ class AudioSender:
         self._mark = False
         self._sent_at, self._sent_timestamp = now, self._timestamp
         self._sequence_number = (self._sequence_number + 1) & 0xFFFF
-        self._advance(1)
+        self._advance(frames)
+        self._ahead = frames - 1
         self.packets_sent += 1
         self.bytes_sent += len(payload)
         return packet
@@ -174,8 +183,10 @@ class AudioSender:
         Args:
             frames: of 20 ms, 0 or more.
         """
-        self._advance(frames)
-        self._mark = self._mark or frames > 0
+        sent_ahead = min(frames, self._ahead)
+        self._ahead -= sent_ahead
+        self._advance(frames - sent_ahead)
+        self._mark = self._mark or frames > sent_ahead
 
     def rtp_timestamp(self, now: float) -> int:
         """The RTP timestamp that corresponds to `now`, for sender reports (RFC 3550 section 6.4.1)."""

@@ -38,7 +38,7 @@ class MediaEndpoint:
     def __init__(self, config: MediaConfig, port: UdpPort) -> None:
         self._config = config
         self._port = port
-        self._pacer = Pacer()
+        self._pacer = Pacer(port)
         port.on_read = self._pacer.woken
         self._certificate = RTCCertificate.generateCertificate()
         self._peers: dict[WebRtcPeer, None] = {}

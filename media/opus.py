@@ -15,6 +15,7 @@ CLOCK_RATE = 48_000
 """RTP clock rate (Hz) of Opus whatever the audio's own rate is (RFC 7587 section 4.1)."""
 
 SILENCE = b"\xf8\xff\xfe"
+LONG_SILENCE = b"\xf9\xff\xfe\xff\xfe"
 """A mono 20 ms CELT frame that decodes to zeros: silence that needs no encoder."""
 
 MAX_PACKET_S = 0.12
@@ -104,12 +105,18 @@ def _error(code: int, doing: str) -> OpusError:
     return OpusError(f"{doing}: {reason.decode()} ({code})")
 
 
+_FRAME_DURATIONS = (480, 960, 1920, 2880) * 3 + (480, 960) * 2 + (120, 240, 480, 960) * 4
+"""Ticks of a frame by the configuration in the first byte (RFC 6716 section 3.1)."""
+
+
 def packet_duration(payload: bytes) -> int:
     """Length of the audio in a payload, in RTP clock ticks (48 kHz), read from its header alone.
 
     Raises:
         OpusError: the header is malformed (RFC 6716 section 3.4).
     """
+    if payload and not payload[0] & 3:
+        return _FRAME_DURATIONS[payload[0] >> 3]  # one frame, as nearly always
     samples: int = _library().opus_packet_get_nb_samples(payload, len(payload), CLOCK_RATE)
     if samples <= 0:
         raise _error(samples or _INVALID_PACKET, f"payload of {len(payload)} bytes")

@@ -12,8 +12,16 @@ from media.values import FRAME_S
 logger = logging.getLogger(__name__)
 
 
+REST_FRAMES = 2
+"""Frames from one tick to the next while all members rest."""
+
+
 class Paced(Protocol):
     """Who is called every 20 ms."""
+
+    @property
+    def resting(self) -> bool:
+        """Whether 40 ms may pass until the next tick: nothing is being said, or about to be, or being set up."""
 
     def tick(self, due: Due, now: float) -> None:
         """Send what is due.
@@ -24,14 +32,30 @@ class Paced(Protocol):
         """
 
 
+class Source(Protocol):
+    """Where packets come from, such as a `media.udp_port.UdpPort`."""
+
+    def hold(self, held: bool) -> None:
+        """Leave packets with the kernel until `read`, or again wake the loop for each."""
+
+    def read(self) -> None:
+        """Take what has come."""
+
+
 class Pacer:
     """Calls its members every 20 ms of monotonic time; stops while it has none.
 
     Waking the process costs more than a frame of silence does. So the clock is brought into step with the packets that
-    arrive (`woken`), and a frame that is all but due goes out in the same wake-up.
+    arrive (`woken`), and a frame that is all but due goes out in the same wake-up. While all members rest, packets wait
+    for the clock, which then ticks every 40 ms.
+
+    Args:
+        source: of the packets that are to wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: Source | None = None) -> None:
+        self._source = source
+        self._held = False
         self._loop = asyncio.get_running_loop()
         self._members: dict[Paced, None] = {}
         self._clock = FrameClock()
@@ -42,6 +66,7 @@ class Pacer:
     def add(self, member: Paced) -> None:
         """Begin to call a member."""
         self._members[member] = None
+        self._hold(False)
         if self._timer is None:
             self._clock, self._lock = FrameClock(), PhaseLock(FRAME_S, time.monotonic())
             self._tick()
@@ -54,6 +79,7 @@ class Pacer:
 
     def close(self) -> None:
         """Stop the timer."""
+        self._hold(False)
         self._members.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -65,7 +91,7 @@ class Pacer:
         Args:
             now: `time.monotonic()`.
         """
-        if self._timer is None:
+        if self._timer is None or self._held:
             return
         if self._clock.next_at - now <= EARLY_S:
             self._timer.cancel()
@@ -75,6 +101,8 @@ class Pacer:
             self._clock.shift(self._lock.shift(now, self._clock.next_at))
 
     def _tick(self) -> None:
+        if self._held and self._source is not None:
+            self._source.read()
         now = time.monotonic()
         due = self._clock.due(now, EARLY_S)
         self._shifted = False
@@ -84,5 +112,14 @@ class Pacer:
             except Exception:
                 # One broken call must not silence the others.
                 logger.exception("a call failed in its 20 ms tick")
-        if self._members:
-            self._timer = self._loop.call_later(max(0.0, self._clock.next_at - time.monotonic()), self._tick)
+        if not self._members:
+            return
+        resting = all(member.resting for member in self._members)
+        self._hold(resting)
+        next_at = self._clock.next_at + (REST_FRAMES - 1) * FRAME_S * resting
+        self._timer = self._loop.call_later(max(0.0, next_at - time.monotonic()), self._tick)
+
+    def _hold(self, held: bool) -> None:
+        if held is not self._held and self._source is not None:
+            self._held = held
+            self._source.hold(held)

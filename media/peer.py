@@ -118,6 +118,7 @@ class WebRtcPeer:
         )
         for candidate in self._offer.candidates:
             await self._ice_transport.addRemoteCandidate(candidate)
+        self._pacer.add(self)
         self._task = asyncio.create_task(self._run(), name="webrtc-peer")
 
     async def discard(self) -> None:
@@ -158,6 +159,11 @@ class WebRtcPeer:
             link.tick(due, now)
             if link.said_goodbye(now):
                 self._end("bye")
+
+    @property
+    def resting(self) -> bool:
+        """See `media.pacer.Paced`."""
+        return self._link is not None and self._link.resting
 
     def release_playout(self) -> None:
         """Send no more audio: the connection that follows this one goes on with the queue."""
@@ -229,7 +235,6 @@ class WebRtcPeer:
         )
         self._take_playout(self)
         self._link = AudioLink(settings, self._playout, self._listener, self._send, now, self._tap)
-        self._pacer.add(self)
         self._listener.on_connected()
 
     def _rtp_received(self, data: bytes, now: float) -> None:

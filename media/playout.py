@@ -62,6 +62,7 @@ class Playout:
         self._paused = False
         self._gain = self._target_gain = 1.0
         self._last_sample = 0
+        self._resting = False
 
     @property
     def written(self) -> int:
@@ -128,6 +129,15 @@ class Playout:
         if at is not None and self._paused:
             self._rewind(at)
         self._pausing = self._paused = False
+
+    def rest(self, resting: bool) -> None:
+        """Say whether nothing is about to be said."""
+        self._resting = resting
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is about to be said, and nothing is left of what was."""
+        return self._resting and self._idle and not self._sounding and self._written == self._position
 
     def duck(self, gain: float) -> None:
         """Ramp the loudness to `gain` over the next frame.

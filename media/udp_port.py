@@ -4,6 +4,8 @@ import asyncio
 import errno
 import ipaddress
 import socket
+import struct
+import sys
 import time
 from collections.abc import Callable
 
@@ -22,10 +24,18 @@ SOCKET_BUFFER = 1 << 20
 """Bytes asked of the kernel in each direction: about 250 ms of 500 calls."""
 
 
+STAMPED = 35 if sys.platform == "linux" else None
+"""SO_TIMESTAMPNS, which Python does not name: the kernel says when each datagram came."""
+
+_STAMP = struct.Struct("@qq")
+_STAMP_SPACE = socket.CMSG_SPACE(_STAMP.size)
+
+
 class UdpPort:
     """Reads and writes datagrams; `demux` decides whose they are.
 
     Reading is done straight on the socket in batches: asyncio's own transport reads one datagram per turn of the loop.
+    Each is stamped with the time at which the kernel took it, so that a busy loop is not taken for a slow network.
     Nothing that is sent is ever queued here: when the kernel's buffer is full the datagram is dropped and counted.
 
     Attributes:
@@ -44,7 +54,9 @@ class UdpPort:
         self.on_read: Callable[[float], None] = lambda _: None
         self._socket = sock
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock.fileno(), self._readable)
+        self._loop.add_reader(sock.fileno(), self.read)
+        self._read_at = 0.0
+        self._held = False
         self._closed = False
 
     @classmethod
@@ -71,6 +83,8 @@ class UdpPort:
                 sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if STAMPED is not None:
+                sock.setsockopt(socket.SOL_SOCKET, STAMPED, 1)
             sock.bind((host, port))
         except OSError as error:
             sock.close()
@@ -91,30 +105,67 @@ class UdpPort:
             # Full buffer, no route, an ICMP error of an earlier datagram: to a peer all of these are packet loss.
             self.send_failures += 1
 
+    def hold(self, held: bool) -> None:
+        """Leave datagrams with the kernel until `read`, or again wake the loop for each."""
+        if self._closed or held is self._held:
+            return
+        self._held = held
+        if held:
+            self._loop.remove_reader(self._socket.fileno())
+        else:
+            self._loop.add_reader(self._socket.fileno(), self.read)
+
     def close(self) -> None:
         """Give the port back. Calling it again does nothing."""
         if not self._closed:
             self._closed = True
-            self._loop.remove_reader(self._socket.fileno())
+            if not self._held:
+                self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
 
-    def _readable(self) -> None:
-        receive = self._socket.recvfrom
+    def read(self) -> None:
+        """Take what has come."""
+        if self._closed:
+            return
+        receive = self._socket.recvmsg
         route = self.demux.datagram_received
-        now = 0.0
+        since, now = self._read_at, time.monotonic()
+        wall = time.time() - now
+        came = False
         for _ in range(READ_BATCH):
             try:
-                data, address = receive(MAX_DATAGRAM)
+                data, stamps, _, address = receive(MAX_DATAGRAM, _STAMP_SPACE)
             except (BlockingIOError, InterruptedError):
                 break
             except ConnectionError:
                 continue  # an ICMP error that belongs to some earlier datagram
-            now = time.monotonic()
-            route(data, address[:2], now)
+            came = True
+            route(data, address[:2], _arrival(stamps, wall, since, now))
             if self._closed:
                 return
-        if now:
+        else:
+            if self._held:
+                self._loop.call_soon(self.read)
+        self._read_at = now
+        if came:
             self.on_read(now)
+
+
+def _arrival(stamps: list[tuple[int, int, bytes]], wall: float, since: float, now: float) -> float:
+    """When a datagram came, monotonic s.
+
+    Args:
+        stamps: what the kernel says beside it.
+        wall: what the wall clock is ahead of the monotonic one; a step of it must not get through.
+        since: when there was nothing left to read.
+        now: when reading began.
+    """
+    for level, kind, data in stamps:
+        if (level, kind) == (socket.SOL_SOCKET, STAMPED):
+            seconds, nanoseconds = _STAMP.unpack(data[: _STAMP.size])
+            at: float = seconds + nanoseconds * 1e-9 - wall
+            return min(max(at, since), now)
+    return now
 
 
 def announced_addresses(host: str, public_addresses: tuple[str, ...]) -> tuple[str, ...]:

@@ -123,6 +123,9 @@ class Speaker(Protocol):
     def resume(self, at: int | None = None) -> None:
         """Go on from where `pause` stopped, or from a position up to 2 s before it, fading in."""
 
+    def rest(self, resting: bool) -> None:
+        """Say whether nothing is about to be said; sound that comes all the same may then start 20 ms later."""
+
     def duck(self, gain: float) -> None:
         """Ramp the loudness to `gain` (1 is full) over about 20 ms; takes effect with the next frame."""
 

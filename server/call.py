@@ -12,7 +12,7 @@ from media.values import Pcm, PlayoutChange, PlayoutEvent, Speaker
 from persistence.values import SessionKind
 from pipeline.call.actor import CallActor
 from pipeline.call.context import Context
-from pipeline.call.events import CallEvent
+from pipeline.call.events import CallEvent, StateChanged, TurnLatency
 from pipeline.call.inputs import AudioHeard, Connected, PlayoutDrained, PlayoutStarted, PlayoutStarved
 from pipeline.call.options import CallOptions
 from pipeline.call.state import State
@@ -184,8 +184,17 @@ class Call:
             self._memory.add(event)
         if self.line is not None:
             self.line.tell(event)
+            if isinstance(event, StateChanged):
+                self.line.speaker.rest(event.state is State.LISTENING)
+        if isinstance(event, TurnLatency):
+            self._log_latency(event)
         if self.state is State.ENDED:
             self.end_soon(self.record.end_reason or "hangup")
+
+    def _log_latency(self, turn: TurnLatency) -> None:
+        stages_ms = {name: round(ms, 1) for name, ms in turn.stages.items()}
+        whole = round(turn.voice_to_voice_ms, 1)
+        log.info("turn answered", call_id=self.id, item_id=turn.item_id, voice_to_voice_ms=whole, stages_ms=stages_ms)
 
     # From the line ---------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,12 @@ from pipeline.lanes import PRECEDENCE
 TICK_S = 0.1
 """Pause between two ticks while no audio comes; audio itself ticks every 20 ms."""
 
+REST_S = 0.5
+"""The same while nobody says anything."""
+
+SAME_S = 0.01
+"""Audio that comes together ticks once while nobody says anything."""
+
 INBOX = 2_000
 """Inputs that may wait; more than that means that the loop is stuck, and audio is what gets dropped."""
 
@@ -89,7 +95,8 @@ class CallActor:
         self._tasks: dict[str, set[asyncio.Task[None]]] = {}
         self._interims = 0
         self._last_tick = 0.0
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._on_timer)
+        self._resting = False
+        self._arm()
 
     @property
     def state(self) -> State:
@@ -128,15 +135,25 @@ class CallActor:
         if isinstance(message, AudioHeard):
             for voice in self._hearing.add(message.pcm, message.at):
                 self._run(self.machine.handle(voice, now))
+            if self.state is State.LISTENING and now - self._last_tick < SAME_S:
+                return
             message = Tick()
         if isinstance(message, Tick):
             self._last_tick = now
         self._run(self.machine.handle(message, now))
+        if self._resting and self.state is not State.LISTENING:
+            self._timer.cancel()
+            self._arm()
+
+    def _arm(self) -> None:
+        """Tick without audio, too; often while something goes on."""
+        self._resting = self.state is State.LISTENING
+        self._timer = asyncio.get_running_loop().call_later(REST_S if self._resting else TICK_S, self._on_timer)
 
     def _on_timer(self) -> None:
         if self.state is State.ENDED:
             return
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._on_timer)
+        self._arm()
         if time.monotonic() - self._last_tick >= TICK_S:
             self.post(Tick())
 

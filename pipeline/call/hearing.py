@@ -1,5 +1,7 @@
 """The last minutes of the user's audio, addressed by sample numbers counted since the call began."""
 
+import math
+
 import numpy as np
 
 from pipeline.audio import HEARING_RATE, Pcm, Waveform, to_waveform
@@ -64,24 +66,24 @@ class Hearing:
 
     def slice(self, start: int, end: int) -> Waveform:
         """Samples `start` to `end` as a copy, as far as they are kept; shape (n,)."""
-        size = len(self._ring)
-        start = max(start, self._end - size, 0)
+        start = max(start, self._end - len(self._ring), 0)
         end = min(end, self._end)
-        if end <= start:
-            return np.zeros(0, np.float32)
+        return to_waveform(self._samples(start, end)) if start < end else np.zeros(0, np.float32)
+
+    def _samples(self, start: int, end: int) -> Pcm:
+        size = len(self._ring)
         first, last = start % size, end % size
         if first < last:
-            return to_waveform(self._ring[first:last])
-        return to_waveform(np.concatenate((self._ring[first:], self._ring[:last])))
+            return self._ring[first:last]
+        return np.concatenate((self._ring[first:], self._ring[:last]))
 
     def _window(self, start: int, at: float) -> VoiceHeard:
-        samples = self.slice(start, start + WINDOW)
-        quarters = samples.reshape(4, -1)
-        power = np.einsum("ij,ij->i", quarters, quarters) / (WINDOW / 4)
-        a, b, c, d = (10 * np.log10(power + 1e-10)).tolist()
+        samples = self._samples(start, start + WINDOW)
+        quarters = samples.reshape(4, -1).astype(np.float32)
+        a, b, c, d = (_level_db(power) for power in np.einsum("ij,ij->i", quarters, quarters).tolist())
         return VoiceHeard(self._probability(samples, max(a, b, c, d)), (a, b, c, d), start + WINDOW, at)
 
-    def _probability(self, samples: Waveform, level_db: float) -> float:
+    def _probability(self, samples: Pcm, level_db: float) -> float:
         """Voice probability; the model (0.1-0.6 ms) is spared the windows in which there is nothing to hear."""
         if level_db < NO_SOUND_DB:
             self._soundless += 1
@@ -89,4 +91,9 @@ class Hearing:
         if self._soundless >= FORGET_WINDOWS:
             self._voice.reset()
         self._soundless = 0
-        return self._voice.probability(samples)
+        return self._voice.probability(to_waveform(samples))
+
+
+def _level_db(power: float) -> float:
+    """dBFS of a quarter of a window, from the sum of its squares (16 bit)."""
+    return 10 * math.log10(power / (WINDOW / 4 * 32768.0**2) + 1e-10)

@@ -237,6 +237,8 @@ class Listening:
         if turn is None:
             return False
         if turn.draft is not None and job == turn.draft.job:
+            if turn.draft.words is not None:
+                return False  # an answer that was given already, or given up
             self.settle(turn.draft, transcript, now)
             return turn.draft.text is not None
         head = turn.head_of(job)

@@ -100,6 +100,11 @@ class SocketLine:
 
     # From the clock and the link -------------------------------------------------------------------------------------
 
+    @property
+    def resting(self) -> bool:
+        """See `media.pacer.Paced`."""
+        return self.link.playout.resting
+
     def tick(self, due: Due, now: float) -> None:
         """See `media.pacer.Paced`."""
         self.link.tick(due, now)

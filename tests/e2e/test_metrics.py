@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
 import redis
 
 from tests.e2e.conftest import RunningServer
@@ -43,6 +44,9 @@ async def test_a_call_is_counted_by_every_part_that_it_goes_through(server: Runn
     stages = sum(grown(f'morgan_turn_stage_seconds_sum{{stage="{stage}"}}') for stage in STAGES)
     assert abs(whole - stages) < 0.01
     assert turns > 1 or abs(whole * 1000 - report["server_ms"]) < 1
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if '"turn answered"' in line]
+    assert lines[-1]["voice_to_voice_ms"] == pytest.approx(sum(lines[-1]["stages_ms"].values()), abs=1)
+    assert turns > 1 or abs(lines[-1]["voice_to_voice_ms"] - report["server_ms"]) < 1
     assert grown("morgan_media_packets_received_total") > 50
     assert grown("morgan_media_packets_sent_total") > 50
     # A reply that was said before comes from the cache of speech, and costs the lane of TTS nothing.

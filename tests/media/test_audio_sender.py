@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from media.audio_sender import AudioSender, Due, FrameClock, RtpOut, audio_level
-from media.opus import SILENCE, OpusDecoder, has_fec
+from media.opus import SILENCE, OpusDecoder, has_fec, packet_duration
 from media.playout import Playout
 from media.values import Pcm, PlayoutChange
 from tests.media.signals import offset_of, voice
 
 
 def run(sender: AudioSender, frames: int, start: float = 0.0) -> list[RtpOut]:
-    return [sender.next_packet(start + i * 0.02) for i in range(frames)]
+    packets = [sender.next_packet(start + i * 0.02) for i in range(frames)]
+    return [packet for packet in packets if packet is not None]
 
 
 def heard(packets: list[RtpOut], rate: int = 24_000) -> Pcm:
@@ -36,6 +37,49 @@ def test_silence_is_three_bytes(playout: Playout) -> None:
     assert {packet.payload for packet in packets} == {SILENCE}
     assert {packet.audio_level for packet in packets} == {127}
     assert not any(packet.marker for packet in packets)
+
+
+def test_a_queue_at_rest_is_sent_in_packets_of_40_ms_that_decode_to_silence(playout: Playout) -> None:
+    sender = AudioSender(playout, sequence_number=7, timestamp=0)
+    playout.rest(True)
+    packets = run(sender, 50)
+    assert [packet.sequence_number for packet in packets] == list(range(7, 32))
+    assert [packet.timestamp for packet in packets] == list(range(0, 25 * 1920, 1920))
+    assert packet_duration(packets[0].payload) == 1920
+    assert not heard(packets).any()
+    assert len(heard(packets)) == 24_000
+
+
+def test_speech_after_a_rest_takes_the_place_of_no_silence_that_was_sent(playout: Playout) -> None:
+    sender = AudioSender(playout, sequence_number=0, timestamp=0)
+    playout.rest(True)
+    run(sender, 3)
+    playout.write(voice(0.1, 24_000))
+    playout.finish()
+    playout.rest(False)
+    packets = run(sender, 8, 0.06)
+    # Three frames are four that are sent: the first of these calls finds its own sent already.
+    assert [packet.timestamp for packet in packets] == list(range(4 * 960, 11 * 960, 960))
+    assert [packet.marker for packet in packets] == [True] + [False] * 6
+
+
+def test_time_that_is_skipped_in_a_rest_counts_once(playout: Playout) -> None:
+    sender = AudioSender(playout, sequence_number=0, timestamp=0)
+    playout.rest(True)
+    run(sender, 1)
+    sender.skip(4)
+    (packet,) = run(sender, 1, 0.1)
+    assert packet.timestamp == 5 * 960
+    assert packet.marker
+
+
+def test_a_queue_that_still_holds_sound_does_not_rest(playout: Playout) -> None:
+    playout.rest(True)
+    playout.write(voice(0.1, 24_000))
+    playout.finish()
+    assert not playout.resting
+    run(AudioSender(playout), 10)
+    assert playout.resting
 
 
 def test_only_the_first_packet_of_a_talk_spurt_is_marked(playout: Playout) -> None:
@@ -111,7 +155,7 @@ def test_skipped_time_moves_the_timestamp_but_not_the_queue(playout: Playout) ->
     playout.write(voice(1.0, 24_000))
     before = run(sender, 5)[-1]
     sender.skip(10)
-    after = sender.next_packet(0.3)
+    (after,) = run(sender, 1, 0.3)
     assert after.timestamp == before.timestamp + 11 * 960
     assert after.sequence_number == before.sequence_number + 1
     assert after.marker
@@ -186,5 +230,5 @@ def test_after_a_skip_the_timestamps_are_true_again(playout: Playout) -> None:
     for now in (0.0, 0.02, 0.04, 1.0, 1.02):
         due = clock.due(now)
         sender.skip(due.skipped)
-        sent += [(now, sender.next_packet(now).timestamp) for _ in range(due.frames)]
+        sent += [(now, packet.timestamp) for _ in range(due.frames) for packet in run(sender, 1, now)]
     assert sent == [(0.0, 0), (0.02, 960), (0.04, 1920), (1.0, 48_000), (1.02, 48_960)]

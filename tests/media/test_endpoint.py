@@ -71,6 +71,24 @@ async def test_silence_is_sent_all_the_time_on_the_monotonic_clock() -> None:
         assert len(packets) == pytest.approx(60, abs=6)
 
 
+async def test_a_call_at_rest_sends_half_the_packets_hears_everything_and_wakes_for_speech() -> None:
+    async with endpoint() as server, call(server) as (caller, peer, notes):
+        peer.speaker.rest(True)
+        await asyncio.sleep(0.2)
+        before, heard = len(caller.packets), len(notes.audio)
+        await asyncio.sleep(1.2)
+        assert len(caller.packets) - before == pytest.approx(30, abs=4)
+        sent = caller.packets[-1].position - caller.packets[0].position
+        assert sent / 48_000 == pytest.approx(caller.packets[-1].at - caller.packets[0].at, abs=0.06)
+        assert len(notes.audio) - heard == pytest.approx(60, abs=4)
+        assert peer.stats().jitter_buffer_s <= 0.02
+        peer.speaker.rest(False)
+        peer.speaker.write(tone(500, 0.4))
+        peer.speaker.finish()
+        written_at = time.monotonic()
+        assert await caller.wait_for_sound(written_at) - written_at < 0.08
+
+
 async def test_playout_tells_its_start_and_its_end() -> None:
     async with endpoint() as server, call(server) as (_, peer, notes):
         peer.speaker.write(tone(500, 0.2))

@@ -15,6 +15,7 @@ class Member:
         self.skipped = 0
         self.times: list[float] = []
         self.fail = fail
+        self.resting = False
 
     def tick(self, due: Due, now: float) -> None:
         self.frames += due.frames
@@ -32,6 +33,53 @@ async def test_every_member_gets_fifty_frames_a_second() -> None:
     pacer.close()
     for member in members:
         assert member.frames + member.skipped == pytest.approx(30, abs=3)
+
+
+class Kernel:
+    """Where packets wait."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self.reads: list[bool] = []
+
+    def hold(self, held: bool) -> None:
+        self.held = held
+
+    def read(self) -> None:
+        self.reads.append(self.held)
+
+
+async def test_members_at_rest_get_their_frames_by_twos_and_packets_wait_for_the_clock() -> None:
+    kernel, members = Kernel(), [Member(), Member()]
+    pacer = Pacer(kernel)
+    for member in members:
+        member.resting = True
+        pacer.add(member)
+    await asyncio.sleep(0.6)
+    assert kernel.held
+    pacer.close()
+    assert not kernel.held
+    assert members[0].frames + members[0].skipped == pytest.approx(30, abs=3)
+    assert len(members[0].times) == pytest.approx(15, abs=3)
+    assert len(kernel.reads) == pytest.approx(15, abs=3)
+
+
+async def test_one_that_does_not_rest_keeps_all_awake() -> None:
+    kernel = Kernel()
+    pacer, resting, waking = Pacer(kernel), Member(), Member()
+    resting.resting = True
+    pacer.add(resting)
+    await asyncio.sleep(0.1)
+    assert kernel.held
+    pacer.add(waking)
+    assert not kernel.held
+    before = len(resting.times)
+    await asyncio.sleep(0.4)
+    assert len(resting.times) - before == pytest.approx(20, abs=4)
+    waking.resting = True
+    await asyncio.sleep(0.1)
+    assert kernel.held
+    pacer.close()
 
 
 async def test_a_broken_member_does_not_silence_the_others() -> None:

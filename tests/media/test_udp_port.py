@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
+import time
 
 import pytest
 from aioice import stun
 
 from media.demux import MAX_ADDRESSES_PER_PEER, Address, Demux
-from media.udp_port import UdpPort, announced_addresses
+from media.udp_port import READ_BATCH, UdpPort, announced_addresses
 from media.values import MediaError, PortInUseError
 
 DTLS, RTP = b"\x16\xfe\xfd" + bytes(20), b"\x80\x60" + bytes(20)
@@ -165,6 +166,45 @@ async def test_a_burst_is_read_completely() -> None:
     assert len(route.rtp) == 200
     times = [at for _, at in route.rtp]
     assert times == sorted(times)
+
+
+async def test_what_is_held_waits_with_the_kernel_and_keeps_the_time_at_which_it_came() -> None:
+    port, route = UdpPort.open("127.0.0.1", 0), Recorder()
+    port.demux.register("near", route)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind(("127.0.0.1", 0))
+        port.demux.claim(sender.getsockname(), route, proven=True)
+        port.hold(True)
+        sent = []
+        for _ in range(READ_BATCH + 5):
+            sent.append(time.monotonic())
+            sender.sendto(RTP, ("127.0.0.1", port.port))
+            await asyncio.sleep(0.001)
+        assert route.rtp == []
+        port.read()
+        await asyncio.sleep(0.01)
+        assert len(route.rtp) == len(sent)
+        assert [at for _, at in route.rtp] == pytest.approx(sent, abs=0.02)
+        port.hold(False)
+        sender.sendto(RTP, ("127.0.0.1", port.port))
+        await asyncio.sleep(0.05)
+    assert len(route.rtp) == len(sent) + 1
+    port.close()
+    port.hold(False)
+
+
+async def test_a_busy_loop_is_not_taken_for_a_slow_network() -> None:
+    port, route = UdpPort.open("127.0.0.1", 0), Recorder()
+    port.demux.register("near", route)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind(("127.0.0.1", 0))
+        port.demux.claim(sender.getsockname(), route, proven=True)
+        sender.sendto(RTP, ("127.0.0.1", port.port))
+        sent = time.monotonic()
+        time.sleep(0.2)  # noqa: ASYNC251 - the loop is busy
+        await asyncio.sleep(0.01)
+    port.close()
+    assert route.rtp[0][1] == pytest.approx(sent, abs=0.02)
 
 
 async def test_what_the_kernel_does_not_take_is_counted() -> None:
