@@ -234,6 +234,7 @@ class WebRtcPeer:
             silence_timeout_s=self._config.silence_timeout_s,
         )
         self._take_playout(self)
+        self._playout.on_begin = lambda: self._pacer.hurry(self)
         self._link = AudioLink(settings, self._playout, self._listener, self._send, now, self._tap)
         self._listener.on_connected()
 

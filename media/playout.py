@@ -1,6 +1,7 @@
 """The outgoing queue of one call: positions, fades, pauses and ducking."""
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,8 @@ class Playout:
         self._gain = self._target_gain = 1.0
         self._last_sample = 0
         self._resting = False
+        self.on_begin: Callable[[], None] = lambda: None
+        """Called when sound has been written and nothing was there before it."""
 
     @property
     def written(self) -> int:
@@ -95,6 +98,8 @@ class Playout:
             self._written += len(pcm)
             self._finished = False
             self._abandon_end()
+            if self._idle and not waiting and not self._sounding:
+                self.on_begin()
         return start
 
     def finish(self) -> None:

@@ -14,6 +14,16 @@ from tests.leaks import leaked_tasks, leaked_threads, our_threads
 from tests.serving import RunningServer, serving
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several workers, one runs all tests that talk with a running server, one after the other: they share it, and
+    most of their time is spent listening. Each other file goes as a whole to whoever is free."""
+    for item in items:
+        parts = item.path.parts
+        serves = "e2e" in parts or "docs" in parts or "server" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("server" if serves else str(item.path)))
+
+
 def lacking(reason: str) -> None:
     """Skip the test for want of something that this machine lacks; under CI nothing may be lacking, so fail."""
     if os.environ.get("CI") == "true":

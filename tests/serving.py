@@ -17,6 +17,9 @@ import pytest
 
 START_S = 60.0
 
+REPLY_TOKENS = 64
+"""Of the longest reply: about 15 s of speech, which most calls of the tests hear to its end."""
+
 
 @dataclass(frozen=True)
 class RunningServer:
@@ -70,7 +73,8 @@ def serving(models_dir: Path, folder: Path, **environ: str) -> Iterator[RunningS
     folder.mkdir(exist_ok=True)
     port, log = free_port(), folder / "log"
     command = [sys.executable, "-m", "server.cli.main", "serve", "--port", str(port), "--data-dir", str(folder)]
-    environment = {**os.environ, "MORGAN_MODELS_DIR": str(models_dir), "MORGAN_LOG_FORMAT": "json", **environ}
+    environment = {**os.environ, "MORGAN_MODELS_DIR": str(models_dir), "MORGAN_LOG_FORMAT": "json"}
+    environment |= {"MORGAN_LLM_MAX_TOKENS": str(REPLY_TOKENS), **environ}
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     url = f"http://127.0.0.1:{port}"

@@ -82,6 +82,37 @@ async def test_one_that_does_not_rest_keeps_all_awake() -> None:
     pacer.close()
 
 
+async def test_who_begins_to_speak_does_not_wait_for_the_clock_which_takes_the_time_back_in_the_next_rest() -> None:
+    pacer, member = Pacer(), Member()
+    began = time.monotonic()
+    pacer.add(member)
+    for _ in range(10):
+        await asyncio.sleep(0.03)
+        ticks = len(member.times)
+        pacer.hurry(member)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(member.times) == ticks + 1
+    assert (member.frames + member.skipped) * 0.02 > time.monotonic() - began + 0.05
+    member.resting = True
+    await asyncio.sleep(0.5)
+    pacer.close()
+    assert (member.frames + member.skipped) * 0.02 == pytest.approx(time.monotonic() - began, abs=0.06)
+
+
+async def test_nobody_hurries_while_somebody_else_speaks() -> None:
+    pacer, hasty, speaking = Pacer(), Member(), Member()
+    pacer.add(hasty)
+    pacer.add(speaking)
+    await asyncio.sleep(0.05)
+    ticks = len(speaking.times)
+    for _ in range(100):
+        pacer.hurry(hasty)
+    await asyncio.sleep(0.01)
+    pacer.close()
+    assert len(speaking.times) <= ticks + 1
+
+
 async def test_a_broken_member_does_not_silence_the_others() -> None:
     pacer, broken, healthy = Pacer(), Member(fail=True), Member()
     pacer.add(broken)

@@ -61,6 +61,18 @@ def wire(playout: Playout) -> Wire:
     return Wire(playout)
 
 
+def test_the_beginning_of_sound_is_told_once_per_utterance() -> None:
+    playout, begun = Playout(), []
+    playout.on_begin = lambda: begun.append(playout.written)
+    for _ in range(2):
+        playout.write(np.full(960, 1000, np.int16))
+        playout.write(np.full(960, 1000, np.int16))
+        playout.finish()
+        for _ in range(8):
+            playout.next_frame(0.0)
+    assert begun == [960, 2880]
+
+
 def test_it_is_a_speaker(playout: Playout) -> None:
     speaker: Speaker = playout
     assert speaker.written == speaker.position == 0
