@@ -145,7 +145,7 @@ class Playout:
         return self._resting and self._idle and not self._sounding and self._written == self._position
 
     def duck(self, gain: float) -> None:
-        """Ramp the loudness to `gain` over the next frame.
+        """Ramp the loudness to `gain` over the first 8 ms of the next frame.
 
         Raises:
             ValueError: not between 0 and 1.
@@ -315,7 +315,9 @@ class Playout:
     def _shaped(self, pcm: Pcm, envelope: NDArray[np.float32] | None) -> Pcm:
         """A whole frame from samples and their gain, padded with zeros; the duck ramp runs over it."""
         if self._gain != self._target_gain:
-            ramp = np.linspace(self._gain, self._target_gain, FRAME_SAMPLES, dtype=np.float32)[: len(pcm)]
+            ramp = np.full(FRAME_SAMPLES, self._target_gain, dtype=np.float32)
+            ramp[:FADE_SAMPLES] = np.linspace(self._gain, self._target_gain, FADE_SAMPLES, dtype=np.float32)
+            ramp = ramp[: len(pcm)]
             envelope = ramp if envelope is None else envelope * ramp
             self._gain = self._target_gain
         elif self._gain != 1.0:

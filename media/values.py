@@ -127,7 +127,7 @@ class Speaker(Protocol):
         """Say whether nothing is about to be said; sound that comes all the same may then start 20 ms later."""
 
     def duck(self, gain: float) -> None:
-        """Ramp the loudness to `gain` (1 is full) over about 20 ms; takes effect with the next frame."""
+        """Ramp the loudness to `gain` (1 is full) over about 8 ms; takes effect with the next frame."""
 
 
 @dataclass(frozen=True, slots=True)

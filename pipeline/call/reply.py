@@ -33,6 +33,9 @@ FRAME_SAMPLES = SPEECH_RATE // 50
 AUDIBLE_POWER = 10**-4.5
 """Mean square of the quietest frame that counts as heard, -45 dBFS."""
 
+LOOK_AHEAD_SAMPLES = SPEECH_RATE * 65 // 10_000
+"""What Opus holds back of a frame for the next packet: 6.5 ms."""
+
 LEAD_FRAMES = 15
 
 
@@ -261,8 +264,8 @@ class Reply:
         """Seconds from the first frame of the reply to the first that can be heard: voices begin with a breath."""
         start = self.start_position() or 0
         for frame in range(LEAD_FRAMES):
-            begin = start + frame * FRAME_SAMPLES
-            if self.energy(begin, begin + FRAME_SAMPLES) >= FRAME_SAMPLES * AUDIBLE_POWER:
+            end = start + (frame + 1) * FRAME_SAMPLES - LOOK_AHEAD_SAMPLES
+            if self.energy(max(start, end - FRAME_SAMPLES), end) >= FRAME_SAMPLES * AUDIBLE_POWER:
                 return frame * FRAME_SAMPLES / SPEECH_RATE
         return 0.0
 

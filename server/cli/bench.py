@@ -3,6 +3,7 @@
 import runpy
 import sys
 
+import aiohttp
 import typer
 
 BENCHES = {
@@ -36,7 +37,12 @@ def _register(name: str, module: str, about: str) -> None:
     )
     def run(context: typer.Context) -> None:
         sys.argv = [f"morgan bench {name}", *context.args]
-        runpy.run_module(module, run_name="__main__")
+        try:
+            runpy.run_module(module, run_name="__main__")
+        except aiohttp.ClientConnectorError as error:
+            where = f"http://{error.host}:{error.port}"
+            typer.echo(f"No Morgan answers at {where}. Start one with `make serve`, or name its --url.", err=True)
+            raise typer.Exit(1) from None
 
 
 for _name, (_module, _about) in BENCHES.items():
