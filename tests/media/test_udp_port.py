@@ -89,6 +89,7 @@ def test_a_check_finds_its_peer_by_ufrag_whatever_its_address() -> None:
         # PRIORITY with two bytes instead of four
         b"\x00\x01\x00\x08\x21\x12\xa4\x42" + bytes(12) + b"\x00\x24\x00\x02\x00\x00\x00\x00",
     ],
+    ids=["stranger", "wrong password", "cut", "no cookie", "zeros", "one byte", "answer", "short priority"],
 )
 def test_stun_that_belongs_to_nobody_is_counted(data: bytes) -> None:
     demux, route = demux_with()
