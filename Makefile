@@ -59,7 +59,7 @@ test: dev
 	@.ci/test-tools
 	$(BIN)/morgan models pull --all
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check

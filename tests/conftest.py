@@ -5,6 +5,7 @@ import inspect
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,14 +15,12 @@ from tests.leaks import leaked_tasks, leaked_threads, our_threads
 from tests.serving import RunningServer, serving
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several workers, one runs all tests that talk with a running server, one after the other: they share it, and
-    most of their time is spent listening. Each other file goes as a whole to whoever is free."""
-    for item in items:
-        parts = item.path.parts
-        serves = "e2e" in parts or "docs" in parts or "server" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("server" if serves else str(item.path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """See `tests.scheduling`."""
+    from tests.scheduling import OneServer
+
+    return OneServer(config, log)
 
 
 def lacking(reason: str) -> None:

@@ -31,7 +31,7 @@ class Tokens:
         slot: index of the cache slot that holds the first `evaluated` of them, None while it waits for one.
         evaluated: how many the cache holds.
         logits: scores of the token after the last one, where they are known without evaluating anything.
-        served_at: when it was last part of a step, seconds.
+        served_at: when it was last part of a step, or came, seconds.
     """
 
     ticket: Ticket

@@ -43,6 +43,7 @@ class LlamaStats:
         copied: prompt tokens copied from another slot.
         generated: tokens of replies.
         preempted: running requests that gave their slot to a more urgent one.
+        waited_s: seconds that requests waited for a slot, summed.
     """
 
     steps: int = 0
@@ -51,6 +52,7 @@ class LlamaStats:
     copied: int = 0
     generated: int = 0
     preempted: int = 0
+    waited_s: float = 0.0
 
 
 @dataclass(eq=False, slots=True)
@@ -65,6 +67,7 @@ class Job:
         on_end: called once, at the very end, with None or with what went wrong. A cancelled job ends with None.
         withdrawn: nobody wants it any more; like a cancelled ticket, but of this job alone.
         tokens: prompt and reply, once tokenised.
+        queued_at: when it was handed over, monotonic s; 0 for when it is added.
     """
 
     request: ChatRequest
@@ -74,6 +77,7 @@ class Job:
     on_end: Callable[[BaseException | None], None]
     withdrawn: bool = False
     tokens: Tokens | None = None
+    queued_at: float = 0.0
     prompt_tokens: int = 0
     most: int = 0
     generated: int = 0
@@ -145,7 +149,7 @@ class Batcher:
             return
         self._order += 1
         job.prompt_tokens = len(ids)
-        job.tokens = Tokens(job.ticket, self._order, job.request.conversation, ids, served_at=now)
+        job.tokens = Tokens(job.ticket, self._order, job.request.conversation, ids, served_at=job.queued_at or now)
         self._jobs[job.tokens] = job
 
     @property
@@ -192,6 +196,7 @@ class Batcher:
                 placement = self._slots.place(tokens)
                 if placement is None:
                     return
+            self.stats.waited_s += max(0.0, now - tokens.served_at)
             if not self._context.arrange(placement):
                 tokens.evaluated, tokens.logits = 0, None
             elif placement.source is None:

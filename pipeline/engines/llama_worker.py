@@ -109,6 +109,7 @@ class LlamaWorker:
             self._held += 1
             self.load.waiting = self._held - self.load.running
             job.on_end = self._counted(job)
+            job.queued_at = time.monotonic()
             self._inbox.append(job)
             PRECEDENCE.enter(job.ticket)
             self._wake.notify()
@@ -216,6 +217,7 @@ class LlamaWorker:
             with self._wake:
                 self.load.running_since = None
                 self.load.busy_s += time.monotonic() - started
+                self.load.waited_s = batcher.stats.waited_s
                 self.load.running = batcher.running
                 self.load.waiting = self._held - self.load.running
 

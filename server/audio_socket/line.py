@@ -62,6 +62,7 @@ class SocketLine:
         """The client knows that the session stands: sound flows from now on."""
         self._call.on_connected()
         self._pacer.add(self)
+        self.link.playout.on_begin = lambda: self._pacer.hurry(self)
 
     def receive(self, data: bytes) -> None:
         """The client sent audio.

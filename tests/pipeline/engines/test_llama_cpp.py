@@ -259,6 +259,7 @@ async def test_a_raised_ticket_overtakes_and_the_overtaken_reply_loses_nothing(f
         overtaken, _ = await asyncio.gather(slow, fast)
         assert ended == ["fast", "slow"]
         assert lm.stats.preempted == 1
+        assert lm.load.waited_s > 0.02
         assert beginning(said(overtaken)) == beginning(said(undisturbed))
         assert overtaken[-1] == ChatDelta(overtaken[-1].text, "length", undisturbed[-1].prompt_tokens, 60)
 
