@@ -10,10 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.lanes import Ticket
+from pipeline.lanes import Ticket, Urgency
 
 Logits = NDArray[np.float32]
 """Scores of the next token, shape (vocabulary,)."""
+
+QUIET_S = 60.0
+"""A call that has been quiet for so long has its slot taken like any other."""
 
 COPY_GAIN = 16
 """A prefix is copied from another slot when it saves at least this many tokens: a copy costs 7 ms, a token 4-5 ms."""
@@ -65,6 +68,7 @@ class Slot:
         conversation: whose tokens they are.
         owner: who evaluates into it now.
         used_at: when the last owner left, seconds.
+        spoken: whether somebody waited for that one's words, as in a call.
     """
 
     index: int
@@ -73,6 +77,7 @@ class Slot:
     conversation: str = ""
     owner: Tokens | None = None
     used_at: float = float("-inf")
+    spoken: bool = False
 
     @property
     def content(self) -> Sequence[int]:
@@ -98,19 +103,25 @@ class SlotTable:
     """The cache slots and what each holds.
 
     A request gets its conversation's own slot, else an unused one, else the one that lay idle longest, whose content is
-    forgotten. Where another slot (busy or not) shares a longer beginning, that is copied first.
+    forgotten; that of a call, which is quiet between two turns, only where there is no other. Where another slot (busy
+    or not) shares a longer beginning, that is copied first.
     """
 
     def __init__(self, size: int) -> None:
         self.slots = [Slot(index) for index in range(size)]
 
-    def place(self, tokens: Tokens) -> Placement | None:
-        """Give a request a slot; None when every slot has an owner. The cache must then be changed as it says."""
+    def place(self, tokens: Tokens, now: float = float("inf")) -> Placement | None:
+        """Give a request a slot; None when every slot has an owner. The cache must then be changed as it says.
+
+        Args:
+            tokens: the request.
+            now: seconds.
+        """
         idle = [slot for slot in self.slots if slot.owner is None]
         if not idle:
             return None
         shared = {slot.index: common_prefix(slot.content, tokens.ids) for slot in self.slots}
-        target = self._target(idle, tokens.conversation, shared)
+        target = self._target(idle, tokens.conversation, shared, now)
         source = max(self.slots, key=lambda slot: shared[slot.index])
         copied = source if shared[source.index] >= shared[target.index] + COPY_GAIN else None
         origin = copied or target
@@ -131,13 +142,14 @@ class SlotTable:
         slot.ids = tokens.ids[: tokens.evaluated]
         slot.logits = tokens.logits if tokens.pending == 0 else None
         slot.owner, slot.used_at = None, now
+        slot.spoken = tokens.ticket.urgency < Urgency.BACKGROUND
         tokens.slot, tokens.evaluated, tokens.logits = None, 0, None
 
     @staticmethod
-    def _target(idle: list[Slot], conversation: str, shared: dict[int, int]) -> Slot:
+    def _target(idle: list[Slot], conversation: str, shared: dict[int, int], now: float) -> Slot:
         if conversation and (own := [slot for slot in idle if slot.conversation == conversation]):
             return max(own, key=lambda slot: shared[slot.index])
-        return min(idle, key=lambda slot: (bool(slot.ids), slot.used_at))
+        return min(idle, key=lambda slot: (bool(slot.ids), slot.spoken and now - slot.used_at < QUIET_S, slot.used_at))
 
 
 class Share(NamedTuple):

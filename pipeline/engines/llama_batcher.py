@@ -185,7 +185,7 @@ class Batcher:
 
     def _admit(self, now: float) -> None:
         for tokens in sorted((t for t in self._jobs if t.slot is None), key=lambda t: t.rank):
-            placement = self._slots.place(tokens)
+            placement = self._slots.place(tokens, now)
             if placement is None:
                 running = [other for other in self._jobs if other.slot is not None]
                 last = max(running, key=lambda other: other.rank)
@@ -193,7 +193,7 @@ class Batcher:
                     return
                 self._slots.release(last, now)
                 self.stats.preempted += 1
-                placement = self._slots.place(tokens)
+                placement = self._slots.place(tokens, now)
                 if placement is None:
                     return
             self.stats.waited_s += max(0.0, now - tokens.served_at)

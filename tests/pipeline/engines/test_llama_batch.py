@@ -21,7 +21,7 @@ def request(
 
 def fill(table: SlotTable, tokens: Tokens, now: float) -> int:
     """Evaluate a request to its end; the slot that it had."""
-    placement = table.place(tokens)
+    placement = table.place(tokens, now)
     assert placement is not None
     tokens.evaluated = len(tokens.ids)
     table.release(tokens, now)
@@ -33,6 +33,25 @@ def test_common_prefix_counts_equal_tokens_from_the_beginning() -> None:
     assert common_prefix([1, 2], [1, 2, 3]) == 2
     assert common_prefix([], [1]) == 0
     assert common_prefix([5], [1]) == 0
+
+
+def test_the_slot_of_a_call_that_is_quiet_for_a_moment_is_the_last_to_be_taken() -> None:
+    table = SlotTable(2)
+    call = fill(table, request([1, 2], "call"), 1.0)
+    written = [fill(table, request([at], f"text {at}", urgency=Urgency.BACKGROUND), float(at)) for at in (5, 6, 7)]
+    assert set(written) == {1 - call}
+    placement = table.place(request([9], "text 9", urgency=Urgency.BACKGROUND), 8.0)
+    assert placement is not None
+    assert placement.slot != call
+
+
+def test_a_call_that_is_over_does_not_keep_its_slot_for_ever() -> None:
+    table = SlotTable(2)
+    call = fill(table, request([1, 2], "call"), 1.0)
+    fill(table, request([5], "text", urgency=Urgency.BACKGROUND), 100.0)
+    placement = table.place(request([9], "other", urgency=Urgency.BACKGROUND), 101.0)
+    assert placement is not None
+    assert placement.slot == call
 
 
 def test_a_growing_conversation_keeps_its_slot_and_what_it_holds() -> None:
