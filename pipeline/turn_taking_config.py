@@ -69,7 +69,7 @@ class TurnTakingConfig:
     patience_max_s: float = 0.7
     patience_step_s: float = 0.06
     patience_kept: float = 0.5
-    duck_s: float = 0.064
+    duck_s: float = 0.032
     pause_s: float = 0.16
     cancel_s: float = 0.7
     overlap_end_s: float = 0.16
