@@ -37,7 +37,7 @@ SENTENCES = {
 RECORDINGS = {"weather.wav": "question", "hello.wav": "greeting", "jfk.flac": "sentence"}
 
 
-async def main() -> None:
+async def measure_all() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, default=Path.home() / ".cache" / "morgan" / "models")
     parser.add_argument("--whisper", default="whisper-base")
@@ -157,5 +157,10 @@ async def bench_tts(tts: TextToSpeech, runs: int) -> None:
     await tts.close()
 
 
+def main() -> None:
+    """Command line."""
+    asyncio.run(measure_all())
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

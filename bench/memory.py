@@ -98,7 +98,7 @@ async def measure_reading(memory: Memory, owners: list[str]) -> None:
     )
 
 
-async def main() -> None:
+async def measure_all() -> None:
     """Run the whole."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
@@ -125,5 +125,10 @@ async def main() -> None:
                 await engine.close()
 
 
+def main() -> None:
+    """Command line."""
+    asyncio.run(measure_all())
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -28,7 +28,7 @@ class Times(NamedTuple):
     last: float
 
 
-async def main() -> None:
+async def measure_all() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="http://localhost:8000", help="of a running server's core")
     parser.add_argument("--runs", type=int, default=5)
@@ -79,5 +79,10 @@ async def timed(http: aiohttp.ClientSession, url: URL, text: str, audio_format: 
     return Times(1000 * (first - began), 1000 * (time.perf_counter() - began))
 
 
+def main() -> None:
+    """Command line."""
+    asyncio.run(measure_all())
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -67,7 +67,6 @@ class AudioLink:
         self._listener = listener
         self._send = send
         self._tap = tap
-        self._playout = playout
         self._receiver = AudioReceiver(settings.payload_type)
         self._sender = AudioSender(
             playout,
@@ -116,7 +115,7 @@ class AudioLink:
     @property
     def resting(self) -> bool:
         """Whether 40 ms may pass between two ticks: nothing is being said or about to be."""
-        return self._playout.resting
+        return self._sender.resting
 
     def said_goodbye(self, now: float) -> bool:
         """Whether the far end sent a BYE and has sent no RTP since for `BYE_GRACE_S`."""
@@ -194,11 +193,7 @@ class AudioLink:
 
     def _send_frame(self, now: float) -> None:
         out = self._sender.next_packet(now)
-        if self._tap is not None and self._settings.sends:
-            self._tap.on_said(None if out is None else out.pcm, now + FRAME_S)
-        if out is None:
-            return
-        if self._settings.sends:
+        if out is not None and self._settings.sends:
             packet = RtpPacket(
                 self._settings.payload_type,
                 out.marker,
@@ -208,7 +203,9 @@ class AudioLink:
                 out.payload,
             )
             self._send(packet.serialize())
-        for event in out.events:
+        if self._tap is not None and self._settings.sends:
+            self._tap.on_said(None if out is None else out.pcm, now + FRAME_S)
+        for event in () if out is None else out.events:
             self._listener.on_playout(event)
 
     def _watch(self, now: float) -> None:

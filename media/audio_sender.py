@@ -139,9 +139,14 @@ class AudioSender:
         self._sent_timestamp = self._timestamp
         self._silent_frames = _HANGOVER_FRAMES
         self._mark = False
-        self._ahead = 0
+        self._ahead = 0  # frames that the last packet held beyond its own
         self._loss = _ASSUMED_LOSS
         self._encoder.set_packet_loss(self.packet_loss_percent)
+
+    @property
+    def resting(self) -> bool:
+        """Whether silence goes out in packets of 40 ms, or will when what is left of the speech is out."""
+        return self._playout.resting
 
     def next_packet(self, now: float) -> RtpOut | None:
         """Encode and number the next 20 ms; None where the packet before was of 40 ms.
@@ -155,7 +160,7 @@ class AudioSender:
         pcm, events = self._playout.next_frame(now)
         marker = self._mark
         frames = 1
-        if pcm is None and self._playout.resting and self._silent_frames >= _HANGOVER_FRAMES:
+        if pcm is None and self.resting and self._silent_frames >= _HANGOVER_FRAMES:
             payload, level, frames = LONG_SILENCE, SILENT_LEVEL, 2
         elif pcm is None:
             payload, level = self._silence(), SILENT_LEVEL

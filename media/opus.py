@@ -15,8 +15,10 @@ CLOCK_RATE = 48_000
 """RTP clock rate (Hz) of Opus whatever the audio's own rate is (RFC 7587 section 4.1)."""
 
 SILENCE = b"\xf8\xff\xfe"
-LONG_SILENCE = b"\xf9\xff\xfe\xff\xfe"
 """A mono 20 ms CELT frame that decodes to zeros: silence that needs no encoder."""
+
+LONG_SILENCE = b"\xf9\xff\xfe\xff\xfe"
+"""Two such frames in one packet: 40 ms (RFC 6716 section 3.2.3)."""
 
 MAX_PACKET_S = 0.12
 """Longest stretch of audio in one packet (RFC 6716 section 3.2.5)."""

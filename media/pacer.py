@@ -69,7 +69,7 @@ class Pacer:
         self._members[member] = None
         self._hold(False)
         if self._timer is None:
-            self._clock, self._lock = FrameClock(), PhaseLock(FRAME_S, time.monotonic())
+            self._clock, self._lock, self._borrowed_s = FrameClock(), PhaseLock(FRAME_S, time.monotonic()), 0.0
             self._tick()
 
     def remove(self, member: Paced) -> None:

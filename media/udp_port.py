@@ -156,7 +156,8 @@ def _arrival(stamps: list[tuple[int, int, bytes]], wall: float, since: float, no
 
     Args:
         stamps: what the kernel says beside it.
-        wall: what the wall clock is ahead of the monotonic one; a step of it must not get through.
+        wall: what the wall clock, by which the kernel stamps, is ahead of the monotonic one now; a step of it between
+            stamp and reading must not get through.
         since: when there was nothing left to read.
         now: when reading began.
     """

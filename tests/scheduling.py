@@ -8,7 +8,10 @@ SERVED = ("tests/e2e/", "tests/docs/", "tests/server/services/", "tests/server/t
 
 class OneServer(LoadScopeScheduling):  # type: ignore[misc]
     """One worker runs all tests that talk with a running server, one after the other: they share it, and most of their
-    time is spent listening. Each other file goes as a whole to whoever is free."""
+    time is spent listening. Each other file goes as a whole to whoever is free.
+
+    (xdist's own `loadgroup` marks by `Item._nodeid`, which pytest 9.2 does not read any more.)
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         path: str = nodeid.split("::", 1)[0]

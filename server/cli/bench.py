@@ -1,6 +1,6 @@
 """`morgan bench`: every number that the README claims, as a command that prints it."""
 
-import runpy
+import importlib
 import sys
 
 import aiohttp
@@ -38,7 +38,7 @@ def _register(name: str, module: str, about: str) -> None:
     def run(context: typer.Context) -> None:
         sys.argv = [f"morgan bench {name}", *context.args]
         try:
-            runpy.run_module(module, run_name="__main__")
+            importlib.import_module(module).main()
         except aiohttp.ClientConnectorError as error:
             where = f"http://{error.host}:{error.port}"
             typer.echo(f"No Morgan answers at {where}. Start one with `make serve`, or name its --url.", err=True)

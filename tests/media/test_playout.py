@@ -244,6 +244,7 @@ def test_ducking_ramps_within_one_frame_and_stays(wire: Wire) -> None:
     assert ducked is not None
     assert ramp[0] == pytest.approx(LOUD, rel=0.01)
     assert ramp[-1] == pytest.approx(0.2 * LOUD, rel=0.01)
+    assert set(ramp[FADE_SAMPLES:]) == {2000}
     assert set(ducked) == {2000}
     wire.playout.duck(1.0)
     full = wire.run(2)[1]

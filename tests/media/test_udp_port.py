@@ -3,6 +3,8 @@
 import asyncio
 import socket
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from aioice import stun
@@ -151,35 +153,37 @@ async def test_an_address_that_cannot_be_bound_is_reported(host: str) -> None:
         UdpPort.open(host, 0)
 
 
-async def test_a_burst_is_read_completely() -> None:
-    port = UdpPort.open("127.0.0.1", 0)
-    route = Recorder()
+@contextmanager
+def sending() -> Iterator[tuple[UdpPort, Recorder, Callable[[], object]]]:
+    """An open port, the route behind it, and how to send that an RTP packet."""
+    port, route = UdpPort.open("127.0.0.1", 0), Recorder()
     port.demux.register("near", route)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.bind(("127.0.0.1", 0))
         port.demux.claim(sender.getsockname(), route, proven=True)
+        yield port, route, lambda: sender.sendto(RTP, ("127.0.0.1", port.port))
+    port.close()
+
+
+async def test_a_burst_is_read_completely() -> None:
+    with sending() as (port, route, send):
         for _ in range(200):
-            sender.sendto(RTP, ("127.0.0.1", port.port))
+            send()
         for _ in range(20):
             await asyncio.sleep(0.005)
-    port.close()
-    port.close()
+        port.close()
     assert len(route.rtp) == 200
     times = [at for _, at in route.rtp]
     assert times == sorted(times)
 
 
 async def test_what_is_held_waits_with_the_kernel_and_keeps_the_time_at_which_it_came() -> None:
-    port, route = UdpPort.open("127.0.0.1", 0), Recorder()
-    port.demux.register("near", route)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("127.0.0.1", 0))
-        port.demux.claim(sender.getsockname(), route, proven=True)
+    with sending() as (port, route, send):
         port.hold(True)
         sent = []
         for _ in range(READ_BATCH + 5):
             sent.append(time.monotonic())
-            sender.sendto(RTP, ("127.0.0.1", port.port))
+            send()
             await asyncio.sleep(0.001)
         assert route.rtp == []
         port.read()
@@ -187,24 +191,18 @@ async def test_what_is_held_waits_with_the_kernel_and_keeps_the_time_at_which_it
         assert len(route.rtp) == len(sent)
         assert [at for _, at in route.rtp] == pytest.approx(sent, abs=0.02)
         port.hold(False)
-        sender.sendto(RTP, ("127.0.0.1", port.port))
+        send()
         await asyncio.sleep(0.05)
     assert len(route.rtp) == len(sent) + 1
-    port.close()
     port.hold(False)
 
 
 async def test_a_busy_loop_is_not_taken_for_a_slow_network() -> None:
-    port, route = UdpPort.open("127.0.0.1", 0), Recorder()
-    port.demux.register("near", route)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("127.0.0.1", 0))
-        port.demux.claim(sender.getsockname(), route, proven=True)
-        sender.sendto(RTP, ("127.0.0.1", port.port))
+    with sending() as (_, route, send):
+        send()
         sent = time.monotonic()
         time.sleep(0.2)  # noqa: ASYNC251 - the loop is busy
         await asyncio.sleep(0.01)
-    port.close()
     assert route.rtp[0][1] == pytest.approx(sent, abs=0.02)
 
 

@@ -45,6 +45,15 @@ def test_an_unclear_word_soon_after_the_turn_belongs_to_it() -> None:
     assert call.all(TranscriptCompleted)[-1].text == "And so my fellow Americans, ask not what your country can do."
 
 
+def test_a_hum_soon_after_the_turn_is_no_more_of_it() -> None:
+    """Whisper makes words of a hum, with a confidence of 0.5 at most."""
+    asked = Say(1.0, 2.0, "What is the weather?", score=0.95)
+    call = Simulation([asked, Say(3.4, 3.7, "in a month", confidence=0.49)]).run(16)
+    assert [event.text for event in call.all(TranscriptCompleted)] == [asked.text]
+    assert call.counts()["paused"] == 1
+    assert call.all(ReplyDone)[-1].status == "completed"
+
+
 def test_an_unclear_word_later_in_the_reply_does_not_cost_a_word_of_it() -> None:
     call = Simulation([FIRST, Say(7.5, 7.8, "ask", confidence=0.45)]).run(16)
     assert [event.text for event in call.all(TranscriptCompleted)] == [FIRST.text]

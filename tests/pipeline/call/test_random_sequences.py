@@ -163,6 +163,12 @@ def test_every_sequence_settles(
     assert not call.audible[-1]
 
 
+def test_a_second_answer_to_a_transcription_that_failed_changes_nothing() -> None:
+    call = run([(1.0, 0.25, "", 0.02)], [(4.0, 4, 1)], (0.01,) * 4, frozenset({"stt"}), speculate=False)
+    assert len(call.all(ReplyCreated)) == len(call.all(ReplyDone)) == 1
+    assert call.all(TurnCommitted) == call.all(TranscriptCompleted) == []
+
+
 @settings(max_examples=EXAMPLES // 3, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(utterance, min_size=1, max_size=4), st.floats(0.5, 12.0), st.booleans())
 def test_no_sound_and_no_word_after_a_cancel_or_the_end(
