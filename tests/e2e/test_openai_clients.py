@@ -11,6 +11,7 @@ from typing import Any
 import openai
 import pytest
 
+from pipeline.text.normalise import word_error_rate
 from tests.e2e.openai_clients import NodeClient, install_node_client
 from tests.serving import RunningServer
 
@@ -139,7 +140,8 @@ def test_python_gets_speech_whose_words_are_heard(client: openai.OpenAI, form: A
             written.close()
             said, form = file.getvalue(), "wav"
     told = client.audio.transcriptions.create(model="whisper-1", file=(f"said.{form}", said), language="en")
-    assert told.text == QUESTION
+    # The voice draws its noise anew for every clause: of 80 times that it said this, five were heard a word off.
+    assert word_error_rate(QUESTION, told.text) < 0.2
 
 
 def test_python_streams_speech_as_it_is_spoken(client: openai.OpenAI) -> None:
