@@ -86,7 +86,12 @@ async def measure(memory: str, options: argparse.Namespace) -> Side:
     side = Side()
     clips = [Clip(read_audio(path)) for path in (CLIPS / "question.wav", CLIPS / "order.wav")]
     with tempfile.TemporaryDirectory() as folder:
-        server = OwnServer(Path(folder), MORGAN_MEMORY=memory, MORGAN_LLM_MAX_TOKENS=str(options.max_tokens))
+        server = OwnServer(
+            Path(folder),
+            module="bench.timed_engines" if options.timed else "server.cli.main",
+            MORGAN_MEMORY=memory,
+            MORGAN_LLM_MAX_TOKENS=str(options.max_tokens),
+        )
         await server.start()
         timeout = aiohttp.ClientTimeout(TEXT_TIMEOUT_S)
         try:
@@ -149,6 +154,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=4)
+    parser.add_argument("--timed", action="store_true", help="models that take a set time (see bench/timed_engines.py)")
     parser.add_argument("--calls", type=int, default=4)
     parser.add_argument("--texts", type=int, default=50, help="conversations in writing at once")
     parser.add_argument("--rounds", type=int, default=10, help="questions of each call")

@@ -30,6 +30,7 @@ class OwnServer:
         data_dir: where it keeps its data, and its log beside them.
         role: "all", "core", or a service.
         port: the first of the block; free ones by default.
+        module: what is run: `morgan`, or a variant of it.
         environ: settings.
 
     Attributes:
@@ -38,11 +39,19 @@ class OwnServer:
         log: file with its output.
     """
 
-    def __init__(self, data_dir: Path, role: Role = "all", port: int | None = None, **environ: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        role: Role = "all",
+        port: int | None = None,
+        module: str = "server.cli.main",
+        **environ: str,
+    ) -> None:
         self.port = port or free_ports()
         self.url = f"http://127.0.0.1:{self.port if takes_calls(role) else port_of(role, self.port)}"
         self.log = data_dir / ("server.log" if role == "all" else f"{role}.log")
         self._role = role
+        self._module = module
         self._data_dir = data_dir
         self._environ = environ
         self._process: asyncio.subprocess.Process | None = None
@@ -56,7 +65,7 @@ class OwnServer:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         command = [
             "-m",
-            "server.cli.main",
+            self._module,
             "serve",
             "--role",
             self._role,

@@ -6,7 +6,7 @@ What they said is kept by what they were asked, and a second call over the same 
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -178,7 +178,7 @@ class RecordedCall(VirtualCall):
         return self
 
     def hear(self, end: int) -> list[VoiceHeard]:
-        return [replace(window, at=self.began + window.at) for window in self.recording.windows(end)]
+        return [window._replace(at=self.began + window.at) for window in self.recording.windows(end)]
 
     def score(self, work: AskTurnModel) -> float | None:
         score = self.recording.score(work.start, work.end)

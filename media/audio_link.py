@@ -91,9 +91,16 @@ class AudioLink:
         except ValueError:
             self._malformed += 1
 
-    def tick(self, due: Due, now: float) -> None:
-        """Send the frames that are due, hand on what the jitter buffer releases, and look after the timers."""
-        self._hand_on(self._receiver.poll(now))
+    def tick(self, due: Due, now: float, read: bool = True) -> None:
+        """Send the frames that are due, hand on what the jitter buffer releases, and look after the timers.
+
+        Args:
+            due: frames to send and to skip.
+            now: monotonic, s.
+            read: whether all packets that have come by now were taken; what has not been read is not yet late.
+        """
+        if read:
+            self._hand_on(self._receiver.poll(now))
         if self._plays:
             if due.skipped:
                 self._sender.skip(due.skipped)
@@ -162,7 +169,7 @@ class AudioLink:
 
     def _rtp_received(self, packet: RtpPacket, now: float) -> None:
         self._bye_at = None
-        frames = self._receiver.receive(
+        self._receiver.take(
             packet.payload_type,
             packet.sequence_number,
             packet.timestamp,
@@ -173,7 +180,9 @@ class AudioLink:
         if self._lost:
             self._lost = False
             self._listener.on_found()
-        self._hand_on(frames)
+        # While nothing is said, the tick decodes what came since the last: one after the other costs less.
+        if not self.resting:
+            self._hand_on(self._receiver.poll(now))
 
     def _rtcp_received(self, data: bytes, now: float) -> None:
         for packet in RtcpPacket.parse(data):

@@ -24,8 +24,7 @@ _SILENT_PAYLOAD = 8
 _CONCEALMENT_FADE = ((1.0, 1.0), (1.0, 0.5), (0.5, 0.0))
 
 
-@dataclass(frozen=True, slots=True)
-class AudioFrame:
+class AudioFrame(NamedTuple):
     """20 ms of incoming audio.
 
     Attributes:
@@ -112,19 +111,31 @@ class AudioReceiver:
             payload: without RTP padding; an empty one is dropped before the decoder.
             now: arrival.
         """
+        self.take(payload_type, sequence_number, timestamp, ssrc, payload, now)
+        return self.poll(now)
+
+    def take(
+        self,
+        payload_type: int,
+        sequence_number: int,
+        timestamp: int,
+        ssrc: int,
+        payload: bytes,
+        now: float,
+    ) -> None:
+        """Take an RTP packet whose frames can wait for the next `poll`. Arguments as of `receive`."""
         if self._closed:
-            return []
+            return
         self.last_packet_at = now
         packet = _Rtp(payload_type, sequence_number, timestamp, payload, now)
         if ssrc != self._ssrc:
             if not self._may_switch(ssrc, now):
                 self._replace_stranger((ssrc, packet))
-                return self.poll(now)
+                return
             self._switch(ssrc)
         elif self._stranger is not None:
             self._replace_stranger(None)
         self._take(packet)
-        return self.poll(now)
 
     def poll(self, now: float) -> list[AudioFrame]:
         """Frames that have become due by the passing of time. Call every 20 ms."""

@@ -1,7 +1,7 @@
 """Puts RTP packets back into order and decides how long a missing one is worth waiting for."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from media.transit_window import TransitWindow
 
@@ -24,8 +24,7 @@ _DTX_PAYLOAD = 2
 _TOLERANCE_S = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(NamedTuple):
     """Audio that came.
 
     Attributes:
@@ -41,8 +40,7 @@ class Packet:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """Audio that has not come in time.
 
     Attributes:
@@ -56,8 +54,7 @@ class Lost:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(NamedTuple):
     """Audio that the sender did not send (DTX): a gap of timestamps without a gap of sequence numbers.
 
     Attributes:
@@ -72,8 +69,7 @@ class Silence:
 Slot: TypeAlias = Packet | Lost | Silence
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrival:
+class _Arrival(NamedTuple):
     """A packet with its unwrapped sequence number and timestamp."""
 
     sequence: int
@@ -116,6 +112,7 @@ class JitterBuffer:
         self.discarded = 0
         """Packets that came twice, too late, or beyond the capacity."""
         self._delay_s = 0.0
+        self._ready_at = float("-inf")  # when the last packet let out could have been
         self._credit_s = _MAX_CREDIT_S
         self._credited_at: float | None = None
         self._transits = TransitWindow()
@@ -142,7 +139,7 @@ class JitterBuffer:
 
     @property
     def delay_s(self) -> float:
-        """Mean time that the last packets (about 16) spent in here, in seconds."""
+        """Mean time that the last packets (about 16) had to wait for others, in seconds."""
         return self._delay_s
 
     def expect_silence(self) -> None:
@@ -293,6 +290,7 @@ class JitterBuffer:
             return True
         arrival = self._waiting.pop(self._next_sequence, None)
         if arrival is not None:
+            self._ready_at = max(self._ready_at, arrival.at)
             self._release(arrival, now, slots)
             return True
         if not self._waiting:
@@ -317,7 +315,7 @@ class JitterBuffer:
             return
         slots.append(Packet(arrival.payload, arrival.duration - skip, skip, arrival.at))
         self._next_timestamp = arrival.timestamp + arrival.duration
-        self._delay_s += (now - arrival.at - self._delay_s) / 16
+        self._delay_s += (self._ready_at - arrival.at - self._delay_s) / 16
         self._frame = arrival.duration
         self._dtx = len(arrival.payload) <= _DTX_PAYLOAD
         self._concealed = 0
@@ -330,6 +328,7 @@ class JitterBuffer:
             return True
         if now + _TOLERANCE_S < self._expected_at(self._next_timestamp) + self._transits.target:
             return False
+        self._ready_at = now
         if not behind.duration:
             self._give_up_to(behind.sequence)
             return True

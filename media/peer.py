@@ -152,11 +152,11 @@ class WebRtcPeer:
         if task is not None and task is not asyncio.current_task():
             await asyncio.shield(task)
 
-    def tick(self, due: Due, now: float) -> None:
+    def tick(self, due: Due, now: float, read: bool) -> None:
         """The pacer's 20 ms (see `media.pacer.Paced`)."""
         link = self._link
         if link is not None:
-            link.tick(due, now)
+            link.tick(due, now, read)
             if link.said_goodbye(now):
                 self._end("bye")
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pipeline.audio import Pcm
 from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
@@ -14,8 +14,7 @@ class Connected:
     """Media flows both ways."""
 
 
-@dataclass(frozen=True, slots=True)
-class AudioHeard:
+class AudioHeard(NamedTuple):
     """20 ms of the user's audio.
 
     Attributes:
@@ -27,8 +26,7 @@ class AudioHeard:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class VoiceHeard:
+class VoiceHeard(NamedTuple):
     """One voice activity window (32 ms) of the user's audio.
 
     Attributes:

@@ -106,7 +106,7 @@ class SocketLine:
         """See `media.pacer.Paced`."""
         return self.link.playout.resting
 
-    def tick(self, due: Due, now: float) -> None:
+    def tick(self, due: Due, now: float, read: bool) -> None:
         """See `media.pacer.Paced`."""
         self.link.tick(due, now)
         if self._call.state is not State.LISTENING:

@@ -6,19 +6,21 @@ import time
 import pytest
 
 from media.audio_sender import Due
-from media.pacer import Pacer
+from media.pacer import FEW, Pacer
 
 
 class Member:
     def __init__(self, fail: bool = False) -> None:
         self.frames = 0
         self.skipped = 0
+        self.reads = 0
         self.times: list[float] = []
         self.fail = fail
         self.resting = False
 
-    def tick(self, due: Due, now: float) -> None:
+    def tick(self, due: Due, now: float, read: bool) -> None:
         self.frames += due.frames
+        self.reads += read
         self.skipped += due.skipped
         self.times.append(now)
         if self.fail:
@@ -61,7 +63,21 @@ async def test_members_at_rest_get_their_frames_by_twos_and_packets_wait_for_the
     assert not kernel.held
     assert members[0].frames + members[0].skipped == pytest.approx(30, abs=3)
     assert len(members[0].times) == pytest.approx(15, abs=3)
+    # At every other tick, of which alone the members are told that packets were read.
+    assert len(kernel.reads) == pytest.approx(7, abs=2)
+    assert all(member.reads == pytest.approx(len(kernel.reads), abs=3) for member in members)
+
+
+async def test_packets_of_many_members_are_read_at_every_tick() -> None:
+    kernel, members = Kernel(), [Member() for _ in range(FEW + 1)]
+    pacer = Pacer(kernel)
+    for member in members:
+        member.resting = True
+        pacer.add(member)
+    await asyncio.sleep(0.6)
+    pacer.close()
     assert len(kernel.reads) == pytest.approx(15, abs=3)
+    assert len(members[0].times) == members[0].reads
 
 
 async def test_one_that_does_not_rest_keeps_all_awake() -> None:

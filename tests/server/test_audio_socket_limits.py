@@ -67,9 +67,9 @@ async def test_a_session_in_which_nothing_happens_ends_and_says_why(line: Socket
     call, outbox = line._call, line._outbox
     line.active()
     began = line._active_at
-    line.tick(Due(1, 0), began + IDLE_S - 1)
+    line.tick(Due(1, 0), began + IDLE_S - 1, read=True)
     assert call.ended == []
-    line.tick(Due(1, 0), began + IDLE_S + 1)
+    line.tick(Due(1, 0), began + IDLE_S + 1, read=True)
     assert call.ended == ["idle"]
     assert outbox.messages[-1]["error"]["code"] == "idle"
 
@@ -78,9 +78,9 @@ async def test_a_session_in_which_morgan_speaks_is_not_idle(line: SocketLine) ->
     call = line._call
     began = line._active_at
     call.state = State.SPEAKING
-    line.tick(Due(1, 0), began + IDLE_S + 1)
+    line.tick(Due(1, 0), began + IDLE_S + 1, read=True)
     call.state = State.LISTENING
-    line.tick(Due(1, 0), began + IDLE_S + 2)
+    line.tick(Due(1, 0), began + IDLE_S + 2, read=True)
     assert call.ended == []
 
 
