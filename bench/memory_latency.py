@@ -1,4 +1,4 @@
-"""What being remembered costs a caller: voice to voice with memory on and off, beside conversations in writing.
+"""What it costs a caller that all is written down: voice to voice with memory on and off, beside conversations in text.
 
     morgan bench memory-latency --pairs 4 --calls 4 --texts 50 --rounds 10
 
@@ -90,6 +90,7 @@ async def measure(memory: str, options: argparse.Namespace) -> Side:
             Path(folder),
             module="bench.timed_engines" if options.timed else "server.cli.main",
             MORGAN_MEMORY=memory,
+            MORGAN_RECALL=str(options.recall).lower(),
             MORGAN_LLM_MAX_TOKENS=str(options.max_tokens),
         )
         await server.start()
@@ -155,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--timed", action="store_true", help="models that take a set time (see bench/timed_engines.py)")
+    parser.add_argument("--recall", action="store_true", help="memories in the prompt, too, for which short turns wait")
     parser.add_argument("--calls", type=int, default=4)
     parser.add_argument("--texts", type=int, default=50, help="conversations in writing at once")
     parser.add_argument("--rounds", type=int, default=10, help="questions of each call")

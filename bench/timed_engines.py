@@ -28,7 +28,7 @@ TOKEN_S = 0.01
 FIRST_SOUND_S = 0.05
 
 QUESTION = "What is the weather like today?"
-REPLY = "This is answer number {}, and the sky cannot be seen from here."
+REPLY = "{} is the number of this answer, and the sky cannot be seen from here."
 """Never the same, or the voice's cache would spare memory what it costs."""
 
 
