@@ -31,7 +31,7 @@ class Urgency(enum.IntEnum):
     """The turn may be over; nobody has decided yet."""
     INTERIM = 4
     LOOK_AHEAD = 5
-    """Audio is playing and there is plenty of it."""
+    """Audio is playing and there is plenty of it, or what will be asked next is read ahead of time."""
     BACKGROUND = 6
     """Embeddings, warm-up, requests that are not calls."""
 

@@ -159,4 +159,4 @@ class TurnEnding:
         """
         options = self._options
         request = self._context.request(said, options.max_tokens, options.temperature, options.tools.specs)
-        self._out.do(Prefill("prefill", request, Ticket(Urgency.BACKGROUND, now)))
+        self._out.do(Prefill("prefill", request, Ticket(Urgency.LOOK_AHEAD, now)))

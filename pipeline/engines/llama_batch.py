@@ -84,6 +84,10 @@ class Slot:
         """The tokens in the cache now."""
         return self.ids if self.owner is None else self.owner.ids[: self.owner.evaluated]
 
+    def kept(self, now: float) -> bool:
+        """Whether it waits for the next turn of a call."""
+        return self.owner is None and self.spoken and now - self.used_at < QUIET_S
+
 
 class Placement(NamedTuple):
     """How a request gets into its slot.
@@ -103,25 +107,28 @@ class SlotTable:
     """The cache slots and what each holds.
 
     A request gets its conversation's own slot, else an unused one, else the one that lay idle longest, whose content is
-    forgotten; that of a call, which is quiet between two turns, only where there is no other. Where another slot (busy
-    or not) shares a longer beginning, that is copied first.
+    forgotten; that of a call, which is quiet between two turns, only where no slot serves the background. Where another
+    slot (busy or not) shares a longer beginning, that is copied first.
     """
 
     def __init__(self, size: int) -> None:
         self.slots = [Slot(index) for index in range(size)]
 
     def place(self, tokens: Tokens, now: float = float("inf")) -> Placement | None:
-        """Give a request a slot; None when every slot has an owner. The cache must then be changed as it says.
+        """Give a request a slot; None when there is none for it. The cache must then be changed as it says.
 
         Args:
             tokens: the request.
             now: seconds.
         """
-        idle = [slot for slot in self.slots if slot.owner is None]
-        if not idle:
+        own, free = self._own(tokens.conversation), self._free(now)
+        if not own and not free:
             return None
         shared = {slot.index: common_prefix(slot.content, tokens.ids) for slot in self.slots}
-        target = self._target(idle, tokens.conversation, shared, now)
+        if own:
+            target = max(own, key=lambda slot: shared[slot.index])
+        else:
+            target = min(free, key=lambda slot: (bool(slot.ids), slot.kept(now), slot.used_at))
         source = max(self.slots, key=lambda slot: shared[slot.index])
         copied = source if shared[source.index] >= shared[target.index] + COPY_GAIN else None
         origin = copied or target
@@ -145,11 +152,19 @@ class SlotTable:
         slot.spoken = tokens.ticket.urgency < Urgency.BACKGROUND
         tokens.slot, tokens.evaluated, tokens.logits = None, 0, None
 
-    @staticmethod
-    def _target(idle: list[Slot], conversation: str, shared: dict[int, int], now: float) -> Slot:
-        if conversation and (own := [slot for slot in idle if slot.conversation == conversation]):
-            return max(own, key=lambda slot: shared[slot.index])
-        return min(idle, key=lambda slot: (bool(slot.ids), slot.spoken and now - slot.used_at < QUIET_S, slot.used_at))
+    def _own(self, conversation: str) -> list[Slot]:
+        """Idle slots of a conversation."""
+        return [
+            slot for slot in self.slots if slot.owner is None and conversation and slot.conversation == conversation
+        ]
+
+    def _free(self, now: float) -> list[Slot]:
+        """Idle slots that anybody may take."""
+        idle = [slot for slot in self.slots if slot.owner is None]
+        if any(slot.owner is not None and slot.owner.ticket.urgency is Urgency.BACKGROUND for slot in self.slots):
+            # Rather than a call's, one of those: it comes free, or is taken from its owner.
+            return [slot for slot in idle if not slot.kept(now)]
+        return idle
 
 
 class Share(NamedTuple):
@@ -166,11 +181,14 @@ class StepLimits:
     Attributes:
         chunk: prompt tokens of a step (32 cost about 130 ms with a 135M model on two cores, and a longer step is
             hardly cheaper per token).
+        background_chunk: the same where nobody's voice waits for it: half as long to wait for whoever then comes.
         aside_chunk: prompt tokens that less urgent requests may add to a step.
-        patience_s: less urgent requests are part of a step only after they were left out for this long.
+        patience_s: less urgent requests are part of a step only after they were left out for this long; those of the
+            background take turns at that.
     """
 
     chunk: int = 32
+    background_chunk: int = 16
     aside_chunk: int = 8
     patience_s: float = 0.25
 
@@ -190,11 +208,12 @@ def plan_step(running: Iterable[Tokens], now: float, limits: StepLimits) -> list
     if not ranked:
         return []
     top = ranked[0].ticket.urgency
-    room = {True: limits.chunk, False: limits.aside_chunk}
+    room = {True: limits.background_chunk if top is Urgency.BACKGROUND else limits.chunk, False: limits.aside_chunk}
+    aside = _aside([tokens for tokens in ranked if tokens.ticket.urgency != top], now, limits.patience_s)
     shares: list[Share] = []
     for tokens in ranked:
         first = tokens.ticket.urgency == top
-        if not first and now - tokens.served_at < limits.patience_s:
+        if not first and tokens not in aside:
             continue
         if tokens.pending == 1:
             shares.append(Share(tokens, 1))
@@ -202,6 +221,24 @@ def plan_step(running: Iterable[Tokens], now: float, limits: StepLimits) -> list
             shares.append(Share(tokens, min(tokens.pending, room[first])))
             room[first] -= shares[-1].length
     return shares
+
+
+def _aside(waiting: Sequence[Tokens], now: float, patience_s: float) -> list[Tokens]:
+    """Those of less urgent requests that were left out for long enough.
+
+    However many there are in the background, one of them at a time: each with its few tokens, they would take more of
+    every step than those who are waited for.
+    """
+    background = [tokens for tokens in waiting if tokens.ticket.urgency is Urgency.BACKGROUND]
+    longest = min(background, key=lambda tokens: tokens.served_at, default=None)
+    return [
+        tokens
+        for tokens in waiting
+        if (tokens is longest
+        and now - tokens.served_at >= patience_s * len(background))
+        or (tokens.ticket.urgency is not Urgency.BACKGROUND
+        and now - tokens.served_at >= patience_s)
+    ]
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from pipeline.engines.llama_batch import SlotTable, StepLimits, Tokens, common_prefix, plan_step
 from pipeline.lanes import Ticket, Urgency
@@ -43,6 +44,24 @@ def test_the_slot_of_a_call_that_is_quiet_for_a_moment_is_the_last_to_be_taken()
     placement = table.place(request([9], "text 9", urgency=Urgency.BACKGROUND), 8.0)
     assert placement is not None
     assert placement.slot != call
+
+
+def test_while_one_slot_serves_the_background_nobody_takes_that_of_a_quiet_call() -> None:
+    table = SlotTable(2)
+    call = fill(table, request([1, 2], "call"), 1.0)
+    text = request([5], "text", urgency=Urgency.BACKGROUND)
+    table.place(text, 2.0)
+    assert table.place(request([9], "another text", urgency=Urgency.BACKGROUND), 3.0) is None
+    other_call = request([7], "another call")
+    assert table.place(other_call, 3.0) is None, "the text has to make room"
+    table.release(text, 4.0)
+    placement = table.place(other_call, 4.0)
+    assert placement is not None
+    assert placement.slot != call
+    # Between two calls there is nothing left to choose.
+    third = table.place(request([8], "a third call"), 5.0)
+    assert third is not None
+    assert third.slot == call
 
 
 def test_a_call_that_is_over_does_not_keep_its_slot_for_ever() -> None:
@@ -161,6 +180,32 @@ def test_less_urgent_work_waits_and_then_comes_along_in_small_pieces() -> None:
     urgent, background = request([1]), request([0] * 100, urgency=Urgency.BACKGROUND)
     assert plan_step([urgent, background], 0.1, LIMITS) == [(urgent, 1)]
     assert plan_step([urgent, background], 0.3, LIMITS) == [(urgent, 1), (background, 8)]
+
+
+def test_however_many_wait_in_the_background_one_comes_along_at_a_time_and_each_in_its_turn() -> None:
+    urgent = request([1])
+    waiting = [request([0] * 1000, urgency=Urgency.BACKGROUND) for _ in range(4)]
+    came: list[int] = []
+    for step in range(400):
+        now = 0.01 * step
+        beside = [share.tokens for share in plan_step([urgent, *waiting], now, LIMITS)[1:]]
+        assert len(beside) <= 1
+        for tokens in beside:
+            tokens.served_at = now
+            came.append(waiting.index(tokens))
+    assert len(came) == pytest.approx(400 * 0.01 / LIMITS.patience_s, abs=4)
+    assert set(came) == set(range(4))
+
+
+def test_work_of_another_call_that_is_less_urgent_does_not_wait_for_the_background() -> None:
+    urgent, ahead = request([1]), request([0] * 100, urgency=Urgency.LOOK_AHEAD)
+    waiting = [request([0] * 1000, urgency=Urgency.BACKGROUND) for _ in range(4)]
+    assert plan_step([urgent, ahead, *waiting], 0.3, LIMITS) == [(urgent, 1), (ahead, 8)]
+
+
+def test_steps_of_the_background_alone_are_short() -> None:
+    waiting = [request([0] * 100, urgency=Urgency.BACKGROUND) for _ in range(3)]
+    assert sum(share.length for share in plan_step(waiting, 0.0, LIMITS)) == LIMITS.background_chunk
 
 
 def test_a_raised_ticket_counts_from_the_next_step_on() -> None:
