@@ -28,6 +28,9 @@ from server.cli.call import read_audio
 LINES = ("Hello there.", "What can you do?", "Tell me something.", "And then?", "Thank you.")
 TEXT_TIMEOUT_S = 120.0
 
+STAGGER_S = 1.5
+"""From call to call: whether all ask at the same moment must not be left to chance."""
+
 
 @dataclass(slots=True)
 class Side:
@@ -102,10 +105,12 @@ async def measure(memory: str, options: argparse.Namespace) -> Side:
                     for number in range(options.texts)
                 ]
                 await asyncio.sleep(options.settle)
-                calls = (
-                    one_call(http, server.url, clips, options.rounds, barge=False, cut=True)
-                    for _ in range(options.calls)
-                )
+
+                async def call(number: int) -> Any:
+                    await asyncio.sleep(number * STAGGER_S)
+                    return await one_call(http, server.url, clips, options.rounds, barge=False, cut=True)
+
+                calls = (call(number) for number in range(options.calls))
                 for records, _ in await asyncio.gather(*calls):
                     side.asked += len(records)
                     side.gaps_ms += [each.gap_s * 1000 for each in records if each.gap_s is not None]
