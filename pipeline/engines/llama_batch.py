@@ -234,10 +234,8 @@ def _aside(waiting: Sequence[Tokens], now: float, patience_s: float) -> list[Tok
     return [
         tokens
         for tokens in waiting
-        if (tokens is longest
-        and now - tokens.served_at >= patience_s * len(background))
-        or (tokens.ticket.urgency is not Urgency.BACKGROUND
-        and now - tokens.served_at >= patience_s)
+        if (tokens is longest and now - tokens.served_at >= patience_s * len(background))
+        or (tokens.ticket.urgency is not Urgency.BACKGROUND and now - tokens.served_at >= patience_s)
     ]
 
 
