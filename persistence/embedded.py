@@ -14,6 +14,7 @@ import structlog
 from persistence.backoff import Backoff
 from persistence.errors import EmbeddedServerError
 from persistence.processes import ServerProcess, write_private
+from persistence.tasks import ended
 
 log = structlog.get_logger(__name__)
 
@@ -62,8 +63,7 @@ class EmbeddedServer(abc.ABC):
     async def stop(self) -> None:
         """Stop the server, whoever started it."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+            await ended([self._watch])
             self._watch = None
         if self.process is not None:
             await self.process.stop(self.stop_signal, 10.0)

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -42,6 +43,9 @@ SETTINGS = {
     "wal_compression": "on",
     "max_wal_size": "256MB",
     "unix_socket_directories": "",
+    # After a kill every file is brought to the disk before anything else: a thousand one by one took 12 s where the
+    # disk was slow, the whole file system at once does not.
+    **({"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {}),
 }
 
 

@@ -16,6 +16,7 @@ from persistence.backoff import Backoff
 from persistence.errors import StoreUnavailableError
 from persistence.points import Point
 from persistence.postgres import Postgres
+from persistence.tasks import ended
 from persistence.values import DIMENSIONS, Embedder
 from persistence.vectors import VectorIndex
 
@@ -107,8 +108,7 @@ class EmbeddingWorker:
     async def close(self) -> None:
         """Stop; what is in hand is done again later."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended([self._task])
 
     @property
     def rebuilding(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from persistence.errors import StoreUnavailableError
+from persistence.tasks import ended
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +40,7 @@ class Housekeeping:
     async def close(self) -> None:
         """Stop."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended([self._task])
 
     async def _run(self) -> None:
         due = {job.name: time.monotonic() + job.period_s for job in self._jobs}

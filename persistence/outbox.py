@@ -26,6 +26,7 @@ from persistence.journal_frames import MAX_FRAME_BYTES, Frame, frame_size
 from persistence.operations import Operation, decode, encode
 from persistence.outages import REFUSALS
 from persistence.postgres import Postgres
+from persistence.tasks import ended
 
 log = structlog.get_logger(__name__)
 
@@ -199,9 +200,7 @@ class Outbox:
             await self._flush(timeout_s)
             if self._postgres.up.is_set():
                 await self.settle(timeout_s)
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await ended(self._tasks)
             await self._in_thread(lambda: self._journal.close(time.monotonic()))
             if self.written == self.recorded:
                 self._anteroom.close()

@@ -14,10 +14,14 @@ from persistence.backoff import Backoff
 from persistence.errors import MigrationError, StoreUnavailableError
 from persistence.outages import OUTAGES
 from persistence.schema import migrate
+from persistence.tasks import ended
 
 log = structlog.get_logger(__name__)
 
 APPLICATION = "morgan"
+
+ATTEMPTS_OF_A_POOL = 2
+"""Failures in a row after which the next attempt begins with a pool of its own."""
 
 
 async def _prepare(connection: Any) -> None:
@@ -88,7 +92,7 @@ class Postgres:
         Raises:
             StoreUnavailableError: PostgreSQL does not answer, before or while the body ran.
         """
-        if not self.up.is_set():
+        if not self.up.is_set() or self._pool is None:
             raise StoreUnavailableError(f"PostgreSQL does not answer: {self.problem}")
         try:
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
@@ -100,8 +104,7 @@ class Postgres:
     async def close(self) -> None:
         """Give the connections back; statements that run get a second."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+            await ended([self._watch])
         self.up.clear()
         if self._pool is not None:
             try:
@@ -129,7 +132,10 @@ class Postgres:
                 return
             except (*OUTAGES, asyncpg.PostgresError) as error:
                 self._went_down(error)
-                await asyncio.sleep(backoff.failed())
+                pause = backoff.failed()
+                if backoff.failures >= ATTEMPTS_OF_A_POOL:
+                    self._give_up_pool()
+                await asyncio.sleep(pause)
                 continue
             backoff.succeeded()
             if not self.up.is_set():
@@ -139,6 +145,12 @@ class Postgres:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2.0):
                     await self._look.wait()
+
+    def _give_up_pool(self) -> None:
+        """A server that died while connections were made or given back has left the pool without them for good."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
 
     async def _probe(self) -> None:
         if self._pool is None:

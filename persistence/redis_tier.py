@@ -29,6 +29,7 @@ from redis.exceptions import RedisError
 
 from persistence.backoff import Backoff
 from persistence.errors import StoreUnavailableError
+from persistence.tasks import ended
 
 log = structlog.get_logger(__name__)
 
@@ -135,9 +136,7 @@ class RedisTier:
         """Write what is waiting, if Redis takes it at once, and disconnect."""
         if self.up.is_set():
             await self.flush(0.5)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
         with contextlib.suppress(*FAILURES):
             await self._client.aclose()
 

@@ -230,13 +230,11 @@ def _aside(waiting: Sequence[Tokens], now: float, patience_s: float) -> list[Tok
     every step than those who are waited for.
     """
     background = [tokens for tokens in waiting if tokens.ticket.urgency is Urgency.BACKGROUND]
+    due = [tokens for tokens in waiting if tokens not in background and now - tokens.served_at >= patience_s]
     longest = min(background, key=lambda tokens: tokens.served_at, default=None)
-    return [
-        tokens
-        for tokens in waiting
-        if (tokens is longest and now - tokens.served_at >= patience_s * len(background))
-        or (tokens.ticket.urgency is not Urgency.BACKGROUND and now - tokens.served_at >= patience_s)
-    ]
+    if longest is not None and now - longest.served_at >= patience_s * len(background):
+        due.append(longest)
+    return due
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

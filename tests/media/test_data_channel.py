@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from media.caller import Caller
 from media.data_channel import MAX_WAITING_BYTES, MAX_WAITING_MESSAGES
 from media.sdp_answer import MAX_MESSAGE_SIZE
-from tests.media.calls import call, endpoint, until
+from tests.media.calls import Notes, call, endpoint, until
 
 
 async def test_messages_go_both_ways_in_order() -> None:
@@ -47,9 +48,11 @@ async def test_without_a_channel_in_the_offer_messages_are_refused() -> None:
 
 
 async def test_before_the_channel_is_open_and_after_closing_messages_are_refused() -> None:
-    async with endpoint() as server, call(server) as (_, peer, notes):
-        if not notes.channel_open:
-            assert not peer.send_message("too early")
+    async with endpoint() as server, Caller() as caller:
+        notes = Notes()
+        peer = await server.answer(await caller.offer(), notes)
+        assert not peer.send_message("too early")
+        await caller.accept(peer.answer)
         await until(lambda: notes.channel_open)
         assert peer.send_message("in time")
         await peer.close()

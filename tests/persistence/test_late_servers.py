@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from persistence.postgres import Postgres
 from tests.persistence.parts import Open, Relay, address, item, stored, texts, through, until
 
 
@@ -59,3 +60,16 @@ async def test_servers_that_come_late_get_everything(open_memory: Open, dsn: str
     await connection.close()
     await memory.close()
     await asyncio.gather(late_postgres.cut(), late_redis.cut())
+
+
+async def test_a_pool_that_has_lost_its_connections_is_made_anew(dsn: str) -> None:
+    postgres = Postgres(dsn, pool_min=1, pool_max=2, connect_timeout_s=0.5, acquire_timeout_s=0.2)
+    assert await postgres.start(5)
+    # As asyncpg may leave it when the server is killed while connections are made: held, and nobody gives them back.
+    for _ in range(2):
+        await postgres._pool.acquire()
+    await until(lambda: not postgres.up.is_set(), 10)
+    await until(postgres.up.is_set, 10)
+    async with postgres.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    await postgres.close()

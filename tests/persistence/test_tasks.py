@@ -1,0 +1,36 @@
+"""The end of background tasks."""
+
+import asyncio
+
+from persistence.tasks import ended
+
+
+async def test_a_task_that_swallows_a_cancellation_ends_all_the_same() -> None:
+    cancelled = 0
+
+    async def deaf() -> None:
+        nonlocal cancelled
+        while cancelled < 2:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled += 1
+        await asyncio.sleep(60)
+
+    async def willing() -> None:
+        await asyncio.sleep(60)
+
+    tasks = [asyncio.create_task(work()) for work in (deaf, willing)]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(ended(tasks), 10)
+    assert all(task.done() for task in tasks)
+
+
+async def test_what_failed_before_has_ended() -> None:
+    async def broken() -> None:
+        raise ValueError("long ago")
+
+    task = asyncio.create_task(broken())
+    await asyncio.sleep(0)
+    await ended([task])
+    assert isinstance(task.exception(), ValueError)
