@@ -159,9 +159,9 @@ class Memory:
             return
         self._closed = True
         await self._housekeeping.close()
-        await self.worker.close()
         if self._opening is not None:
-            await asyncio.gather(self._opening, return_exceptions=True)
+            await asyncio.gather(self._opening, return_exceptions=True)  # at its end it starts the worker
+        await self.worker.close()
         await asyncio.gather(*self._deletions, return_exceptions=True)
         await self.outbox.close()
         await asyncio.gather(self.redis.close(), self.vectors.close())

@@ -35,6 +35,14 @@ async def test_servers_that_do_not_answer_do_not_keep_memory_from_opening(open_m
     assert [health[name].status for name in ("postgres", "redis", "qdrant")] == ["down", "degraded", "down"]
 
 
+async def test_memory_that_is_closed_before_its_index_is_open_leaves_nothing_behind(
+    open_memory: Open, mute: str
+) -> None:
+    memory = await open_memory(qdrant_url=f"http://{mute}")
+    await memory.close()
+    assert "embedding worker" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
 async def test_servers_that_come_late_get_everything(open_memory: Open, dsn: str, redis_url: str) -> None:
     late_postgres, late_redis = Relay(*address(dsn)), Relay(*address(redis_url))
     for relay in (late_postgres, late_redis):
