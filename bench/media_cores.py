@@ -72,8 +72,12 @@ def cores(pcm: Pcm, payloads: list[bytes]) -> None:
 
     report("jitter buffer, push and pop", per_frame(through_buffer))
     receiver = AudioReceiver(111)
-    speech = per_frame(lambda i: receiver.receive(111, i & 0xFFFF, i * 960, 7, payloads[i % FRAMES], i * 0.02))
-    report("receiver, speech", speech)
+
+    def receive(number: int) -> None:
+        receiver.take(111, number & 0xFFFF, number * 960, 7, payloads[number % FRAMES], number * 0.02)
+        receiver.poll(number * 0.02)
+
+    report("receiver, speech", per_frame(receive))
     playout = Playout()
     for _ in range(4):
         playout.write(pcm)

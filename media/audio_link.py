@@ -91,7 +91,7 @@ class AudioLink:
         except ValueError:
             self._malformed += 1
 
-    def tick(self, due: Due, now: float, read: bool = True) -> None:
+    def tick(self, due: Due, now: float, read: bool) -> None:
         """Send the frames that are due, hand on what the jitter buffer releases, and look after the timers.
 
         Args:

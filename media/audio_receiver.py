@@ -92,28 +92,6 @@ class AudioReceiver:
         """The sender that is heard now."""
         return self._ssrc
 
-    def receive(
-        self,
-        payload_type: int,
-        sequence_number: int,
-        timestamp: int,
-        ssrc: int,
-        payload: bytes,
-        now: float,
-    ) -> list[AudioFrame]:
-        """Take an RTP packet; returns the frames that it completes, usually one.
-
-        Args:
-            payload_type: as in the packet.
-            sequence_number: as in the packet.
-            timestamp: as in the packet.
-            ssrc: as in the packet.
-            payload: without RTP padding; an empty one is dropped before the decoder.
-            now: arrival.
-        """
-        self.take(payload_type, sequence_number, timestamp, ssrc, payload, now)
-        return self.poll(now)
-
     def take(
         self,
         payload_type: int,
@@ -123,7 +101,16 @@ class AudioReceiver:
         payload: bytes,
         now: float,
     ) -> None:
-        """Take an RTP packet whose frames can wait for the next `poll`. Arguments as of `receive`."""
+        """Take an RTP packet; `poll` returns the frames that it completes.
+
+        Args:
+            payload_type: as in the packet.
+            sequence_number: as in the packet.
+            timestamp: as in the packet.
+            ssrc: as in the packet.
+            payload: without RTP padding; an empty one is dropped before the decoder.
+            now: arrival.
+        """
         if self._closed:
             return
         self.last_packet_at = now

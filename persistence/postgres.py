@@ -92,7 +92,7 @@ class Postgres:
         Raises:
             StoreUnavailableError: PostgreSQL does not answer, before or while the body ran.
         """
-        if not self.up.is_set() or self._pool is None:
+        if not self.up.is_set():
             raise StoreUnavailableError(f"PostgreSQL does not answer: {self.problem}")
         try:
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
