@@ -55,6 +55,7 @@ class TimedStt(_Timed):
         ticket: Ticket,
         *,
         language: str | None = None,
+        prior: str | None = None,
         prompt: str = "",
         word_timestamps: bool = False,
     ) -> Transcript:

@@ -110,6 +110,7 @@ class FasterWhisper:
         ticket: Ticket,
         *,
         language: str | None = None,
+        prior: str | None = None,
         prompt: str = "",
         word_timestamps: bool = False,
     ) -> Transcript:

@@ -94,6 +94,7 @@ class Transcript:
         confidence: exp of the mean log probability per token, 0 to 1.
         duration: seconds of audio.
         words: with times, where they were asked for.
+        language_probability: of `language`, 0 to 1; 1 where the language was given.
     """
 
     text: str
@@ -102,6 +103,7 @@ class Transcript:
     confidence: float = 1.0
     duration: float = 0.0
     words: tuple[Word, ...] = ()
+    language_probability: float = 1.0
 
 
 class SpeechToText(Engine, Protocol):
@@ -111,6 +113,7 @@ class SpeechToText(Engine, Protocol):
         ticket: Ticket,
         *,
         language: str | None = None,
+        prior: str | None = None,
         prompt: str = "",
         word_timestamps: bool = False,
     ) -> Transcript:
@@ -119,7 +122,10 @@ class SpeechToText(Engine, Protocol):
         Args:
             audio: 16 kHz, shape (n,).
             ticket: place in the lane.
-            language: ISO 639-1 code, None to detect.
+            language: ISO 639-1 code that the speech is in, whatever it sounds like; None to detect it.
+            prior: ISO 639-1 code that it is expected to be in: taken unless the engine is sure of another one; the
+                shorter the speech, the surer it must be. Not looked at where `language` is given; an engine that does
+                not know it goes on without.
             prompt: text that came just before, for names and style.
             word_timestamps: whether `Transcript.words` is wanted.
         """

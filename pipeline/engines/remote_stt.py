@@ -40,6 +40,7 @@ class RemoteSpeechToText:
         ticket: Ticket,
         *,
         language: str | None = None,
+        prior: str | None = None,
         prompt: str = "",
         word_timestamps: bool = False,
     ) -> Transcript:
@@ -50,6 +51,8 @@ class RemoteSpeechToText:
             EngineError, LaneFullError, LaneClosedError: as `RemoteService.ask`.
         """
         query = {"vad": "false", "language": language or "auto", "word_timestamps": str(word_timestamps).lower()}
+        if prior:
+            query["prior"] = prior
         if prompt:
             query["prompt"] = prompt
         question = Question(
@@ -72,6 +75,7 @@ class RemoteSpeechToText:
                 float(told["confidence"]),
                 float(told["duration_s"]),
                 tuple(Word(str(word["word"]), word["start"], word["end"]) for word in told["words"]),
+                float(told["language_probability"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise EngineError(f"stt: the answer lacks {error}; is the service of the same version?") from None

@@ -215,6 +215,7 @@ async def _heard(request: web.Request, upload: Upload, began: float, words: bool
                 audio,
                 ticket,
                 language=None if language == AUTO else language,
+                prior=upload.fields.get("prior", "").strip().lower() or None,
                 prompt=upload.fields.get("prompt", "")[-MAX_PROMPT:],
                 word_timestamps=words,
             )
@@ -231,6 +232,7 @@ async def _heard(request: web.Request, upload: Upload, began: float, words: bool
         "duration_s": heard.duration,
         "latency_ms": round((time.monotonic() - began) * 1000, 1),
         "no_speech": heard.no_speech,
+        "language_probability": heard.language_probability,
         "words": [{"word": word.text, "start": word.start, "end": word.end} for word in heard.words],
     }
 
