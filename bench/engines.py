@@ -123,10 +123,10 @@ async def bench_stt(stt: FasterWhisper, clips: dict[str, Waveform], runs: int) -
     for name, audio in clips.items():
 
         async def features(audio: Waveform = audio) -> None:
-            whisper_features(audio, stt._window(audio.size))
+            whisper_features(audio, stt._window(audio.size, stt.window.padding_s))
 
         async def encode(audio: Waveform = audio) -> None:
-            await stt.lane.run(lambda: stt._encode(audio), Ticket())
+            await stt.lane.run(lambda: stt._encode(audio, stt.window.padding_s, stt._whisper), Ticket())
 
         async def transcribe(audio: Waveform = audio, language: str | None = "en", words: bool = False) -> str:
             heard = await stt.transcribe(audio, Ticket(), language=language, word_timestamps=words)

@@ -58,6 +58,7 @@ class TimedStt(_Timed):
         prior: str | None = None,
         prompt: str = "",
         word_timestamps: bool = False,
+        retry: bool = True,
     ) -> Transcript:
         """See `pipeline.engines.protocols.SpeechToText`."""
         await asyncio.sleep(STT_S)

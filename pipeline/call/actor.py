@@ -201,7 +201,11 @@ class CallActor:
         self._interims += work.optional
         try:
             transcript = await self._engines.stt.transcribe(
-                self._hearing.slice(work.start, work.end), work.ticket, language=work.language, prompt=work.prompt
+                self._hearing.slice(work.start, work.end),
+                work.ticket,
+                language=work.language,
+                prompt=work.prompt,
+                retry=not work.optional,
             )
         except Exception as error:
             log.exception("transcription failed", error=str(error))

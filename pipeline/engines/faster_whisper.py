@@ -1,27 +1,34 @@
 """Speech to text by Whisper on CTranslate2 (https://github.com/SYSTRAN/faster-whisper), tuned for single turns.
 
-Greedy, without timestamps, without temperature fallback: one pass, one answer. The encoder's cost grows with its
-window, and CTranslate2 takes windows shorter than Whisper's 30 s, so the window is the speech and a few seconds of
-silence behind it. The silence is needed: without it the decoder does not find the end and invents one. It is filled
-with what Whisper's own front end makes of digital silence. Zeros in feature space, as faster-whisper pads, cost words:
-on 16 turns of a lecture 6.7 % disagree with beam 5 on full windows instead of 5.9 %, and at 3 s of silence 99 %
-instead of 9 %.
+Greedy, without timestamps: one pass, one answer. The encoder's cost grows with its window, and CTranslate2 takes
+windows shorter than Whisper's 30 s, so the first window is the speech and some seconds of silence behind it
+(`WindowChoice`). With too little of it the decoder does not find the end and says the sentence again; how little is too little differs
+with processor, voice and codec. So the words of every window are checked (`doubt_about`), and doubted audio is heard
+again: with timestamps, which tell the decoder where it is, then on longer windows, at last in float32 (`_rungs`).
+
+The silence is what Whisper's own front end makes of digital silence. Zeros in feature space, as faster-whisper pads,
+cost words: on 16 turns of a lecture 6.7 % disagree with beam 5 on full windows instead of 5.9 %.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import ctranslate2
 import numpy as np
+import structlog
 
 from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.log_mel import HOP, whisper_features
 from pipeline.engines.protocols import EngineUnavailableError, Transcript, Word
-from pipeline.engines.repetition import without_loop
+from pipeline.engines.spoken_language import LanguageChoice, choose_language
+from pipeline.engines.transcript_doubts import Doubt, audible_seconds, doubt_about
+from pipeline.engines.whisper_pieces import Piece, Question, Rung, agree, joined, least_bad, within_audio
+from pipeline.engines.window_choice import DEFAULT_PADDING_S, WindowChoice
 from pipeline.engines.windows import split_at_quiet_points
 from pipeline.engines.word_alignment import align_words
 from pipeline.lanes import Lane, Ticket
@@ -30,7 +37,7 @@ _FILES = ("model.bin", "config.json", "tokenizer.json")
 _LONGEST_FRAMES = 3000
 _SHORTEST = HEARING_RATE // 50
 _PROMPT_TOKENS = 96
-_TOKENS_PER_SECOND = 8
+_TOKENS_PER_SECOND = 10
 _SPARE_TOKENS = 16
 _MOST_TOKENS = 224
 # Speech down to -3 dB of signal to noise or 34 dB below full level gave at most 0.45; silence, hum, breath, clicks and
@@ -39,16 +46,10 @@ _NO_SPEECH = 0.6
 _LOW_CONFIDENCE = 0.7
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """What one window gave; `log_probability` is summed over `tokens` tokens and the end mark."""
+_LONGER_S = (8.0, 15.0)
+"""Silence behind the speech in the windows that come after a doubted first one, before the full 30 s."""
 
-    text: str
-    language: str
-    no_speech: float
-    log_probability: float
-    tokens: int
-    words: tuple[Word, ...] = ()
+log = structlog.get_logger(__name__)
 
 
 class FasterWhisper:
@@ -60,9 +61,13 @@ class FasterWhisper:
         threads: threads inside one transcription. More of them speed up long turns and slow down everybody else.
         device: "cpu" or "cuda".
         compute_type: as CTranslate2 names them.
-        padding_s: silence behind the speech in the encoder's window, seconds.
+        padding_s: silence behind the speech in the encoder's first window, seconds, to begin with.
         languages: ISO 639-1 codes among which to detect; empty for all.
         capacity: transcriptions that may wait.
+
+    Attributes:
+        window: the silence in first windows.
+        heard: how many windows were heard ("windows"), how many again ("again"), and the doubts by name.
 
     Raises:
         EngineUnavailableError: the model is missing or broken.
@@ -79,7 +84,7 @@ class FasterWhisper:
         threads: int = 1,
         device: str = "cpu",
         compute_type: str = "int8",
-        padding_s: float = 5.0,
+        padding_s: float = DEFAULT_PADDING_S,
         languages: Sequence[str] = (),
         capacity: int = 256,
     ) -> None:
@@ -87,7 +92,11 @@ class FasterWhisper:
             if not (folder / file).is_file():
                 raise EngineUnavailableError(f"{folder / file} is missing: run `morgan models pull`")
         self.model = folder.name
-        self._padding_s = padding_s
+        self.window = WindowChoice(padding_s)
+        self.heard: Counter[str] = Counter()
+        self._folder = folder
+        self._device, self._compute_type, self._threads = device, compute_type, threads
+        self._precise: Any = None
         self._languages = frozenset(languages)
         self._tokenizers: dict[str, Any] = {}
         self.lane = Lane(self.name, workers=lanes, capacity=capacity)
@@ -113,6 +122,7 @@ class FasterWhisper:
         prior: str | None = None,
         prompt: str = "",
         word_timestamps: bool = False,
+        retry: bool = True,
     ) -> Transcript:
         """Transcribe one stretch of speech.
 
@@ -123,24 +133,26 @@ class FasterWhisper:
             audio: 16 kHz, shape (n,).
             ticket: place in the lane.
             language: ISO 639-1 code (a region after it is ignored), None to detect.
+            prior: ISO 639-1 code that is expected where `language` is None.
             prompt: text that came just before, for names and style.
             word_timestamps: whether `Transcript.words` is wanted; costs about one decoder step.
+            retry: whether doubted words are heard again on longer windows.
 
         Raises:
             ValueError: the model does not know the language.
         """
         code = self._language_code(language)
-        pieces: list[_Piece] = []
+        pieces: list[Piece] = []
         offset = 0.0
         for window in split_at_quiet_points(audio):
             if window.size >= _SHORTEST:
                 before = pieces[-1].text if pieces and pieces[-1].text else prompt
-                hear = partial(self._hear, window, code, before, offset, word_timestamps)
-                piece = await self.lane.run(hear, ticket)
-                code = piece.language
-                pieces.append(piece)
+                expected = pieces[-1].language.code if pieces else prior and prior.split("-")[0].lower()
+                question = Question(window, code, expected, before, offset, word_timestamps)
+                pieces.append(await self._understand(question, ticket, retry))
             offset += window.size / HEARING_RATE
-        return _joined(pieces, code or "en", audio.size / HEARING_RATE)
+        given = code or ("en" if prior is None else prior)
+        return joined(pieces, given, audio.size / HEARING_RATE)
 
     async def warm_up(self) -> None:
         """Transcribe half a second of noise."""
@@ -162,39 +174,101 @@ class FasterWhisper:
             raise ValueError(f"{self.model} does not know the language {language!r}")
         return code
 
-    def _hear(self, audio: Waveform, language: str | None, prompt: str, offset: float, words: bool) -> _Piece:
+    async def _understand(self, question: Question, ticket: Ticket, retry: bool) -> Piece:
+        """The words of one window, heard again while they are doubted; each time is a job of its own."""
+        found: list[Piece] = []
+        for rung in self._rungs(question):
+            piece = await self.lane.run(partial(self._hear, question, rung), ticket)
+            self._count(piece, again=bool(found))
+            if piece.doubt is None or agree(piece, found):
+                return piece if piece.doubt is None else replace(piece, doubt=None)
+            found.append(piece)
+            if not retry:
+                return piece
+            # What stands before the words can pull them towards it.
+            question = replace(question, prompt="")
+            log.info("words are heard again", doubt=piece.doubt.value, padding_s=rung.padding_s, model=self.model)
+        return least_bad(found)
+
+    def _rungs(self, question: Question) -> Iterator[Rung]:
+        """The ways to hear, from the quickest to the surest."""
+        first = self.window.padding_s
+        yield Rung(first)
+        longest = _LONGEST_FRAMES * HOP / HEARING_RATE - question.seconds
+        for padding in _LONGER_S:
+            if first < padding < longest:
+                yield Rung(padding)
+        yield Rung(None)
+        if self._device == "cpu" and self._compute_type != "float32":
+            yield Rung(None, precise=True)
+
+    def _count(self, piece: Piece, *, again: bool) -> None:
+        self.heard["again" if again else "windows"] += 1
+        if piece.doubt is not None:
+            self.heard[piece.doubt.value] += 1
+        if not again and piece.text:
+            self.window.heard(piece.doubt is Doubt.REPEATED)
+
+    def _hear(self, question: Question, rung: Rung) -> Piece:
         """One window, in the lane."""
-        encoded = self._encode(audio)
-        if language is None:
-            language = self._detect(encoded)
-        tokenizer = self._tokenizer(language)
-        result = self._decode(encoded, tokenizer, prompt, audio.size / HEARING_RATE)
-        count = len(result.sequences_ids[0])
-        tokens = list(without_loop(result.sequences_ids[0]))
-        # CTranslate2 divides the sum by the number of tokens, end mark left out.
-        log_probability = result.scores[0] * max(1, count)
-        piece = _Piece("", language, float(result.no_speech_prob), log_probability, count)
-        text = tokenizer.decode(tokens).strip()
-        if not any(character.isalnum() for character in text) or _is_invented(piece):
-            return piece
-        spoken = self._align(encoded, tokenizer, tokens, audio, offset) if words else ()
-        return _Piece(text, language, piece.no_speech, log_probability, count, spoken)
+        model = self._whisper if not rung.precise else self._in_float32()
+        encoded = self._encode(question.audio, rung.padding_s, model)
+        language = self._choose_language(question, encoded, rung)
+        tokenizer = self._tokenizer(language.code)
+        audible_s = audible_seconds(question.audio)
+        for timestamps in (False, True):
+            piece, tokens = self._decode(model, encoded, tokenizer, question, language, audible_s, timestamps)
+            # An encoding is two thirds of the work: where the words do not fit the time, they are read from it anew.
+            if piece.doubt not in (Doubt.REPEATED, Doubt.TOO_FAST, Doubt.ENDLESS):
+                break
+        if question.words and piece.text:
+            return replace(piece, words=self._align(model, encoded, tokenizer, tokens, question))
+        return piece
 
-    def _encode(self, audio: Waveform) -> Any:
-        features = whisper_features(audio, self._window(audio.size), self._whisper.n_mels)
-        return self._whisper.encode(ctranslate2.StorageView.from_array(features[None]))
+    def _choose_language(self, question: Question, encoded: Any, rung: Rung) -> LanguageChoice:
+        if question.language is not None:
+            return LanguageChoice(question.language, 1.0, True)
+        samples, prior = question.audio.size, question.prior
+        full = self._window(samples, rung.padding_s) >= _LONGEST_FRAMES
+        choose = partial(choose_language, samples=samples, prior=prior, allowed=self._languages)
+        choice = choose(self._languages_of(encoded), full_window=full)
+        if not choice.settled:
+            choice = choose(self._languages_of(self._encode(question.audio, None, self._whisper)), full_window=True)
+        return choice
 
-    def _window(self, samples: int) -> int:
+    def _in_float32(self) -> Any:
+        """The model as it was trained: loaded when it is first needed, kept from then on."""
+        if self._precise is None:
+            self._precise, _ = _load(self._folder, 1, self._threads, self._device, "float32")
+        return self._precise
+
+    def _encode(self, audio: Waveform, padding_s: float | None, model: Any) -> Any:
+        features = whisper_features(audio, self._window(audio.size, padding_s), model.n_mels)
+        return model.encode(ctranslate2.StorageView.from_array(features[None]))
+
+    def _window(self, samples: int, padding_s: float | None) -> int:
         """Frames of the encoder's window: the speech and its padding, even, because the encoder halves them."""
-        frames = -(-samples // HOP) + math.ceil(self._padding_s * HEARING_RATE / HOP)
+        if padding_s is None:
+            return _LONGEST_FRAMES
+        frames = -(-samples // HOP) + math.ceil(padding_s * HEARING_RATE / HOP)
         return min(_LONGEST_FRAMES, frames + frames % 2)
 
-    def _decode(self, encoded: Any, tokenizer: Any, prompt: str, seconds: float) -> Any:
-        start = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
-        if prompt.strip():
-            start = [tokenizer.sot_prev, *tokenizer.encode(" " + prompt.strip())[-_PROMPT_TOKENS:], *start]
-        most = min(_MOST_TOKENS, int(seconds * _TOKENS_PER_SECOND) + _SPARE_TOKENS)
-        (result,) = self._whisper.generate(
+    def _decode(
+        self,
+        model: Any,
+        encoded: Any,
+        tokenizer: Any,
+        question: Question,
+        language: LanguageChoice,
+        audible_s: float,
+        timestamps: bool,
+    ) -> tuple[Piece, list[int]]:
+        start = [*tokenizer.sot_sequence, *([] if timestamps else [tokenizer.no_timestamps])]
+        prompt = question.prompt.strip()
+        if prompt:
+            start = [tokenizer.sot_prev, *tokenizer.encode(" " + prompt)[-_PROMPT_TOKENS:], *start]
+        most = min(_MOST_TOKENS, int(question.seconds * _TOKENS_PER_SECOND) + _SPARE_TOKENS)
+        (result,) = model.generate(
             encoded,
             [start],
             beam_size=1,
@@ -205,20 +279,35 @@ class FasterWhisper:
             return_scores=True,
             return_no_speech_prob=True,
         )
-        return result
+        said = result.sequences_ids[0]
+        tokens = within_audio(said, tokenizer.timestamp_begin, question.seconds) if timestamps else list(said)
+        # CTranslate2 divides the sum by the number of tokens, end mark left out.
+        log_probability = result.scores[0] * max(1, len(said))
+        piece = Piece("", language, float(result.no_speech_prob), log_probability, len(said))
+        speech = piece.no_speech <= _NO_SPEECH
+        text = tokenizer.decode(tokens).strip()
+        if not any(character.isalnum() for character in text):
+            return replace(piece, doubt=Doubt.EMPTY if speech else None), tokens
+        if not speech and piece.confidence < _LOW_CONFIDENCE:
+            # Whisper says "you" or "Thank you" to silence; it doubts itself then, and doubts that there was speech.
+            return piece, tokens
+        doubt = doubt_about(
+            text, audible_s, language=language.code, speech=speech, ended=len(said) < most, prompt=prompt
+        )
+        return replace(piece, text=text, doubt=doubt), tokens
 
-    def _detect(self, encoded: Any) -> str:
+    def _languages_of(self, encoded: Any) -> list[tuple[str, float]]:
         (ranking,) = self._whisper.detect_language(encoded)
-        codes = [mark[2:-2] for mark, _ in ranking]
-        return next((code for code in codes if not self._languages or code in self._languages), str(codes[0]))
+        return [(mark[2:-2], float(probability)) for mark, probability in ranking]
 
     def _align(
-        self, encoded: Any, tokenizer: Any, tokens: list[int], audio: Waveform, offset: float
+        self, model: Any, encoded: Any, tokenizer: Any, tokens: list[int], question: Question
     ) -> tuple[Word, ...]:
-        frames = min(_LONGEST_FRAMES, -(-audio.size // HOP))
-        (result,) = self._whisper.align(encoded, tokenizer.sot_sequence, [tokens], frames, median_filter_width=7)
+        frames = min(_LONGEST_FRAMES, -(-question.audio.size // HOP))
+        (result,) = model.align(encoded, tokenizer.sot_sequence, [tokens], frames, median_filter_width=7)
         words, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
-        timed = align_words(words, groups, result.alignments, audio)
+        timed = align_words(words, groups, result.alignments, question.audio)
+        offset = question.offset
         return tuple(Word(word.text, round(offset + word.start, 3), round(offset + word.end, 3)) for word in timed)
 
     def _tokenizer(self, language: str) -> Any:
@@ -238,27 +327,3 @@ def _load(folder: Path, lanes: int, threads: int, device: str, compute_type: str
         str(folder), device=device, compute_type=compute_type, inter_threads=lanes, intra_threads=threads
     )
     return whisper, Vocabulary.from_file(str(folder / "tokenizer.json"))
-
-
-def _confidence(log_probability: float, tokens: int) -> float:
-    return min(1.0, math.exp(log_probability / (tokens + 1)))
-
-
-def _is_invented(piece: _Piece) -> bool:
-    """Whisper says "you" or "Thank you" to silence; it doubts itself then, and doubts that there was speech."""
-    return piece.no_speech > _NO_SPEECH and _confidence(piece.log_probability, piece.tokens) < _LOW_CONFIDENCE
-
-
-def _joined(pieces: Sequence[_Piece], language: str, duration: float) -> Transcript:
-    """One transcript from those of the windows; silent ones say nothing about the confidence in the words."""
-    spoken = [piece for piece in pieces if piece.text]
-    counted = spoken or pieces
-    tokens = sum(piece.tokens + 1 for piece in counted) - 1
-    return Transcript(
-        text=" ".join(piece.text for piece in spoken),
-        language=language,
-        no_speech=min((piece.no_speech for piece in counted), default=1.0),
-        confidence=_confidence(sum(piece.log_probability for piece in counted), tokens) if counted else 0.0,
-        duration=duration,
-        words=tuple(word for piece in spoken for word in piece.words),
-    )

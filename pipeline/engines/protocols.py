@@ -95,6 +95,7 @@ class Transcript:
         duration: seconds of audio.
         words: with times, where they were asked for.
         language_probability: of `language`, 0 to 1; 1 where the language was given.
+        doubted: the engine does not believe its own words: a repetition, an endless text, nothing for what is speech.
     """
 
     text: str
@@ -104,6 +105,7 @@ class Transcript:
     duration: float = 0.0
     words: tuple[Word, ...] = ()
     language_probability: float = 1.0
+    doubted: bool = False
 
 
 class SpeechToText(Engine, Protocol):
@@ -116,6 +118,7 @@ class SpeechToText(Engine, Protocol):
         prior: str | None = None,
         prompt: str = "",
         word_timestamps: bool = False,
+        retry: bool = True,
     ) -> Transcript:
         """Transcribe one stretch of speech (at most 30 s are taken as one window; longer audio is windowed inside).
 
@@ -128,6 +131,7 @@ class SpeechToText(Engine, Protocol):
                 not know it goes on without.
             prompt: text that came just before, for names and style.
             word_timestamps: whether `Transcript.words` is wanted.
+            retry: whether the engine may take more time over words that it doubts.
         """
 
 

@@ -43,6 +43,7 @@ class RemoteSpeechToText:
         prior: str | None = None,
         prompt: str = "",
         word_timestamps: bool = False,
+        retry: bool = True,
     ) -> Transcript:
         """See `SpeechToText`. Audio goes as it came from the caller, 16 bits a sample, to as many servers as it takes.
 
@@ -51,6 +52,7 @@ class RemoteSpeechToText:
             EngineError, LaneFullError, LaneClosedError: as `RemoteService.ask`.
         """
         query = {"vad": "false", "language": language or "auto", "word_timestamps": str(word_timestamps).lower()}
+        query["retry"] = str(retry).lower()
         if prior:
             query["prior"] = prior
         if prompt:
@@ -76,6 +78,7 @@ class RemoteSpeechToText:
                 float(told["duration_s"]),
                 tuple(Word(str(word["word"]), word["start"], word["end"]) for word in told["words"]),
                 float(told["language_probability"]),
+                bool(told["doubted"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise EngineError(f"stt: the answer lacks {error}; is the service of the same version?") from None

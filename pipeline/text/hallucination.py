@@ -25,9 +25,6 @@ class HallucinationThresholds:
         known_short_s: audio shorter than this is too short for a known invention of three words or more.
         any_no_speech: any text is disbelieved from this no-speech probability on, provided that
         any_confidence: its confidence lies below this (Whisper's own rule: 0.6 and exp(-1)).
-        loop_repeats: a phrase of two words or more said so often in a row is a loop; single words need twice as many.
-        loop_no_speech: loops are disbelieved from here on,
-        loop_confidence: or below this.
         words_per_s: faster speech than this does not exist, provided that
         fast_words: there are so many words.
     """
@@ -37,9 +34,6 @@ class HallucinationThresholds:
     known_short_s: float = 0.3
     any_no_speech: float = 0.6
     any_confidence: float = 0.37
-    loop_repeats: int = 4
-    loop_no_speech: float = 0.2
-    loop_confidence: float = 0.85
     words_per_s: float = 8.0
     fast_words: int = 6
 
@@ -87,8 +81,8 @@ def is_hallucination(
 ) -> bool:
     """Whether a transcript is better ignored.
 
-    True where no word is left without annotations; for known inventions, subtitle credits and loops where the model's
-    own doubts make them likely; for any text that the model believes to be none; for more words than fit in the time.
+    True where no word is left without annotations; for known inventions and subtitle credits where the model's own
+    doubts make them likely; for any text that the model believes to be none; for more words than fit in the time.
 
     Args:
         text: the transcript.
@@ -109,8 +103,7 @@ def is_hallucination(
     if phrase in _KNOWN or _is_known_twice(words) or _CREDITS.search(phrase):
         too_short = len(words) >= 3 and 0 < duration_s < t.known_short_s
         return no_speech >= t.known_no_speech or confidence < t.known_confidence or too_short
-    doubted = no_speech >= t.loop_no_speech or confidence < t.loop_confidence
-    return doubted and _is_loop(words, t.loop_repeats)
+    return False
 
 
 def clean_transcript(transcript: Transcript, thresholds: HallucinationThresholds = DEFAULT_THRESHOLDS) -> str:
@@ -127,15 +120,3 @@ def _is_known_twice(words: list[str]) -> bool:
         len(words) % n == 0 and words == words[:n] * (len(words) // n) and " ".join(words[:n]) in _KNOWN
         for n in range(1, len(words) // 2 + 1)
     )
-
-
-def _is_loop(words: list[str], repeats: int) -> bool:
-    """Whether a phrase of up to eight words, repeated without pause, makes up more than half of the text."""
-    for n in range(1, 9):
-        needed = repeats if n > 1 else 2 * repeats
-        run = 0
-        for i in range(n, len(words)):
-            run = run + 1 if words[i] == words[i - n] else 0
-            if run + n >= needed * n and 2 * (run + n) > len(words):
-                return True
-    return False

@@ -218,6 +218,7 @@ async def _heard(request: web.Request, upload: Upload, began: float, words: bool
                 prior=upload.fields.get("prior", "").strip().lower() or None,
                 prompt=upload.fields.get("prompt", "")[-MAX_PROMPT:],
                 word_timestamps=words,
+                retry=flag(upload, "retry", default=True),
             )
         except ValueError as error:
             raise ApiError(422, "unknown_language", f"language: {error}") from None
@@ -233,6 +234,7 @@ async def _heard(request: web.Request, upload: Upload, began: float, words: bool
         "latency_ms": round((time.monotonic() - began) * 1000, 1),
         "no_speech": heard.no_speech,
         "language_probability": heard.language_probability,
+        "doubted": heard.doubted,
         "words": [{"word": word.text, "start": word.start, "end": word.end} for word in heard.words],
     }
 

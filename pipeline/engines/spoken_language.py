@@ -1,0 +1,65 @@
+"""Which language a stretch of speech is in: the model's ranking, weighed against the one that is expected."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.audio import HEARING_RATE
+
+SHORT_SAMPLES: Final = HEARING_RATE * 3 // 2
+"""Speech shorter than 1.5 s says little of its language: letters and digits of English rank as Chinese or Spanish."""
+
+_SURE: Final = 0.75
+"""Probability of the best language that is believed of a short window where none is expected.
+
+Of 136 real clips in ten languages, through Opus, the wrong ones (four on a window of speech and 8 s) had at most 0.62
+there; on the full window of 30 s none was wrong.
+"""
+_SURE_OF_ANOTHER: Final = 0.8
+_SURE_OF_ANOTHER_SHORT: Final = 0.93
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageChoice:
+    """A language and how likely it is.
+
+    Attributes:
+        code: ISO 639-1.
+        probability: 0 to 1.
+        settled: whether a longer window would not tell more.
+    """
+
+    code: str
+    probability: float
+    settled: bool
+
+
+def choose_language(
+    ranking: Sequence[tuple[str, float]],
+    samples: int,
+    *,
+    prior: str | None = None,
+    allowed: Collection[str] = (),
+    full_window: bool = False,
+) -> LanguageChoice:
+    """Choose by what the model ranks.
+
+    Args:
+        ranking: ISO 639-1 codes and probabilities, best first; never empty.
+        samples: length of the speech at 16 kHz.
+        prior: the code that is expected; it stays unless the model is sure of another one.
+        allowed: codes to choose among; empty for all.
+        full_window: whether the ranking is that of the model's full window.
+    """
+    choices = [entry for entry in ranking if not allowed or entry[0] in allowed] or list(ranking)
+    code, probability = choices[0]
+    expected = next((entry for entry in choices if entry[0] == prior), None)
+    if expected is None:
+        return LanguageChoice(code, probability, full_window or probability >= _SURE or len(choices) == 1)
+    if code == prior:
+        return LanguageChoice(code, probability, True)
+    needed = _SURE_OF_ANOTHER_SHORT if samples < SHORT_SAMPLES else _SURE_OF_ANOTHER
+    if probability < needed:
+        return LanguageChoice(expected[0], expected[1], True)
+    # A full window costs three short ones, and is asked only before the language of a conversation changes.
+    return LanguageChoice(code, probability, full_window)
