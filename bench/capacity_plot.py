@@ -46,7 +46,7 @@ def _draw(levels: Sequence[Mapping[str, Any]], machine: str, path: Path) -> None
         axes.set_xticks(list(places), labels)
         axes.set_xlabel("callers at once: answered of asked, refused")
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
 

@@ -27,7 +27,7 @@ def show_hearing(reports: Sequence[Json], console: Console) -> None:
     for tag, row in first.items():
         if row["words"] >= FEWEST_WORDS:
             cells = (_error(report["figures"]["by_tag"].get(tag, {})) for report in reports)
-            tags.add_row(tag, str(row["words"]), *cells)
+            tags.add_row(escape(tag), str(row["words"]), *cells)
     console.print(tags)
     _show_broken(reports, console)
 
