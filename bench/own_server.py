@@ -56,6 +56,11 @@ class OwnServer:
         self._environ = environ
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the process; 0 before `start`."""
+        return self._process.pid if self._process is not None else 0
+
     async def start(self) -> float:
         """Start it; returns the seconds until it was ready.
 

@@ -95,6 +95,11 @@ def build_embedder(settings: Settings) -> TextEmbedder | None:
     return None if settings.embedder_engine == "none" else _embedder(settings, ModelStore(settings.models_dir))
 
 
+def build_stt(settings: Settings) -> SpeechToText:
+    """What hears, alone and as the server has it, for benches. Raises as above."""
+    return _stt(settings, ModelStore(settings.models_dir))
+
+
 def _place(store: ModelStore, name: str) -> Path:
     """Folder of a model: a path as it is, anything else by its id."""
     path = Path(name).expanduser()

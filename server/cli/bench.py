@@ -6,7 +6,15 @@ import sys
 import aiohttp
 import typer
 
+from bench.machine import this_machine
+
 BENCHES = {
+    "hearing": (
+        "bench.hearing",
+        "Real clips: answered, doubled, language, word error and time against beam 5 on 30 s.",
+    ),
+    "capacity": ("bench.capacity", "1, 2, 4, 8 callers: answered, p50, p95, processor time of a turn by stage."),
+    "peers": ("bench.peers.side_by_side", "Morgan and Pipecat in turns, one run, one machine, one caller."),
     "voice-to-voice": ("bench.voice_to_voice", "From the last word of a question to the first sound of the answer."),
     "split": ("bench.split", "What four processes cost over one: voice to voice of both, by turns."),
     "interruptions": ("bench.interruptions", "Speech, coughs and echo over a reply."),
@@ -37,6 +45,8 @@ def _register(name: str, module: str, about: str) -> None:
     )
     def run(context: typer.Context) -> None:
         sys.argv = [f"morgan bench {name}", *context.args]
+        # Not to stdout: that is for the report alone, which is JSON in most of them.
+        typer.echo(f"# {this_machine().describe()}", err=True)
         try:
             importlib.import_module(module).main()
         except aiohttp.ClientConnectorError as error:
