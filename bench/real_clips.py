@@ -19,7 +19,9 @@ OWN_CLIPS: Final = Path(__file__).resolve().parent.parent / "tests" / "clips"
 QUESTION_S: Final = (1.4, 9.0)
 """What is asked in a call of a benchmark takes between these, seconds."""
 
-_UNASKED: Final = frozenset({"noise", "overlap", "spelled", "derived", "synthetic", "maybe-synthetic", "one-word"})
+_UNASKED: Final = frozenset(
+    {"noise", "overlap", "spelled", "derived", "synthetic", "maybe-synthetic", "one-word", "digits"}
+)
 
 
 class ManifestError(Exception):

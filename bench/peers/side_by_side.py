@@ -4,8 +4,8 @@
 
 Starts both servers and, for Pipecat, a language model endpoint; asks every clip of one and then of the other, the order
 changing from clip to clip, by the independent caller of this folder; and prints the median and 95th percentile of
-both and their ratio. FOLDER has clips and a manifest.tsv; without it those of tests/clips are said. How to install
-Pipecat: bench/peers/README.md.
+both and their ratio. Without --pipecat Morgan alone is asked; --busy 2 keeps two cores busy meanwhile. FOLDER has clips
+and a manifest.tsv; without it those of tests/clips are said. How to install Pipecat: bench/peers/README.md.
 """
 
 import argparse
@@ -40,6 +40,10 @@ MOST_P50: Final = 0.17
 
 MOST_P95: Final = 1.5
 """Of the own p50."""
+
+
+BUSY_LOOP: Final = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""Another program that wants a core; ends with the one that started it."""
 
 
 class Program:
@@ -134,13 +138,19 @@ async def ask(peer: str, url: str, clip: Path, rounds: int) -> dict[str, Any]:
     return report
 
 
+async def keep_busy(loops: int, running: AsyncExitStack) -> None:
+    """Let so many loops run until the end."""
+    for _ in range(loops):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", BUSY_LOOP)
+        running.callback(process.kill)
+
+
 async def compare(options: argparse.Namespace, clips: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
     """All clips to both, one after the other; the reports of the caller by peer."""
     settings = load_settings({})
-    found: dict[str, list[dict[str, Any]]] = {"morgan": [], "pipecat": []}
     async with AsyncExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="morgan-bench-")))
-        urls = {"pipecat": await start_pipecat(options.pipecat, settings, folder, running)}
+        urls = {"pipecat": await start_pipecat(options.pipecat, settings, folder, running)} if options.pipecat else {}
         morgan = OwnServer(folder / "morgan")
         running.push_async_callback(morgan.stop)
         await morgan.start()
@@ -148,6 +158,8 @@ async def compare(options: argparse.Namespace, clips: Sequence[Path]) -> dict[st
         for peer, url in urls.items():
             # What is set up late is set up here, for both.
             await ask(peer, url, clips[0], 1)
+        await keep_busy(options.busy, running)
+        found: dict[str, list[dict[str, Any]]] = {peer: [] for peer in urls}
         for number, clip in enumerate(clips):
             for peer in sorted(urls, reverse=number % 2 == 1):
                 rounds = options.rounds if peer == "morgan" else options.pipecat_rounds or options.rounds
@@ -171,7 +183,7 @@ def summary(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def ratios(morgan: dict[str, Any], pipecat: dict[str, Any]) -> dict[str, float | None]:
     """Morgan's median over Pipecat's, and Morgan's 95th percentile over its own median."""
-    own, other = morgan["p50_ms"], pipecat["p50_ms"]
+    own, other = morgan["p50_ms"], pipecat.get("p50_ms")
     return {
         "p50_of_pipecats": round(own / other, 3) if own and other else None,
         "p95_of_own_p50": round(morgan["p95_ms"] / own, 2) if own else None,
@@ -184,7 +196,7 @@ def broken(report: dict[str, Any]) -> list[str]:
     morgan, found = report["morgan"], report["ratios"]
     if morgan["answered"] < morgan["asked"] or morgan["failed"]:
         lines.append(f"{morgan['answered']} of {morgan['asked']} answered, {len(morgan['failed'])} calls failed")
-    if found["p50_of_pipecats"] is None or found["p50_of_pipecats"] > MOST_P50:
+    if "pipecat" in report and (found["p50_of_pipecats"] is None or found["p50_of_pipecats"] > MOST_P50):
         lines.append(f"p50 is {found['p50_of_pipecats']} of Pipecat's, at most {MOST_P50} will do")
     if found["p95_of_own_p50"] is None or found["p95_of_own_p50"] > MOST_P95:
         lines.append(f"p95 is {found['p95_of_own_p50']} times the own p50, at most {MOST_P95} will do")
@@ -197,10 +209,12 @@ def show(report: dict[str, Any], console: Console) -> None:
     for heading in ("", "answered", "p50 ms", "p95 ms"):
         table.add_column(heading, justify="right" if heading else "left")
     for peer in ("morgan", "pipecat"):
-        row = report[peer]
+        if (row := report.get(peer)) is None:
+            continue
         table.add_row(peer, f"{row['answered']} of {row['asked']}", str(row["p50_ms"]), str(row["p95_ms"]))
     console.print(table)
-    console.print(f"Morgan's p50 over Pipecat's: {report['ratios']['p50_of_pipecats']}", highlight=False)
+    if "pipecat" in report:
+        console.print(f"Morgan's p50 over Pipecat's: {report['ratios']['p50_of_pipecats']}", highlight=False)
     console.print(f"Morgan's p95 over its own p50: {report['ratios']['p95_of_own_p50']}", highlight=False)
     for line in report["broken"]:
         console.print(f"out of bounds: {line}", style="red", markup=False, highlight=False)
@@ -210,10 +224,11 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=OWN_CLIPS, metavar="FOLDER")
-    parser.add_argument("--pipecat", required=True, metavar="PYTHON", help="of the environment that has Pipecat")
+    parser.add_argument("--pipecat", metavar="PYTHON", help="of the environment that has Pipecat; none: Morgan alone")
     parser.add_argument("--clips", type=int, default=10, help="clips of the folder that are said, at most")
     parser.add_argument("--rounds", type=int, default=6, help="times that each clip is said to each server")
     parser.add_argument("--pipecat-rounds", type=int, help="fewer for Pipecat, which takes its time")
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="busy loops beside, as of other programs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--check", action="store_true", help="end with 1 where a bound is broken")
     return parser.parse_args()
@@ -227,7 +242,7 @@ def main() -> None:
     except (ManifestError, ModelError, ServerFailedError) as error:
         raise SystemExit(str(error)) from None
     report: dict[str, Any] = {peer: summary(reports) for peer, reports in found.items()}
-    report["ratios"] = ratios(report["morgan"], report["pipecat"])
+    report["ratios"] = ratios(report["morgan"], report.get("pipecat", {}))
     report["broken"] = broken(report)
     report["machine"] = this_machine().report()
     if options.json:

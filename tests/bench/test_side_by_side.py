@@ -18,9 +18,9 @@ def call(*gaps: int, asked: int | None = None, failed: tuple[str, ...] = ()) -> 
     return {"v2v_ms": list(gaps), "asked": len(gaps) if asked is None else asked, "failed": list(failed)}
 
 
-def report_of(morgan: list[dict[str, Any]], pipecat: list[dict[str, Any]]) -> dict[str, Any]:
-    report: dict[str, Any] = {"morgan": summary(morgan), "pipecat": summary(pipecat)}
-    report["ratios"] = ratios(report["morgan"], report["pipecat"])
+def report_of(morgan: list[dict[str, Any]], pipecat: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    report: dict[str, Any] = {"morgan": summary(morgan), **({"pipecat": summary(pipecat)} if pipecat else {})}
+    report["ratios"] = ratios(report["morgan"], report.get("pipecat", {}))
     report["broken"] = broken(report)
     return report
 
@@ -47,6 +47,15 @@ def test_what_is_out_of_bounds_is_told() -> None:
     console = Console(file=io.StringIO(), width=120)
     show(report, console)
     assert "3 of 4" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_morgan_alone_is_held_against_itself() -> None:
+    assert report_of([call(300, 300, 400)])["broken"] == []
+    (late,) = report_of([call(300, 300, 900)])["broken"]
+    assert "times the own p50" in late
+    console = Console(file=io.StringIO(), width=120)
+    show(report_of([call(300)]), console)
+    assert "pipecat" not in console.file.getvalue().lower()  # type: ignore[attr-defined]
 
 
 def test_a_peer_that_never_answers_has_no_ratio() -> None:
