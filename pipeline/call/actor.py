@@ -45,8 +45,8 @@ from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder, Speaker
 from pipeline.call.state import State
+from pipeline.cores import CORES
 from pipeline.engines.protocols import Engines, ToolCall
-from pipeline.lanes import PRECEDENCE
 
 TICK_S = 0.1
 """Pause between two ticks while no audio comes; audio itself ticks every 20 ms."""
@@ -195,7 +195,7 @@ class CallActor:
     # Work -----------------------------------------------------------------------------------------------
 
     async def _transcribe(self, work: Transcribe) -> None:
-        if work.optional and (self._interims or PRECEDENCE.must_wait(work.ticket)):
+        if work.optional and (self._interims or not CORES.spare()):
             self.post(Transcribed(work.job, None))
             return
         self._interims += work.optional
