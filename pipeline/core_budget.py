@@ -164,6 +164,11 @@ class CoreBudget:
             for other in self._waiting
         )
 
+    def waiting_s(self, now: float) -> float:
+        """Seconds that the oldest claim has waited of those that somebody waits for."""
+        waiting = (claim for claim in self._waiting if not claim.ticket.optional and not claim.ticket.resting)
+        return max((now - claim.since for claim in waiting if claim.threads), default=0.0)
+
     def spare(self) -> bool:
         """Whether optional work would be begun at once: nobody waits, and a core stays free beside it.
 

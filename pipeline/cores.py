@@ -41,6 +41,16 @@ class Cores:
         """How many there are."""
         return self._budget.cores
 
+    @property
+    def used(self) -> int:
+        """Threads of engines that run now."""
+        return self._budget.used
+
+    def waiting_s(self) -> float:
+        """How long the work that somebody waits for has been waiting for a core, the longest of it."""
+        with self.lock:
+            return self._budget.waiting_s(time.monotonic())
+
     def resize(self, count: int) -> None:
         """Share another number of cores from now on; what runs is let run."""
         with self.lock:
