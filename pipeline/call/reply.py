@@ -24,7 +24,7 @@ HELD_S = 0.6
 AHEAD_S = 3.0
 """Speech ahead of the playout beyond which no further piece is synthesised."""
 
-DRY_S = 0.7
+DRY_S = 1.0
 """Speech ahead of the playout below which the next piece is urgent."""
 
 TEXT_AHEAD_S = 6.0

@@ -1,6 +1,7 @@
 """One budget of cores over the threads of several lanes."""
 
 import asyncio
+import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -253,3 +254,58 @@ async def test_the_cpu_time_of_a_lane_is_that_of_its_threads_and_of_those_they_s
     assert found[0] is not None
     assert found[0] >= alone + 0.05
     await lane.aclose()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_raised_rested_and_cancelled_every_core_comes_back(seed: int) -> None:
+    dice, cores = random.Random(seed), Cores(2)
+    lanes = [Lane(f"lane{number}", workers=number, pausing=number > 1, cores=cores) for number in (1, 2, 2)]
+
+    def clause(parts: int) -> Iterator[int]:
+        for part in range(parts):
+            time.sleep(0.0005)
+            yield part
+
+    async def work(ticket: Ticket) -> None:
+        lane, how = dice.choice(lanes), dice.random()
+        try:
+            if how < 0.4:
+                await lane.run(lambda: time.sleep(0.001), ticket)
+            elif how < 0.9:
+                async for part in lane.stream(lambda: clause(6), ticket):
+                    if not meddling.done() and dice.random() < 0.05:
+                        ticket.resting = True
+                    if part == 4 and dice.random() < 0.2:
+                        break
+            else:
+                async with cores.elsewhere(ticket):
+                    await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            if not ticket.cancelled:
+                raise
+
+    async def meddle(tickets: list[Ticket]) -> None:
+        while True:
+            ticket = dice.choice(tickets)
+            ticket.urgency = dice.choice(list(Urgency))
+            ticket.resting = dice.random() < 0.2
+            if dice.random() < 0.02:
+                ticket.cancel()
+            await asyncio.sleep(0.0005)
+
+    tickets = [Ticket(dice.choice(list(Urgency))) for _ in range(300)]
+    meddling = asyncio.create_task(meddle(tickets))
+    working = [asyncio.create_task(work(ticket)) for ticket in tickets]
+    await asyncio.sleep(0.3)
+    for task in dice.sample(working, 20):
+        task.cancel()
+    await asyncio.sleep(0.3)
+    meddling.cancel()
+    for ticket in tickets:
+        ticket.resting = False
+    done, left = await asyncio.wait(working, timeout=30)
+    assert not left
+    await until(lambda: cores.used == 0 and cores.waiting_s() == 0)
+    assert [lane.load.running + lane.load.waiting for lane in lanes] == [0, 0, 0]
+    assert all(task.cancelled() or task.exception() is None for task in done)
+    await asyncio.gather(*(lane.aclose() for lane in lanes))
