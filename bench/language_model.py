@@ -1,6 +1,6 @@
 """The in-process language model: first tokens, tokens a second, and what batching is worth.
 
-    python -m bench.language_model [--model DIR] [--threads 1/1,2/1,2/2] [--json]
+    python -m bench.language_model [--model DIR] [--threads 1,2] [--json]
 
 Every figure is a median. "growing" is the first token of the next turn of a conversation that the cache holds (a
 question of 8 to 12 words), "prefilled" the same after `prefill`, "cold" the first turn of a new conversation whose
@@ -73,9 +73,9 @@ async def throughput(lm: LlamaCppLanguageModel, at_once: int, run: int) -> float
     return (lm.stats.generated - before) / (time.perf_counter() - started)
 
 
-async def measure(model: Path, threads: int, reply_threads: int) -> dict[str, float]:
+async def measure(model: Path, threads: int) -> dict[str, float]:
     """All figures for one number of threads."""
-    lm = LlamaCppLanguageModel(LlamaOptions(model, threads=threads, reply_threads=reply_threads))
+    lm = LlamaCppLanguageModel(LlamaOptions(model, threads=threads))
     await lm.warm_up()
     await conversation(lm, 0, prefill=False)
     figures: dict[str, float] = {}
@@ -101,15 +101,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path.home() / ".cache" / "morgan" / "models" / "smollm2-135m-instruct"
     parser.add_argument("--model", type=Path, default=default, help="a GGUF file or a folder with one")
-    parser.add_argument(
-        "--threads", default="1/1,2/1,2/2", help="threads for prompts / for a single reply, each to be measured"
-    )
+    parser.add_argument("--threads", default="1,2", help="numbers of threads, each to be measured")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     results = {}
-    for pair in arguments.threads.split(","):
-        threads, _, reply_threads = pair.partition("/")
-        results[pair] = asyncio.run(measure(arguments.model, int(threads), int(reply_threads or threads)))
+    for threads in arguments.threads.split(","):
+        results[threads] = asyncio.run(measure(arguments.model, int(threads)))
     if arguments.json:
         print(json.dumps({"load_average": os.getloadavg()[0], "threads": results}))
         return

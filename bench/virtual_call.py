@@ -64,6 +64,15 @@ _PLAYOUT: dict[PlayoutChange, type[PlayoutStarted | PlayoutDrained | PlayoutStar
 Wanted = TypeVar("Wanted")
 
 
+@dataclass(frozen=True, slots=True)
+class NextToken:
+    """A generation's next token is due, unless its ticket rests."""
+
+    work: Generate
+    tokens: list[str]
+    index: int
+
+
 @dataclass
 class Delays:
     """Seconds that the engines take; None: never answers.
@@ -105,6 +114,7 @@ class VirtualCall(ABC):
         events: (second of the call, event) of everything that was told.
         work: every effect, in order.
         asked: the requests to the language model.
+        written: (second of the call, characters of replies that the language model has made by then), all together.
         audible: of each 20 ms frame that went out, whether it held sound.
         heard_samples: of replies that went out.
     """
@@ -132,10 +142,11 @@ class VirtualCall(ABC):
         )
         self.events: list[tuple[float, CallEvent]] = []
         self.asked: list[Generate] = []
+        self.written: list[tuple[float, int]] = []
         self.work: list[Effect] = []
         self.audible: list[bool] = []
         self.heard_samples = 0
-        self._later: list[tuple[float, int, Input, str]] = []
+        self._later: list[tuple[float, int, Input | NextToken, str]] = []
         self._order = itertools.count()
         self._samples = 0
 
@@ -180,7 +191,10 @@ class VirtualCall(ABC):
         while self._later and self._later[0][0] <= frame_end:
             at, _, message, _ = heapq.heappop(self._later)
             self.now = max(self.now, at)
-            self.post(message)
+            if isinstance(message, NextToken):
+                self._say_token(message)
+            else:
+                self.post(message)
         self.now = frame_end
         self._samples += FRAME_SAMPLES
         for window in self.hear(self._samples):
@@ -193,7 +207,7 @@ class VirtualCall(ABC):
         for change in changes:
             self.post(_PLAYOUT[change.change](change.at, change.position))
 
-    def _at(self, delay: float | None, message: Input, group: str) -> None:
+    def _at(self, delay: float | None, message: Input | NextToken, group: str) -> None:
         if delay is not None:
             heapq.heappush(self._later, (self.now + delay, next(self._order), message, group))
 
@@ -243,11 +257,21 @@ class VirtualCall(ABC):
                 self._at(self.delays.llm_first, ReplyText(work.reply, preamble), work.group)
             self._at(self.delays.llm_first, ToolsAsked(work.reply, (call,)), work.group)
             return
-        tokens = self.reply.split(" ")
-        for index, token in enumerate(tokens):
-            delay = self.delays.llm_first + index * self.delays.llm_token
-            self._at(delay, ReplyText(work.reply, token if index == 0 else " " + token), work.group)
-        self._at(self.delays.llm_first + len(tokens) * self.delays.llm_token, ReplyTextEnded(work.reply), work.group)
+        self._at(self.delays.llm_first, NextToken(work, self.reply.split(" "), 0), work.group)
+
+    def _say_token(self, due: NextToken) -> None:
+        work, tokens, index = due.work, due.tokens, due.index
+        if work.ticket.resting:
+            self._at(self.delays.llm_token, due, work.group)
+        elif index == len(tokens):
+            self.post(ReplyTextEnded(work.reply))
+        else:
+            # Before the token, which may end the reply and all that is to come for it.
+            self._at(self.delays.llm_token, NextToken(work, tokens, index + 1), work.group)
+            text = tokens[index] if index == 0 else " " + tokens[index]
+            before = self.written[-1][1] if self.written else 0
+            self.written.append((self.now - self.began, before + len(text)))
+            self.post(ReplyText(work.reply, text))
 
     def _synthesize(self, work: Synthesize) -> None:
         if "tts" in self.fail:

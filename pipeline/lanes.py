@@ -1,98 +1,30 @@
 """Inference lanes: bounded worker threads that take the most urgent job first.
 
 An engine owns one lane, so that two models never share a thread and a model never runs on the event loop. Work is
-ordered by what somebody is waiting for (`Urgency`), then by deadline. A job that nobody wants any more is dropped
-before it starts; one that streams is stopped between two of its results.
+ordered by what somebody is waiting for (`Urgency`), then by deadline, over the lanes of all engines: a job starts when
+`pipeline.cores` gives it a core. A job that nobody wants any more is dropped before it starts; one that streams is
+stopped between two of its results.
 """
 
 import asyncio
 import concurrent.futures
 import contextlib
-import enum
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from pipeline.core_budget import Claim, Room
+from pipeline.cores import CORES, Cores
+from pipeline.thread_cpu import cpu_of, name_thread
+from pipeline.ticket import Ticket, Urgency
+
+__all__ = ["Lane", "LaneClosedError", "LaneFullError", "LaneLoad", "Ticket", "Urgency"]
+
 T = TypeVar("T")
-
-
-class Urgency(enum.IntEnum):
-    """Who waits for the result; lower runs first."""
-
-    FIRST_AUDIO = 0
-    """The turn is committed and the caller hears silence."""
-    RUNNING_DRY = 1
-    """Audio is playing and this is what comes next."""
-    FINAL_TRANSCRIPT = 2
-    SPECULATION = 3
-    """The turn may be over; nobody has decided yet."""
-    INTERIM = 4
-    LOOK_AHEAD = 5
-    """Audio is playing and there is plenty of it, or what will be asked next is read ahead of time."""
-    BACKGROUND = 6
-    """Embeddings, warm-up, requests that are not calls."""
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """The place of a piece of work in every lane that it passes through.
-
-    Mutable on purpose: raising the urgency (a speculated turn was committed) takes effect on work that already waits.
-
-    Attributes:
-        urgency: see `Urgency`.
-        deadline: `time.monotonic()` seconds at which the result stops being on time; orders work of one urgency.
-        cancelled: set by `cancel()`; a lane skips such work and stops such streams.
-    """
-
-    urgency: Urgency = Urgency.BACKGROUND
-    deadline: float = float("inf")
-    cancelled: bool = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class Precedence:
-    """What is under way or waits in all lanes of a process, so that work nobody waits for keeps out of its way.
-
-    Lanes are threads of their own and the cores are few: without this, a reply's far ends would be generated and spoken
-    at the same speed as somebody else's first word.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tickets: list[Ticket] = []
-
-    def enter(self, ticket: Ticket) -> None:
-        """Work for a ticket waits or runs from now on."""
-        with self._lock:
-            self._tickets.append(ticket)
-
-    def leave(self, ticket: Ticket) -> None:
-        """One piece of a ticket's work is done or dropped."""
-        with self._lock, contextlib.suppress(ValueError):
-            self._tickets.remove(ticket)
-
-    def must_wait(self, ticket: Ticket) -> bool:
-        """Whether work for a ticket should let other work of the process go first.
-
-        Look-ahead never starves of it: when its audio is about to run dry its urgency rises.
-        """
-        if ticket.urgency < Urgency.INTERIM:
-            return False
-        with self._lock:
-            return any(other.urgency < Urgency.INTERIM and not other.cancelled for other in self._tickets)
-
-
-PRECEDENCE = Precedence()
-"""The one of this process."""
-
-YIELD_S = 0.01
-"""Pause between two looks at whether more urgent work is done."""
 
 
 class LaneFullError(RuntimeError):
@@ -107,11 +39,11 @@ class LaneClosedError(RuntimeError):
 class _Job:
     """A piece of work. `work` runs in a worker; what it returns is called once it is counted, and tells the waiter."""
 
-    ticket: Ticket
-    order: int
-    work: Callable[[], Callable[[], None]]
+    claim: Claim
+    work: Callable[["_Job"], Callable[[], None]]
     abandon: Callable[[BaseException], None]
-    since: float
+    started: float = 0.0
+    paused_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -124,9 +56,10 @@ class LaneLoad:
         done: jobs finished.
         dropped: jobs cancelled before they started.
         rejected: jobs that found the queue full.
-        busy_s: seconds of work, summed over the workers.
-        waited_s: seconds that the jobs that were started had spent in the queue, summed.
+        busy_s: seconds of work, summed over the workers; a stream that rests is not at work.
+        waited_s: seconds that the jobs that were started had spent in the queue, for a worker and for a core, summed.
         running_since: monotonic start of the oldest job now running, None when idle.
+        threads: name of the threads that do the work, those of the model's library among them; "" for none here.
     """
 
     waiting: int = 0
@@ -137,6 +70,12 @@ class LaneLoad:
     busy_s: float = 0.0
     waited_s: float = 0.0
     running_since: float | None = None
+    threads: str = ""
+
+    @property
+    def cpu_s(self) -> float | None:
+        """CPU seconds of its threads; None where there are none, or the system does not tell (only Linux does)."""
+        return cpu_of(self.threads) if self.threads else None
 
 
 class Lane:
@@ -149,26 +88,43 @@ class Lane:
         backlog: results of a stream that its consumer may leave unread; one more ends the stream with
             `LaneFullError`, because a worker that waited for a slow consumer would hold up everybody else.
         nice: niceness added to the threads (Linux), so that inference never delays the media thread.
+        threads: that one job keeps busy.
+        pausing: whether a stream may rest between two of its items while other jobs of the lane run, so that it gives
+            its core to more urgent work; not for models whose state belongs to one stream at a time.
+        cores: where the cores come from.
     """
 
-    def __init__(self, name: str, *, workers: int = 1, capacity: int = 256, backlog: int = 1024, nice: int = 1) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        workers: int = 1,
+        capacity: int = 256,
+        backlog: int = 1024,
+        nice: int = 1,
+        threads: int = 1,
+        pausing: bool = False,
+        cores: Cores = CORES,
+    ) -> None:
         self.name = name
-        self.load = LaneLoad()
+        self.load = LaneLoad(threads=name)
         self._capacity = capacity
         self._backlog = backlog
         self._nice = nice
-        self._jobs: list[_Job] = []
-        self._started: list[float] = []
-        self._order = 0
+        self._claims_threads = threads
+        self._pausing = pausing
+        self._cores = cores
+        self._room = Room(workers)
+        self._waiting: set[_Job] = set()
+        self._ready: deque[_Job] = deque()
+        self._running: set[_Job] = set()
         self._closed = False
-        self._wake = threading.Condition()
+        self._wake = threading.Condition(cores.lock)
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._alive = workers
-        self._threads = [
-            threading.Thread(target=self._run, name=f"lane-{name}-{number}", daemon=True) for number in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._alive = self._taken = self._numbered = 0
+        with self._wake:
+            for _ in range(workers):
+                self._add_worker()
 
     async def run(self, function: Callable[[], T], ticket: Ticket) -> T:
         """Run a blocking function in the lane and return what it returns.
@@ -187,7 +143,7 @@ class Lane:
             if not future.done():
                 set_result()
 
-        def work() -> Callable[[], None]:
+        def work(_job: _Job) -> Callable[[], None]:
             try:
                 result = function()
             except BaseException as error:
@@ -220,10 +176,10 @@ class Lane:
         """
         pipe: _Pipe[T] = _Pipe(asyncio.get_running_loop(), self._backlog)
 
-        def work() -> Callable[[], None]:
+        def work(job: _Job) -> Callable[[], None]:
             failure: BaseException | None = None
             try:
-                self._drain(function(), pipe, ticket)
+                self._drain(function(), pipe, job)
             except BaseException as error:
                 failure = _storable(error)
             return lambda: pipe.end(failure)
@@ -254,7 +210,7 @@ class Lane:
         """
         outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
 
-        def work() -> Callable[[], None]:
+        def work(_job: _Job) -> Callable[[], None]:
             try:
                 result = function()
             except BaseException as error:
@@ -281,124 +237,147 @@ class Lane:
     def _shut(self) -> None:
         with self._wake:
             self._closed = True
-            waiting, self._jobs = self._jobs, []
+            waiting = list(self._waiting)
+            for job in waiting:
+                self._cores.withdraw(job.claim)
+            self._waiting.clear()
             self.load.waiting = 0
+            for job in self._running:
+                # A stream that rests ends now.
+                if self._cores.withdraw(job.claim):
+                    job.claim.dropped()
             self._wake.notify_all()
+            self._end_if_empty()
         for job in waiting:
-            PRECEDENCE.leave(job.ticket)
             job.abandon(LaneClosedError(f"lane {self.name} is closed"))
 
-    def _drain(self, iterator: Iterator[T], pipe: "_Pipe[T]", ticket: Ticket) -> None:
+    def _drain(self, iterator: Iterator[T], pipe: "_Pipe[T]", job: _Job) -> None:
         """Send a generator's items until it ends or nobody wants more; runs in a worker."""
+        ticket = job.claim.ticket
+
+        def wanted() -> bool:
+            return not (pipe.stopped or ticket.cancelled or self._closed)
+
         try:
             for value in iterator:
-                if pipe.stopped or ticket.cancelled:
-                    return
-                if self._closed:
-                    raise LaneClosedError(f"lane {self.name} is closed")
-                if not pipe.put(value):
+                if wanted() and not pipe.put(value):
                     raise LaneFullError(f"lane {self.name}: the consumer left {self._backlog} results unread")
+                if self._pausing:
+                    job.paused_s += self._cores.pause(job.claim, wanted)
+                if not wanted():
+                    if not (pipe.stopped or ticket.cancelled):
+                        raise LaneClosedError(f"lane {self.name} is closed")
+                    return
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
 
     def _submit(
-        self, ticket: Ticket, work: Callable[[], Callable[[], None]], abandon: Callable[[BaseException], None]
+        self, ticket: Ticket, work: Callable[["_Job"], Callable[[], None]], abandon: Callable[[BaseException], None]
     ) -> _Job:
+        claim = Claim(ticket, self._room, self._claims_threads)
+        job = _Job(claim, work, abandon)
+        claim.start, claim.dropped = (lambda: self._begin(job)), (lambda: self._drop(job))
         with self._wake:
             if self._closed:
                 raise LaneClosedError(f"lane {self.name} is closed")
-            swept = self._sweep() if len(self._jobs) >= self._capacity else []
-            full = len(self._jobs) >= self._capacity
-            self._order += 1
-            job = _Job(ticket, self._order, work, abandon, time.monotonic())
-            if full:
+            if len(self._waiting) >= self._capacity:
                 self.load.rejected += 1
-            else:
-                self._jobs.append(job)
-                PRECEDENCE.enter(ticket)
-            self.load.waiting = len(self._jobs)
-            self._wake.notify()
-        for dead in swept:
-            dead.abandon(asyncio.CancelledError())
-        if full:
-            raise LaneFullError(f"lane {self.name} has {self._capacity} jobs waiting")
+                raise LaneFullError(f"lane {self.name} has {self._capacity} jobs waiting")
+            self._waiting.add(job)
+            self.load.waiting = len(self._waiting)
+            if not ticket.cancelled:
+                self._cores.ask(claim)
+        if ticket.cancelled:
+            self._drop(job)
         return job
 
+    def _begin(self, job: _Job) -> None:
+        """A job was given a core; the lock is held."""
+        self._waiting.remove(job)
+        self.load.waiting = len(self._waiting)
+        job.started = time.monotonic()
+        self.load.waited_s += job.started - job.claim.since
+        self._ready.append(job)
+        self._running.add(job)
+        self._count_running()
+        if self._alive - self._taken < len(self._ready):
+            # The others hold streams that rest.
+            self._add_worker()
+        self._wake.notify()
+
+    def _drop(self, job: _Job) -> None:
+        """A job's ticket was cancelled before it started."""
+        with self._wake:
+            if not self._forget(job):
+                return
+        job.abandon(asyncio.CancelledError())
+
     def _withdraw(self, job: _Job) -> None:
-        with self._wake, contextlib.suppress(ValueError):
-            self._jobs.remove(job)
-            PRECEDENCE.leave(job.ticket)
-            self.load.waiting = len(self._jobs)
-            self.load.dropped += 1
+        """Nobody awaits a job any more."""
+        with self._wake:
+            if not self._forget(job) and self._cores.withdraw(job.claim):
+                # It is a stream that rests.
+                job.claim.dropped()
 
-    def _sweep(self) -> list[_Job]:
-        """Take cancelled jobs out of the queue; the lock is held."""
-        dead = [job for job in self._jobs if job.ticket.cancelled]
-        if dead:
-            self._jobs = [job for job in self._jobs if not job.ticket.cancelled]
-            for job in dead:
-                PRECEDENCE.leave(job.ticket)
-            self.load.dropped += len(dead)
-            self.load.waiting = len(self._jobs)
-        return dead
-
-    def _take(self) -> tuple[_Job, float] | None:
-        """The most urgent job and its start, waiting for one; None once the lane is closed."""
-        while True:
-            with self._wake:
-                while not self._jobs and not self._closed:
-                    self._wake.wait()
-                if self._closed:
-                    return None
-                swept = self._sweep()
-                chosen = None
-                if self._jobs and not swept:
-                    # The queue is short and urgencies change under it, so a scan beats a heap.
-                    job = min(self._jobs, key=lambda j: (j.ticket.urgency, j.ticket.deadline, j.order))
-                    if PRECEDENCE.must_wait(job.ticket) or self._keeps_free(job.ticket):
-                        self._wake.wait(YIELD_S)
-                        continue
-                    self._jobs.remove(job)
-                    self.load.waiting = len(self._jobs)
-                    started = time.monotonic()
-                    self.load.waited_s += started - job.since
-                    self._started.append(started)
-                    self._count_running()
-                    chosen = (job, started)
-            for dead in swept:
-                dead.abandon(asyncio.CancelledError())
-            if chosen is not None:
-                return chosen
-
-    def _keeps_free(self, ticket: Ticket) -> bool:
-        """Whether this work would take the last worker, which is for somebody who waits."""
-        return ticket.urgency >= Urgency.INTERIM and 1 < len(self._threads) <= len(self._started) + 1
+    def _forget(self, job: _Job) -> bool:
+        """Take a job out of the queue; False if it is not there. The lock is held."""
+        if job not in self._waiting:
+            return False
+        self._waiting.remove(job)
+        self._cores.withdraw(job.claim)
+        job.claim.forget()
+        self.load.waiting = len(self._waiting)
+        self.load.dropped += 1
+        return True
 
     def _count_running(self) -> None:
-        self.load.running = len(self._started)
-        self.load.running_since = min(self._started, default=None)
+        self.load.running = len(self._running)
+        self.load.running_since = min((job.started for job in self._running), default=None)
+
+    # Workers -----------------------------------------------------------------------------------------------
+
+    def _add_worker(self) -> None:
+        """The lock is held."""
+        thread = threading.Thread(target=self._run, name=f"lane-{self.name}-{self._numbered}", daemon=True)
+        self._numbered += 1
+        self._alive += 1
+        thread.start()
+
+    def _take(self) -> _Job | None:
+        """The next job, waiting for one; None once the lane is closed."""
+        with self._wake:
+            while not self._ready and not self._closed:
+                self._wake.wait()
+            if not self._ready:
+                return None
+            self._taken += 1
+            return self._ready.popleft()
 
     def _run(self) -> None:
         with contextlib.suppress(AttributeError, OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
-        while (taken := self._take()) is not None:
-            job, started = taken
-            tell = job.work()
+        name_thread(self.name)
+        while (job := self._take()) is not None:
+            tell = job.work(job)
             with self._wake:
-                self._started.remove(started)
+                self._taken -= 1
+                self._running.remove(job)
                 self._count_running()
                 self.load.done += 1
-                self.load.busy_s += time.monotonic() - started
-            PRECEDENCE.leave(job.ticket)
+                self.load.busy_s += time.monotonic() - job.started - job.paused_s
+                job.claim.forget()
+                self._cores.end(job.claim)
             tell()
             # A worker that idles must not keep the last job's audio and results alive.
-            del job, taken, tell
+            del job, tell
         with self._wake:
             self._alive -= 1
-            last = self._alive == 0
-        if last:
+            self._end_if_empty()
+
+    def _end_if_empty(self) -> None:
+        if self._closed and self._alive == 0 and not self._ended.done():
             self._ended.set_result(None)
 
 

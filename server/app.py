@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import structlog
 from aiohttp import web
@@ -10,11 +10,14 @@ from aiohttp import web
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.options import CallOptions
+from pipeline.cores import CORES
 from pipeline.engines.protocols import Engines
+from pipeline.engines.speeds import EngineSpeeds, measure_speeds
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.access import WrongKeys
 from server.application import Parts, application, metrics_application
 from server.calls import CallRegistry
+from server.capacity import MOST, Capacity
 from server.http_server import Doors, settled_memory
 from server.memory_door import MemoryDoor
 from server.metrics import Metrics
@@ -58,7 +61,7 @@ def media_config(settings: Settings) -> MediaConfig:
         connect_timeout_s=settings.connect_timeout_s,
         bitrate=settings.opus_bitrate,
         # A call that moves to a new connection has two for a moment.
-        max_peers=settings.max_calls * 2,
+        max_peers=(settings.max_calls or MOST) * 2,
     )
 
 
@@ -91,6 +94,19 @@ def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     return app
 
 
+async def _warm_up(engines: Engines, capacity: Capacity) -> None:
+    """One piece of work for each engine, then their speed, where the number of calls depends on it."""
+    await asyncio.gather(*(engine.warm_up() for engine in engines.all().values()))
+    if capacity.limit is None and capacity.speeds is None:
+        try:
+            capacity.speeds = await measure_speeds(engines)
+        except Exception as error:  # whatever an engine raises: calls are taken all the same, a cautious number of them
+            log.warning("engines not measured", problem=str(error))
+            return
+        rounded = {name: round(value, 4) for name, value in asdict(capacity.speeds).items()}
+        log.info("engines measured", calls=capacity.calls(0), **rounded)
+
+
 @dataclass(slots=True)
 class Server:
     """A running Morgan.
@@ -110,8 +126,13 @@ class Server:
     _desk: SpeechDesk
 
     @classmethod
-    async def start(cls, settings: Settings, engines: Engines) -> "Server":
+    async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
         """Open the ports and memory, and warm the engines up; ready for calls when it returns.
+
+        Args:
+            settings: the effective ones.
+            engines: that they ask for.
+            speeds: of the engines, where they are known; measured now where they are needed and not known.
 
         Raises:
             OSError: a TCP port cannot be bound.
@@ -124,7 +145,8 @@ class Server:
         memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
         speech = cached_speech(settings, engines.tts, memory)
         engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
-        registry = CallRegistry(engines, endpoint, memory, metrics, options, settings.max_calls, settings.lost_grace_s)
+        capacity = Capacity(settings.max_calls, CORES.count, speeds)
+        registry = CallRegistry(engines, endpoint, memory, metrics, options, capacity, settings.lost_grace_s)
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
         parts = Parts(settings, engines, watches, memory, metrics, WrongKeys(settings.wrong_keys_per_minute), desk)
         app = build_app(parts, registry)
@@ -136,7 +158,7 @@ class Server:
             listening.append((metrics_application(parts), settings.metrics_port))
         doors = Doors(settings.host, listening)
         try:
-            await doors.open([memory.open(), *(engine.warm_up() for engine in engines.all().values())])
+            await doors.open([memory.open(), _warm_up(engines, capacity)])
         except BaseException:
             await doors.close()
             await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())

@@ -187,6 +187,7 @@ class Call:
             if isinstance(event, StateChanged):
                 self.line.speaker.rest(event.state is State.LISTENING)
         if isinstance(event, TurnLatency):
+            self._registry.answered(event.voice_to_voice_ms / 1000)
             self._log_latency(event)
         if self.state is State.ENDED:
             self.end_soon(self.record.end_reason or "hangup")

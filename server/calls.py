@@ -13,9 +13,11 @@ import structlog
 
 from media.endpoint import EndpointFullError, MediaEndpoint
 from pipeline.call.options import CallOptions
+from pipeline.cores import CORES
 from pipeline.engines.protocols import Engines
 from server.beginnings import Beginning
 from server.call import Call, Line
+from server.capacity import Capacity
 from server.memory_door import MemoryDoor
 from server.metrics import Metrics
 from server.speech.cache import CachedSpeech
@@ -24,8 +26,12 @@ from server.webrtc_line import WebRtcLine
 log = structlog.get_logger(__name__)
 
 
+RETRY_S = 10
+"""A caller who was refused may try again then."""
+
+
 class CallsFullError(Exception):
-    """No further call can be taken now."""
+    """No further call can be taken now; the message is fit for the caller."""
 
 
 class CallRegistry:
@@ -37,7 +43,7 @@ class CallRegistry:
         memory: where calls are written down.
         metrics: what is counted.
         defaults: options of calls that do not say otherwise.
-        capacity: calls at once.
+        capacity: how many calls may be open.
         lost_grace_s: how long a vanished caller is waited for.
     """
 
@@ -48,14 +54,14 @@ class CallRegistry:
         memory: MemoryDoor,
         metrics: Metrics,
         defaults: CallOptions,
-        capacity: int,
+        capacity: Capacity,
         lost_grace_s: float,
     ) -> None:
         self.engines = engines
         self.endpoint = endpoint
         self.memory = memory
         self.metrics = metrics
-        self.capacity = capacity
+        self._capacity = capacity
         self.lost_grace_s = lost_grace_s
         self.draining = False
         self.total = 0
@@ -71,6 +77,15 @@ class CallRegistry:
     def active(self) -> list[Call]:
         """The calls that are open."""
         return list(self._calls.values())
+
+    @property
+    def capacity(self) -> int:
+        """Calls that may be open now; where nobody has set it, it falls while callers wait too long."""
+        return self._capacity.calls(len(self._calls), CORES.waiting_s())
+
+    def answered(self, seconds: float) -> None:
+        """A turn was answered, so long after its last sound."""
+        self._capacity.answered(seconds)
 
     @property
     def defaults(self) -> CallOptions:
@@ -123,9 +138,11 @@ class CallRegistry:
         """A call that counts from now on, before anything is awaited, so that many at once cannot pass the bound."""
         if self.draining:
             raise CallsFullError("This server is shutting down")
-        if len(self._calls) >= self.capacity:
+        if len(self._calls) >= (capacity := self.capacity):
             self.metrics.call_refused()
-            raise CallsFullError(f"All {self.capacity} lines are busy")
+            log.info("call refused", active=len(self._calls), capacity=capacity)
+            lines = "The only line is busy" if capacity == 1 else f"All {capacity} lines are busy"
+            raise CallsFullError(lines)
         beginning = beginning or Beginning()
         given = {name: value for name, value in options.items() if value is not None}
         given["conversation_id"] = beginning.conversation_id

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.cores import CORES, usable_cores
 from pipeline.engines.protocols import (
     AbsentEngine,
     Engine,
@@ -65,6 +66,7 @@ def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: 
     Raises:
         EngineError, pipeline.models.ModelError: one cannot be loaded; the message says what to do.
     """
+    CORES.resize(settings.cores or usable_cores())
     store = ModelStore(settings.models_dir)
     loaders: dict[str, Callable[[Settings, ModelStore], Engine]] = {
         "stt": _stt,

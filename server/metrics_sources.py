@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from media.endpoint import MediaEndpoint
+from pipeline.cores import CORES
 from pipeline.engines.protocols import Engine, Engines
 from pipeline.lanes import Lane, LaneLoad
 from server.calls import CallRegistry
@@ -83,7 +84,7 @@ class ServerCollector(Collector):
 
 def _of_calls(calls: CallRegistry) -> Iterator[Metric]:
     yield GaugeMetricFamily("morgan_calls_active", "Calls that are open.", len(calls.active))
-    yield GaugeMetricFamily("morgan_calls_capacity", "Calls that may be open at once.", calls.capacity)
+    yield GaugeMetricFamily("morgan_calls_capacity", "Calls that may be open now.", calls.capacity)
     counts = calls.counts()
     for name, about in COUNTED.items():
         yield CounterMetricFamily(f"morgan_{name}", f"{about[0].upper()}{about[1:]}.", counts.get(name, 0))
@@ -121,15 +122,24 @@ def _of_lanes(engines: Mapping[str, Engine]) -> Iterator[Metric]:
         "morgan_lane_jobs", "Pieces of work, by what became of them.", labels=["lane", "outcome"]
     )
     busy = CounterMetricFamily("morgan_lane_busy_seconds", "Time at work, all workers together.", labels=["lane"])
-    waited = CounterMetricFamily("morgan_lane_wait_seconds", "Time in the queue before work began.", labels=["lane"])
+    cpu = CounterMetricFamily(
+        "morgan_lane_cpu_seconds", "CPU time of a lane's threads, those of its model's library too.", labels=["lane"]
+    )
+    waited = CounterMetricFamily(
+        "morgan_lane_wait_seconds", "Time in the queue, for a worker and a core, before work began.", labels=["lane"]
+    )
     for lane, load in loads.items():
         waiting.add_metric([lane], load.waiting)
         running.add_metric([lane], load.running)
         for outcome in ("done", "dropped", "rejected"):
             jobs.add_metric([lane, outcome], getattr(load, outcome))
         busy.add_metric([lane], load.busy_s)
+        if (seconds := load.cpu_s) is not None:
+            cpu.add_metric([lane], seconds)
         waited.add_metric([lane], load.waited_s)
-    yield from (waiting, running, jobs, busy, waited)
+    yield from (waiting, running, jobs, busy, cpu, waited)
+    yield GaugeMetricFamily("morgan_cores", "Cores that models may keep busy.", CORES.count)
+    yield GaugeMetricFamily("morgan_cores_used", "Cores that models keep busy now.", CORES.used)
 
 
 def _of_engines(watches: Mapping[str, EngineWatch]) -> Iterator[Metric]:

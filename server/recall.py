@@ -53,7 +53,7 @@ class MemoryEmbedder:
 
     async def embed(self, texts: list[str], *, waited_for: bool = False) -> list[list[float]]:
         """One vector per text."""
-        ticket = Ticket(Urgency.INTERIM if waited_for else Urgency.BACKGROUND)
+        ticket = Ticket(Urgency.SPECULATION if waited_for else Urgency.BACKGROUND)
         try:
             return await self._engine.embed(texts, ticket)
         finally:

@@ -114,7 +114,15 @@ class Settings(BaseSettings):
     )
     connect_timeout_s: float = Field(10.0, gt=0, description="A call that is not connected by then ends.")
     lost_grace_s: float = Field(15.0, ge=0, description="How long a call whose caller vanished waits for them.")
-    max_calls: int = Field(16, ge=1, description="Calls at once; more are refused with 503.")
+    max_calls: int | None = Field(
+        None,
+        ge=1,
+        description="Calls at once; more are refused with 503. None, or auto: as many as this machine, by its measured "
+        "speed, answers in time.",
+    )
+    cores: int = Field(
+        0, ge=0, le=1024, description="Cores that models may keep busy; 0: all that this process may use."
+    )
     opus_bitrate: int = Field(28_000, ge=8_000, le=128_000, description="Of the outgoing voice, bit/s.")
     drain_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for calls to end.")
 
@@ -240,6 +248,11 @@ class Settings(BaseSettings):
         if len(set(names)) < len(names):
             raise ValueError("two tools have the same name")
         return tools
+
+    @field_validator("max_calls", mode="before")
+    @classmethod
+    def _measured(cls, calls: object) -> object:
+        return None if calls == "auto" else calls
 
     @field_validator("data_dir", "models_dir")
     @classmethod

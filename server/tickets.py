@@ -40,12 +40,13 @@ class TicketPath(BaseModel):
 
 
 class TicketChange(BaseModel):
-    """How urgent it is from now on."""
+    """How urgent it is from now on, and whether there is enough of it for now."""
 
     model_config = ConfigDict(extra="forbid")
 
     urgency: UrgencyName
     deadline_ms: Annotated[int, Field(ge=-LONGEST_MS, le=LONGEST_MS)] | None = None
+    resting: bool = False
 
 
 @routes.post("/tickets/{name}")
@@ -103,6 +104,7 @@ def _set(ticket: Ticket, change: TicketChange) -> None:
     ticket.urgency = Urgency[change.urgency.upper()]
     if change.deadline_ms is not None:
         ticket.deadline = time.monotonic() + change.deadline_ms / 1000
+    ticket.resting = change.resting
 
 
 def _misfit(header: str, problem: str) -> ApiError:

@@ -45,8 +45,9 @@ from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder, Speaker
 from pipeline.call.state import State
+from pipeline.cores import CORES
 from pipeline.engines.protocols import Engines, ToolCall
-from pipeline.lanes import PRECEDENCE
+from pipeline.lanes import Ticket, Urgency
 
 TICK_S = 0.1
 """Pause between two ticks while no audio comes; audio itself ticks every 20 ms."""
@@ -94,6 +95,7 @@ class CallActor:
         self._applying = False
         self._tasks: dict[str, set[asyncio.Task[None]]] = {}
         self._interims = 0
+        self._question = Ticket()
         self._last_tick = 0.0
         self._resting = False
         self._arm()
@@ -168,7 +170,9 @@ class CallActor:
                 case Transcribe():
                     self._start(effect.group, self._transcribe(effect))
                 case AskTurnModel():
-                    self._start(effect.group, self._ask_turn_model(effect))
+                    self._question.cancel()
+                    self._question = Ticket(effect.ticket.urgency, effect.ticket.deadline)
+                    self._start(effect.group, self._ask_turn_model(effect, self._question))
                 case Generate():
                     self._start(effect.group, self._generate(effect))
                 case RunTool():
@@ -195,7 +199,7 @@ class CallActor:
     # Work -----------------------------------------------------------------------------------------------
 
     async def _transcribe(self, work: Transcribe) -> None:
-        if work.optional and (self._interims or PRECEDENCE.must_wait(work.ticket)):
+        if work.optional and (self._interims or not CORES.spare()):
             self.post(Transcribed(work.job, None))
             return
         self._interims += work.optional
@@ -215,14 +219,23 @@ class CallActor:
         finally:
             self._interims -= work.optional
 
-    async def _ask_turn_model(self, work: AskTurnModel) -> None:
+    async def _ask_turn_model(self, work: AskTurnModel, ticket: Ticket) -> None:
+        """A later question takes the place of this one; so does the end of the turn, with which words are hurried."""
+
+        def outdated(draft: Ticket) -> None:
+            if draft.cancelled or draft.urgency < Urgency.SPECULATION:
+                ticket.cancel()
+
+        work.ticket.watch(outdated)
         try:
-            score = await self._engines.turn.completeness(self._hearing.slice(work.start, work.end), work.ticket)
+            score = await self._engines.turn.completeness(self._hearing.slice(work.start, work.end), ticket)
         except Exception as error:
             log.exception("turn model failed", error=str(error))
             self.post(TurnScored(work.job, None))
         else:
             self.post(TurnScored(work.job, score))
+        finally:
+            work.ticket.unwatch(outdated)
 
     async def _generate(self, work: Generate) -> None:
         failed = False

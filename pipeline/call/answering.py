@@ -136,6 +136,7 @@ class Answering:
         first = reply.play(self._speaker)
         if not parked:
             self._out.do(*reply.next_pieces(self._speaker, now))
+        reply.pace(self._speaker, now)
         if reply.released:
             self._tell(reply)
         return first

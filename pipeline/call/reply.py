@@ -24,8 +24,23 @@ HELD_S = 0.6
 AHEAD_S = 3.0
 """Speech ahead of the playout beyond which no further piece is synthesised."""
 
-DRY_S = 0.7
+DRY_S = 1.0
 """Speech ahead of the playout below which the next piece is urgent."""
+
+TEXT_AHEAD_S = 6.0
+"""Speech and text ahead of the playout beyond which the language model rests: what comes later may never be said."""
+
+TEXT_AGAIN_S = 4.5
+"""The same below which it goes on."""
+
+TEXT_DRY_S = 2.0
+"""The same below which its next words are urgent."""
+
+HELD_TEXT_S = 1.5
+"""Speech and text of a reply that may never be released beyond which the language model rests."""
+
+CHARACTERS_PER_S = 15.0
+"""About so fast is text spoken."""
 
 FRAME_SAMPLES = SPEECH_RATE // 50
 """Samples of a 20 ms frame."""
@@ -52,6 +67,13 @@ class Piece:
     chunks: list[SpeechChunk] = field(default_factory=list)
     written: int = 0
     start: int | None = None
+
+    def unspoken_s(self, speed: float) -> float:
+        """About how long it takes to say what there is no sound of yet."""
+        if self.ended:
+            return 0.0
+        spoken = sum(len(chunk.pcm) for chunk in self.chunks) / SPEECH_RATE
+        return max(0.0, len(self.spoken.text) / CHARACTERS_PER_S / speed - spoken)
 
 
 class Reply:
@@ -149,8 +171,25 @@ class Reply:
 
     def hurry(self, now: float) -> None:
         """Cut a piece at a word when the language model stalls in mid-clause."""
-        if not self.text_ended:
+        if not self.text_ended and not self.ticket.resting:
             self._add_pieces(self._chunker.flush_if_older(now), now)
+
+    def pace(self, speaker: Speaker, now: float) -> None:
+        """Have the language model work as fast as what it says is heard: hurry, take its time, or rest."""
+        if self.text_ended or self.first_clause_at is None:
+            return
+        ticket, covered = self.ticket, self._ahead_s(speaker) + self._unspoken_s()
+        dry = self.released and covered < TEXT_DRY_S
+        ticket.urgency = Urgency.RUNNING_DRY if dry else Urgency.LOOK_AHEAD
+        if not ticket.resting:
+            ticket.resting = covered >= (TEXT_AHEAD_S if self.released else HELD_TEXT_S)
+        elif self.released and covered < TEXT_AGAIN_S:
+            self._chunker.go_on(now)
+            ticket.resting = False
+
+    def _unspoken_s(self) -> float:
+        """About how long the pieces take to say for which there is no sound yet."""
+        return sum(piece.unspoken_s(self._speed) for piece in self._pieces)
 
     def _add_pieces(self, sources: list[str], now: float) -> None:
         for source in sources:
@@ -209,7 +248,7 @@ class Reply:
     def _urgency(self, ahead: float) -> Urgency:
         if not self.released:
             return Urgency.SPECULATION
-        if not self.audible:
+        if not self.audible and not ahead:
             return Urgency.FIRST_AUDIO
         return Urgency.RUNNING_DRY if ahead < DRY_S else Urgency.LOOK_AHEAD
 
@@ -231,9 +270,10 @@ class Reply:
             if not piece.ended:
                 break
             self._playing += 1
-        # While the language model is at work its next token costs nobody anything unless the audio runs out.
-        if self.audible and not self.text_ended:
-            self.ticket.urgency = self._urgency(self._ahead_s(speaker))
+        urgency = self._urgency(self._ahead_s(speaker))
+        for piece in self._pieces[self._playing :]:
+            if piece.requested and not piece.ended:
+                piece.ticket.urgency = urgency
         if self.text_ended and self._playing == len(self._pieces) and not self.finished:
             self.finished = True
             speaker.finish()

@@ -99,7 +99,7 @@ class FasterWhisper:
         self._precise: Any = None
         self._languages = frozenset(languages)
         self._tokenizers: dict[str, Any] = {}
-        self.lane = Lane(self.name, workers=lanes, capacity=capacity)
+        self.lane = Lane(self.name, workers=lanes, capacity=capacity, threads=threads if device == "cpu" else 1)
         try:
             # In the lane, because CTranslate2's own threads inherit the niceness of the thread that starts them.
             self._whisper, self._vocabulary = self.lane.call(

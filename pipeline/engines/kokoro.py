@@ -98,7 +98,7 @@ class Kokoro:
                 f"no Kokoro voice {default!r} in {folder}; there are {', '.join(self._styles)}"
             )
         self.default_voice = default or next(iter(self._styles))
-        self.lane = Lane(self.name, workers=lanes, capacity=capacity)
+        self.lane = Lane(self.name, workers=lanes, capacity=capacity, threads=threads, pausing=True)
         try:
             self._session = self.lane.call(partial(open_with_output, models[0], _DURATIONS, threads=threads))
         except BaseException:

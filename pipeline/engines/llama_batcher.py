@@ -11,7 +11,7 @@ from pipeline.engines.llama_batch import Logits, Share, SlotTable, StepLimits, T
 from pipeline.engines.llama_native import NativeContext, NativeModel, Sampler
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Message
 from pipeline.engines.reply_text import ReplyText
-from pipeline.lanes import Ticket
+from pipeline.lanes import Ticket, Urgency
 
 SEEDS = 0xFFFFFFFF
 """llama.cpp takes this many; one more would mean "at random"."""
@@ -100,6 +100,8 @@ class Batcher:
         n_ctx: tokens that prompt and reply of a request may have together.
         limits: of a step.
         sampling: how tokens are chosen.
+        threads: that a step has use for; a single token that nobody waits for is made on one.
+        granted: told how many threads the next step has use for, says how many it may take.
     """
 
     def __init__(
@@ -111,6 +113,8 @@ class Batcher:
         n_ctx: int,
         limits: StepLimits,
         sampling: Sampling,
+        threads: int,
+        granted: Callable[[int], int],
     ) -> None:
         self.stats = LlamaStats()
         self._model = model
@@ -120,6 +124,8 @@ class Batcher:
         self._n_ctx = n_ctx
         self._limits = limits
         self._sampling = sampling
+        self._threads = threads
+        self._granted = granted
         self._jobs: dict[Tokens, Job] = {}
         self._order = 0
 
@@ -154,17 +160,26 @@ class Batcher:
 
     @property
     def most_urgent(self) -> Ticket | None:
-        """The ticket that the next step serves first; None when there is nothing to do, or something to clear away."""
-        if any(job.cancelled for job in self._jobs.values()):
-            return None
-        return min((tokens for tokens in self._jobs), key=lambda tokens: tokens.rank).ticket if self._jobs else None
+        """The ticket that the next step serves first; None while there is nothing to do, or everything rests."""
+        awake = (tokens for tokens in self._jobs if not tokens.ticket.resting)
+        first = min(awake, key=lambda tokens: tokens.rank, default=None)
+        return None if first is None else first.ticket
 
-    def step(self, now: float) -> None:
-        """Evaluate one batch: the next token of what runs and the next stretch of what waits."""
+    @property
+    def littered(self) -> bool:
+        """Whether there are requests that nobody wants any more."""
+        return any(job.cancelled for job in self._jobs.values())
+
+    def clear(self, now: float) -> None:
+        """End the requests that nobody wants any more; costs no work."""
         for job in [job for job in self._jobs.values() if job.cancelled]:
             self._end(job, now, None)
+
+    def step(self, now: float) -> None:
+        """Evaluate one batch: the next token of what runs and the next stretch of what waits; not of what rests."""
+        self.clear(now)
         self._admit(now)
-        running = [tokens for tokens in self._jobs if tokens.slot is not None]
+        running = [tokens for tokens in self._jobs if tokens.slot is not None and not tokens.ticket.resting]
         for tokens in [tokens for tokens in running if tokens.pending == 0]:
             if (known := tokens.logits) is not None:
                 tokens.logits = None
@@ -184,12 +199,12 @@ class Batcher:
             self._end(job, 0.0, error)
 
     def _admit(self, now: float) -> None:
-        for tokens in sorted((t for t in self._jobs if t.slot is None), key=lambda t: t.rank):
+        waiting = (tokens for tokens in self._jobs if tokens.slot is None and not tokens.ticket.resting)
+        for tokens in sorted(waiting, key=lambda tokens: tokens.rank):
             placement = self._slots.place(tokens, now)
             if placement is None:
-                running = [other for other in self._jobs if other.slot is not None]
-                last = max(running, key=lambda other: other.rank)
-                if last.ticket.urgency <= tokens.ticket.urgency:
+                last = self._to_make_room(tokens)
+                if last is None:
                     return
                 self._slots.release(last, now)
                 self.stats.preempted += 1
@@ -204,8 +219,22 @@ class Batcher:
             else:
                 self.stats.copied += placement.keep
 
+    def _to_make_room(self, tokens: Tokens) -> Tokens | None:
+        """Who gives its slot to a request: the least urgent, else one that rests, but not to a text."""
+        running = [other for other in self._jobs if other.slot is not None]
+        last = max(running, key=lambda other: other.rank)
+        if last.ticket.urgency > tokens.ticket.urgency:
+            return last
+        resting = [other for other in running if other.ticket.resting]
+        if tokens.ticket.urgency is Urgency.BACKGROUND:
+            return None
+        return max(resting, key=lambda other: other.rank, default=None)
+
     def _evaluate(self, shares: list[Share], now: float) -> bool:
         """False when llama.cpp refused; nothing has changed then."""
+        alone = len(shares) == 1 and shares[0].length == 1
+        useful = 1 if alone and shares[0].tokens.ticket.optional else self._threads
+        self._context.set_threads(self._granted(useful))
         try:
             outputs = self._context.evaluate(shares)
         except EngineError:

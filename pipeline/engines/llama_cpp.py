@@ -22,8 +22,10 @@ class LlamaCppLanguageModel:
     slot, so that only what is new in it is evaluated; a beginning that it shares with another, such as the system
     message, is copied. Messages that no longer fit are left out, the oldest first (`context_window.fit_messages`).
 
-    A cancelled ticket ends the stream without a last delta. When too much waits, `stream` and `prefill` raise
-    `LaneFullError`. Deltas that nobody reads wait in a queue; it is bounded by `ChatRequest.max_tokens`.
+    A ticket that rests stops the generation between two tokens until it does so no longer; its cache slot is kept as
+    long as no other call needs it. A cancelled ticket ends the stream without a last delta. When too much waits,
+    `stream` and `prefill` raise `LaneFullError`. Deltas that nobody reads wait in a queue; it is bounded by
+    `ChatRequest.max_tokens`.
 
     Build it before the event loop runs, or accept that it blocks for the 0.1-0.3 s that a small model takes to load.
 
@@ -76,7 +78,7 @@ class LlamaCppLanguageModel:
             if item.error is not None:
                 raise item.error
         finally:
-            job.withdrawn = True
+            self._worker.withdraw(job)
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
         """Evaluate the prompt; a `stream` of the same one then has its first token at once. Raises as `stream` does."""
@@ -85,7 +87,7 @@ class LlamaCppLanguageModel:
         try:
             item = await results.get()
         finally:
-            job.withdrawn = True
+            self._worker.withdraw(job)
         if isinstance(item, _End) and item.error is not None:
             raise item.error
 

@@ -225,23 +225,21 @@ class NativeContext:
         slots: sequences; each costs memory for `n_ctx` tokens at once.
         n_ctx: tokens of one sequence.
         batch: most tokens in one step.
-        threads: for steps of several tokens.
-        reply_threads: for steps of a single token, None for the same.
+        threads: until `set_threads` says otherwise.
 
     Raises:
         EngineUnavailableError: there is not enough memory.
     """
 
-    def __init__(
-        self, model: NativeModel, *, slots: int, n_ctx: int, batch: int, threads: int, reply_threads: int | None = None
-    ) -> None:
+    def __init__(self, model: NativeModel, *, slots: int, n_ctx: int, batch: int, threads: int) -> None:
         self._library = model.library
         self._size = model.size
+        self._threads = threads
         parameters = self._library.llama_context_default_params()
         parameters.n_ctx = n_ctx * slots
         parameters.n_seq_max = slots
         parameters.n_batch = parameters.n_ubatch = batch
-        parameters.n_threads, parameters.n_threads_batch = reply_threads or threads, threads
+        parameters.n_threads = parameters.n_threads_batch = threads
         parameters.kv_unified = False
         parameters.flash_attn_type = _FLASH_ATTENTION_OFF
         self._handle = self._library.llama_init_from_model(model.handle, parameters)
@@ -252,6 +250,12 @@ class NativeContext:
             )
         self._memory = self._library.llama_get_memory(self._handle)
         self._batch = self._library.llama_batch_init(batch, 0, 1)
+
+    def set_threads(self, threads: int) -> None:
+        """Compute the next steps on so many threads."""
+        if threads != self._threads:
+            self._threads = threads
+            self._library.llama_set_n_threads(self._handle, threads, threads)
 
     def arrange(self, placement: Placement) -> bool:
         """Make a slot hold the first `keep` tokens of what it, or the slot to copy from, holds.

@@ -9,11 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pipeline.core_budget import Claim, Room
+from pipeline.cores import CORES, Cores
 from pipeline.engines.llama_batch import StepLimits
 from pipeline.engines.llama_batcher import Batcher, Job, LlamaStats, Sampling
 from pipeline.engines.llama_native import NativeContext, NativeModel, find_gguf
 from pipeline.engines.protocols import EngineError
-from pipeline.lanes import PRECEDENCE, YIELD_S, LaneClosedError, LaneFullError, LaneLoad
+from pipeline.lanes import LaneClosedError, LaneFullError, LaneLoad, Ticket
+from pipeline.thread_cpu import name_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +25,10 @@ class LlamaOptions:
 
     Attributes:
         path: a GGUF file, or a folder with one.
-        threads: of the computation. With SmolLM2-135M on two cores, 32 prompt tokens take 150 ms on two threads and 230
-            on one where both cores are free, 260-400 on two and 230 on one where something else keeps one core busy.
-        reply_threads: for the tokens of a single reply, None for as many as `threads`. Free cores: 11 ms a token on two
-            threads, 18 on one; one core busy: 30-50 on two, 18-20 on one.
+        threads: of the computation at most; every step takes those whose cores are free. With SmolLM2-135M on two
+            cores, 32 prompt tokens take 150 ms on two threads and 230 on one where both cores are free, 260-400 on two
+            and 230 on one where something else keeps one core busy. The tokens of a single reply, free cores: 11 ms
+            each on two threads, 18 on one; one core busy: 30-50 on two, 18-20 on one.
         n_ctx: tokens that prompt and reply of a request may have together; never more than the model was trained for.
         slots: conversations in the cache, and requests that run at once. When all are taken, a new conversation gets
             the one that lay idle longest; its owner's next request is read from the beginning. Each takes `n_ctx`
@@ -39,7 +42,6 @@ class LlamaOptions:
 
     path: Path
     threads: int = 2
-    reply_threads: int | None = None
     n_ctx: int = 2048
     slots: int = 8
     capacity: int = 64
@@ -49,11 +51,19 @@ class LlamaOptions:
     verbose: bool = False
 
 
+THREADS = "llama.cpp"
+"""Name of the threads."""
+
+
 class LlamaWorker:
     """Owns model, cache and thread. The constructor returns when the model is loaded (0.1-0.3 s for small ones).
 
+    Every step asks for a core anew, with the urgency of the most urgent request, and takes further ones if they are
+    free.
+
     Args:
         options: see `LlamaOptions`.
+        cores: where the cores come from.
 
     Attributes:
         load: the same counters as a lane has.
@@ -64,13 +74,15 @@ class LlamaWorker:
         EngineUnavailableError: the package or the file is missing or unusable; the message says what to do.
     """
 
-    def __init__(self, options: LlamaOptions) -> None:
-        self.load = LaneLoad()
+    def __init__(self, options: LlamaOptions, cores: Cores = CORES) -> None:
+        self.load = LaneLoad(threads=THREADS)
         self.title = ""
         self.n_ctx = options.n_ctx
         self._options = options
         self._path = find_gguf(options.path)
-        self._wake = threading.Condition()
+        self._cores = cores
+        self._wake = threading.Condition(cores.lock)
+        self._claim = Claim(Ticket(), Room(1), start=self._wake.notify_all)
         self._inbox: list[Job] = []
         self._held = 0
         self._closed = False
@@ -111,8 +123,19 @@ class LlamaWorker:
             job.on_end = self._counted(job)
             job.queued_at = time.monotonic()
             self._inbox.append(job)
-            PRECEDENCE.enter(job.ticket)
-            self._wake.notify()
+            job.ticket.watch(self._changed)
+            self._wake.notify_all()
+
+    def withdraw(self, job: Job) -> None:
+        """Nobody wants a request any more."""
+        with self._wake:
+            job.withdrawn = True
+            self._wake.notify_all()
+
+    def _changed(self, _ticket: Ticket) -> None:
+        """The ticket of a request was raised or cancelled, or it rests, or no longer."""
+        with self._wake:
+            self._wake.notify_all()
 
     def stop(self, stopped: Callable[[], None] | None = None) -> None:
         """Ask the thread to end after the step in hand; requests that wait or run fail with `LaneClosedError`.
@@ -125,7 +148,7 @@ class LlamaWorker:
             ended = self._ended
             if stopped is not None and not ended:
                 self._on_stopped.append(stopped)
-            self._wake.notify()
+            self._wake.notify_all()
         if stopped is not None and ended:
             stopped()
 
@@ -139,7 +162,7 @@ class LlamaWorker:
         on_end = job.on_end
 
         def ended(error: BaseException | None) -> None:
-            PRECEDENCE.leave(job.ticket)
+            job.ticket.unwatch(self._changed)
             with self._wake:
                 self._held -= 1
                 if job.generated or (error is None and not job.cancelled):
@@ -153,6 +176,7 @@ class LlamaWorker:
     def _run(self) -> None:
         with contextlib.suppress(AttributeError, OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._options.nice)
+        name_thread(THREADS)
         batcher: Batcher | None = None
         try:
             with ExitStack() as opened:
@@ -184,7 +208,6 @@ class LlamaWorker:
             n_ctx=self.n_ctx,
             batch=options.limits.chunk + options.limits.aside_chunk + options.slots,
             threads=options.threads,
-            reply_threads=options.reply_threads or options.threads,
         )
         opened.callback(context.close)
         return Batcher(
@@ -194,32 +217,56 @@ class LlamaWorker:
             n_ctx=self.n_ctx,
             limits=options.limits,
             sampling=options.sampling,
+            threads=options.threads,
+            granted=lambda useful: self._cores.widen(self._claim, useful),
         )
 
     def _serve(self, batcher: Batcher) -> None:
-        while True:
+        while self._wait_for_turn(batcher):
             with self._wake:
-                while not self._inbox and not batcher.busy and not self._closed:
-                    self._wake.wait()
-                if self._closed:
-                    return
                 arrived, self._inbox = self._inbox, []
-            started = self.load.running_since = time.monotonic()
+                started = self.load.running_since = time.monotonic()
             for job in arrived:
                 batcher.add(job, started)
-            first = batcher.most_urgent
-            if first is not None and PRECEDENCE.must_wait(first):
-                # Another engine works for somebody who hears silence; nobody waits for the words made here.
-                with self._wake:
-                    self._wake.wait(YIELD_S)
-                continue
-            batcher.step(time.monotonic())
+            if self._claim.running:
+                batcher.step(time.monotonic())
+            else:
+                batcher.clear(started)
             with self._wake:
+                self._cores.end(self._claim)
                 self.load.running_since = None
                 self.load.busy_s += time.monotonic() - started
                 self.load.waited_s = batcher.stats.waited_s
                 self.load.running = batcher.running
                 self.load.waiting = self._held - self.load.running
+
+    def _wait_for_turn(self, batcher: Batcher) -> bool:
+        """Wait until there is a core for the most urgent request, or something to clear away; False once closed."""
+        with self._wake:
+            while not self._closed and not self._claim.running:
+                if batcher.littered or any(job.cancelled for job in self._inbox):
+                    break
+                ticket = self._most_urgent(batcher)
+                if ticket is None:
+                    self._cores.withdraw(self._claim)
+                elif self._claim.waiting:
+                    self._cores.move(self._claim, ticket)
+                else:
+                    self._claim.ticket = ticket
+                    self._cores.ask(self._claim)
+                if not self._claim.running:
+                    self._wake.wait()
+            self._cores.withdraw(self._claim)
+            if self._closed:
+                self._cores.end(self._claim)
+            return not self._closed
+
+    def _most_urgent(self, batcher: Batcher) -> Ticket | None:
+        """Of the requests that came, and of those that run."""
+        tickets = [job.ticket for job in self._inbox if not job.ticket.resting]
+        if (running := batcher.most_urgent) is not None:
+            tickets.append(running)
+        return min(tickets, key=lambda ticket: (ticket.urgency, ticket.deadline), default=None)
 
     def _turn_away(self, batcher: Batcher) -> None:
         """Nothing may wait for ever, however the thread came to its end."""

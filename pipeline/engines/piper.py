@@ -68,7 +68,7 @@ class Piper:
         if not files:
             named = ", ".join(str(folder) for folder in folders)
             raise EngineUnavailableError(f"no Piper voice in {named}: run `morgan models pull`")
-        self.lane = Lane(self.name, workers=lanes, capacity=capacity)
+        self.lane = Lane(self.name, workers=lanes, capacity=capacity, threads=threads, pausing=True)
         try:
             models = [self.lane.call(partial(_VoiceModel, file, threads)) for file in files]
         except BaseException:

@@ -14,7 +14,7 @@ import aiohttp
 from pipeline.engines.context_window import ContextOverflowError
 from pipeline.engines.protocols import EngineError, EngineUnavailableError, RequestRefusedError
 from pipeline.engines.remote_replicas import Replica
-from pipeline.lanes import LaneFullError, Ticket, Urgency
+from pipeline.lanes import LaneFullError, Ticket
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ class Reply:
         self._replica = replica
         self._ticket = ticket
         self._name = uuid.uuid4().hex
-        self._told = ticket.urgency
+        self._told = (ticket.urgency, ticket.resting)
         self._limit: asyncio.Timeout | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._whole = False
@@ -121,12 +121,12 @@ class Reply:
             EngineError: this server failed; see `RemoteService.ask` for what else.
         """
         fields = ticket_fields(self._ticket, time.monotonic())
-        self._told = self._ticket.urgency
+        self._told = (self._ticket.urgency, False)
         headers = {TICKET: self._name, URGENCY: fields["urgency"], "Content-Type": question.content_type}
         if fields["deadline_ms"] is not None:
             headers[DEADLINE] = str(fields["deadline_ms"])
         options = self._server.options
-        limit_s = options.first_timeout_s if self._told < Urgency.INTERIM else options.idle_timeout_s
+        limit_s = options.idle_timeout_s if self._ticket.optional else options.first_timeout_s
 
         async def send() -> aiohttp.ClientResponse:
             response: aiohttp.ClientResponse = await self._server.post(
@@ -212,9 +212,12 @@ class Reply:
             if self._limit is not None and not self._limit.expired():
                 self._limit.reschedule(self._loop.time())
             return
-        if self._ticket.urgency != self._told:
-            self._told = self._ticket.urgency
+        if (self._ticket.urgency, self._ticket.resting) != self._told:
+            self._told = (self._ticket.urgency, self._ticket.resting)
             self._server.tell(self._replica, self._name, self._ticket)
+        if self._ticket.resting and self._limit is not None and not self._limit.expired():
+            # Nothing is to come meanwhile.
+            self._limit.reschedule(self._loop.time() + self._server.options.next_timeout_s)
         self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def _failure(self, error: Exception) -> EngineError:
@@ -248,7 +251,7 @@ class Reply:
 def ticket_fields(ticket: Ticket, now: float) -> dict[str, Any]:
     """A ticket for another process, whose clock is not ours."""
     due = None if ticket.deadline == float("inf") else round((ticket.deadline - now) * 1000)
-    return {"urgency": ticket.urgency.name.lower(), "deadline_ms": due}
+    return {"urgency": ticket.urgency.name.lower(), "deadline_ms": due, "resting": ticket.resting}
 
 
 def short(error: BaseException) -> str:

@@ -16,11 +16,12 @@ from typing import Any
 import aiohttp
 import structlog
 
+from pipeline.cores import CORES
 from pipeline.engines.context_window import ContextOverflowError
 from pipeline.engines.protocols import EngineError, RequestRefusedError
 from pipeline.engines.remote_replicas import Replica, Replicas
 from pipeline.engines.remote_reply import BusyServiceError, Question, Reply, ServiceOptions, short, ticket_fields
-from pipeline.lanes import PRECEDENCE, YIELD_S, LaneClosedError, LaneFullError, LaneLoad, Ticket
+from pipeline.lanes import LaneClosedError, LaneFullError, LaneLoad, Ticket
 
 PROBE_S = 5.0
 """How often a server that works is asked whether it does; one that does not is asked every `RETRY_S`."""
@@ -67,19 +68,13 @@ class RemoteService:
             LaneClosedError: this was closed.
         """
         with self._place(ticket):
-            while PRECEDENCE.must_wait(ticket) and not ticket.cancelled:  # noqa: ASYNC110 - nothing tells when
-                # As a lane would: the service may well share our cores.
-                await asyncio.sleep(YIELD_S)
-            PRECEDENCE.enter(ticket)
-            try:
+            async with CORES.elsewhere(ticket):
                 reply = await self._opened(question, ticket)
                 try:
                     yield reply
                 finally:
                     if reply is not None:
                         reply.close()
-            finally:
-                PRECEDENCE.leave(ticket)
 
     def describe(self) -> list[dict[str, Any]]:
         """The servers, for `/health`."""

@@ -40,7 +40,7 @@ class SmartTurn:
         self._session = open_session(path, threads=threads)
         if [tensor.name for tensor in self._session.get_inputs()] != [_INPUT]:
             raise EngineUnavailableError(f"{path} is not Smart Turn v3: run `morgan models pull`")
-        self.lane = Lane(self.name, capacity=capacity)
+        self.lane = Lane(self.name, capacity=capacity, threads=threads)
 
     async def completeness(self, audio: Waveform, ticket: Ticket) -> float:
         """Probability (0 to 1) that the turn is over.

@@ -80,7 +80,7 @@ class TransformersLanguageModel:
             self._random.manual_seed(seed)
         else:
             self._random.seed()
-        self._lane = Lane("transformers", capacity=64)
+        self._lane = Lane("transformers", capacity=64, threads=threads if self.device == "cpu" else 1, pausing=True)
 
     @property
     def load(self) -> LaneLoad:

@@ -120,6 +120,10 @@ class TextChunker:
         self._given, self._in_sentence, self._touched = 0, False, None
         return [rest] if rest.strip() else []
 
+    def go_on(self, now: float) -> None:
+        """Whoever writes the text was asked to wait, and waits no longer: no stall of theirs."""
+        self._touched = now
+
     def flush_if_older(self, now: float) -> list[str]:
         """When the text has stalled in mid-clause, give what can be said: whole words, at least `stall_words`.
 

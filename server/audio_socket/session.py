@@ -11,7 +11,7 @@ from server.audio_socket.line import SocketLine
 from server.audio_socket.messages import Audio, Interrupt, Message, Ping, Start, Stop, Text, parse_message
 from server.audio_socket.outbox import SocketOutbox
 from server.call import Call
-from server.calls import CallsFullError
+from server.calls import RETRY_S, CallsFullError
 from server.errors import ApiError
 from server.routes.calls import registry, wanted_call
 from server.services.stt import decode_base64
@@ -122,7 +122,7 @@ class AudioSession:
                 **options,
             )
         except CallsFullError as full:
-            raise ApiError(503, "no_capacity", f"{full}; try again in a few seconds") from None
+            raise ApiError(503, "no_capacity", f"{full}; try again in {RETRY_S} seconds") from None
         assert isinstance(call.line, SocketLine)
         self._call, self._line = call, call.line
         conversation_id = call.options.conversation_id

@@ -10,7 +10,7 @@ from media.values import IceCandidate, InvalidOfferError
 from persistence.memory import Memory
 from server.beginnings import Beginning, ForeignConversationError, begin, preferred
 from server.call import Call
-from server.calls import CallRegistry, CallsFullError
+from server.calls import RETRY_S, CallRegistry, CallsFullError
 from server.errors import ApiError, parse_json, read_body, require_json
 from server.fields import ConversationId, Language, UserId
 from server.memory_door import MEMORY
@@ -190,7 +190,7 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
     except CallsFullError as error:
-        raise ApiError(503, "no_capacity", str(error), headers={"Retry-After": "5"}) from None
+        raise ApiError(503, "no_capacity", str(error), headers={"Retry-After": str(RETRY_S)}) from None
     return web.json_response(
         {
             "call_id": call.id,

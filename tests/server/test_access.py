@@ -42,6 +42,7 @@ async def keyed(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> A
         wrong_keys_per_minute=WRONG_KEYS,
         metrics_port=port + 5000,
         connect_timeout_s=1.0,
+        max_calls=16,
     )
     engines = build_engines(settings)
     server = await Server.start(settings, engines)

@@ -290,7 +290,16 @@ async def test_a_request_that_cannot_be_rendered_fails_alone(lm: LlamaCppLanguag
 def test_a_request_that_llama_cpp_refuses_fails_alone(folder: Path) -> None:
     model = NativeModel(find_gguf(folder))
     context = NativeContext(model, slots=2, n_ctx=256, batch=48, threads=1)
-    batcher = Batcher(model, context, slots=2, n_ctx=256, limits=StepLimits(), sampling=Sampling())
+    batcher = Batcher(
+        model,
+        context,
+        slots=2,
+        n_ctx=256,
+        limits=StepLimits(),
+        sampling=Sampling(),
+        threads=1,
+        granted=lambda useful: useful,
+    )
     deltas: dict[str, list[ChatDelta]] = {"good": [], "bad": []}
     ends: dict[str, BaseException | None] = {}
 

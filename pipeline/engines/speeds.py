@@ -1,0 +1,145 @@
+"""How fast the engines are on this machine: a few pieces of real work, each on one thread with nothing beside it."""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import soxr
+
+from pipeline.audio import HEARING_RATE, SPEECH_RATE, Waveform, to_waveform
+from pipeline.cores import CORES
+from pipeline.engines.protocols import AbsentEngine, ChatRequest, Engine, EngineError, Engines, Message
+from pipeline.lanes import Ticket, Urgency
+
+T = TypeVar("T")
+
+SPOKEN = "I would like to know how the weather will be in Paris tomorrow afternoon."
+"""Said by the voice in three to four seconds; the question that speech to text and the turn model are given."""
+
+QUESTION_S = 3.0
+TOKENS = 24
+TIMES = 2
+
+_SYSTEM = Message("system", "You are Morgan, a friendly and helpful voice assistant. Answer in one or two sentences.")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpeeds:
+    """Seconds of work on this machine, one thread each; 0 for engines in other processes, which take none of ours.
+
+    Attributes:
+        cores: that inference may use here.
+        stt_s: a question of 3 s as text.
+        turn_model_s: whether a turn is over.
+        llm_first_token_s: from a prompt whose beginning is known, with a question of a dozen words at its end.
+        llm_token_s: each further token.
+        tts_share: seconds of work for a second of speech.
+        tts_first_s: until the first sound of a sentence.
+    """
+
+    cores: int
+    stt_s: float
+    turn_model_s: float
+    llm_first_token_s: float
+    llm_token_s: float
+    tts_share: float
+    tts_first_s: float
+
+
+async def measure_speeds(engines: Engines, cores: int | None = None) -> EngineSpeeds:
+    """Measure the engines that do their work in this process, one after the other; 2 to 5 s in all.
+
+    They should be warm, and nobody else should use them meanwhile: the best of two runs counts.
+
+    Args:
+        engines: that serve calls.
+        cores: that inference may use; those of the process's budget if not given.
+
+    Raises:
+        EngineError: one of them failed.
+    """
+    voice, speech = await _voice(engines)
+    question = _question(speech)
+    stt = await _best(engines.stt, lambda: _timed(engines.stt.transcribe(question, _ticket())))
+    turn = await _best(engines.turn, lambda: _timed(engines.turn.completeness(question, _ticket())))
+    first, token = await _language_model(engines)
+    return EngineSpeeds(CORES.count if cores is None else cores, stt, turn, first, token, *voice)
+
+
+def _ticket() -> Ticket:
+    return Ticket(Urgency.FIRST_AUDIO)
+
+
+def _here(engine: Engine) -> bool:
+    return not isinstance(engine, AbsentEngine) and engine.kind == "in-process"
+
+
+async def _timed(work: Awaitable[T]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
+
+
+async def _best(engine: Engine, measure: Callable[[], Awaitable[float]]) -> float:
+    return min([await measure() for _ in range(TIMES)]) if _here(engine) else 0.0
+
+
+async def _voice(engines: Engines) -> tuple[tuple[float, float], Waveform]:
+    """Work for a second of speech and until the first sound, and the speech at 16 kHz."""
+    if not _here(engines.tts):
+        return (0.0, 0.0), np.zeros(0, np.float32)
+    shares, firsts, speech = [], [], np.zeros(0, np.float32)
+    for _ in range(TIMES):
+        began, first, chunks = time.perf_counter(), 0.0, []
+        async for chunk in engines.tts.synthesize(SPOKEN, _ticket()):
+            first = first or time.perf_counter() - began
+            chunks.append(chunk.pcm)
+        if not chunks:
+            raise EngineError("the voice has no sounds for an ordinary sentence")
+        pcm = np.concatenate(chunks)
+        shares.append((time.perf_counter() - began) * SPEECH_RATE / pcm.size)
+        firsts.append(first)
+        speech = np.asarray(soxr.resample(to_waveform(pcm), SPEECH_RATE, HEARING_RATE), np.float32)
+    return (min(shares), min(firsts)), speech
+
+
+def _question(speech: Waveform) -> Waveform:
+    """Three seconds: of the voice, or of noise where there is none."""
+    length = int(QUESTION_S * HEARING_RATE)
+    if not speech.size:
+        return np.random.default_rng(0).normal(0, 0.05, length).astype(np.float32)
+    return np.resize(speech, length)
+
+
+async def _language_model(engines: Engines) -> tuple[float, float]:
+    if not _here(engines.llm):
+        return 0.0, 0.0
+    known = ChatRequest((_SYSTEM, Message("user", "Hello.")), "speeds", max_tokens=TOKENS)
+    await engines.llm.prefill(known, _ticket())
+    firsts, tokens = [], []
+    for asked in (SPOKEN, "And what should I wear if it rains in the evening, do you think?"):
+        request = ChatRequest((*known.messages, Message("user", asked)), "speeds", max_tokens=TOKENS)
+        ticket, began = _ticket(), time.perf_counter()
+        first, count = 0.0, 0
+        async with aclosing(_deltas(engines, request, ticket)) as deltas:
+            async for completed in deltas:
+                if not first:
+                    first = time.perf_counter() - began
+                    # From here on as behind the first clause of a reply: on one thread.
+                    ticket.urgency = Urgency.LOOK_AHEAD
+                count = max(count, completed)
+        firsts.append(first)
+        if count > 1:
+            tokens.append((time.perf_counter() - began - first) / (count - 1))
+    return min(firsts), min(tokens, default=0.0)
+
+
+async def _deltas(engines: Engines, request: ChatRequest, ticket: Ticket) -> AsyncGenerator[int, None]:
+    """Tokens so far, as far as they are known."""
+    seen = 0
+    async for delta in engines.llm.stream(request, ticket):
+        seen = max(seen + bool(delta.text), delta.completion_tokens)
+        yield seen
