@@ -27,12 +27,12 @@ from rich.console import Console
 from bench.capacity_figures import Level, broken_levels, refusals_begin
 from bench.capacity_plot import plotter
 from bench.capacity_table import show_levels
-from bench.machine import this_machine
 from bench.own_server import OwnServer
 from bench.processor_time import NoSuchProcessError, Seconds, pid_listening_on, read_stages, spent
 from bench.real_clips import OWN_CLIPS, ManifestError, questions, read_clips
 from bench.voice_to_voice import CLIPS, Clip, one_call
 from media.caller import CallFailedError
+from pipeline.machine import this_machine
 from server.cli.call import read_audio
 
 REST_S = 3.0

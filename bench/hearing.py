@@ -29,9 +29,9 @@ from bench.heard_calls import broken_in_calls, call_details, call_figures, call_
 from bench.heard_clips import Reference, hear_all
 from bench.hearing_figures import broken_bounds, details, figures
 from bench.hearing_table import show_calls, show_hearing
-from bench.machine import PLAIN_PATH, this_machine
 from bench.own_server import OwnServer
 from bench.real_clips import OWN_CLIPS, ManifestError, RealClip, read_clips, spread
+from pipeline.machine import PLAIN_PATH, this_machine
 from pipeline.models import ModelStore
 from server.engines import build_stt
 from server.settings import Settings, load_settings

@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.capacity import clips_of
-from bench.machine import this_machine
 from bench.own_server import OwnServer, ServerFailedError, free_ports
 from bench.real_clips import OWN_CLIPS, ManifestError
+from pipeline.machine import this_machine
 from pipeline.models import ModelError, ModelStore
 from server.settings import Settings, load_settings
 

@@ -18,6 +18,7 @@ import numpy as np
 from pipeline.engines.chat_template import CHATML, ChatTemplate, Piece
 from pipeline.engines.llama_batch import Logits, Placement, Share
 from pipeline.engines.protocols import EngineError, EngineUnavailableError
+from pipeline.machine import has_amx
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 _FLASH_ATTENTION_OFF = 0
@@ -116,6 +117,9 @@ class NativeModel:
         self.library = load_library(verbose)
         parameters = self.library.llama_model_default_params()
         parameters.n_gpu_layers = 0
+        # llama.cpp sets its tiles up once a thread; another library on that thread (oneDNN, MLAS) gives them back, and
+        # the next multiplication is an illegal instruction. Seen on Sapphire Rapids; nothing lost on models this small.
+        parameters.use_extra_bufts = not has_amx()
         _log.last_error = ""
         self.handle = self.library.llama_model_load_from_file(str(path).encode(), parameters)
         if not self.handle:

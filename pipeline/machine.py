@@ -1,4 +1,4 @@
-"""The processor that a figure was measured on: printed at the head of every benchmark, kept in every report.
+"""The processor that this runs on: at the head of every benchmark, and the key of what was measured for it.
 
 Engines here differ by three from one processor to the next, mostly by what they have for 8-bit integers (AVX2 alone,
 VNNI, AMX), so a figure without its processor says nothing.
@@ -79,6 +79,11 @@ def this_machine(cpuinfo: Path = CPUINFO, environ: Mapping[str, str] = os.enviro
         sets=tuple(name for flag, name in _SETS.items() if flag in flags),
         forced=tuple(f"{name}={environ[name]}" for name in _FORCING if environ.get(name)),
     )
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies tiles (Intel AMX)."""
+    return "AMX-INT8" in this_machine().sets
 
 
 def _first_processor(text: str) -> dict[str, str]:

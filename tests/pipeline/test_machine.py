@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from bench.machine import this_machine
+from pipeline.machine import this_machine
 from server.cli.bench import app
 
 
