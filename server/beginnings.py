@@ -33,11 +33,13 @@ class Beginning:
         conversation_id: a uuid as text.
         new: nothing of it is stored yet.
         past: what was said before, oldest first.
+        language: that it was in, ISO 639-1; None where that is not known.
     """
 
     conversation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     new: bool = True
     past: tuple[Entry, ...] = ()
+    language: str | None = None
 
 
 async def begin(memory: Memory | None, user_id: str, wanted: str | None) -> Beginning:
@@ -66,7 +68,7 @@ async def begin(memory: Memory | None, user_id: str, wanted: str | None) -> Begi
         return Beginning(identity, new=False) if identity else Beginning()
     if found is None:
         return Beginning(identity) if identity else Beginning()
-    return Beginning(found.conversation_id, new=False, past=_entries(found))
+    return Beginning(found.conversation_id, new=False, past=_entries(found), language=found.language)
 
 
 def _entries(found: ConversationContext) -> tuple[Entry, ...]:

@@ -210,7 +210,7 @@ class CallWishes(Protocol):
 
     @property
     def language(self) -> str | None:
-        """ISO 639 code."""
+        """ISO 639 code; "" to listen for it, whatever the server expects."""
 
     @property
     def voice(self) -> str | None:
@@ -226,6 +226,9 @@ async def wanted_call(
 ) -> tuple[Beginning, dict[str, Any]]:
     """What a new call begins with, and its options: what the caller wishes goes before the user's preferences.
 
+    A language that the caller wishes is taken for spoken whatever it sounds like. One that the user prefers, or that
+    the conversation was in, is only expected; a preference goes before the language that the server takes for spoken.
+
     Raises:
         ApiError: 400 unknown voice, 404 somebody else's conversation.
     """
@@ -238,6 +241,11 @@ async def wanted_call(
         begin_for(memory, user_id, conversation_id),
         preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
     )
+    preferred_language = preferences.pop("language", None)
+    if "language" not in options:
+        if preferred_language:
+            preferences["language"] = ""
+        preferences["expected_language"] = preferred_language or beginning.language
     return beginning, {**preferences, **options}
 
 
