@@ -59,7 +59,11 @@ class RealtimeEvents:
         """The first event of every connection, and the answer to `session.update`."""
         options = self._options
         turn_detection = {"type": "semantic_vad", "eagerness": "auto", "create_response": True}
-        transcription = {"model": "whisper-1", "language": options.language or options.expected_language, "prompt": None}
+        transcription = {
+            "model": "whisper-1",
+            "language": options.language or options.expected_language,
+            "prompt": None,
+        }
         session = {
             "type": "realtime",
             "object": "realtime.session",

@@ -242,10 +242,10 @@ async def wanted_call(
         preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
     )
     preferred_language = preferences.pop("language", None)
-    if "language" not in options:
-        if preferred_language:
-            preferences["language"] = ""
-        preferences["expected_language"] = preferred_language or beginning.language
+    if not options.get("language"):
+        options["expected_language"] = preferred_language or beginning.language
+    if "language" not in options and preferred_language:
+        options["language"] = ""
     return beginning, {**preferences, **options}
 
 
