@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from media.values import IceCandidate, InvalidOfferError
 from persistence.memory import Memory
-from server.beginnings import Beginning, ForeignConversationError, begin, preferred
+from server.beginnings import Beginning, ForeignConversationError, begin, language_options, preferred
 from server.call import Call
 from server.calls import CallRegistry, CallsFullError
 from server.errors import ApiError, parse_json, read_body, require_json
@@ -226,14 +226,12 @@ async def wanted_call(
 ) -> tuple[Beginning, dict[str, Any]]:
     """What a new call begins with, and its options: what the caller wishes goes before the user's preferences.
 
-    A language that the caller wishes is taken for spoken whatever it sounds like. One that the user prefers, or that
-    the conversation was in, is only expected; a preference goes before the language that the server takes for spoken.
-
     Raises:
         ApiError: 400 unknown voice, 404 somebody else's conversation.
     """
     options: dict[str, Any] = {"user_id": user_id}
-    options |= {name: wish for name in ("language", "instructions") if (wish := getattr(wishes, name)) is not None}
+    if wishes.instructions is not None:
+        options["instructions"] = wishes.instructions
     if wishes.voice is not None:
         options["voice"] = known_voice(request, wishes.voice)
     memory = request.app[MEMORY].memory
@@ -241,11 +239,7 @@ async def wanted_call(
         begin_for(memory, user_id, conversation_id),
         preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
     )
-    preferred_language = preferences.pop("language", None)
-    if not options.get("language"):
-        options["expected_language"] = preferred_language or beginning.language
-    if "language" not in options and preferred_language:
-        options["language"] = ""
+    options |= language_options(wishes.language, preferences.pop("language", None), beginning.language)
     return beginning, {**preferences, **options}
 
 
