@@ -48,14 +48,14 @@ class Listening:
     Attributes:
         turn: the open turn, or the last one.
         heard_until: sample after the last one heard.
-        language: of the call.
+        call_language: follows the language of the call.
         meter: knows where there was voice.
     """
 
     def __init__(self, options: CallOptions, outbox: Outbox, language: CallLanguage) -> None:
         self.turn: Turn | None = None
         self.heard_until = 0
-        self.language = language
+        self.call_language = language
         self.meter = VoiceMeter()
         self._options = options
         self._out = outbox
@@ -69,6 +69,11 @@ class Listening:
         self._overlap: Transcript | None = None
         self._loudest_db = -100.0
         self._audible_until = 0.0
+
+    @property
+    def language(self) -> str:
+        """The language that the call is in, or most likely so, ISO 639-1."""
+        return self.call_language.current
 
     # Sound -----------------------------------------------------------------------------------------------
 
@@ -183,8 +188,8 @@ class Listening:
                 turn.segment_start,
                 draft.end,
                 draft.ticket,
-                self.language.forced,
-                self.language.prior,
+                self.call_language.forced,
+                self.call_language.prior,
                 turn.whole("")[-200:],
             )
         )
@@ -249,11 +254,11 @@ class Listening:
 
     def language_after(self, turn: Turn) -> str:
         """The language in which a turn is to be answered."""
-        return self.language.after(turn.language, turn.language_probability, self.voice_s(turn))
+        return self.call_language.after(turn.language, turn.language_probability, self.voice_s(turn))
 
     def settle_language(self, turn: Turn) -> str:
         """The turn is part of the conversation; returns the language that the call is in from now on."""
-        return self.language.settle(turn.language, turn.language_probability, self.voice_s(turn))
+        return self.call_language.settle(turn.language, turn.language_probability, self.voice_s(turn))
 
     def transcribed(self, job: int, transcript: Transcript | None, now: float) -> bool:
         """Take in a transcript; True when the words of the current draft are complete with it."""
@@ -309,8 +314,8 @@ class Listening:
                 turn.segment_start,
                 self._interim.end,
                 ticket,
-                self.language.forced,
-                self.language.prior,
+                self.call_language.forced,
+                self.call_language.prior,
                 turn.whole("")[-200:],
                 optional=optional,
             )
@@ -333,7 +338,7 @@ class Listening:
         self._overlap_job = self._out.new_job()
         self._overlap_asked = now
         ticket = Ticket(Urgency.FINAL_TRANSCRIPT, now)
-        spoken = self.language
+        spoken = self.call_language
         prompt = backchannel_prompt(spoken.current)
         end = self.heard_until
         self._out.do(Transcribe(self._overlap_job, "overlap", start, end, ticket, spoken.forced, spoken.prior, prompt))

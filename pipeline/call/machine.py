@@ -279,7 +279,7 @@ class CallMachine:
         going_on = self._turns.continues_turn(self._turns.speech_began)
         words = self._listening.overlap_transcribed(message.job, message.transcript, going_on=going_on)
         if words is not None:
-            meant = bool(words) and not is_backchannel(words, self._listening.language.current)
+            meant = bool(words) and not is_backchannel(words, self._listening.language)
             self._decide(self._turns.overlap_words(meant), now)
             self._listening.forget_overlap()
         elif self._listening.transcribed(message.job, message.transcript, now):

@@ -142,7 +142,7 @@ class TurnEnding:
         self._floor.counts["unclear"] += 1
         self._unclear_in_a_row += 1
         self._out.emit(TurnUnclear(turn.item_id, turn.disbelieved, self._listening.voice_s(turn)))
-        text, language = unclear_prompt(self._options.unclear_prompt, self._listening.language.current)
+        text, language = unclear_prompt(self._options.unclear_prompt, self._listening.language)
         if not text or self._unclear_in_a_row > self._options.unclear_prompts:
             self._floor.change(Trigger.TURN_DROPPED)
             return
@@ -182,6 +182,6 @@ class TurnEnding:
             said: the words of the running turn that are certain.
         """
         options = self._options
-        self._context.answer_in(self._listening.language.current)
+        self._context.answer_in(self._listening.language)
         request = self._context.request(said, options.max_tokens, options.temperature, options.tools.specs)
         self._out.do(Prefill("prefill", request, Ticket(Urgency.LOOK_AHEAD, now)))
