@@ -91,7 +91,7 @@ class Recording:
         self._hearing = Hearing(vad.open_stream())
         self._windows = self._listen(_with_quiet(audio))
         self._scores: dict[tuple[int, int], float] = {}
-        self._transcripts: dict[tuple[int, int, str], Transcript] = {}
+        self._transcripts: dict[tuple[int, int, str | None, str], Transcript] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -125,12 +125,13 @@ class Recording:
             self._scores[key] = self._ask(self._turn.completeness(self._hearing.slice(*key), Ticket()))
         return self._scores[key]
 
-    def transcript(self, start: int, end: int, language: str | None, prompt: str) -> Transcript:
+    def transcript(self, start: int, end: int, language: str | None, prior: str | None, prompt: str) -> Transcript:
         """What is said in these samples."""
-        key = (start, end, prompt)
+        key = (start, end, prior, prompt)
         if key not in self._transcripts:
             audio = self._hearing.slice(start, end)
-            self._transcripts[key] = self._ask(self._stt.transcribe(audio, Ticket(), language=language, prompt=prompt))
+            asked = self._stt.transcribe(audio, Ticket(), language=language, prior=prior, prompt=prompt)
+            self._transcripts[key] = self._ask(asked)
         return self._transcripts[key]
 
     def _ask(self, question: Coroutine[Any, Any, Result]) -> Result:
@@ -186,4 +187,4 @@ class RecordedCall(VirtualCall):
         return score
 
     def transcript(self, work: Transcribe) -> Transcript | None:
-        return self.recording.transcript(work.start, work.end, work.language, work.prompt)
+        return self.recording.transcript(work.start, work.end, work.language, work.prior, work.prompt)

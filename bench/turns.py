@@ -82,6 +82,7 @@ def options_of(settings: Settings, config: TurnTakingConfig | None = None) -> Ca
     """The options of a call on a server with these settings."""
     return CallOptions(
         language=settings.language,
+        expected_language=settings.expected_language,
         interim=settings.interim_transcripts,
         speculate=settings.speculate,
         turn_taking=config or settings.turn_taking,

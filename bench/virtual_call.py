@@ -49,7 +49,8 @@ from pipeline.call.inputs import (
 )
 from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
-from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
+from pipeline.call.voice_choice import VoiceChoice
+from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript, Voice
 from pipeline.tools.toolbox import ToolResult
 
 FRAME_S = 0.02
@@ -107,6 +108,7 @@ class VirtualCall(ABC):
         reply: what the language model says, always,
         asks: and the tools that it asks for before that, round by round, each with what it says first.
         memories: what every question reminds of; None where nobody remembers anything.
+        voices: that replies can be spoken with, the default one first.
         delays: of the engines.
         fail: engines that break: "stt", "turn", "llm", "tts"; "llm_after_tools" only behind a tool's result.
         speech_s_per_char: how slowly the voice speaks.
@@ -123,6 +125,7 @@ class VirtualCall(ABC):
     reply: str = "It is sunny in Paris today. The wind blows from the west, and it will stay warm until the evening."
     asks: tuple[tuple[str, ToolCall], ...] = ()
     memories: tuple[str, ...] | None = None
+    voices: tuple[Voice, ...] = ()
     delays: Delays = field(default_factory=Delays)
     fail: frozenset[str] = frozenset()
     speech_s_per_char: float = 0.06
@@ -139,6 +142,7 @@ class VirtualCall(ABC):
             self.playout,
             lambda kind: f"{kind}_{next(ids)}",
             recall_s=0.02 if self.memories is not None else 0.0,
+            voices=VoiceChoice(self.voices, self.voices[0].id if self.voices else "", self.options.voice),
         )
         self.events: list[tuple[float, CallEvent]] = []
         self.asked: list[Generate] = []

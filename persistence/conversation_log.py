@@ -97,7 +97,7 @@ class ConversationLog:
         Args:
             item_id: of the turn in every event.
             text: all the words of the turn.
-            language: ISO 639-1 code.
+            language: ISO 639-1 code of what the conversation is in from now on; None where that is not known.
             latency: milliseconds by stage, as far as they are known.
             metadata: anything else, such as duration_ms.
 
@@ -219,7 +219,7 @@ class ConversationLog:
             )
         )
         said = ContextMessage(str(identity), role, content, at.isoformat(), interrupted)
-        self._store.put(self.user_id, str(self.conversation_id), said, number)
+        self._store.put(self.user_id, str(self.conversation_id), said, number, language)
         self._redis.seen(self.user_id)
 
 

@@ -92,9 +92,12 @@ class ConversationStore:
         entry.complete = entry.complete or new
         self._changed(entry, number)
 
-    def put(self, user_id: str, conversation_id: str, message: ContextMessage, number: int) -> None:
-        """A message was said, or replaced under its id."""
+    def put(
+        self, user_id: str, conversation_id: str, message: ContextMessage, number: int, language: str | None = None
+    ) -> None:
+        """A message was said, or replaced under its id; the conversation is in a language (None: the one before)."""
         entry = self._entry(user_id, conversation_id)
+        entry.language = language or entry.language
         entry.put(message, self._config.context_messages)
         self._changed(entry, number)
 

@@ -60,7 +60,7 @@ async def _put_message(connection: Any, op: PutMessage) -> None:
         WITH counted AS (
             UPDATE conversations
             SET message_count = message_count + 1, updated_at = greatest(updated_at, $6),
-                language = coalesce(language, $8),
+                language = coalesce($8, language),
                 title = CASE WHEN $4 = 'user' THEN coalesce(title, left($5, {TITLE_CHARS})) ELSE title END
             WHERE id = $2 AND user_id = $3 AND NOT EXISTS (SELECT 1 FROM messages WHERE id = $1)
             RETURNING message_count

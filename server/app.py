@@ -13,6 +13,7 @@ from pipeline.call.options import CallOptions
 from pipeline.cores import CORES
 from pipeline.engines.protocols import Engines
 from pipeline.engines.speeds import EngineSpeeds, measure_speeds
+from pipeline.text.languages import unclear_prompt
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.access import WrongKeys
 from server.application import Parts, application, metrics_application
@@ -69,10 +70,13 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS) -> CallOptions:
     """What calls are like that do not say otherwise."""
     return CallOptions(
         language=settings.language,
+        expected_language=settings.expected_language,
         instructions=settings.instructions,
         greeting=settings.greeting,
         idle_prompt=settings.idle_prompt,
         apology=settings.apology,
+        unclear_prompt=settings.unclear_prompt,
+        unclear_prompts=settings.unclear_prompts,
         max_tokens=settings.llm_max_tokens,
         temperature=settings.llm_temperature,
         interim=settings.interim_transcripts,
@@ -169,7 +173,8 @@ class Server:
         memory.announce(url)
         memory.sample(metrics)
         fixed = (options.greeting, options.apology, options.idle_prompt, options.tools.filler)
-        registry.spawn(speech.prefetch(fixed))
+        unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
+        registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
         return cls(settings, registry, memory, url, doors, desk)
 

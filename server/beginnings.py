@@ -33,11 +33,13 @@ class Beginning:
         conversation_id: a uuid as text.
         new: nothing of it is stored yet.
         past: what was said before, oldest first.
+        language: that it was in, ISO 639-1; None where that is not known.
     """
 
     conversation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     new: bool = True
     past: tuple[Entry, ...] = ()
+    language: str | None = None
 
 
 async def begin(memory: Memory | None, user_id: str, wanted: str | None) -> Beginning:
@@ -66,7 +68,7 @@ async def begin(memory: Memory | None, user_id: str, wanted: str | None) -> Begi
         return Beginning(identity, new=False) if identity else Beginning()
     if found is None:
         return Beginning(identity) if identity else Beginning()
-    return Beginning(found.conversation_id, new=False, past=_entries(found))
+    return Beginning(found.conversation_id, new=False, past=_entries(found), language=found.language)
 
 
 def _entries(found: ConversationContext) -> tuple[Entry, ...]:
@@ -90,3 +92,22 @@ def followable(preferences: Mapping[str, Any], voices: list[str]) -> dict[str, A
     if wanted["voice"] not in voices:
         del wanted["voice"]
     return {name: value for name, value in wanted.items() if isinstance(value, str) and value}
+
+
+def language_options(asked: str | None, preferred: str | None, earlier: str | None) -> dict[str, Any]:
+    """The options of a call that say what its user speaks, beside what the server takes for spoken.
+
+    What is asked for is spoken, whatever it sounds like. What the user prefers, or what the conversation was in before,
+    is only expected; a preference goes before what the server takes for spoken of callers who do not say.
+
+    Args:
+        asked: with the request, ISO 639-1; "" to listen; None where nothing was said of it.
+        preferred: by the user; None for nothing.
+        earlier: language of the conversation so far; None where that is not known.
+    """
+    options: dict[str, Any] = {}
+    if asked is not None or preferred:
+        options["language"] = asked or ""
+    if not asked and (preferred or earlier):
+        options["expected_language"] = preferred or earlier
+    return options

@@ -12,7 +12,7 @@ from media.values import Pcm, PlayoutChange, PlayoutEvent, Speaker
 from persistence.values import SessionKind
 from pipeline.call.actor import CallActor
 from pipeline.call.context import Context
-from pipeline.call.events import CallEvent, StateChanged, TurnLatency
+from pipeline.call.events import CallEvent, StateChanged, TurnLatency, TurnUnclear
 from pipeline.call.inputs import AudioHeard, Connected, PlayoutDrained, PlayoutStarted, PlayoutStarved
 from pipeline.call.options import CallOptions
 from pipeline.call.state import State
@@ -115,7 +115,7 @@ class Call:
             options.user_id,
             options.conversation_id,
             kind=kind,
-            language=options.language,
+            language=options.language or None,
             new=self._beginning.new,
         )
         return CallMemory(memory, writer, self._registry.engines.stt.model)
@@ -189,6 +189,8 @@ class Call:
         if isinstance(event, TurnLatency):
             self._registry.answered(event.voice_to_voice_ms / 1000)
             self._log_latency(event)
+        if isinstance(event, TurnUnclear):
+            log.info("turn unclear", call_id=self.id, item_id=event.item_id, voice_s=round(event.voice_s, 2))
         if self.state is State.ENDED:
             self.end_soon(self.record.end_reason or "hangup")
 

@@ -20,6 +20,7 @@ from pipeline.call.events import (
     TurnCommitted,
     TurnDropped,
     TurnLatency,
+    TurnUnclear,
 )
 from pipeline.call.state import State
 from server.tools import keep_tool_result
@@ -74,6 +75,8 @@ class CallMemory:
             case TurnDropped() if event.item_id in self._turns:
                 self._turns.discard(event.item_id)
                 self._writer.remove(event.item_id)
+            case TurnUnclear():
+                self._writer.event({"type": "unclear", "session_id": self._session_id, "item_id": event.item_id})
             case ReplyCreated() if event.previous_item_id in self._turns:
                 self._answers[event.item_id] = event.previous_item_id or ""
             case TurnLatency():
@@ -99,7 +102,10 @@ class CallMemory:
     def _said(self, event: TranscriptCompleted) -> None:
         duration_ms = round(event.duration_s * 1000)
         self._writer.user_turn(
-            event.item_id, event.text, language=event.language, metadata={"duration_ms": duration_ms}
+            event.item_id,
+            event.text,
+            language=event.call_language or event.language,
+            metadata={"duration_ms": duration_ms},
         )
         self._writer.transcription(
             AudioTranscription(

@@ -29,6 +29,7 @@ from pipeline.call.events import (
     TurnCommitted,
     TurnDropped,
     TurnLatency,
+    TurnUnclear,
 )
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import ToolSpec
@@ -58,7 +59,11 @@ class RealtimeEvents:
         """The first event of every connection, and the answer to `session.update`."""
         options = self._options
         turn_detection = {"type": "semantic_vad", "eagerness": "auto", "create_response": True}
-        transcription = {"model": "whisper-1", "language": options.language, "prompt": None}
+        transcription = {
+            "model": "whisper-1",
+            "language": options.language or options.expected_language,
+            "prompt": None,
+        }
         session = {
             "type": "realtime",
             "object": "realtime.session",
@@ -99,7 +104,7 @@ class RealtimeEvents:
         match event:
             case SpeechStarted() | SpeechStopped() | TurnCommitted() | TurnDropped():
                 return self._of_turn(event)
-            case TranscriptDelta() | TranscriptCompleted() | TranscriptFailed():
+            case TranscriptDelta() | TranscriptCompleted() | TranscriptFailed() | TurnUnclear():
                 return [self._of_transcript(event)]
             case ReplyCreated() | ReplyTextDelta() | ReplyTextCompleted() | ReplyDone():
                 return self._of_reply(event)
@@ -154,7 +159,7 @@ class RealtimeEvents:
             self._event("conversation.item.done", previous_item_id=previous, item=item),
         ]
 
-    def _of_transcript(self, event: TranscriptDelta | TranscriptCompleted | TranscriptFailed) -> Json:
+    def _of_transcript(self, event: TranscriptDelta | TranscriptCompleted | TranscriptFailed | TurnUnclear) -> Json:
         kind = "conversation.item.input_audio_transcription"
         match event:
             case TranscriptDelta():
@@ -166,6 +171,11 @@ class RealtimeEvents:
             case TranscriptFailed():
                 error = {"type": "transcription_error", "code": "transcription_failed", "message": event.message}
                 return self._event(f"{kind}.failed", item_id=event.item_id, content_index=0, error=error)
+            case TurnUnclear():
+                message = "Somebody spoke, but no words could be made out"
+                error = {"type": "transcription_error", "code": "unintelligible", "message": message}
+                fields = {"item_id": event.item_id, "content_index": 0, "error": error, "transcript": event.text}
+                return self._event(f"{kind}.failed", **fields)
 
     def _of_reply(self, event: ReplyCreated | ReplyTextDelta | ReplyTextCompleted | ReplyDone) -> list[Json]:
         place: Json = {

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from persistence.config import FsyncPolicy
 from pipeline.models import default_root
+from pipeline.text.languages import UNCLEAR
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.turn_taking_config import TurnTakingConfig
 from server.roles import Role, takes_calls
@@ -133,7 +134,16 @@ class Settings(BaseSettings):
         120, ge=1, le=3600, description="Seconds without audio after which a streaming session is abandoned."
     )
     stt_max_audio_s: int = Field(1800, ge=1, le=36_000, description="Longest audio file that is transcribed, seconds.")
-    language: str | None = Field(None, pattern="^[a-z]{2,3}$", description="Of callers who do not say; none: detect.")
+    language: str | None = Field(
+        None,
+        pattern="^[a-z]{2,3}$",
+        description="What callers speak who do not say, ISO 639-1, whatever it sounds like; none: found by listening.",
+    )
+    languages: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="What callers may speak, ISO 639-1, comma-separated, the likeliest first: no other one is taken "
+        "for heard unless a caller asks for it. None: any.",
+    )
     llm_engine: Literal["auto", "llama.cpp", "transformers", "openai"] = Field(
         "auto", description="auto: openai if llm_base_url is set, else llama.cpp, else transformers."
     )
@@ -189,12 +199,26 @@ class Settings(BaseSettings):
     apology: str = Field(
         "Sorry, something went wrong on my side. Could you say that again?", description="Said when an engine failed."
     )
+    unclear_prompt: str = Field(
+        UNCLEAR["en"],
+        description="Said when somebody spoke and no words could be made out, in the call's language where that is "
+        f"{', '.join(UNCLEAR)}; a text of yours is said in all; empty: nothing.",
+    )
+    unclear_prompts: int = Field(2, ge=0, description="How often in a row; then Morgan waits for words.")
     interim_transcripts: bool = Field(True, description="Transcribe while the user speaks.")
     speculate: bool = Field(True, description="Work on the answer before the turn is certainly over.")
     turn_taking: TurnTakingConfig = Field(default_factory=TurnTakingConfig, description="How patient Morgan is.")
 
     @field_validator(
-        "api_keys", "public_ip", "allowed_origins", "tts_voices", "stt_url", "llm_url", "tts_url", mode="before"
+        "api_keys",
+        "public_ip",
+        "allowed_origins",
+        "languages",
+        "tts_voices",
+        "stt_url",
+        "llm_url",
+        "tts_url",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -208,6 +232,17 @@ class Settings(BaseSettings):
                 f"a key needs at least {MIN_KEY_LENGTH} characters; `openssl rand -hex 24` makes a good one"
             )
         return keys
+
+    @field_validator("languages")
+    @classmethod
+    def _language_codes(cls, codes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for code in codes:
+            if not re.fullmatch("[a-z]{2,3}", code):
+                raise ValueError(f"{code} is no ISO 639-1 code, such as en or de")
+        forced = info.data.get("language")
+        if codes and forced and forced not in codes:
+            raise ValueError(f"language is {forced}, which is not among them")
+        return codes
 
     @field_validator("allowed_origins")
     @classmethod
@@ -300,6 +335,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over what is handed in: the TOML file comes in as the defaults of this installation."""
         return env_settings, init_settings
+
+    @property
+    def expected_language(self) -> str | None:
+        """What callers most likely speak of whom nothing else is known; None for no idea."""
+        return self.language or next(iter(self.languages), None)
 
     @property
     def media_address(self) -> str:

@@ -9,6 +9,7 @@ import structlog
 from persistence.conversation_log import ConversationLog
 from persistence.errors import InvalidTextError
 from persistence.values import AudioTranscription
+from pipeline.call.voice_choice import VoiceChoice
 from server.errors import ApiError
 from server.generation import FAILURES, no_answer
 from server.speech.formats import AudioFormat
@@ -46,7 +47,9 @@ def heard(done: Transcription) -> str:
     text = done.text.strip()
     if not text:
         message = f"No words were heard in these {done.duration_s:.1f} s of audio; nothing was answered or kept"
-        raise ApiError(422, "nothing_heard", message)
+        if done.unclear:
+            message = f"Somebody speaks in these {done.duration_s:.1f} s of audio, but no words could be made out"
+        raise ApiError(422, "nothing_heard", message, {"unclear": done.unclear})
     return text
 
 
@@ -70,7 +73,8 @@ async def speak(turn: WrittenTurn, desk: SpeechDesk, voice: str | None, audio_fo
         ApiError: 503, the voice cannot, or there is nothing to say; the details hold what was written.
     """
     began = time.monotonic()
-    order = SpeechOrder(turn.text, voice, audio_format, 1.0, UUID(turn.conversation_id))
+    chosen = VoiceChoice(desk.tts.voices, desk.tts.default_voice, voice).speaking(turn.language)
+    order = SpeechOrder(turn.text, chosen, audio_format, 1.0, UUID(turn.conversation_id), turn.language)
     try:
         speech = await desk.open(order)
         first = time.monotonic()

@@ -28,6 +28,7 @@ class WrittenTurn:
         said: what the user wrote.
         user_id: who.
         instructions: how this user wants Morgan to be; None for the default.
+        language: that the user speaks, ISO 639-1; None where that is not known.
         rules: added to the instructions.
         writer: where the conversation is kept; None where there is no memory.
         remind_by: gives who reminds of the user's earlier conversations; None for nobody.
@@ -35,6 +36,7 @@ class WrittenTurn:
     Attributes:
         text: the reply as far as it is known.
         conversation_id: of the conversation.
+        language: of what the user said, ISO 639-1; None where that is not known.
         turn_id: of what the user said in it.
         message_id: of the reply in it.
         usage: tokens, as far as the engine counts them.
@@ -49,6 +51,7 @@ class WrittenTurn:
         *,
         user_id: str,
         instructions: str | None = None,
+        language: str | None = None,
         rules: str = WRITTEN_RULES,
         writer: ConversationLog | None = None,
         remind_by: Callable[[str, Context], Reminder | None] | None = None,
@@ -66,6 +69,9 @@ class WrittenTurn:
         chosen = options.instructions if instructions is None else instructions
         self._context = Context(chosen, self.conversation_id, rules=rules)
         self._context.entries.extend(beginning.past)
+        self.language = language
+        if language:
+            self._context.answer_in(language)
         self._reminder = remind_by(user_id, self._context) if remind_by else None
         self._began = time.monotonic()
         self._first: float | None = None
@@ -90,7 +96,7 @@ class WrittenTurn:
         recalled = await self._reminder.remind(self._said) if self._reminder else ()
         self._context.add(Entry(turn_id, "user", self._said, recalled=recalled))
         if self._writer is not None:
-            self._writer.user_turn(turn_id, self._said)
+            self._writer.user_turn(turn_id, self._said, language=self.language)
             self._tell("transcript", turn_id, self._said, "user")
         try:
             async with aclosing(self._rounds()) as pieces:

@@ -45,6 +45,7 @@ from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder, Speaker
 from pipeline.call.state import State
+from pipeline.call.voice_choice import VoiceChoice
 from pipeline.cores import CORES
 from pipeline.engines.protocols import Engines, ToolCall
 from pipeline.lanes import Ticket, Urgency
@@ -85,7 +86,9 @@ class CallActor:
         on_event: Callable[[CallEvent], None],
         reminder: Reminder | None = None,
     ) -> None:
-        self.machine = CallMachine(options, context, speaker, recall_s=reminder.budget_s if reminder else 0.0)
+        voices = VoiceChoice(engines.tts.voices, engines.tts.default_voice, options.voice)
+        recall_s = reminder.budget_s if reminder else 0.0
+        self.machine = CallMachine(options, context, speaker, recall_s=recall_s, voices=voices)
         self._reminder = reminder
         self._engines = engines
         self._tools = options.tools
@@ -208,6 +211,7 @@ class CallActor:
                 self._hearing.slice(work.start, work.end),
                 work.ticket,
                 language=work.language,
+                prior=work.prior,
                 prompt=work.prompt,
                 retry=not work.optional,
             )

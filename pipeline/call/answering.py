@@ -24,6 +24,7 @@ from pipeline.call.outbox import Outbox
 from pipeline.call.ports import Speaker
 from pipeline.call.reply import Reply
 from pipeline.call.tool_rounds import ToolRounds
+from pipeline.call.voice_choice import VoiceChoice
 from pipeline.engines.protocols import ToolCall
 from pipeline.lanes import Ticket, Urgency
 from pipeline.text.normalise import normalise
@@ -41,7 +42,9 @@ class Answering:
         network_delay_s: time that a frame takes to the user's ear; what was sent later was not heard yet.
     """
 
-    def __init__(self, options: CallOptions, context: Context, speaker: Speaker, outbox: Outbox) -> None:
+    def __init__(
+        self, options: CallOptions, context: Context, speaker: Speaker, outbox: Outbox, voices: VoiceChoice
+    ) -> None:
         self.reply: Reply | None = None
         self.network_delay_s = 0.04
         self.started_at: float | None = None
@@ -49,6 +52,7 @@ class Answering:
         self._context = context
         self._speaker = speaker
         self._out = outbox
+        self._voices = voices
         self._told = 0
         self._tools: ToolRounds | None = None
         self._paused = False
@@ -73,12 +77,13 @@ class Answering:
             self.discard()
         reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, now))
         options = self._options
+        self._context.answer_in(language)
         request = self._context.request(said, options.max_tokens, options.temperature, options.tools.specs)
         self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
         return reply
 
-    def say(self, text: str, language: str, now: float, answers: str | None = None) -> Reply:
-        """Say a fixed text: a greeting, a prompt, an apology."""
+    def say(self, text: str, language: str | None, now: float, answers: str | None = None) -> Reply:
+        """Say a fixed text: a greeting, a prompt, an apology; None for a language is that of the default voice."""
         self.discard()
         reply = self._new_reply(answers, None, language, Ticket(Urgency.FIRST_AUDIO, now))
         reply.add_text(text, now)
@@ -87,16 +92,16 @@ class Answering:
         self.advance(now)
         return reply
 
-    def _new_reply(self, answers: str | None, said: str | None, language: str, ticket: Ticket) -> Reply:
+    def _new_reply(self, answers: str | None, said: str | None, language: str | None, ticket: Ticket) -> Reply:
         options = self._options
         self.reply = Reply(
             self._out.new_id("resp"),
             self._out.new_id("item"),
             answers=answers,
             said=said,
-            voice=options.voice,
+            voice=self._voices.speaking(language),
             speed=options.speed,
-            language=language or "en",
+            language=language or self._voices.language or "en",
             ticket=ticket,
         )
         self._tools = ToolRounds(self.reply, options, self._context, self._out)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipeline.engines.protocols import ChatRequest, Message, ToolCall, ToolSpec
+from pipeline.text.languages import NAMES
+from pipeline.text.words import primary_language
 
 CUT_MARK = " —"
 """Ends a reply that the user interrupted, in the context; the instructions explain it to the model."""
@@ -58,6 +60,8 @@ class Context:
         self.recalled: tuple[str, ...] = ()
         self._max_entries = max_entries
         self._rules = rules
+        self._language = ""
+        self._tells_language = False
 
     @property
     def last_id(self) -> str | None:
@@ -86,13 +90,22 @@ class Context:
             for entry in self.entries
         ]
 
+    def answer_in(self, language: str) -> None:
+        """Have the model answer in a language (ISO 639-1); it is told only once that is not English all along."""
+        self._language = language
+        self._tells_language = self._tells_language or primary_language(language) != "en"
+
+    def _answer_in(self) -> str:
+        name = NAMES.get(primary_language(self._language), "") if self._tells_language else ""
+        return f"Answer in {name}." if name else ""
+
     def messages(self, said: str | None = None) -> tuple[Message, ...]:
         """The messages for the language model.
 
         Args:
             said: the user's words in hand, which are not (or not yet) part of the conversation.
         """
-        system = "\n".join(part for part in (self.instructions, self._rules) if part)
+        system = "\n".join(part for part in (self.instructions, self._rules, self._answer_in()) if part)
         listed = [Message("system", system)]
         for entry in self._recent():
             mark = CUT_MARK if entry.interrupted else ""

@@ -14,7 +14,14 @@ from pipeline.lanes import Ticket
 
 @dataclass(frozen=True, slots=True)
 class Transcribe:
-    """Transcribe the user's samples `start` to `end` (16 kHz, since the call began); answer with `Transcribed`."""
+    """Transcribe the user's samples `start` to `end` (16 kHz, since the call began); answer with `Transcribed`.
+
+    Attributes:
+        language: ISO 639-1 code that it is in, whatever it sounds like; None to listen.
+        prior: the one that it is expected to be in; None for none.
+        prompt: text before it.
+        optional: not worth waiting for.
+    """
 
     job: int
     group: str
@@ -22,6 +29,7 @@ class Transcribe:
     end: int
     ticket: Ticket
     language: str | None
+    prior: str | None = None
     prompt: str = ""
     optional: bool = False
 

@@ -54,9 +54,24 @@ class TurnCommitted:
 
 @dataclass(frozen=True, slots=True)
 class TurnDropped:
-    """What began with `SpeechStarted` held no words."""
+    """What began with `SpeechStarted` was no speech, or was given up for typed words."""
 
     item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnUnclear:
+    """Somebody spoke, but no words could be made out that can be believed; the turn is no part of the conversation.
+
+    Attributes:
+        item_id: of the turn.
+        text: what speech to text wrote all the same; mostly nothing.
+        voice_s: seconds of voice in it.
+    """
+
+    item_id: str
+    text: str
+    voice_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +84,23 @@ class TranscriptDelta:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptCompleted:
-    """The words of a turn."""
+    """The words of a turn.
+
+    Attributes:
+        item_id: of the turn.
+        text: the words.
+        language: that they are in, ISO 639-1.
+        duration_s: of the turn.
+        confidence: 0 to 1.
+        call_language: that the call is in from now on, ISO 639-1; "" where that is not known.
+    """
 
     item_id: str
     text: str
     language: str
     duration_s: float
     confidence: float
+    call_language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +264,7 @@ CallEvent: TypeAlias = (
     | SpeechStopped
     | TurnCommitted
     | TurnDropped
+    | TurnUnclear
     | TranscriptDelta
     | TranscriptCompleted
     | TranscriptFailed

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pipeline.call.answering import Answering
 from pipeline.call.context import Context
 from pipeline.call.events import CallFault, StateChanged
+from pipeline.call.language import CallLanguage
 from pipeline.call.listening import Listening
 from pipeline.call.options import CallOptions
 from pipeline.call.outbox import Outbox
 from pipeline.call.ports import Speaker
 from pipeline.call.state import TRANSITIONS, State, Trigger
+from pipeline.call.voice_choice import VoiceChoice
 from pipeline.call.watchdog import Watchdog
 from pipeline.turn_taking import Decision, TurnTaking
 
@@ -24,6 +26,7 @@ class Floor:
         speaker: the outgoing audio.
         outbox: takes what is to be done.
         decide: carries out what the policy decided at a monotonic time.
+        voices: that replies can be spoken with.
 
     Attributes:
         state: see `TRANSITIONS`.
@@ -40,16 +43,20 @@ class Floor:
         speaker: Speaker,
         outbox: Outbox,
         decide: Callable[[list[Decision], float], None],
+        voices: VoiceChoice,
     ) -> None:
         self.options = options
         self.context = context
         self.out = outbox
         self.decide = decide
+        self.voices = voices
         self.state = State.CONNECTING
         self.counts: Counter[str] = Counter()
         self.turns = TurnTaking(options.turn_taking)
-        self.listening = Listening(options, outbox)
-        self.answering = Answering(options, context, speaker, outbox)
+        self.listening = Listening(
+            options, outbox, CallLanguage(options.language, options.expected_language, voices.language)
+        )
+        self.answering = Answering(options, context, speaker, outbox, voices)
         self.watchdog = Watchdog()
 
     def change(self, trigger: Trigger) -> bool:

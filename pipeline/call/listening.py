@@ -4,9 +4,11 @@ from pipeline.audio import HEARING_RATE
 from pipeline.call.effects import AskTurnModel, Cancel, Transcribe
 from pipeline.call.events import SpeechStarted, TranscriptDelta
 from pipeline.call.inputs import VoiceHeard
+from pipeline.call.language import CallLanguage
 from pipeline.call.options import CallOptions
 from pipeline.call.outbox import Outbox
 from pipeline.call.turn import PRE_ROLL_S, Draft, Interim, Turn
+from pipeline.call.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import Transcript
 from pipeline.lanes import Ticket, Urgency
 from pipeline.text.agreement import LocalAgreement
@@ -46,12 +48,15 @@ class Listening:
     Attributes:
         turn: the open turn, or the last one.
         heard_until: sample after the last one heard.
+        call_language: follows the language of the call.
+        meter: knows where there was voice.
     """
 
-    def __init__(self, options: CallOptions, outbox: Outbox) -> None:
+    def __init__(self, options: CallOptions, outbox: Outbox, language: CallLanguage) -> None:
         self.turn: Turn | None = None
         self.heard_until = 0
-        self.language = options.language or ""
+        self.call_language = language
+        self.meter = VoiceMeter()
         self._options = options
         self._out = outbox
         self._agreement = LocalAgreement()
@@ -64,6 +69,11 @@ class Listening:
         self._overlap: Transcript | None = None
         self._loudest_db = -100.0
         self._audible_until = 0.0
+
+    @property
+    def language(self) -> str:
+        """The language that the call is in, or most likely so, ISO 639-1."""
+        return self.call_language.current
 
     # Sound -----------------------------------------------------------------------------------------------
 
@@ -178,8 +188,9 @@ class Listening:
                 turn.segment_start,
                 draft.end,
                 draft.ticket,
-                self._options.language,
-                prompt=turn.whole("")[-200:],
+                self.call_language.forced,
+                self.call_language.prior,
+                turn.whole("")[-200:],
             )
         )
 
@@ -225,11 +236,29 @@ class Listening:
         if transcript is None:
             return None
         text = clean_transcript(transcript)
-        turn.language = transcript.language or turn.language
         if text:
             turn.confidence = min(turn.confidence, transcript.confidence)
-            self.language = transcript.language or self.language
+            turn.language = transcript.language or turn.language
+            turn.language_probability = transcript.language_probability
+        else:
+            turn.disbelieved = transcript.text.strip() or turn.disbelieved
         return text
+
+    def voice_s(self, turn: Turn) -> float:
+        """Seconds of voice in a turn."""
+        return self.meter.seconds(turn.start, self.heard_until)
+
+    def spoken(self, turn: Turn) -> bool:
+        """Whether somebody spoke in a turn, whether or not there are words."""
+        return self.voice_s(turn) >= SPOKEN_S
+
+    def language_after(self, turn: Turn) -> str:
+        """The language in which a turn is to be answered."""
+        return self.call_language.after(turn.language, turn.language_probability, self.voice_s(turn))
+
+    def settle_language(self, turn: Turn) -> str:
+        """The turn is part of the conversation; returns the language that the call is in from now on."""
+        return self.call_language.settle(turn.language, turn.language_probability, self.voice_s(turn))
 
     def transcribed(self, job: int, transcript: Transcript | None, now: float) -> bool:
         """Take in a transcript; True when the words of the current draft are complete with it."""
@@ -285,8 +314,9 @@ class Listening:
                 turn.segment_start,
                 self._interim.end,
                 ticket,
-                self._options.language,
-                prompt=turn.whole("")[-200:],
+                self.call_language.forced,
+                self.call_language.prior,
+                turn.whole("")[-200:],
                 optional=optional,
             )
         )
@@ -308,10 +338,10 @@ class Listening:
         self._overlap_job = self._out.new_job()
         self._overlap_asked = now
         ticket = Ticket(Urgency.FINAL_TRANSCRIPT, now)
-        # Too short to tell the language by.
-        language = self._options.language or self.language or None
-        prompt = backchannel_prompt(self.language or "en")
-        self._out.do(Transcribe(self._overlap_job, "overlap", start, self.heard_until, ticket, language, prompt))
+        spoken = self.call_language
+        prompt = backchannel_prompt(spoken.current)
+        end = self.heard_until
+        self._out.do(Transcribe(self._overlap_job, "overlap", start, end, ticket, spoken.forced, spoken.prior, prompt))
 
     def overlap_transcribed(self, job: int, transcript: Transcript | None, *, going_on: bool) -> str | None:
         """The words said over the reply, when `job` asked for them, "" for what is no clear word; else None.

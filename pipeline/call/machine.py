@@ -44,6 +44,7 @@ from pipeline.call.recalling import Recalling
 from pipeline.call.replying import Replying
 from pipeline.call.state import State, Trigger
 from pipeline.call.turn_ending import TurnEnding
+from pipeline.call.voice_choice import VoiceChoice
 from pipeline.text.backchannel import is_backchannel
 from pipeline.turn_taking import Decision
 
@@ -57,6 +58,7 @@ class CallMachine:
         speaker: the outgoing audio.
         new_id: makes ids; tests hand in a predictable one.
         recall_s: within which somebody answers what `Recall` asks; 0 where nobody does.
+        voices: that replies can be spoken with; None for only one, of no known language.
 
     Attributes:
         counts: of turns, replies, interruptions, faults and everything else worth a number.
@@ -70,11 +72,14 @@ class CallMachine:
         new_id: Callable[[str], str] = random_id,
         *,
         recall_s: float = 0.0,
+        voices: VoiceChoice | None = None,
     ) -> None:
         self.options = options
         self.context = context
         self._out = Outbox(new_id)
-        self._floor = floor = Floor(options, context, speaker, self._out, self._decide)
+        self._floor = floor = Floor(
+            options, context, speaker, self._out, self._decide, voices or VoiceChoice(chosen=options.voice)
+        )
         self.counts = floor.counts
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
         self._watchdog = floor.watchdog
@@ -170,6 +175,7 @@ class CallMachine:
         reply = self._answering.reply
         if reply is not None and reply.audible and not reply.interruptible:
             return
+        self._listening.meter.hear(voice, probability)
         level, tail = max(voice.levels_db), max(voice.levels_db[2:])
         self._decide(self._turns.hear(probability, voice.at, level, tail), voice.at)
         if self.state is State.USER_SPEAKING and self._turns.in_turn and not self._turns.silent:
@@ -273,7 +279,7 @@ class CallMachine:
         going_on = self._turns.continues_turn(self._turns.speech_began)
         words = self._listening.overlap_transcribed(message.job, message.transcript, going_on=going_on)
         if words is not None:
-            meant = bool(words) and not is_backchannel(words, self._listening.language or "en")
+            meant = bool(words) and not is_backchannel(words, self._listening.language)
             self._decide(self._turns.overlap_words(meant), now)
             self._listening.forget_overlap()
         elif self._listening.transcribed(message.job, message.transcript, now):

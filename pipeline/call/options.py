@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.text.languages import UNCLEAR
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from pipeline.turn_taking_config import TurnTakingConfig
 
@@ -13,13 +14,16 @@ class CallOptions:
     Attributes:
         user_id: whose call it is.
         conversation_id: the conversation that it belongs to.
-        language: ISO 639-1 code of the user's speech, None to detect.
+        language: ISO 639-1 code that the user's speech is in, whatever it sounds like; None or "" to listen.
+        expected_language: the one that it is likely to be in, from what is known of the user; see `CallLanguage`.
         instructions: how Morgan should be.
-        voice: voice id, None for the default.
+        voice: id of the voice that says everything; None for one of the call's language, else the default.
         speed: of speech, 1 is natural.
         greeting: said when the call stands; empty for none.
         idle_prompt: said after the silence set in `turn_taking`.
         apology: said when an engine failed.
+        unclear_prompt: said when somebody spoke and no words could be made out, see `unclear_prompt`; empty for none.
+        unclear_prompts: how often in a row; then the call waits for a turn that can be understood.
         max_tokens: most tokens of a reply.
         temperature: of the language model.
         interim: whether interim transcripts are made while the user speaks.
@@ -32,12 +36,15 @@ class CallOptions:
     user_id: str = "anonymous"
     conversation_id: str = ""
     language: str | None = None
+    expected_language: str | None = None
     instructions: str = "You are Morgan, a friendly and helpful voice assistant."
     voice: str | None = None
     speed: float = 1.0
     greeting: str = ""
     idle_prompt: str = "Are you still there?"
     apology: str = "Sorry, something went wrong on my side. Could you say that again?"
+    unclear_prompt: str = UNCLEAR["en"]
+    unclear_prompts: int = 2
     max_tokens: int = 160
     temperature: float = 0.0
     interim: bool = True

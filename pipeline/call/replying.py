@@ -80,13 +80,13 @@ class Replying:
         self._out.emit(CallFault(code, message))
         self._floor.watchdog.thinking(now)
         self._answering.cut("turn_detected")
-        self._answering.say(self._options.apology, self._listening.language, now, answers)
+        self._answering.say(self._options.apology, None, now, answers)
 
     def say(self, text: str, now: float) -> None:
         """Say something unasked, if nobody is speaking."""
         if self._floor.state is State.LISTENING and self._floor.change(Trigger.REPLY_BEGUN):
             self._floor.watchdog.thinking(now)
-            self._answering.say(text, self._listening.language or self._options.language or "en", now)
+            self._answering.say(text, None, now)
 
     def started(self, at: float) -> None:
         """The playout began to sound."""

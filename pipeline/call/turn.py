@@ -102,6 +102,9 @@ class Turn:
         committed: the policy took it as over.
         typed: it was not spoken.
         continued: it had been committed before.
+        language: of its words, ISO 639-1; "" while there are none.
+        language_probability: of that.
+        disbelieved: what speech to text wrote that was better ignored.
         instants: for the latency of its answer.
     """
 
@@ -117,6 +120,8 @@ class Turn:
     typed: bool = False
     continued: bool = False
     language: str = ""
+    language_probability: float = 1.0
+    disbelieved: str = ""
     confidence: float = 1.0
     text: str = ""
     instants: TurnInstants = field(default_factory=TurnInstants)

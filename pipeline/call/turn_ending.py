@@ -2,7 +2,14 @@
 
 from pipeline.call.context import Entry
 from pipeline.call.effects import Cancel, Prefill
-from pipeline.call.events import SpeechStopped, TranscriptCompleted, TranscriptFailed, TurnCommitted, TurnDropped
+from pipeline.call.events import (
+    SpeechStopped,
+    TranscriptCompleted,
+    TranscriptFailed,
+    TurnCommitted,
+    TurnDropped,
+    TurnUnclear,
+)
 from pipeline.call.floor import Floor
 from pipeline.call.inputs import Remembered, TurnScored
 from pipeline.call.recalling import Recalling
@@ -10,6 +17,7 @@ from pipeline.call.replying import Replying
 from pipeline.call.state import State, Trigger
 from pipeline.call.turn import Draft, Turn
 from pipeline.lanes import Ticket, Urgency
+from pipeline.text.languages import unclear_prompt
 from pipeline.text.unfinished import expects_more
 
 
@@ -28,6 +36,7 @@ class TurnEnding:
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
         self._replying = replying
         self._recalling = recalling
+        self._unclear_in_a_row = 0
 
     def scored(self, message: TurnScored, now: float) -> None:
         """Take in the turn model's answer."""
@@ -51,7 +60,7 @@ class TurnEnding:
         text = turn.draft.text
         self._turns.words(expects_more(text, turn.language or "en"))
         if text and not turn.draft.failed and not self._recalling.must_wait(turn, text, now):
-            self._answering.prepare(turn.item_id, text, turn.language, now)
+            self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
             self._replying.advance(now)
         self._floor.decide(self._turns.tick(now), now)
 
@@ -73,7 +82,7 @@ class TurnEnding:
         if turn.committed:
             self._answer(turn, now)
         else:
-            self._answering.prepare(turn.item_id, turn.draft.text, turn.language, now)
+            self._answering.prepare(turn.item_id, turn.draft.text, self._listening.language_after(turn), now)
             self._replying.advance(now)
 
     def commit(self, at: float) -> None:
@@ -103,27 +112,42 @@ class TurnEnding:
             return
         if self._recalling.must_wait(turn, text, now):
             return
-        self._answering.prepare(turn.item_id, text, turn.language or self._listening.language, now)
+        self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
         self._add_turn(turn, text)
         self._answering.release(now)
         self._replying.advance(now)
 
     def _add_turn(self, turn: Turn, text: str) -> None:
         turn.text = text
+        self._unclear_in_a_row = 0
+        language = self._listening.settle_language(turn)
         self._floor.counts["turns"] += 1
         previous = self._context.last_id
         self._out.emit(TurnCommitted(turn.item_id, previous, turn.continued, text if turn.typed else None))
         if not turn.typed:
             seconds = (self._listening.heard_until - turn.start) / 16_000
-            self._out.emit(TranscriptCompleted(turn.item_id, text, turn.language or "en", seconds, turn.confidence))
+            spoken = turn.language or language
+            self._out.emit(TranscriptCompleted(turn.item_id, text, spoken, seconds, turn.confidence, language))
         self._context.add(Entry(turn.item_id, "user", text, recalled=self._context.recalled))
 
     def _drop(self, turn: Turn, now: float) -> None:
-        self._floor.counts["dropped"] += 1
+        """There are no words: a noise is passed over, to somebody who spoke that is said."""
         self._answering.discard()
         self._turns.drop_turn(now)
-        self._out.emit(TurnDropped(turn.item_id))
-        self._floor.change(Trigger.TURN_DROPPED)
+        if not self._listening.spoken(turn):
+            self._floor.counts["dropped"] += 1
+            self._out.emit(TurnDropped(turn.item_id))
+            self._floor.change(Trigger.TURN_DROPPED)
+            return
+        self._floor.counts["unclear"] += 1
+        self._unclear_in_a_row += 1
+        self._out.emit(TurnUnclear(turn.item_id, turn.disbelieved, self._listening.voice_s(turn)))
+        text, language = unclear_prompt(self._options.unclear_prompt, self._listening.language)
+        if not text or self._unclear_in_a_row > self._options.unclear_prompts:
+            self._floor.change(Trigger.TURN_DROPPED)
+            return
+        self._floor.watchdog.thinking(now)
+        self._answering.say(text, language, now)
 
     def typed(self, text: str, now: float) -> None:
         """The user typed a turn; what they were saying does not count any more."""
@@ -158,5 +182,6 @@ class TurnEnding:
             said: the words of the running turn that are certain.
         """
         options = self._options
+        self._context.answer_in(self._listening.language)
         request = self._context.request(said, options.max_tokens, options.temperature, options.tools.specs)
         self._out.do(Prefill("prefill", request, Ticket(Urgency.LOOK_AHEAD, now)))

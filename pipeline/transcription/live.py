@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.audio import HEARING_RATE, Pcm, Waveform
 from pipeline.call.hearing import Hearing
+from pipeline.call.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import Transcript, VoiceStream
 from pipeline.text.agreement import LocalAgreement
 from pipeline.text.hallucination import clean_transcript
@@ -40,6 +41,7 @@ class Work:
         span: which audio.
         audio: 16 kHz, shape (n,).
         language: ISO 639-1 code, None to detect.
+        prior: the one that is expected; None for none.
         prompt: the text before it.
     """
 
@@ -47,6 +49,7 @@ class Work:
     span: Span
     audio: Waveform
     language: str | None
+    prior: str | None
     prompt: str
 
 
@@ -55,21 +58,33 @@ class LiveTranscription:
 
     Args:
         voice: the stream's voice activity.
-        language: ISO 639-1 code, None to detect.
+        language: ISO 639-1 code, None to detect, for each stretch by itself.
+        expected: what the first one is likely to be in; None for no idea.
         begins_at: number of the first sample that will be heard.
-        past: segments that are final already, when a stream is taken up again.
+        past: segments that are final already, when a stream is taken up again,
+        unclear: and whether there was speech that is in none of them.
 
     Attributes:
         segments: that are final.
+        unclear: whether there was speech whose words could not be made out.
     """
 
     def __init__(
-        self, voice: VoiceStream, *, language: str | None = None, begins_at: int = 0, past: Sequence[Segment] = ()
+        self,
+        voice: VoiceStream,
+        *,
+        language: str | None = None,
+        expected: str | None = None,
+        begins_at: int = 0,
+        past: Sequence[Segment] = (),
+        unclear: bool = False,
     ) -> None:
         self.segments = list(past)
+        self.unclear = unclear
+        self._meter = VoiceMeter()
         self._hearing = Hearing(voice, kept_s=KEPT_S, begins_at=begins_at)
         self._segmenter = Segmenter(LIVE, begins_at)
-        self._language = SpokenLanguage(language)
+        self._language = SpokenLanguage(language, expected)
         self._language.heard(self.segments)
         self._waiting: deque[tuple[Span, str]] = deque()
         self._agreement = LocalAgreement()
@@ -89,7 +104,7 @@ class LiveTranscription:
 
     @property
     def language(self) -> str | None:
-        """The language as far as known."""
+        """The language that most of it is in, as far as known."""
         return self._language.best
 
     @property
@@ -121,6 +136,7 @@ class LiveTranscription:
     def hear(self, pcm: Pcm) -> None:
         """Take in audio: 16 kHz, shape (n,), at most 30 s."""
         for window in self._hearing.add(pcm, 0.0):
+            self._meter.hear(window, window.probability)
             span = self._segmenter.hear(window)
             if span is not None:
                 self._ended(span)
@@ -163,6 +179,8 @@ class LiveTranscription:
             self._waiting.popleft()
             added = one_segment(transcript, round(work.span.start / HEARING_RATE, 3))
             self.segments += added
+            spoken = self._meter.seconds(work.span.start, work.span.end) >= SPOKEN_S
+            self.unclear = self.unclear or (spoken and not added)
             self._language.heard(added)
             return
         self._next_interim = now + INTERIM_SHARE * (now - self._interim_asked)
@@ -179,4 +197,4 @@ class LiveTranscription:
 
     def _work(self, kind: Literal["final", "interim"], span: Span) -> Work:
         audio = self._hearing.slice(span.start, span.end)
-        return Work(kind, span, audio, self._language.for_engine, prompt_after(self.segments))
+        return Work(kind, span, audio, self._language.wanted, self._language.prior, prompt_after(self.segments))

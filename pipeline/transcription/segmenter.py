@@ -1,5 +1,6 @@
 """Cuts a stream of audio into stretches of speech that are worth transcribing."""
 
+import itertools
 from dataclasses import dataclass
 
 from pipeline.audio import HEARING_RATE
@@ -40,12 +41,38 @@ RECORDING = Segmenting(pause_s=1.5, longest_s=28.0)
 """Recordings: as much context as a model's window of 30 s takes."""
 
 
+NOTED_PAUSE_S = 0.5
+"""Shortest pause inside of a stretch that is told: at shorter ones nobody changes the language."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of audio, in samples at 16 kHz since the beginning."""
+    """A stretch of audio, in samples at 16 kHz since the beginning.
+
+    Attributes:
+        start: its first sample.
+        end: sample after its last one.
+        pauses: (start, end) of each pause inside of it, in order.
+    """
 
     start: int
     end: int
+    pauses: tuple[tuple[int, int], ...] = ()
+
+    def parted(self, shortest_s: float) -> list["Span"]:
+        """The stretch in parts, cut in the middle of its pauses, the longest first, as long as no part gets too short.
+
+        Args:
+            shortest_s: seconds that each part has at least.
+        """
+        least = int(shortest_s * HEARING_RATE)
+        cuts = [self.start, self.end]
+        for begin, end in sorted(self.pauses, key=lambda pause: pause[0] - pause[1]):
+            middle = (begin + end) // 2
+            if all(abs(middle - cut) >= least for cut in cuts):
+                cuts.append(middle)
+        cuts.sort()
+        return [Span(begin, end) for begin, end in itertools.pairwise(cuts)]
 
 
 class Segmenter:
@@ -69,6 +96,7 @@ class Segmenter:
         self._speech_until = begins_at
         self._onset = 0
         self._levels: list[tuple[int, float]] = []
+        self._pauses: list[tuple[int, int]] = []
 
     @property
     def needed_from(self) -> int:
@@ -86,11 +114,14 @@ class Segmenter:
         if self.open_since is None:
             if self._onset >= self._samples(self._config.onset_s):
                 begin = window.end - self._onset - self._samples(self._config.pre_roll_s)
-                self.open_since, self._levels = max(begin, self._closed_until), []
+                self.open_since, self._levels, self._pauses = max(begin, self._closed_until), [], []
                 self._speech_until = window.end
             return None
         self._levels.append((window.end, max(window.levels_db)))
         if self.speaking:
+            resumed = window.end - WINDOW
+            if resumed - self._speech_until >= self._samples(NOTED_PAUSE_S):
+                self._pauses.append((self._speech_until, resumed))
             self._speech_until = window.end
         if window.end - self._speech_until >= self._samples(self._config.pause_s):
             return self._close()
@@ -105,7 +136,7 @@ class Segmenter:
     def _close(self) -> Span:
         assert self.open_since is not None
         end = min(self._heard_until, self._speech_until + self._samples(self._config.post_roll_s))
-        span = Span(self.open_since, end)
+        span = Span(self.open_since, end, tuple(self._pauses))
         self.open_since, self._closed_until, self.speaking, self._onset = None, end, False, 0
         return span
 
@@ -120,7 +151,8 @@ class Segmenter:
             if self._levels[index][0] > earliest
         ]
         cut = self._levels[min(choices)[1]][0] - WINDOW // 2
-        span = Span(self.open_since, cut)
+        span = Span(self.open_since, cut, tuple(pause for pause in self._pauses if pause[1] < cut))
+        self._pauses = [pause for pause in self._pauses if pause[0] > cut]
         self._closed_until = cut
         self.open_since = cut if self._speech_until > cut else None
         self._levels = [entry for entry in self._levels if entry[0] > cut]

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from pipeline.engines.protocols import Transcript, Word
@@ -21,8 +22,11 @@ COMMA_S = 12.0
 LONGEST_S = 20.0
 """and one of this length at the next word."""
 
-LANGUAGE_SURE_S = 5.0
-"""Speech after which the language is not asked for any more."""
+LANGUAGE_TOLD_S = 1.5
+"""Speech from which a segment tells what language to expect of the next one."""
+
+ONE_LANGUAGE_S = 60.0
+"""Speech in one language after which another one is not likely to come."""
 
 _SENTENCE_END: Final = re.compile(r"[.?!。？！…]['\")\]”’»]*$")
 
@@ -64,35 +68,57 @@ def whole_confidence(segments: Sequence[Segment]) -> float | None:
 
 
 def prompt_after(segments: Sequence[Segment], prompt: str = "") -> str:
-    """What the engine is told of the text before the next segment."""
-    return (whole_text(segments[-8:]) or prompt)[-200:]
+    """What the engine is told of the text before the next segment: what was said last in one language."""
+    last = segments[-8:]
+    same = list(takewhile(lambda segment: segment.language == last[-1].language, reversed(last)))
+    return (whole_text(same[::-1]) or prompt)[-200:]
+
+
+def translates(transcript: Transcript, prior: str | None, prompt: str) -> bool:
+    """Whether a transcript may be a translation: Whisper goes on in the language of its prompt.
+
+    Args:
+        transcript: of what was said.
+        prior: language of the prompt; None where that is not known.
+        prompt: that it was made with.
+    """
+    return bool(prompt and transcript.text) and prior is not None and transcript.language != prior
 
 
 class SpokenLanguage:
-    """The language of a transcription: what was asked for, else what most of the speech was in.
+    """The languages of a transcription: the one that was asked for, else each stretch has its own.
 
     Args:
         wanted: ISO 639-1 code, None to detect.
+        expected: what the speech is likely to be in; None for no idea.
+
+    Attributes:
+        wanted: as above.
+        prior: what to expect of the next stretch: the language of the one before it.
     """
 
-    def __init__(self, wanted: str | None) -> None:
-        self._wanted = wanted
+    def __init__(self, wanted: str | None, expected: str | None = None) -> None:
+        self.wanted = wanted
+        self.prior = expected
         self._seconds: Counter[str] = Counter()
 
     @property
     def best(self) -> str | None:
-        """The language as far as known."""
-        return self._wanted or next((code for code, _ in self._seconds.most_common(1)), None)
+        """The language that most of the speech was in, as far as known."""
+        return self.wanted or next((code for code, _ in self._seconds.most_common(1)), None)
 
     @property
-    def for_engine(self) -> str | None:
-        """What to tell the engine: None, to detect, until enough was heard."""
-        return self.best if self._wanted or self._seconds.total() >= LANGUAGE_SURE_S else None
+    def one(self) -> bool:
+        """Whether there is only one, by what was asked for or heard for long."""
+        return self.wanted is not None or (len(self._seconds) == 1 and self._seconds.total() >= ONE_LANGUAGE_S)
 
     def heard(self, segments: Sequence[Segment]) -> None:
         """Count finished segments in."""
         for segment in segments:
-            self._seconds[segment.language] += max(segment.end - segment.start, 0.1)  # type: ignore[assignment]
+            seconds = segment.end - segment.start
+            self._seconds[segment.language] += max(seconds, 0.1)  # type: ignore[assignment]
+            if seconds >= LANGUAGE_TOLD_S or self.prior is None:
+                self.prior = segment.language
 
 
 def one_segment(transcript: Transcript, start: float) -> list[Segment]:

@@ -19,6 +19,7 @@ from pipeline.call.events import (
     TranscriptFailed,
     TurnDropped,
     TurnLatency,
+    TurnUnclear,
 )
 from pipeline.call.state import State
 
@@ -49,7 +50,7 @@ class SocketEvents:
             case StateChanged():
                 # The end is told by `ended`.
                 return [] if event.state is State.ENDED else [{"type": "state", "state": event.state.value}]
-            case TranscriptDelta() | TranscriptCompleted() | TranscriptFailed() | TurnDropped():
+            case TranscriptDelta() | TranscriptCompleted() | TranscriptFailed() | TurnDropped() | TurnUnclear():
                 return self._of_transcript(event)
             case ReplyTextDelta():
                 return [{"type": "response_text", "response_id": event.reply_id, "text": event.delta}]
@@ -70,7 +71,7 @@ class SocketEvents:
         return []
 
     def _of_transcript(
-        self, event: TranscriptDelta | TranscriptCompleted | TranscriptFailed | TurnDropped
+        self, event: TranscriptDelta | TranscriptCompleted | TranscriptFailed | TurnDropped | TurnUnclear
     ) -> list[Json]:
         match event:
             case TranscriptDelta():
@@ -83,6 +84,9 @@ class SocketEvents:
             case TranscriptFailed():
                 self._partial.pop(event.item_id, None)
                 return [error("transcription_failed", event.message)]
+            case TurnUnclear():
+                self._partial.pop(event.item_id, None)
+                return [_transcript(event.item_id, "", final=True) | {"unclear": True}]
             case TurnDropped():
                 # Words that were told are taken back.
                 told = self._partial.pop(event.item_id, None) is not None

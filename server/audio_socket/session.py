@@ -112,7 +112,8 @@ class AudioSession:
     async def _start(self, start: Start) -> None:
         if self._call is not None:
             raise ApiError(409, "already_started", "This connection has its session; open another one for another")
-        start.language = await self._request.app[TRANSCRIBER].language(start.language) if start.language else None
+        if start.language:
+            start.language = await self._request.app[TRANSCRIBER].language(start.language) or ""
         calls = registry(self._request)
         beginning, options = await wanted_call(self._request, start.user_id, start.conversation_id, start)
         try:

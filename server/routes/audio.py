@@ -24,7 +24,7 @@ from server.speech.formats import CONTENT_TYPES, AudioFormat
 from server.speech.requests import speech_headers
 from server.speech.speech import DESK
 from server.spoken_turn import SpokenReply, answer, heard, keep, speak
-from server.transcription.transcriber import TRANSCRIBER, Transcription
+from server.transcription.transcriber import AUTO, TRANSCRIBER, Transcription
 from server.transcription.uploads import MAX_UPLOAD, UPLOADS, Upload
 from server.written_turn import WrittenTurn
 
@@ -127,13 +127,18 @@ async def answer_audio(request: web.Request) -> web.Response:
     transcriber = request.app[TRANSCRIBER]
     async with transcriber.room.receive(request) as upload:
         wanted = _wanted(upload)
-        wanted.language = await transcriber.language(wanted.language) if wanted.language else None
+        if wanted.language:
+            wanted.language = await transcriber.language(wanted.language) or ""
         beginning, options = await wanted_call(request, wanted.user_id, wanted.conversation_id, wanted)
-        language = await transcriber.language(options.get("language"))
-        done = await (await transcriber.begin(upload, language=language, longest_s=LONGEST_S)).finish()
+        # "" is to listen, whatever the server takes for spoken.
+        asked = options.get("language")
+        language = await transcriber.language(AUTO if asked == "" else asked)
+        expected = options.get("expected_language")
+        begun = await transcriber.begin(upload, language=language, expected=expected, longest_s=LONGEST_S)
+        done = await begun.finish()
     transcriber.done += 1
     stages = {"stt": _ms(began)}
-    turn, writer = _turn(request, wanted, beginning, heard(done), options.get("instructions"))
+    turn, writer = _turn(request, wanted, beginning, heard(done), done.language, options.get("instructions"))
     try:
         await answer(turn)
     finally:
@@ -156,7 +161,12 @@ def _wanted(upload: Upload) -> AudioTurn:
 
 
 def _turn(
-    request: web.Request, wanted: AudioTurn, beginning: Beginning, said: str, instructions: str | None
+    request: web.Request,
+    wanted: AudioTurn,
+    beginning: Beginning,
+    said: str,
+    language: str | None,
+    instructions: str | None,
 ) -> tuple[WrittenTurn, ConversationLog | None]:
     memory, calls = request.app[MEMORY].memory, registry(request)
     writer = None
@@ -169,6 +179,7 @@ def _turn(
         said,
         user_id=wanted.user_id,
         instructions=instructions,
+        language=language,
         rules=SPOKEN_RULES,
         writer=writer,
         remind_by=request.app[MEMORY].reminder,

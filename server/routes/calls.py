@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from media.values import IceCandidate, InvalidOfferError
 from persistence.memory import Memory
-from server.beginnings import Beginning, ForeignConversationError, begin, preferred
+from server.beginnings import Beginning, ForeignConversationError, begin, language_options, preferred
 from server.call import Call
 from server.calls import RETRY_S, CallRegistry, CallsFullError
 from server.errors import ApiError, parse_json, read_body, require_json
@@ -210,7 +210,7 @@ class CallWishes(Protocol):
 
     @property
     def language(self) -> str | None:
-        """ISO 639 code."""
+        """ISO 639 code; "" to listen for it, whatever the server expects."""
 
     @property
     def voice(self) -> str | None:
@@ -230,7 +230,8 @@ async def wanted_call(
         ApiError: 400 unknown voice, 404 somebody else's conversation.
     """
     options: dict[str, Any] = {"user_id": user_id}
-    options |= {name: wish for name in ("language", "instructions") if (wish := getattr(wishes, name)) is not None}
+    if wishes.instructions is not None:
+        options["instructions"] = wishes.instructions
     if wishes.voice is not None:
         options["voice"] = known_voice(request, wishes.voice)
     memory = request.app[MEMORY].memory
@@ -238,6 +239,7 @@ async def wanted_call(
         begin_for(memory, user_id, conversation_id),
         preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
     )
+    options |= language_options(wishes.language, preferences.pop("language", None), beginning.language)
     return beginning, {**preferences, **options}
 
 

@@ -46,10 +46,11 @@ routes = web.RouteTableDef()
 
 
 class TranscriptionJson(BaseModel):
-    """`json` and `verbose_json`."""
+    """`json` and `verbose_json`; `unclear`: somebody spoke in it whose words could not be made out."""
 
     text: str
     usage: dict[str, Any]
+    unclear: bool | None = None
     task: str | None = None
     language: str | None = None
     duration: float | None = None

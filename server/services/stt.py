@@ -44,7 +44,10 @@ class SpokenSegment(BaseModel):
 
 
 class Transcribed(BaseModel):
-    """A transcript."""
+    """A transcript; `unclear`: somebody spoke in it whose words could not be made out.
+
+    `language` is the one that most of it is in; each segment has its own.
+    """
 
     text: str
     language: str | None
@@ -53,6 +56,7 @@ class Transcribed(BaseModel):
     is_speech: bool
     duration_s: float
     latency_ms: float
+    unclear: bool = False
     no_speech: float | None = None
     words: list[dict[str, Any]] | None = None
 
@@ -245,7 +249,8 @@ def _told(done: Transcription, began: float, words: bool) -> dict[str, Any]:
         "language": done.language,
         "confidence": done.confidence,
         "segments": [segment_json(segment, words) for segment in done.segments],
-        "is_speech": bool(done.segments),
+        "is_speech": bool(done.segments) or done.unclear,
+        "unclear": done.unclear,
         "duration_s": done.duration_s,
         "latency_ms": round((time.monotonic() - began) * 1000, 1),
     }

@@ -71,6 +71,7 @@ class StreamSegment(BaseModel):
     text: str
     start: float
     end: float
+    language: str
 
 
 class StreamKnown(BaseModel):
@@ -83,13 +84,14 @@ class StreamKnown(BaseModel):
 
 
 class StreamEnded(BaseModel):
-    """The whole transcript."""
+    """The whole transcript; `unclear`: somebody spoke whose words could not be made out."""
 
     text: str
     language: str | None
     confidence: float | None
     segments: list[dict[str, Any]]
     duration_s: float
+    unclear: bool
 
 
 @routes.post("/stream/start")
@@ -233,4 +235,5 @@ def _told(result: Result) -> dict[str, Any]:
         "confidence": result.confidence,
         "segments": [segment_json(segment) for segment in result.segments],
         "duration_s": result.duration_s,
+        "unclear": result.unclear,
     }

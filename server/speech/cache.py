@@ -4,7 +4,7 @@ A call looks only into process memory, for a database may take longer than the v
 request of a service) asks the database too. What is new is handed to the journal behind the call's back.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 from uuid import UUID
@@ -15,6 +15,7 @@ import structlog
 from persistence.tts_cache import TtsCache, tts_key
 from persistence.values import TtsGeneration
 from pipeline.audio import SPEECH_RATE
+from pipeline.call.voice_choice import VoiceChoice
 from pipeline.engines.protocols import EngineError, SpeechChunk, TextToSpeech, Voice, Word
 from pipeline.lanes import LaneClosedError, LaneFullError, Ticket, Urgency
 from server.memory_door import MemoryDoor
@@ -101,21 +102,26 @@ class CachedSpeech:
             return self.engine.synthesize(text, ticket, voice=voice, speed=speed)
         return self._from(cache, text, ticket, voice or self.default_voice, speed)
 
-    async def prefetch(self, texts: Sequence[str], language: str = "en") -> None:
+    async def prefetch(self, texts: Iterable[str | tuple[str, str | None]]) -> None:
         """Have the clauses of some texts at hand; what fails here is made when it is needed.
 
         Args:
-            texts: as they are written, such as the greeting.
-            language: of them, ISO 639-1.
+            texts: as they are written, such as the greeting; with a language (ISO 639-1), in a voice of that.
         """
         cache = self._cache()
         if cache is None:
             return
         recalled = await cache.recall_most_used()
-        said = [spoken for text in texts for spoken in clauses(text, language)]
+        voices = VoiceChoice(self.voices, self.default_voice)
+        asked = [(each, None) if isinstance(each, str) else each for each in texts]
+        said = [
+            (spoken, voices.speaking(language))
+            for text, language in asked
+            for spoken in clauses(text, language or voices.language or "en")
+        ]
         try:
-            for spoken in said:
-                async for _ in self.synthesize(spoken, Ticket(Urgency.BACKGROUND)):
+            for spoken, voice in said:
+                async for _ in self.synthesize(spoken, Ticket(Urgency.BACKGROUND), voice=voice):
                     pass
         except (EngineError, LaneFullError, LaneClosedError) as error:
             log.warning("speech not prefetched", problem=str(error))

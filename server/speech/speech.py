@@ -48,6 +48,7 @@ class SpeechOrder:
         format: of the audio.
         speed: 1 is natural; 0.25 to 4.
         conversation_id: whose words they are, so that they go from the cache when it goes; None for nobody's.
+        language: of the text, ISO 639-1; None for that of the voice.
     """
 
     text: str
@@ -55,6 +56,7 @@ class SpeechOrder:
     format: AudioFormat
     speed: float
     conversation_id: UUID | None = None
+    language: str | None = None
 
 
 @dataclass(slots=True)
@@ -145,7 +147,8 @@ class SpeechDesk:
         kept = await self._kept(order, voice)
         if kept is not None:
             return kept
-        said = clauses(order.text)
+        own = next((each.language for each in self.tts.voices if each.id == voice), "")
+        said = clauses(order.text, order.language or own or "en")
         first = next(said, None)
         if first is None:
             raise ApiError(422, "nothing_to_say", "There is nothing in this text that can be spoken; write some words")

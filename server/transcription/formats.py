@@ -32,7 +32,7 @@ def vtt(segments: Sequence[Segment]) -> str:
 
 def openai_json(done: Transcription) -> dict[str, Any]:
     """`response_format` "json"."""
-    return {"text": done.text, "usage": usage(done)}
+    return {"text": done.text, "usage": usage(done), **({"unclear": True} if done.unclear else {})}
 
 
 def openai_verbose(done: Transcription, granularities: Sequence[str], temperature: float) -> dict[str, Any]:
@@ -42,6 +42,7 @@ def openai_verbose(done: Transcription, granularities: Sequence[str], temperatur
         "language": done.language or UNDETERMINED,
         "duration": done.duration_s,
         "text": done.text,
+        "unclear": done.unclear,
         "usage": usage(done),
     }
     if "segment" in granularities or not granularities:
@@ -68,6 +69,7 @@ def _verbose(number: int, segment: Segment, temperature: float) -> dict[str, Any
         "start": round(segment.start, 3),
         "end": round(segment.end, 3),
         "text": segment.text,
+        "language": segment.language,
         # Engines behind the protocol do not tell their tokens.
         "tokens": [],
         "temperature": temperature,

@@ -15,7 +15,7 @@ from pipeline.audio import HEARING_RATE, Pcm
 from pipeline.engines.protocols import SpeechToText, Transcript, VoiceStream
 from pipeline.lanes import Lane, Ticket, Urgency
 from pipeline.transcription.live import MAX_BACKLOG_S, MAX_CHUNK_S, LiveTranscription, Work
-from pipeline.transcription.segments import Segment, whole_confidence, whole_text
+from pipeline.transcription.segments import Segment, translates, whole_confidence, whole_text
 from server.errors import ApiError
 from server.transcription.session_store import SessionState, SessionStore
 from server.transcription.transcriber import FAILURES, no_transcript
@@ -51,6 +51,7 @@ class Result:
     confidence: float | None
     segments: tuple[Segment, ...]
     duration_s: float
+    unclear: bool = False
 
 
 class StreamSession:
@@ -64,6 +65,7 @@ class StreamSession:
         redis: gives the tier that sessions are kept in, None without memory; memory opens late, so it is asked anew.
         ttl_s: seconds without a sign of life after which it is abandoned.
         state: where it stood, when it is taken up again.
+        expected: language that the speech is likely to be in, ISO 639-1; None for no idea.
 
     Attributes:
         id: its id.
@@ -80,6 +82,7 @@ class StreamSession:
         redis: Callable[[], RedisTier | None],
         ttl_s: int,
         state: SessionState,
+        expected: str | None = None,
     ) -> None:
         self.id = session_id
         self.used = time.monotonic()
@@ -91,7 +94,14 @@ class StreamSession:
         self._store = SessionStore(session_id, ttl_s)
         self._input = PcmStream(state.rate, HEARING_RATE, bytes.fromhex(state.leftover))
         self._sequence = state.sequence
-        self._live = LiveTranscription(voice, language=state.language, begins_at=state.needed_from, past=state.segments)
+        self._live = LiveTranscription(
+            voice,
+            language=state.language,
+            expected=expected,
+            begins_at=state.needed_from,
+            past=state.segments,
+            unclear=state.unclear,
+        )
         self._adding = asyncio.Lock()
         self._hearing = asyncio.Lock()
         self._storing = asyncio.Lock()
@@ -140,7 +150,12 @@ class StreamSession:
             "partial": self._live.stable,
             "unstable": self._live.unstable,
             "segments": [
-                {"text": segment.text, "start": round(segment.start, 3), "end": round(segment.end, 3)}
+                {
+                    "text": segment.text,
+                    "start": round(segment.start, 3),
+                    "end": round(segment.end, 3),
+                    "language": segment.language,
+                }
                 for segment in self._live.segments
             ],
             "is_speech": self._live.is_speech,
@@ -256,6 +271,7 @@ class StreamSession:
                 needed_from=self._live.needed_from,
                 leftover=self._input.leftover.hex(),
                 sequence=self._sequence,
+                unclear=self._live.unclear,
             )
             await self._store.keep(
                 self._redis(),
@@ -301,7 +317,17 @@ class StreamSession:
             ticket = Ticket(Urgency.INTERIM, time.monotonic() + FINAL_TARGET_S)
         else:
             ticket = Ticket(Urgency.BACKGROUND, time.monotonic() + FINAL_TARGET_S)
-        job = asyncio.create_task(self._stt.transcribe(work.audio, ticket, language=work.language, prompt=work.prompt))
+        transcript = await self._ask(work, ticket, work.language, work.prompt)
+        if transcript is None or work.kind == "interim" or work.language is not None:
+            return transcript
+        if translates(transcript, work.prior, work.prompt):
+            return await self._ask(work, ticket, transcript.language, "")
+        return transcript
+
+    async def _ask(self, work: Work, ticket: Ticket, language: str | None, prompt: str) -> Transcript | None:
+        """What the engine makes of a piece; None as above."""
+        asked = self._stt.transcribe(work.audio, ticket, language=language, prior=work.prior, prompt=prompt)
+        job = asyncio.create_task(asked)
         self._in_hand = (work, ticket)
         try:
             await asyncio.wait({job})
@@ -330,6 +356,7 @@ class StreamSession:
             None if confidence is None else round(confidence, 4),
             segments,
             round(self._live.end / HEARING_RATE, 3),
+            self._live.unclear,
         )
 
     # -----------------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class SessionState:
         needed_from: number of the first sample that is not text yet.
         leftover: half a sample, hex.
         sequence: of the last chunk that was numbered; -1 before.
+        unclear: there was speech whose words could not be made out.
     """
 
     language: str | None
@@ -47,6 +48,7 @@ class SessionState:
     needed_from: int = 0
     leftover: str = ""
     sequence: int = -1
+    unclear: bool = False
 
     def to_json(self) -> bytes:
         """As it stands in Redis."""

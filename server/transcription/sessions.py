@@ -138,7 +138,8 @@ class StreamSessions:
     def _session(self, session_id: str, state: SessionState) -> StreamSession:
         engines = self._transcriber.engines
         voice = engines.vad.open_stream()
-        return StreamSession(session_id, engines.stt, voice, self._lane, self._redis, self.ttl_s, state)
+        expected = self._transcriber.expected_language
+        return StreamSession(session_id, engines.stt, voice, self._lane, self._redis, self.ttl_s, state, expected)
 
     async def _resume(self, session_id: str) -> StreamSession | None:
         """Take a session up from Redis, once, however many ask for it at the same time."""

@@ -69,6 +69,11 @@ class Transcription:
         return self._work.language
 
     @property
+    def unclear(self) -> bool:
+        """Whether there was speech whose words could not be made out."""
+        return self._work.unclear
+
+    @property
     def confidence(self) -> float | None:
         """Between 0 and 1; None without any words."""
         confidence = whole_confidence(self._work.segments)
@@ -124,19 +129,31 @@ class Transcriber:
         engines: speech to text and voice activity.
         memory: where transcriptions are written down.
         default_language: of clients who do not say; None to detect.
+        languages: ISO 639-1 codes that the speech may be in, the likeliest first; empty for any.
         longest_s: audio that is taken at most, seconds.
 
     Attributes:
+        expected_language: what clients likely speak who do not say; None for no idea.
         room: for uploads.
         done: transcriptions since the start.
     """
 
-    def __init__(self, engines: Engines, memory: MemoryDoor, default_language: str | None, longest_s: int) -> None:
+    def __init__(
+        self,
+        engines: Engines,
+        memory: MemoryDoor,
+        default_language: str | None,
+        languages: tuple[str, ...],
+        longest_s: int,
+    ) -> None:
+        self.expected_language = default_language or next(iter(languages), None)
         self.room = UploadRoom()
         self.done = 0
         self.engines = engines
         self._memory = memory
         self._default_language = default_language
+        # Where there is but one there is nothing to detect.
+        self._only = languages[0] if len(languages) == 1 else None
         self._longest_s = longest_s
         self._lane = Lane("uploads")
         self._known_languages: set[str] = set()
@@ -153,7 +170,7 @@ class Transcriber:
         """
         code = self._default_language if not wanted else wanted.strip().lower().partition("-")[0]
         if code is None or code == AUTO:
-            return None
+            return self._only
         if code not in self._known_languages:
             try:
                 # Of no audio at all: the engine looks at the language only.
@@ -170,13 +187,20 @@ class Transcriber:
         return code
 
     async def begin(
-        self, upload: Upload, *, language: str | None = None, prompt: str = "", longest_s: int | None = None
+        self,
+        upload: Upload,
+        *,
+        language: str | None = None,
+        expected: str | None = None,
+        prompt: str = "",
+        longest_s: int | None = None,
     ) -> Transcription:
         """Open an upload for transcription.
 
         Args:
             upload: the audio.
             language: as `language` returned it.
+            expected: what it is likely to be in, where more is known than of others.
             prompt: what was said before.
             longest_s: audio that is taken at most, where that is less than usual.
 
@@ -194,7 +218,13 @@ class Transcriber:
             source.close()
             raise too_long(longest)
         work = RecordingTranscription(
-            self.engines.stt, self.engines.vad, self._lane, ticket, language=language, prompt=prompt
+            self.engines.stt,
+            self.engines.vad,
+            self._lane,
+            ticket,
+            language=language,
+            expected=expected or self.expected_language,
+            prompt=prompt,
         )
         return Transcription(work, source, sha256, ticket, self._lane, longest)
 

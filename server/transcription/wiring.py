@@ -20,7 +20,7 @@ def add_transcription(app: web.Application, *, streams: bool) -> None:
 
     async def transcribing(app: web.Application) -> AsyncIterator[None]:
         settings, memory = app[SETTINGS], app[MEMORY]
-        transcriber = Transcriber(app[ENGINES], memory, settings.language, settings.stt_max_audio_s)
+        transcriber = Transcriber(app[ENGINES], memory, settings.language, settings.languages, settings.stt_max_audio_s)
         app[TRANSCRIBER] = transcriber
         if streams:
             app[SESSIONS] = StreamSessions(transcriber, memory, settings.stt_max_sessions, settings.stt_session_ttl_s)

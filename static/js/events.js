@@ -160,7 +160,9 @@ const HANDLERS = {
     c.settle(line, "final");
   },
   "conversation.item.input_audio_transcription.failed": (c, e) => {
-    c.change(c.line(e.item_id, "user"), { text: "Not understood", status: "failed" });
+    const line = c.line(e.item_id, "user");
+    const words = e.transcript || line.text; // what was made out, and not believed
+    c.change(line, { text: words ? `Not understood: “${words}”` : "Not understood", status: "failed" });
   },
   "conversation.item.truncated": (c, e) => {
     const line = c.find(e.item_id);

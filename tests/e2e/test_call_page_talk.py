@@ -115,6 +115,17 @@ async def test_interim_words_that_become_no_turn_disappear(page: Page, server: P
     await expect(page.locator(".line")).to_have_count(0)
 
 
+async def test_speech_that_stays_unclear_is_shown_with_what_was_made_of_it(page: Page, server: PageServer) -> None:
+    call = await place(page, server)
+    kind = "conversation.item.input_audio_transcription.failed"
+    error = {"type": "transcription_error", "code": "unintelligible", "message": "No words could be made out"}
+    for item_id, words in (("u1", "and so on and so on"), ("u2", "")):
+        call.send(speech_started(item_id))
+        call.send({"type": kind, "item_id": item_id, "content_index": 0, "error": error, "transcript": words})
+    lines = page.locator(".line[data-role=user][data-status=failed] .line-text")
+    await expect(lines).to_have_text(["Not understood: “and so on and so on”", "Not understood"])
+
+
 async def test_the_voice_is_played_and_moves_its_meter_only_while_it_sounds(page: Page, server: PageServer) -> None:
     call = await place(page, server)
     level = "Number(document.getElementById('voice-level').ariaValueNow)"

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from media.caller import Caller
 from server.cli.call import RATE, read_audio
+from tests.conftest import lacking
 from tests.e2e.test_call_memory import write
 from tests.serving import RunningServer
 
@@ -138,3 +139,24 @@ async def test_the_next_call_follows_the_users_preferences_unless_it_says_otherw
         None,
     ]
     assert "pirate" not in strangers["instructions"]
+
+
+async def test_a_conversation_that_goes_on_is_expected_in_the_language_that_it_was_in(
+    http: aiohttp.ClientSession, user: str, shared_audio: Path
+) -> None:
+    path = shared_audio / "dev" / "leopard_de.flac"
+    if not path.is_file():
+        lacking(f"There is no {path.name} in {path.parent}.")
+    form = aiohttp.FormData({"user_id": user})
+    form.add_field("file", path.read_bytes(), filename="speech", content_type="application/octet-stream")
+    async with http.post("/api/audio", data=form) as response:
+        told = await response.json()
+    assert told["language"] == "de"
+    async with http.get(f"/api/conversations/{told['conversation_id']}") as response:
+        assert (await response.json())["language"] == "de"
+    async with talk(http, user, conversation_id=told["conversation_id"]) as call:
+        goes_on = (await call.event("session.created"))["session"]
+    async with talk(http, user, conversation_id=told["conversation_id"], language="en") as call:
+        asked = (await call.event("session.created"))["session"]
+    heard_in = [each["audio"]["input"]["transcription"]["language"] for each in (goes_on, asked)]
+    assert heard_in == ["de", "en"]

@@ -48,6 +48,7 @@ def conversations() -> dict[str, Simulation]:
         "interrupted": Simulation([QUESTION, Say(6.0, 7.2, "No, stop, tell me about Rome.")]).run(18),
         "continued": Simulation([Say(1.0, 2.0, "What is the weather"), Say(2.5, 3.4, "in Paris tomorrow?")]).run(14),
         "noise": Simulation([Say(1.0, 1.6, "")]).run(6),
+        "unclear": Simulation([Say(1.0, 2.2, "", voice=0.97)]).run(8),
         "stt broken": Simulation([QUESTION], fail=frozenset({"stt"})).run(12),
         "llm broken": Simulation([QUESTION], fail=frozenset({"llm"})).run(12),
         "tts broken": Simulation([QUESTION], fail=frozenset({"tts"})).run(12),
@@ -130,6 +131,16 @@ def test_a_tool_call_comes_whole_with_its_result_and_in_the_response() -> None:
     response = next(message["response"] for message in messages if message["type"] == "response.done")
     assert [item["type"] for item in response["output"]] == ["message", "function_call"]
     assert response["output"][1]["status"] == "completed"
+
+
+def test_speech_that_stays_unclear_is_a_transcription_that_failed_and_stays_on_the_page() -> None:
+    messages = sent(conversations()["unclear"])
+    types = [message["type"] for message in messages]
+    failed = messages[types.index("conversation.item.input_audio_transcription.failed")]
+    assert failed["error"]["code"] == "unintelligible"
+    assert failed["item_id"] == messages[types.index("input_audio_buffer.speech_started")]["item_id"]
+    assert "conversation.item.deleted" not in types
+    assert types.index("response.created") > types.index(failed["type"])
 
 
 def test_a_session_tells_of_the_tools_that_the_model_has() -> None:

@@ -25,6 +25,8 @@ class Say:
         score: what the turn model makes of the silence behind it.
         level_db: how loud it is, dBFS.
         confidence: of the transcript.
+        language, language_probability: what speech to text takes it for.
+        voice: probability of it; None for that of a voice where there is text, that of a noise without.
     """
 
     start: float
@@ -33,6 +35,9 @@ class Say:
     score: float = 0.95
     level_db: float = -20.0
     confidence: float = 0.9
+    language: str = "en"
+    language_probability: float = 0.95
+    voice: float | None = None
 
 
 @dataclass
@@ -65,7 +70,10 @@ class Simulation(VirtualCall):
         second = (end - WINDOW // 2) / HEARING_RATE
         said = next((say for say in self.script if say.start <= second < say.end), None)
         level = said.level_db if said else -70.0
-        return VoiceHeard(0.95 if said else 0.03, (level, level, level, level), end, at)
+        voice = 0.03
+        if said:
+            voice = said.voice if said.voice is not None else 0.95 if said.text else 0.85
+        return VoiceHeard(voice, (level, level, level, level), end, at)
 
     def transcript(self, work: Transcribe) -> Transcript | None:
         if "stt" in self.fail:
@@ -75,7 +83,15 @@ class Simulation(VirtualCall):
             say for say in self.script if say.start < work.end / HEARING_RATE and say.end > work.start / HEARING_RATE
         ]
         confidence = min((say.confidence for say in within), default=0.9)
-        return Transcript(said, "en", 0.0 if said else 0.9, confidence, (work.end - work.start) / HEARING_RATE)
+        last = within[-1] if within else Say(0, 0, "")
+        return Transcript(
+            said,
+            work.language or last.language,
+            0.0 if said else 0.9,
+            confidence,
+            (work.end - work.start) / HEARING_RATE,
+            language_probability=1.0 if work.language else last.language_probability,
+        )
 
     def _words(self, start: int, end: int) -> str:
         """What was said between two samples: whole words by their share of the utterance."""

@@ -51,3 +51,31 @@ def test_audio_before_what_may_still_be_speech_is_not_needed() -> None:
     assert 9.0 < segmenter.needed_from / SECOND < 10.0
     heard(segmenter, (1.0, 0.9, -20))
     assert segmenter.needed_from == segmenter.open_since
+
+
+def test_pauses_inside_of_a_stretch_are_told() -> None:
+    segmenter = Segmenter(Segmenting(pause_s=1.5, longest_s=28.0))
+    heard(segmenter, (4.0, 0.9, -20), (0.64, 0.0, -60), (1.0, 0.9, -20), (0.3, 0.0, -60), (5.0, 0.9, -20))
+    span = segmenter.finish()
+    assert span is not None
+    ((begin, end),) = span.pauses
+    assert abs(begin / SECOND - 4.0) < 0.04
+    assert abs(end / SECOND - 4.64) < 0.04
+
+
+def test_pauses_behind_a_cut_belong_to_the_next_stretch() -> None:
+    segmenter = Segmenter(Segmenting(pause_s=1.5, longest_s=10.0))
+    speech = (4.0, 0.9, -20), (0.64, 0.0, -60), (2.0, 0.9, -20), (0.96, 0.0, -60), (4.0, 0.9, -20)
+    (first,) = heard(segmenter, *speech)
+    last = segmenter.finish()
+    assert last is not None
+    assert (len(first.pauses), last.pauses) == (1, ())
+    assert first.end == last.start
+
+
+def test_a_stretch_is_parted_at_its_longest_pauses_and_no_part_gets_too_short() -> None:
+    span = Span(0, 12 * SECOND, ((2 * SECOND, 3 * SECOND), (4 * SECOND, 6 * SECOND), (8 * SECOND, 9 * SECOND)))
+    cuts = [part.end / SECOND for part in span.parted(3.0)]
+    assert cuts == [5.0, 8.5, 12.0]
+    assert [part.start for part in span.parted(3.0)] == [0, 5 * SECOND, 8.5 * SECOND]
+    assert span.parted(20.0) == [Span(0, 12 * SECOND)]

@@ -1,5 +1,5 @@
 from pipeline.engines.protocols import Transcript, Word
-from pipeline.transcription.segments import SpokenLanguage, sentences, whole_text
+from pipeline.transcription.segments import Segment, SpokenLanguage, prompt_after, sentences, whole_text
 
 
 def spoken(text: str, gaps: dict[str, float] | None = None, length: float = 0.4) -> Transcript:
@@ -49,9 +49,38 @@ def test_inventions_on_silence_are_no_segment() -> None:
     assert sentences(Transcript("Thank you.", "en", no_speech=0.8, confidence=0.2, duration=2.0), 0.0) == []
 
 
-def test_the_language_is_asked_for_until_enough_was_heard() -> None:
+def said_in(code: str, seconds: float) -> Segment:
+    """A segment in a language."""
+    return Segment("words", 0.0, seconds, code)
+
+
+def test_what_is_expected_is_what_was_spoken_last_and_the_language_what_was_spoken_most() -> None:
+    language = SpokenLanguage(None, "fr")
+    assert (language.wanted, language.prior, language.best) == (None, "fr", None)
+    language.heard([said_in("en", 12.0), said_in("de", 20.0), said_in("en", 4.0)])
+    assert (language.prior, language.best) == ("en", "de")
+
+
+def test_a_word_that_sounds_like_another_language_does_not_change_what_is_expected() -> None:
     language = SpokenLanguage(None)
-    language.heard(sentences(spoken("one two three"), 0.0))
-    assert (language.best, language.for_engine) == ("en", None)
-    language.heard(sentences(spoken(" ".join(["word"] * 20)), 0.0))
-    assert language.for_engine == "en"
+    language.heard([said_in("en", 3.0), said_in("es", 0.6)])
+    assert language.prior == "en"
+
+
+def test_the_prompt_is_of_the_language_spoken_last() -> None:
+    """In another one it would have the engine translate."""
+    said = [Segment("One two.", 0, 2, "en"), Segment("Drei vier.", 2, 4, "de"), Segment("Fünf.", 4, 6, "de")]
+    assert prompt_after(said) == "Drei vier. Fünf."
+    assert prompt_after(said[:1], "zero") == "One two."
+    assert prompt_after([], "zero") == "zero"
+
+
+def test_there_is_one_language_if_it_was_asked_for_or_was_alone_for_a_minute() -> None:
+    assert SpokenLanguage("de").one
+    language = SpokenLanguage(None)
+    language.heard([said_in("en", 55.0)])
+    assert not language.one
+    language.heard([said_in("en", 6.0)])
+    assert language.one
+    language.heard([said_in("de", 4.0)])
+    assert not language.one

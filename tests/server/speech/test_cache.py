@@ -1,7 +1,8 @@
 """What was said once is not said again by the voice: a real voice, a real database."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from uuid import uuid4
 
 import numpy as np
@@ -91,6 +92,24 @@ async def test_prefetched_texts_are_at_hand_clause_by_clause(piper: Piper, memor
     assert await say(voice)
     assert await say(voice, "Sorry, something went wrong.")
     assert piper.lane.load.done == done
+
+
+async def test_texts_are_prefetched_in_a_voice_of_their_language(piper: Piper, memory: Memory) -> None:
+    german = replace(piper.voices[0], id="german", language="de_DE")
+    voice = remembering(piper, memory)
+    voice.voices = (*piper.voices, german)
+    asked: list[str | None] = []
+    with_voice = voice.synthesize
+
+    def noting(
+        text: str, ticket: Ticket, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncIterator[SpeechChunk]:
+        asked.append(voice)
+        return with_voice(text, ticket)
+
+    voice.synthesize = noting  # type: ignore[method-assign]
+    await voice.prefetch(("Hello.", ("Guten Tag.", "de"), ("Bonjour.", "fr"), ("Hello again.", None)))
+    assert asked == [None, "german", None, None]
 
 
 async def test_a_deleted_conversation_takes_its_clauses_with_it(piper: Piper, memory: Memory) -> None:

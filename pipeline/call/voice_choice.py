@@ -1,0 +1,38 @@
+"""Which voice says a reply, by the language that it is in."""
+
+from collections.abc import Sequence
+
+from pipeline.engines.protocols import Voice
+from pipeline.text.words import primary_language
+
+
+class VoiceChoice:
+    """The voices that a call can speak with.
+
+    Args:
+        voices: all of them.
+        default: id of the one that speaks unless told otherwise.
+        chosen: id of the one that the caller chose, which then says everything; None for none.
+    """
+
+    def __init__(self, voices: Sequence[Voice] = (), default: str = "", chosen: str | None = None) -> None:
+        self._chosen = chosen
+        self._by_language: dict[str, str] = {}
+        for voice in voices:
+            if voice.language:
+                self._by_language.setdefault(primary_language(voice.language), voice.id)
+        speaks = chosen or default
+        own = next((voice.language for voice in voices if voice.id == speaks), "")
+        self.language = primary_language(own) if own else None
+        """Of the voice that speaks unless told otherwise, ISO 639-1; None where that is not known, or many."""
+
+    def speaking(self, language: str | None) -> str | None:
+        """The voice for a text: None for the default, which also says what no voice has the language for.
+
+        Args:
+            language: of the text, ISO 639-1; None where it is not known.
+        """
+        if self._chosen is not None or language is None or self.language is None:
+            return self._chosen
+        code = primary_language(language)
+        return None if code == self.language else self._by_language.get(code)

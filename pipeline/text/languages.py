@@ -1,0 +1,47 @@
+"""Languages by name, and what Morgan says in them by itself."""
+
+from types import MappingProxyType
+from typing import Final
+
+from pipeline.text.words import primary_language
+
+_LISTED: Final = (
+    "af=Afrikaans ar=Arabic az=Azerbaijani be=Belarusian bg=Bulgarian bn=Bengali bs=Bosnian ca=Catalan cs=Czech"
+    " cy=Welsh da=Danish de=German el=Greek en=English es=Spanish et=Estonian eu=Basque fa=Persian fi=Finnish"
+    " fr=French gl=Galician gu=Gujarati he=Hebrew hi=Hindi hr=Croatian hu=Hungarian hy=Armenian id=Indonesian"
+    " is=Icelandic it=Italian ja=Japanese ka=Georgian kk=Kazakh kn=Kannada ko=Korean lt=Lithuanian lv=Latvian"
+    " mk=Macedonian ml=Malayalam mn=Mongolian mr=Marathi ms=Malay ne=Nepali nl=Dutch no=Norwegian pa=Punjabi"
+    " pl=Polish pt=Portuguese ro=Romanian ru=Russian sk=Slovak sl=Slovenian so=Somali sq=Albanian sr=Serbian"
+    " sv=Swedish sw=Swahili ta=Tamil te=Telugu th=Thai tl=Tagalog tr=Turkish uk=Ukrainian ur=Urdu uz=Uzbek"
+    " vi=Vietnamese zh=Chinese"
+)
+
+NAMES: Final = MappingProxyType(dict(entry.split("=") for entry in _LISTED.split()))
+"""English names by ISO 639-1 code."""
+
+UNCLEAR: Final = MappingProxyType(
+    {
+        "en": "Sorry, I did not catch that.",
+        "de": "Entschuldigung, das habe ich nicht verstanden.",
+        "fr": "Pardon, je n'ai pas compris.",
+        "es": "Perdón, no le he entendido.",
+        "it": "Scusi, non ho capito.",
+    }
+)
+"""What is said to speech whose words could not be made out, by ISO 639-1 code."""
+
+
+def unclear_prompt(text: str, language: str) -> tuple[str, str | None]:
+    """What to say when the words could not be made out.
+
+    Args:
+        text: that was set; the English one of `UNCLEAR` stands for all of them.
+        language: of the call, ISO 639-1.
+
+    Returns:
+        The words and their language; None where a text was set whose language nobody told.
+    """
+    if text != UNCLEAR["en"]:
+        return text, None
+    code = primary_language(language)
+    return (UNCLEAR[code], code) if code in UNCLEAR else (text, "en")
