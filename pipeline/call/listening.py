@@ -111,7 +111,8 @@ class Listening:
                 before.take_up(since - before.draft.seen_at)
             self._open(now)
             return before
-        start = self._start_of(since)
+        # What the committed words come from is not heard again.
+        start = max(self._start_of(since), before.draft.end if before.draft is not None else 0)
         self.turn = Turn(before.item_id, before.start, start, before=before.text, continued=True)
         self._open(now)
         return self.turn
