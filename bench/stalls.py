@@ -4,10 +4,11 @@
     morgan bench stalls --folder recordings --stalls 20  # clips of a folder with a manifest.tsv
     morgan bench stalls --drop                           # the stall swallows its packets
 
-Speaks questions in a real call over a running server: every clip first without a stall, for its words, then each time
-with one stall at a random place, in which no packet goes out. Behind it all of them do at once (with --drop none:
-then words that the stall covers do not count). Prints the lost words by length of the stall; ends with 1 when more
-than `--most-lost` of all words were lost or a question was not answered.
+Speaks questions in a real call over a running server: every clip first twice without a stall, for its words (a clip
+that is not heard the same both times is left out), then each time with one stall at a random place, in which no packet
+goes out. Behind it all of them do at once (with --drop none: then words that the stall covers do not count). Prints the
+lost words by length of the stall; ends with 1 when more than `--most-lost` of all words were lost or a question was
+not answered.
 """
 
 import argparse
@@ -232,9 +233,14 @@ async def measure(url: str, folder: Path | None, stalls: int, seed: int, *, drop
             questions = []
             for name, clip in clips.items():
                 times = await word_times(http, url, name, files[name]) if drop else []
-                said, _ = await asker.ask(clip, None, drop=False)
+                (said, _), (again, _) = [await asker.ask(clip, None, drop=False) for _ in range(2)]
                 console.print(f"{name}: {said}")
-                questions.append(Question(name, clip, words_of(said), times))
+                if said and words_of(said) == words_of(again):
+                    questions.append(Question(name, clip, words_of(said), times))
+                else:
+                    console.print(f"{name} is left out; the second time it was: {again}")
+            if not questions:
+                raise CallError("No clip was heard the same twice")
             asked = itertools.islice(itertools.cycle(questions), stalls)
             return [await _one(asker, question, rng, drop=drop) for question in asked]
         finally:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pipeline.audio import HEARING_RATE
 from pipeline.call.events import PlaybackStarted, ReplyDone, TranscriptCompleted, TurnCommitted
 from pipeline.call.inputs import VoiceHeard
-from tests.pipeline.call.simulation import Say, Simulation
+from pipeline.turn_taking_config import WINDOW_S
+from tests.pipeline.call.simulation import WINDOW, Say, Simulation
 
 QUESTION = Say(1.0, 3.0, "What will the weather be like in Paris tomorrow?")
 HALVES = [Say(1.0, 2.0, "What will the weather", score=0.9), Say(2.12, 3.0, "be like in Paris tomorrow?")]
@@ -100,3 +102,51 @@ def test_bursts_of_a_fifth_of_a_second_are_heard_as_steady_speech_is() -> None:
     call = StallingCall(HALVES, stalls=bursts).run(14)
     assert said(call) == ["What will the weather be like in Paris tomorrow?"]
     assert len(call.all(TurnCommitted)) == 1
+
+
+@dataclass
+class FilledCall(Simulation):
+    """A WebSocket's stall (from, to): after half a second silence takes the place of what does not come.
+
+    Then all that was held back is heard on top of it, as `media.pcm_intake` hands it on.
+    """
+
+    stall: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._held: list[VoiceHeard] = []
+        self._line: list[float | None] = []
+        self._last_at = 0.0
+
+    def hear(self, end: int) -> list[VoiceHeard]:
+        self._held += super().hear(end)
+        second = self.now - self.began
+        if not self.stall[0] < second < self.stall[1]:
+            held, self._held = self._held, []
+            return [self._deliver(window, window.end / HEARING_RATE - WINDOW_S / 2) for window in held]
+        given = sum(second is None for second in self._line)
+        due = [window for window in self._held if window.at <= self.now - 0.5][given:]
+        return [self._deliver(window._replace(probability=0.02, levels_db=(-90.0,) * 4), None) for window in due]
+
+    def _deliver(self, window: VoiceHeard, second: float | None) -> VoiceHeard:
+        self._line.append(second)
+        self._last_at = max(self._last_at, window.at)
+        return window._replace(end=len(self._line) * WINDOW, at=self._last_at)
+
+    def _words(self, start: int, end: int) -> str:
+        seconds = [second for second in self._line[start // WINDOW : end // WINDOW] if second is not None]
+        if not seconds:
+            return ""
+        return super()._words(
+            int((seconds[0] - WINDOW_S / 2) * HEARING_RATE), int((seconds[-1] + WINDOW_S / 2) * HEARING_RATE)
+        )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_word_is_lost_or_doubled_where_silence_stood_in_for_what_came_later(seed: int) -> None:
+    rng = random.Random(seed)
+    begins = rng.uniform(1.0, 3.2)
+    call = FilledCall(HALVES, stall=(begins, begins + rng.uniform(0.3, 2.0))).run(16)
+    assert " ".join(said(call)) == "What will the weather be like in Paris tomorrow?"
+    assert call.all(ReplyDone)[-1].status == "completed"
