@@ -145,6 +145,7 @@ async def word_times(http: aiohttp.ClientSession, url: str, name: str, data: byt
     form = aiohttp.FormData()
     form.add_field("file", data, filename=name)
     for field, value in (
+        ("model", "whisper-1"),
         ("response_format", "verbose_json"),
         ("timestamp_granularities[]", "word"),
         ("language", "en"),
