@@ -123,6 +123,27 @@ def lost_words(transcript: str, reply: str) -> list[str]:
     return lost
 
 
+def words_not_said(transcript: str, expected: list[str]) -> list[str]:
+    """Expected words that a transcript lacks, wherever; a word that Whisper wrote otherwise is not lost."""
+    said = words_of(transcript)
+    lost: list[str] = []
+    for tag, first, last, said_first, said_last in _changes(said, expected):
+        words = expected[first:last]
+        if tag in ("delete", "replace") and not _written_otherwise(words, said[said_first:said_last]):
+            lost += words
+    return lost
+
+
+def words_on_top(transcript: str, expected: list[str]) -> list[str]:
+    """Words of a transcript that nobody expected there, as where something is heard twice."""
+    said = words_of(transcript)
+    return [word for tag, *_, first, last in _changes(said, expected) if tag == "insert" for word in said[first:last]]
+
+
+def _changes(said: list[str], expected: list[str]) -> list[tuple[str, int, int, int, int]]:
+    return list(difflib.SequenceMatcher(None, expected, said, autojunk=False).get_opcodes())
+
+
 def _place(said: list[str], written: list[str]) -> tuple[int, int]:
     """The stretch of the written words that is closest to what was said; a story repeats itself."""
     ends = [edit_distances(said, written[begin:]) for begin in range(max(1, len(written)))]

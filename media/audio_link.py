@@ -196,9 +196,9 @@ class AudioLink:
 
     def _hand_on(self, frames: list[AudioFrame]) -> None:
         for frame in frames:
-            self._listener.on_audio(frame.pcm, frame.at)
+            self._listener.on_audio(frame.pcm, frame.at, frame.missing)
             if self._tap is not None:
-                self._tap.on_heard(frame.pcm, frame.at)
+                self._tap.on_heard(frame.pcm, frame.said_at)
 
     def _send_frame(self, now: float) -> None:
         out = self._sender.next_packet(now)

@@ -19,7 +19,7 @@ _SWITCH_AFTER_S = 0.1
 _SILENT_PAYLOAD = 8
 """Bytes: a payload of digital silence has no more (three in libopus)."""
 # Gain at the start and end of the first, second ... frame of concealment in a row. libopus fades too, but slowly and
-# only down to its guess of the background; here zeros follow after three frames of a stall, and must not
+# only down to its guess of the background; here zeros follow after three frames that are lost, and must not
 # cut into a sound.
 _CONCEALMENT_FADE = ((1.0, 1.0), (1.0, 0.5), (0.5, 0.0))
 
@@ -29,11 +29,16 @@ class AudioFrame(NamedTuple):
 
     Attributes:
         pcm: shape (320,) at `RECEIVE_RATE`.
-        at: when its last sample arrived, s (never falls from frame to frame).
+        at: when its last sample arrived, or would have without the stall that held it up, s (never falls from frame
+            to frame).
+        missing: it only fills the place of audio that was lost in a stall.
+        said_at: as `at`, but may fall: where silence of a DTX sender was let out and then it came out that they spoke.
     """
 
     pcm: Pcm
     at: float
+    missing: bool
+    said_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ class AudioReceiver:
         self._concealed_in_a_row = 0
         self._silent_payload: bytes | None = None
         self._held: Pcm = np.empty(0, dtype=np.int16)
+        self._before_switch: list[AudioFrame] = []
         self._odd_ticks = 0
         self._last_at = float("-inf")
         self._closed = False
@@ -119,6 +125,7 @@ class AudioReceiver:
             if not self._may_switch(ssrc, now):
                 self._replace_stranger((ssrc, packet))
                 return
+            self._before_switch += self.poll(now)
             self._switch(ssrc)
         elif self._stranger is not None:
             self._replace_stranger(None)
@@ -126,17 +133,17 @@ class AudioReceiver:
 
     def poll(self, now: float) -> list[AudioFrame]:
         """Frames that have become due by the passing of time. Call every 20 ms."""
-        frames: list[AudioFrame] = []
+        frames, self._before_switch = self._before_switch, []
         if self._closed:
             return frames
         for slot in self._buffer.pop(now):
             samples = self._samples(slot.duration)
             if isinstance(slot, Packet):
-                self._cut(self._decode(slot, samples), slot.at, False, frames)
+                self._cut(self._decode(slot, samples), slot.at, frames)
             elif isinstance(slot, Lost):
-                self._cut(self._conceal(slot, samples), slot.at, False, frames)
+                self._cut(self._conceal(slot, samples), slot.at, frames)
             else:
-                self._cut(np.zeros(samples, dtype=np.int16), slot.at, True, frames)
+                self._cut(np.zeros(samples, dtype=np.int16), slot.at, frames, spread=True, missing=slot.missing)
         return frames
 
     def bye(self, ssrc: int) -> None:
@@ -256,14 +263,17 @@ class AudioReceiver:
         samples, self._odd_ticks = divmod(duration + self._odd_ticks, _TICKS_PER_SAMPLE)
         return samples
 
-    def _cut(self, pcm: Pcm, at: float, spread: bool, frames: list[AudioFrame]) -> None:
+    def _cut(
+        self, pcm: Pcm, at: float, frames: list[AudioFrame], *, spread: bool = False, missing: bool = False
+    ) -> None:
         """Cut into frames what has come together.
 
         Args:
             pcm: the next audio.
             at: when its last sample arrived.
-            spread: whether its samples arrived one after the other, and not all with the last.
             frames: where to put them.
+            spread: whether its samples arrived one after the other, and not all with the last.
+            missing: see `AudioFrame`.
         """
         if self._held.size:
             pcm = np.concatenate((self._held, pcm))
@@ -271,7 +281,7 @@ class AudioReceiver:
         for start in range(0, end, FRAME_SAMPLES):
             behind = (len(pcm) - start - FRAME_SAMPLES) / RECEIVE_RATE if spread else 0.0
             self._last_at = max(self._last_at, at - behind)
-            frames.append(AudioFrame(pcm[start : start + FRAME_SAMPLES], self._last_at))
+            frames.append(AudioFrame(pcm[start : start + FRAME_SAMPLES], self._last_at, missing, at - behind))
         self._held = pcm[end:]
 
 

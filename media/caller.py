@@ -66,6 +66,7 @@ class Caller:
         self._channel: RTCDataChannel | None = None
         self._changed = asyncio.Condition()
         self._notices: set[asyncio.Task[None]] = set()
+        self._held_back: deque[bytes] = deque()
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,6 +147,31 @@ class Caller:
     def unhold(self) -> None:
         """Send again; what `say` had queued goes on."""
         self._sender().replaceTrack(self._microphone)
+
+    def stall(self) -> None:
+        """Hold back every packet of ours, as a network or a machine does that stands still; time goes on."""
+        held = self._held_back
+
+        async def hold(data: bytes) -> None:
+            held.append(data)
+
+        self._sender().transport._send_rtp = hold  # type: ignore[method-assign]
+
+    async def end_stall(self, *, drop: bool = False) -> int:
+        """Send what a stall held back, all at once; returns how many packets that were.
+
+        Args:
+            drop: the stall swallowed them.
+        """
+        transport, held = self._sender().transport, self._held_back
+        count = len(held)
+        if drop:
+            held.clear()
+        send = type(transport)._send_rtp
+        while held:
+            await send(transport, held.popleft())
+        transport.__dict__.pop("_send_rtp", None)
+        return count
 
     def send(self, text: str) -> None:
         """Send a text message over the data channel.

@@ -3,22 +3,23 @@
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from media.transit_window import TransitWindow
+from media.transit_window import START_TARGET_S, TransitWindow
 
 DTX_WAIT_S = 0.06
 """After a DTX packet: how far beyond its expected time a missing one counts as silence."""
 
-STALL_WAIT_S = 0.12
-"""In speech: how far beyond its expected time a missing packet, with none behind it, is concealed.
+DTX_PAUSE_S = 0.5
+"""So much silence may follow a DTX packet without another one (libopus sends one every 0.4 s); beyond it is a stall."""
 
-Longer than `DTX_WAIT_S` because nobody plays this audio: waiting costs nothing while a stall lasts, and what comes
-within that time is kept.
-"""
+LATE_S = 0.12
+"""A packet that comes so much later than the fastest was held up by a stall, and tells nothing of the path's jitter."""
 
-_MAX_DROPOUT, _MAX_MISORDER = 3000, 100  # RFC 3550 appendix A.1
+BURST_S = 10.0
+"""Most audio that may come at once, s: as much as a stall held back, and never more than this."""
+
+_MAX_DROPOUT, _MAX_MISORDER = 3000, 1000  # RFC 3550 appendix A.1, which has 100; a burst of 10 s may be out of order
 _MAX_EARLY_S, _MAX_LATE_S = 1.0, 10.0
-_MAX_FILL_S = 5.0
-_MAX_CREDIT_S = 3.0
+_START_CREDIT_S = 3.0
 _CONCEALED_FRAMES = 3
 _DTX_PAYLOAD = 2
 _TOLERANCE_S = 0.001
@@ -31,7 +32,7 @@ class Packet(NamedTuple):
         payload: what to decode.
         duration: length in clock ticks, less `skip`.
         skip: ticks at its start whose place has been filled already; decode all and drop these.
-        at: arrival time, s.
+        at: arrival time, s; of a packet that a stall held up the time at which it would have come without.
     """
 
     payload: bytes
@@ -60,10 +61,12 @@ class Silence(NamedTuple):
     Attributes:
         duration: length in clock ticks.
         at: when its end should have arrived, s.
+        missing: it stands for audio that was lost, or for time in which the sender stood still.
     """
 
     duration: int
     at: float
+    missing: bool = False
 
 
 Slot: TypeAlias = Packet | Lost | Silence
@@ -81,7 +84,7 @@ class _Arrival(NamedTuple):
 
 @dataclass(slots=True)
 class _LateStreak:
-    """Packets in a row that all came too late."""
+    """Packets in a row that all came late."""
 
     since: float
     transit: float
@@ -93,16 +96,17 @@ class JitterBuffer:
 
     So without loss or reordering nothing is delayed, whatever the jitter. Behind a missing packet the others wait until
     it is `target_s` later than the fastest packets of the last 2 s would have been; then it is lost. While nothing
-    comes at all, concealment and silence come out by the clock, and what arrives for the time so filled is discarded,
-    so that the audio never falls behind real time. Holds at most `capacity` packets, what comes beyond is discarded;
-    so is audio that comes faster than real time for more than 3 s. Sans-I/O.
+    comes at all, nothing is let out, but for the silence behind a DTX packet: what a stall held back follows whole and
+    in order when it comes, dated as if it had come in time. What it swallowed is filled then. Audio is taken as fast as
+    time passes and 5 % faster, plus what a stall may have held back: at most `BURST_S` at once (`_START_CREDIT_S` for a
+    sender that has just begun). What comes beyond that, or beyond `capacity` packets, is discarded. Sans-I/O.
 
     Args:
         clock_rate: RTP ticks per second.
         capacity: most packets held.
     """
 
-    def __init__(self, clock_rate: int = 48_000, capacity: int = 128) -> None:
+    def __init__(self, clock_rate: int = 48_000, capacity: int = 1024) -> None:
         self._rate = clock_rate
         self._capacity = capacity
         self._tick_frame = clock_rate // 50
@@ -113,7 +117,7 @@ class JitterBuffer:
         """Packets that came twice, too late, or beyond the capacity."""
         self._delay_s = 0.0
         self._ready_at = float("-inf")  # when the last packet let out could have been
-        self._credit_s = _MAX_CREDIT_S
+        self._credit_s = _START_CREDIT_S
         self._credited_at: float | None = None
         self._transits = TransitWindow()
         self._waiting: dict[int, _Arrival] = {}
@@ -123,12 +127,13 @@ class JitterBuffer:
         self._suspect: _Arrival | None = None
         self._late: _LateStreak | None = None
         self._owed = 0
+        self._pause: int | None = None
         self._next_sequence = self._next_timestamp = self._furthest = 0
         self._highest_sequence = 0
         self._clear()
 
     def restart(self) -> None:
-        """Say that the next packet belongs to another stream. Until it comes the clock goes on; counters stay."""
+        """Say that the next packet belongs to another stream; counters stay."""
         self._restarting = True
         self._suspect = None
 
@@ -144,7 +149,7 @@ class JitterBuffer:
 
     def expect_silence(self) -> None:
         """Say that the sender has announced silence: what does not come from now on is silence, not loss."""
-        self._dtx = True
+        self._dtx, self._pause = True, None
 
     def push(self, sequence_number: int, timestamp: int, payload: bytes, duration: int, now: float) -> None:
         """Take a packet.
@@ -180,13 +185,17 @@ class JitterBuffer:
             del self._missing[sequence]
             self.lost -= 1
             self.discarded += 1
+        elif duration and self._stays_late(arrival, transit):
+            self._follow(arrival, transit)
+            return
         elif duration and unwrapped + duration <= self._next_timestamp:
-            self._take_late(arrival, transit)
-        else:
+            self.discarded += 1
+            self._give_up_to(sequence)
+            self._next_sequence = max(self._next_sequence, sequence + 1)
+        elif not self._hold(arrival):
+            return
+        if duration and not self._is_late(transit):
             self._late = None
-            if not self._hold(arrival):
-                return
-        if duration:
             self._transits.add(transit)
 
     def pop(self, now: float) -> list[Slot]:
@@ -201,9 +210,7 @@ class JitterBuffer:
     def _synchronise(self, arrival: _Arrival) -> None:
         """Let the stream (re)start at a packet. Time that the old one had not yet filled is owed as silence."""
         if self._synchronised:
-            owed = round((arrival.at - self._transits.fastest) * self._rate) - self._next_timestamp
-            self._owed = min(max(owed, 0), self._rate)
-            self._credit_s -= self._owed / self._rate
+            self._owe(arrival.at - self._expected_at(self._next_timestamp + self._filled))
         self.discarded += len(self._waiting)
         self._clear()
         self._synchronised = True
@@ -219,12 +226,20 @@ class JitterBuffer:
         self._late = None
         self._frame = self._tick_frame
         self._dtx = False
+        self._pause = round(DTX_PAUSE_S * self._rate)
+        self._filled = 0  # ticks behind `_next_timestamp` that were let out as silence by the clock
         self._concealed = 0
+
+    def _owe(self, seconds: float) -> None:
+        """Time has passed that no packet accounts for."""
+        owed = round(min(max(seconds, 0.0), BURST_S) * self._rate)
+        self._owed += owed
+        self._credit_s -= owed / self._rate
 
     def _hold(self, arrival: _Arrival) -> bool:
         """Keep a packet for its turn, unless the sender floods: with packets, or with more audio than time passes."""
         if self._credited_at is not None:
-            self._credit_s = min(_MAX_CREDIT_S, self._credit_s + 1.05 * (arrival.at - self._credited_at))
+            self._credit_s += 1.05 * (arrival.at - self._credited_at)
         self._credited_at = arrival.at
         if len(self._waiting) >= self._capacity or self._credit_s <= 0:
             self.discarded += 1
@@ -234,6 +249,7 @@ class JitterBuffer:
         if arrival.duration and end > known:
             self._credit_s -= (end - known) / self._rate
             self._furthest = end
+        self._credit_s = min(BURST_S, self._credit_s)
         self._waiting[arrival.sequence] = arrival
         return True
 
@@ -262,30 +278,43 @@ class JitterBuffer:
             self.discarded += 1
         self._suspect = arrival
 
-    def _take_late(self, arrival: _Arrival, transit: float) -> None:
-        """Discard a packet whose time has been filled, unless the stream has become later for good.
+    def _is_late(self, transit: float) -> bool:
+        return transit - self._transits.fastest > LATE_S
 
-        It has when late packets keep coming at their own pace: the path got longer, or the sender's clock stood still
-        for a while. After a mere stall they come faster than real time, so their transit times fall.
+    def _stays_late(self, arrival: _Arrival, transit: float) -> bool:
+        """Whether the stream has become later for good: the path got longer, or the sender's clock stood still.
+
+        Late packets then keep coming at their own pace. After a mere stall they come faster than real time, so their
+        transit times fall.
         """
+        if not self._is_late(transit):
+            return False
         if self._late is None:
             self._late = _LateStreak(arrival.at, transit, 0)
         self._late.count += 1
         span = arrival.at - self._late.since
-        if self._late.count >= 3 and span >= 0.03 and transit > self._late.transit - span / 2:
+        return self._late.count >= 3 and span >= 0.03 and transit > self._late.transit - span / 2
+
+    def _follow(self, arrival: _Arrival, transit: float) -> None:
+        """The stream is later for good: the time by which it is counts as missing."""
+        if arrival.timestamp + arrival.duration <= self._next_timestamp:
+            # Not later: its clock was set back.
             self._synchronise(arrival)
             self._hold(arrival)
             return
-        self.discarded += 1
-        self._give_up_to(arrival.sequence)
-        self._next_sequence = max(self._next_sequence, arrival.sequence + 1)
+        self._owe(transit - self._transits.fastest - self._filled / self._rate)
+        self._filled = 0
+        self._late = None
+        self._transits.clear()
+        self._transits.add(transit)
+        self._hold(arrival)
 
     # Letting them out.
 
     def _advance(self, now: float, slots: list[Slot]) -> bool:
         """Make one step; False when nothing is due."""
         if self._owed:
-            slots.append(Silence(self._owed, now))
+            slots.append(Silence(self._owed, now, missing=True))
             self._owed = 0
             return True
         arrival = self._waiting.pop(self._next_sequence, None)
@@ -306,19 +335,34 @@ class JitterBuffer:
         self._next_sequence += 1
         if not arrival.duration:
             return
-        gap = arrival.timestamp - self._next_timestamp
+        gap = self._use_filled(arrival.timestamp)
         if gap > 0:
-            slots.append(self._silence(gap, now))
+            # Without a DTX packet before it, the sender did not choose to be silent.
+            slots.append(self._silence(gap, now, missing=not self._dtx))
         skip = max(-gap, 0)
         if skip >= arrival.duration:
             self.discarded += 1
             return
-        slots.append(Packet(arrival.payload, arrival.duration - skip, skip, arrival.at))
+        slots.append(Packet(arrival.payload, arrival.duration - skip, skip, self._in_time(arrival)))
         self._next_timestamp = arrival.timestamp + arrival.duration
+        behind = round((now - self._expected_at(self._next_timestamp)) * self._rate)
+        self._filled = min(self._filled, max(behind, 0))
         self._delay_s += (self._ready_at - arrival.at - self._delay_s) / 16
         self._frame = arrival.duration
-        self._dtx = len(arrival.payload) <= _DTX_PAYLOAD
+        self._dtx, self._pause = len(arrival.payload) <= _DTX_PAYLOAD, round(DTX_PAUSE_S * self._rate)
         self._concealed = 0
+
+    def _in_time(self, arrival: _Arrival) -> float:
+        """When a packet came, or would have come without the stall that held it up."""
+        due = self._expected_at(arrival.timestamp)
+        return min(arrival.at, due + self._transits.target) if arrival.at - due > LATE_S else arrival.at
+
+    def _use_filled(self, timestamp: int) -> int:
+        """How much lies between what was let out and a timestamp, ticks; silence that the clock let out is in it."""
+        filled = min(self._filled, max(timestamp - self._next_timestamp, 0))
+        self._next_timestamp += filled
+        self._filled -= filled
+        return timestamp - self._next_timestamp
 
     def _pass_hole(self, behind: _Arrival, now: float, slots: list[Slot]) -> bool:
         """Give up the next missing packet when its time has passed; `behind` is the first one after the hole."""
@@ -326,12 +370,36 @@ class JitterBuffer:
         if behind.duration and gap <= 0:
             self._give_up_to(behind.sequence)
             return True
-        if now + _TOLERANCE_S < self._expected_at(self._next_timestamp) + self._transits.target:
+        if now + _TOLERANCE_S < self._hole_closes_at():
             return False
         self._ready_at = now
         if not behind.duration:
             self._give_up_to(behind.sequence)
             return True
+        gap = self._use_filled(behind.timestamp)
+        if gap > 0:
+            self._fill_hole(behind, gap, now, slots)
+        return True
+
+    def _hole_closes_at(self) -> float:
+        """Until when the next missing packet is waited for.
+
+        Where those behind it were held up by a stall, it was too: then the time counts from the first that came.
+        """
+        first = next(iter(self._waiting.values()))
+        due = self._expected_at(self._next_timestamp)
+        held_up = first.at - self._expected_at(first.timestamp) > LATE_S
+        return first.at + START_TARGET_S if held_up else due + self._transits.target
+
+    def _fill_hole(self, behind: _Arrival, gap: int, now: float, slots: list[Slot]) -> None:
+        """Let something out for a missing packet: concealment first, and silence for what a long stall swallowed.
+
+        Args:
+            behind: the first packet after the hole.
+            gap: ticks that are missing.
+            now: monotonic, s.
+            slots: where to put it.
+        """
         missing = behind.sequence - self._next_sequence
         frame = self._frame
         if not self._dtx and gap // missing <= self._max_packet:
@@ -339,36 +407,40 @@ class JitterBuffer:
         if gap > missing * frame:
             # More time than the missing packets can fill: the sender was silent for the rest of it.
             slots.append(self._silence(gap - missing * frame, now))
-            return True
+            return
         duration = min(frame, gap)
         adjacent = duration == gap
+        if not adjacent and self._concealed >= _CONCEALED_FRAMES:
+            slots.append(self._silence(gap - duration, now, missing=True))
+            self._give_up_to(behind.sequence - 1)
+            return
+        self._concealed += 1
         at = min(now, self._expected_at(self._next_timestamp))
         slots.append(Lost(duration, behind.payload if adjacent else None, at))
         self._next_timestamp += duration
         self._give_up_to(behind.sequence if adjacent else self._next_sequence + 1)
-        return True
 
     def _fill(self, now: float, slots: list[Slot]) -> bool:
-        """Nothing is there: go on by the clock, with a little concealment and then silence."""
-        wait = max(DTX_WAIT_S, self._transits.target) if self._dtx else STALL_WAIT_S
-        overdue = now - self._expected_at(self._next_timestamp) - wait
+        """Nothing is there. Behind a DTX packet that is silence; else it is a stall, which says nothing."""
+        if not self._dtx or (self._pause is not None and self._filled >= self._pause):
+            return False
+        at = self._expected_at(self._next_timestamp + self._filled)
+        overdue = now - at - max(DTX_WAIT_S, self._transits.target)
         if overdue < 0:
             return False
-        if overdue > _MAX_FILL_S:
+        if overdue > BURST_S:
             # Nobody asked for that long; the past is not worth making up.
-            self._next_timestamp += int((overdue - _MAX_FILL_S) * self._rate)
+            self._filled += int((overdue - BURST_S) * self._rate)
         self._credit_s -= self._tick_frame / self._rate
-        if self._dtx or self._concealed >= _CONCEALED_FRAMES:
-            slots.append(self._silence(self._tick_frame, now))
-            return True
-        self._concealed += 1
-        slots.append(Lost(self._tick_frame, None, min(now, self._expected_at(self._next_timestamp))))
-        self._next_timestamp += self._tick_frame
+        self._filled += self._tick_frame
+        slots.append(Silence(self._tick_frame, min(now, at + (self._tick_frame - self._frame) / self._rate)))
         return True
 
-    def _silence(self, duration: int, now: float) -> Silence:
+    def _silence(self, duration: int, now: float, *, missing: bool = False) -> Silence:
+        """Silence up to a known timestamp; of a longer one than `BURST_S` only so much is made up."""
         self._next_timestamp += duration
-        return Silence(duration, min(now, self._expected_at(self._next_timestamp - self._frame)))
+        at = min(now, self._expected_at(self._next_timestamp - self._frame))
+        return Silence(min(duration, round(BURST_S * self._rate)), at, missing)
 
     def _give_up_to(self, sequence: int) -> None:
         """Count the packets before `sequence` as lost."""

@@ -22,8 +22,20 @@ MARGIN_S = 0.06
 
 LEAST_HOLD_S = 0.1
 
+STALL_HOLD_S = 0.5
+"""The same for a microphone: one that has kept real time so far and falls silent altogether has probably stalled."""
+
+LIVE_AFTER_S = 1.0
+"""Who has kept real time for so long is a microphone."""
+
+BURST_S = 10.0
+"""What a microphone sends at once behind a stall is handed on at once, up to so much; the rest in real time."""
+
+BURST_WITHIN_S = 1.0
+"""So long after a stall what comes faster than real time is what the stall held back."""
+
 CATCH_UP_S = 0.5
-"""After a stall this much is made up for at once; the rest of the time is lost."""
+"""After a stall of our own this much is made up for at once; the rest of the time is lost, what comes for it is not."""
 
 CREEP = 0.01
 """What waits of a live stream is taken this much faster than real time, until nothing waits."""
@@ -44,11 +56,13 @@ class HeardFrame:
 
     Attributes:
         pcm: shape (320,) at `RECEIVE_RATE`.
-        at: monotonic time of its last sample; rises from frame to frame.
+        at: monotonic time of its last sample; never falls from frame to frame.
+        said_at: when it was said, as far as can be told: earlier than `at` where silence had taken its place already.
     """
 
     pcm: Pcm
     at: float
+    said_at: float
 
 
 class PcmIntake:
@@ -56,7 +70,9 @@ class PcmIntake:
 
     Frames lie on a line in time that is laid down when the first piece comes: its end is now, so that what a live
     sender sends is handed on at once. What is sent ahead of real time waits for its turn. Where nothing comes, silence
-    follows, but only after the longest pause that the sender's own pieces let expect.
+    follows, but only after the longest pause that the sender's own pieces let expect, and for a microphone that has
+    kept real time not before `STALL_HOLD_S`. What it then sends in a burst is handed on at once, in order and whole:
+    the silence that had taken its place stays, as extra time.
 
     Args:
         rate: of what comes (s16le, mono), Hz.
@@ -81,6 +97,13 @@ class PcmIntake:
         self._given = 0
         self._hold_s = LEAST_HOLD_S
         self._ended = False
+        self._last_at = float("-inf")
+        # Since when the sender has kept real time (None while it is ahead of it), and when it last sent something.
+        self._live_since: float | None = None
+        self._fed_at = float("-inf")
+        # Time that a stall took and that a burst may make up for, s, and until when.
+        self._owed_s = 0.0
+        self._owed_until = float("-inf")
 
     @property
     def waiting_s(self) -> float:
@@ -108,9 +131,15 @@ class PcmIntake:
         if piece_s <= LIVE_S:
             self._hold_s = max(self._hold_s, piece_s + MARGIN_S)
         if self.silent_s or not self._given:
-            self._begin_again(now - said_s)
+            self._begin_again(now - said_s, now)
         self._pieces.append(memoryview(data))
         self._waiting += len(data)
+        self._make_up(now)
+        self._fed_at = now
+        if piece_s > LIVE_S or self._time() + self.waiting_s - now > LIVE_S:
+            self._live_since = None
+        elif self._live_since is None:
+            self._live_since = now
 
     def end(self) -> None:
         """Nothing more comes: silence follows the last sound at once."""
@@ -120,21 +149,26 @@ class PcmIntake:
         """The frames that are due, oldest first."""
         if self._origin is None:
             return []
-        late = now - self._time() - self._hold_s - CATCH_UP_S
+        hold_s = self._patience
+        late = now - self._time() - hold_s - CATCH_UP_S
+        if self._is_live:
+            late -= self.waiting_s
         if late > 0:
             self._origin += late
+            if self._is_live:
+                self._owe(late, now)
         frames = []
         while self._time() + FRAME_S <= now + ROUNDING_S:
             pcm = self._sound()
             if pcm is None:
-                hold_s = 0.0 if self._ended else self._hold_s
                 if self._time() + FRAME_S > now - hold_s:
                     break
                 pcm = self._silence()
             else:
                 self.silent_s = 0.0
             self._given += 1
-            frames.append(HeardFrame(pcm, self._time()))
+            self._last_at = max(self._last_at, self._time())
+            frames.append(HeardFrame(pcm, self._last_at, self._time()))
         if 0 < self.waiting_s <= LIVE_S:
             self._origin -= FRAME_S * CREEP
         return frames
@@ -143,12 +177,40 @@ class PcmIntake:
         """Up to where frames have been given."""
         return (self._origin or 0.0) + self._given * FRAME_S
 
-    def _begin_again(self, said_at: float) -> None:
+    @property
+    def _patience(self) -> float:
+        """How late a piece may be until silence takes its place, s."""
+        if self._ended:
+            return 0.0
+        return max(self._hold_s, STALL_HOLD_S) if self._is_live else self._hold_s
+
+    @property
+    def _is_live(self) -> bool:
+        return self._live_since is not None and self._fed_at - self._live_since >= LIVE_AFTER_S
+
+    def _begin_again(self, said_at: float, now: float) -> None:
         """Sound after silence: what is left between the two is skipped, so that the sound ends when it came."""
         if self._origin is None or not self._given:
             self._origin = said_at
-        elif said_at > self._time():
-            self._origin += said_at - self._time()
+            return
+        skipped = max(said_at - self._time(), 0.0)
+        self._origin += skipped
+        if self._is_live:
+            self._owe(self.silent_s + skipped, now)
+
+    def _owe(self, seconds: float, now: float) -> None:
+        self._owed_s = min(self._owed_s + seconds, BURST_S)
+        self._owed_until = now + BURST_WITHIN_S
+
+    def _make_up(self, now: float) -> None:
+        """What has come behind a stall, and would have to wait, takes the time that the stall took."""
+        if self._origin is None or now > self._owed_until:
+            self._owed_s = 0.0
+            return
+        ahead = min(self._time() + self.waiting_s - now, self._owed_s)
+        if ahead > 0:
+            self._origin -= ahead
+            self._owed_s -= ahead
 
     def _sound(self) -> Pcm | None:
         """The next frame of sound; None where there is no whole one."""

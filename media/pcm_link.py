@@ -12,7 +12,7 @@ from media.values import FRAME_S, RECEIVE_RATE, AudioTap, Pcm, PlayoutChange, Pl
 class PcmListener(Protocol):
     """Who hears from a link. Called on the event loop, must return at once and must not raise."""
 
-    def on_audio(self, pcm: Pcm, at: float) -> None:
+    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
         """See `media.values.PeerListener.on_audio`."""
 
     def on_said(self, pcm: Pcm) -> None:
@@ -78,9 +78,9 @@ class PcmLink:
     def tick(self, due: Due, now: float) -> None:
         """Hand on what is due, in both directions. What a stall made late goes out now, without gaps."""
         for frame in self.intake.due(now):
-            self._listener.on_audio(frame.pcm, frame.at)
+            self._listener.on_audio(frame.pcm, frame.at, False)
             if self._tap is not None:
-                self._tap.on_heard(frame.pcm, frame.at)
+                self._tap.on_heard(frame.pcm, frame.said_at)
         for _ in range(due.frames):
             self._play(now)
 

@@ -16,8 +16,9 @@ SLACK_S = 0.06
 WINDOW = 100
 """Pieces over which that is judged, for each of them wobbles with the network."""
 
-LAG_S = 0.5
-"""How long a side may lag behind the other before it counts as silent: jitter buffers hold audio back."""
+LAG_S = 10.5
+"""How long a side may lag behind the other before it counts as silent: a stall holds back up to 10 s of audio, which
+then come at once and belong where they were said."""
 
 
 class Track:
@@ -26,11 +27,14 @@ class Track:
     Args:
         rate: sample rate, Hz.
         jump_s: a piece that lies further than this from the end of what is there has silence before it, or comes late.
+        doubt_s: for so long silence may turn out to have been sound that was held up.
     """
 
-    def __init__(self, rate: int, jump_s: float) -> None:
+    def __init__(self, rate: int, jump_s: float, doubt_s: float = 0.0) -> None:
         self._rate = rate
         self._jump = jump_s * rate
+        self._doubt_s = doubt_s
+        self._silent_until = 0
         self._pieces: list[Pcm] = []
         self._start = 0
         self._end = 0
@@ -39,7 +43,12 @@ class Track:
     @property
     def end_s(self) -> float:
         """Seconds from the beginning of the recording to the end of what was laid down."""
-        return self._end / self._rate
+        return max(self._end, self._silent_until) / self._rate
+
+    @property
+    def certain_s(self) -> float:
+        """The same to the end of what can change no more."""
+        return max(self._end / self._rate, self._silent_until / self._rate - self._doubt_s)
 
     def add(self, pcm: Pcm, end_s: float) -> None:
         """Lay down a piece.
@@ -49,12 +58,16 @@ class Track:
             end_s: when its last sample was, in seconds from the beginning of the recording.
         """
         offset = round(end_s * self._rate) - len(pcm) - self._end
-        if pcm.any() or abs(offset) < SLACK_S * self._rate:
+        if not pcm.any():
+            # Silence needs no place of its own: what follows it is laid down where it was said.
+            self._silent_until = max(self._silent_until, self._end + offset + len(pcm))
+            return
+        if self._silent_until <= self._end or offset < 0:
             # Silence can be stretched and cut to the clock, sound only where it must.
             offset = self._running_offset(offset)
         if offset > 0:
             self._append(np.zeros(offset, np.int16))
-        # Below zero silence stands there already, or two connections overlap for a moment.
+        # Below zero two connections overlap for a moment.
         self._append(pcm[max(-offset, 0) :])
 
     def _running_offset(self, offset: int) -> int:
@@ -101,7 +114,7 @@ class StereoTimeline:
     """
 
     def __init__(self, began: float, left_rate: int, right_rate: int) -> None:
-        self.left = Track(left_rate, HEARD_JUMP_S)
+        self.left = Track(left_rate, HEARD_JUMP_S, LAG_S)
         self.right = Track(right_rate, SAID_JUMP_S)
         self._began = began
 
@@ -116,7 +129,7 @@ class StereoTimeline:
             everything: the recording is over: what lies there is all that comes.
         """
         latest = max(self.left.end_s, self.right.end_s)
-        certain = latest if everything else max(min(self.left.end_s, self.right.end_s), latest - LAG_S)
+        certain = latest if everything else max(min(self.left.certain_s, self.right.certain_s), latest - LAG_S)
         frames = int(certain / FRAME_S + (0.999 if everything else 1e-6))
         until_s = frames * FRAME_S
         self.left.pad(until_s)

@@ -171,14 +171,17 @@ class PeerListener(Protocol):
     def on_connected(self) -> None:
         """ICE and DTLS stand; audio flows both ways."""
 
-    def on_audio(self, pcm: Pcm, at: float) -> None:
+    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
         """20 ms of incoming audio (320 samples at `RECEIVE_RATE`), in order and without gaps.
 
-        Lost frames come concealed, silence that the far end did not send (DTX) comes as zeros.
+        Lost frames come concealed, silence that the far end did not send (DTX) comes as zeros. While a stall lasts
+        nothing comes; then all of it does, at once.
 
         Args:
             pcm: shape (320,).
-            at: `time.monotonic()` at which its last sample arrived, without the jitter buffer's delay.
+            at: `time.monotonic()` at which its last sample arrived, without the jitter buffer's delay, or would have
+                arrived without the stall that held it up.
+            missing: it only fills the place of audio that was lost in a stall.
         """
 
     def on_channel_open(self) -> None:
@@ -205,7 +208,7 @@ class AudioTap(Protocol):
     """Who listens in on both directions of a call. Called on the event loop, must return at once and must not raise."""
 
     def on_heard(self, pcm: Pcm, at: float) -> None:
-        """See `PeerListener.on_audio`."""
+        """As `PeerListener.on_audio`; `at` may fall where it is found out late that silence was none."""
 
     def on_said(self, pcm: Pcm | None, at: float) -> None:
         """20 ms of outgoing audio as they were sent, faded and ducked.

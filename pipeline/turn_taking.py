@@ -14,6 +14,9 @@ from pipeline.turn_taking_config import WINDOW_S, TurnTakingConfig
 FLOOR_RISE_DB = 0.1
 """By how much the idea of the background rises with each window (3 dB/s), until a quieter one brings it down."""
 
+UNHEARD_S = 0.1
+"""Audio is always late by a little; what has not come by so much later is missing."""
+
 
 class Decision(enum.Enum):
     """What the policy wants done."""
@@ -84,6 +87,8 @@ class TurnTaking:
         self._going_on_until = 0.0
         self._quiet_since: float | None = None
         self._prompts = 0
+        self._heard_at: float | None = None
+        self._missing_s = 0.0
 
     @property
     def in_turn(self) -> bool:
@@ -131,6 +136,7 @@ class TurnTaking:
             level_db: loudness of the loudest part of the window, dBFS.
             tail_db: the same of its second half; None when it is not known.
         """
+        self._heard_at, self._missing_s = at, 0.0
         self._loudest_db = max(self._loudest_db, level_db)
         self._floor_db = min(level_db, self._floor_db + FLOOR_RISE_DB)
         self._patience.hear(probability, at)
@@ -144,6 +150,31 @@ class TurnTaking:
                 return self._hear_silence(probability, at, level_db)
             case _:
                 return self._hear_overlap(probability, at, level_db)
+
+    def miss(self, at: float) -> list[Decision]:
+        """Take in a window that was lost: for `missing_s` the time in it does not pass.
+
+        Args:
+            at: monotonic time of the window's last sample.
+        """
+        self._heard_at = at
+        self._missing_s += WINDOW_S
+        if self._missing_s <= self.config.missing_s and self._phase is not _Phase.QUIET:
+            self.last_speech += WINDOW_S
+            return []
+        return self._hear_nothing(at)
+
+    def _hear_nothing(self, at: float) -> list[Decision]:
+        """Silence of which nothing is known."""
+        match self._phase:
+            case _Phase.QUIET:
+                return self._idle(at)
+            case _Phase.SPEECH:
+                return self._hear_speech(0.0, at, self._loudest_db)
+            case _Phase.SILENCE:
+                return self.tick(at)
+            case _:
+                return self._hear_overlap(0.0, at, self._loudest_db)
 
     def _is_voice(self, probability: float, at: float, level_db: float) -> bool:
         since = self._reply_since
@@ -323,23 +354,29 @@ class TurnTaking:
     # The clock -----------------------------------------------------------------------------------------------
 
     def tick(self, at: float) -> list[Decision]:
-        """Take in that time has passed; called at least every 50 ms while a call stands."""
+        """Take in that time has passed; called at least every 50 ms while a call stands.
+
+        Audio that has not come yet is no silence: time stands still, until so much is missing that the caller may be
+        gone.
+        """
         if self._phase is _Phase.QUIET:
             return self._idle(at)
+        missing = 0.0 if self._heard_at is None else max(at - self._heard_at - UNHEARD_S, 0.0)
+        heard = at - min(missing, self.config.missing_s)
         if self._phase is not _Phase.SILENCE:
-            return []
-        silence = self.silence(at)
+            return self._hear_nothing(heard) if missing > self.config.missing_s else []
+        silence = self.silence(heard)
         # A voice that has just come back decides by itself, within two windows, whether it goes on.
-        if silence >= self.wait() and not self._onset:
-            return self._end_turn(at)
+        if silence >= self.wait() and (not self._onset or missing > self.config.missing_s):
+            return self._end_turn(at, silence)
         asks = self.config.ask_again_s
         if self._asked < len(asks) and silence >= asks[self._asked]:
             self._asked += 1
             return [Decision.ASK_AGAIN]
         return []
 
-    def _end_turn(self, at: float) -> list[Decision]:
-        if self._words_pending and self.silence(at) < self.config.words_wait_s:
+    def _end_turn(self, at: float, silence: float) -> list[Decision]:
+        if self._words_pending and silence < self.config.words_wait_s:
             hurried, self._hurried = self._hurried, True
             return [] if hurried else [Decision.HURRY]
         self._patience.committed(self.last_speech, self.wait())

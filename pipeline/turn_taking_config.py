@@ -29,6 +29,7 @@ class TurnTakingConfig:
         incomplete_wait_s: wait when it is sure that the speaker goes on.
         unfinished_wait_s: shortest wait when the words themselves ask for more ("my number is").
         words_wait_s: longest wait for words that are being transcribed; no answer can sound before they are known.
+        missing_s: audio that does not come, or was lost on its way, is not the user's silence for so long.
         ask_again_s: silences at which the turn model is asked again.
         patience_margin_s: when the speaker goes on after a commit, the short waits grow so far that a pause like that
             would have been waited out with this much to spare,
@@ -65,6 +66,7 @@ class TurnTakingConfig:
     unfinished_wait_s: float = 1.6
     ask_again_s: tuple[float, ...] = (0.3, 0.6, 1.0, 1.5)
     words_wait_s: float = 0.4
+    missing_s: float = 2.5
     patience_margin_s: float = 0.1
     patience_max_s: float = 0.7
     patience_step_s: float = 0.06

@@ -205,9 +205,9 @@ class Call:
         """Sound flows both ways."""
         self.actor.post(Connected())
 
-    def on_audio(self, pcm: Pcm, at: float) -> None:
+    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
         """20 ms were heard, see `media.values.PeerListener.on_audio`."""
-        self.actor.post(AudioHeard(pcm, at))
+        self.actor.post(AudioHeard(pcm, at, missing))
 
     def on_playout(self, event: PlayoutEvent) -> None:
         """The outgoing audio started or stopped."""

@@ -118,9 +118,9 @@ class WebRtcLine:
         self._cancel_grace()
         self._call.on_connected()
 
-    def on_audio(self, pcm: Pcm, at: float) -> None:
+    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
         """20 ms were heard."""
-        self._call.on_audio(pcm, at)
+        self._call.on_audio(pcm, at, missing)
 
     def on_channel(self, connection: "_Connection") -> None:
         """Events can be sent: greet the client, then tell what it missed."""
@@ -186,8 +186,8 @@ class _Connection:
     def on_connected(self) -> None:
         self._line.on_connected(self)
 
-    def on_audio(self, pcm: Pcm, at: float) -> None:
-        self._line.on_audio(pcm, at)
+    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
+        self._line.on_audio(pcm, at, missing)
 
     def on_channel_open(self) -> None:
         self._line.on_channel(self)

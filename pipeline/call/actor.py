@@ -138,7 +138,7 @@ class CallActor:
     def _apply(self, message: Input) -> None:
         now = time.monotonic()
         if isinstance(message, AudioHeard):
-            for voice in self._hearing.add(message.pcm, message.at):
+            for voice in self._hearing.add(message.pcm, message.at, missing=message.missing):
                 self._run(self.machine.handle(voice, now))
             if self.state is State.LISTENING and now - self._last_tick < SAME_S:
                 return

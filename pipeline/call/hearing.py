@@ -18,6 +18,9 @@ KEPT_S = 120
 NO_SOUND_DB = -66.0
 """Loudness (dBFS) below which a window holds no voice, and the model is not asked: a muted or idle microphone."""
 
+UNKNOWN_DB = (-100.0, -100.0, -100.0, -100.0)
+"""Loudness of a window that is missing."""
+
 FORGET_WINDOWS = 10
 """Windows without sound after which the model begins afresh."""
 
@@ -37,19 +40,25 @@ class Hearing:
         self._end = begins_at
         self._windowed = begins_at
         self._soundless = 0
+        self._missing_from: int | None = None
 
     @property
     def end(self) -> int:
         """Number of the next sample."""
         return self._end
 
-    def add(self, pcm: Pcm, at: float) -> list[VoiceHeard]:
+    def add(self, pcm: Pcm, at: float, *, missing: bool = False) -> list[VoiceHeard]:
         """Take in audio; returns the windows that it completed.
 
         Args:
             pcm: 16 kHz, shape (n,).
             at: monotonic time of its last sample.
+            missing: it only fills the place of audio that was lost.
         """
+        if not missing:
+            self._missing_from = None
+        elif self._missing_from is None:
+            self._missing_from = self._end
         size = len(self._ring)
         begin = self._end % size
         room = min(len(pcm), size - begin)
@@ -78,6 +87,8 @@ class Hearing:
         return np.concatenate((self._ring[first:], self._ring[:last]))
 
     def _window(self, start: int, at: float) -> VoiceHeard:
+        if self._missing_from is not None and start >= self._missing_from:
+            return VoiceHeard(0.0, UNKNOWN_DB, start + WINDOW, at, missing=True)
         samples = self._samples(start, start + WINDOW)
         quarters = samples.reshape(4, -1).astype(np.float32)
         a, b, c, d = (_level_db(power) for power in np.einsum("ij,ij->i", quarters, quarters).tolist())

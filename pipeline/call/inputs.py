@@ -19,11 +19,13 @@ class AudioHeard(NamedTuple):
 
     Attributes:
         pcm: 16 kHz, shape (320,).
-        at: monotonic time of its last sample.
+        at: monotonic time of its last sample: when it came, or would have come without the stall that held it up.
+        missing: it only fills the place of audio that was lost.
     """
 
     pcm: Pcm
     at: float
+    missing: bool = False
 
 
 class VoiceHeard(NamedTuple):
@@ -34,12 +36,14 @@ class VoiceHeard(NamedTuple):
         levels_db: loudness of its four quarters (8 ms each), dBFS.
         end: index of the sample after its last, counted at 16 kHz since the call began.
         at: monotonic time of its last sample.
+        missing: nobody knows what was said in it.
     """
 
     probability: float
     levels_db: tuple[float, float, float, float]
     end: int
     at: float
+    missing: bool = False
 
     @property
     def loudness(self) -> float:

@@ -1,5 +1,7 @@
 """The user's side of a call: their turn, its drafts, its transcripts."""
 
+from collections import deque
+
 from pipeline.audio import HEARING_RATE
 from pipeline.call.effects import AskTurnModel, Cancel, Transcribe
 from pipeline.call.events import SpeechStarted, TranscriptDelta
@@ -42,6 +44,10 @@ UNEVEN = HEARING_RATE // 100
 """Samples by which what is counted in seconds may be off: times are those of arrival, less even than samples."""
 
 
+REMEMBERED = 1000
+"""Windows (32 s) of which it is known when they came."""
+
+
 class Listening:
     """Follows the user's turn.
 
@@ -69,6 +75,7 @@ class Listening:
         self._overlap: Transcript | None = None
         self._loudest_db = -100.0
         self._audible_until = 0.0
+        self._windows: deque[tuple[float, int]] = deque(maxlen=REMEMBERED)
 
     @property
     def language(self) -> str:
@@ -80,32 +87,42 @@ class Listening:
     def hear(self, voice: VoiceHeard) -> None:
         """Note a window: where the audio ends, and where the speech in it does."""
         self.heard_until = voice.end
+        self._windows.append((voice.at, voice.end))
         self._loudest_db = max(self._loudest_db, *voice.levels_db)
         part = WINDOW_S / len(voice.levels_db)
         for index, level in enumerate(voice.levels_db):
             if level > max(self._loudest_db - AUDIBLE_DB, FLOOR_DB):
                 self._audible_until = voice.at - WINDOW_S + (index + 1) * part
 
-    def begin(self, speech_s: float, now: float) -> Turn:
-        """A new turn whose speech began `speech_s` ago."""
-        start = max(0, self.heard_until - int((speech_s + PRE_ROLL_S) * HEARING_RATE))
+    def _sample_at(self, at: float) -> int:
+        """The last sample of which it is sure that it came before an instant, however late what followed it came."""
+        return next((end for when, end in reversed(self._windows) if when <= at + WINDOW_S / 4), 0)
+
+    def _start_of(self, since: float) -> int:
+        """First sample to be transcribed of speech that began at an instant."""
+        return max(0, self._sample_at(since) - int(PRE_ROLL_S * HEARING_RATE))
+
+    def begin(self, since: float, now: float) -> Turn:
+        """A new turn whose speech began at a monotonic time."""
+        start = self._start_of(since)
         self.turn = Turn(self._out.new_id("item"), start, start)
         self._open(now)
         return self.turn
 
-    def reopen(self, speech_s: float, now: float) -> Turn:
+    def reopen(self, since: float, now: float) -> Turn:
         """The committed turn goes on: what it said stands before what comes."""
         before = self.turn
         if before is None:
-            return self.begin(speech_s, now)
+            return self.begin(since, now)
         if not before.text:
             # Committed, but its words are still on their way: it simply was not over.
             before.committed = False
             if before.draft is not None:
-                before.take_up(now - speech_s - before.draft.seen_at)
+                before.take_up(since - before.draft.seen_at)
             self._open(now)
             return before
-        start = max(0, self.heard_until - int((speech_s + PRE_ROLL_S) * HEARING_RATE))
+        # What the committed words come from is not heard again.
+        start = max(self._start_of(since), before.draft.end if before.draft is not None else 0)
         self.turn = Turn(before.item_id, before.start, start, before=before.text, continued=True)
         self._open(now)
         return self.turn
@@ -145,7 +162,8 @@ class Listening:
         return draft
 
     def _covers(self, interim: Interim, words_end: float, now: float) -> bool:
-        silent = int((now - words_end) * HEARING_RATE) + UNEVEN
+        heard_at = self._windows[-1][0] if self._windows else now
+        silent = int((min(now, heard_at) - words_end) * HEARING_RATE) + UNEVEN
         known = interim.pending or interim.transcript is not None
         return self._options.speculate and known and interim.end >= self.heard_until - silent
 
@@ -332,9 +350,9 @@ class Listening:
 
     # Speech over a reply ---------------------------------------------------------------------------------------------
 
-    def judge_overlap(self, speech_s: float, now: float) -> None:
-        """Have what was said over a reply transcribed, to see whether it was meant."""
-        start = max(0, self.heard_until - int((speech_s + PRE_ROLL_S) * HEARING_RATE))
+    def judge_overlap(self, since: float, now: float) -> None:
+        """Have what was said over a reply since a monotonic time transcribed, to see whether it was meant."""
+        start = self._start_of(since)
         self._overlap_job = self._out.new_job()
         self._overlap_asked = now
         ticket = Ticket(Urgency.FINAL_TRANSCRIPT, now)

@@ -177,6 +177,9 @@ class CallMachine:
             return
         self._listening.meter.hear(voice, probability)
         level, tail = max(voice.levels_db), max(voice.levels_db[2:])
+        if voice.missing:
+            self._decide(self._turns.miss(voice.at), voice.at)
+            return
         self._decide(self._turns.hear(probability, voice.at, level, tail), voice.at)
         if self.state is State.USER_SPEAKING and self._turns.in_turn and not self._turns.silent:
             self._listening.interim(voice.at)
@@ -209,7 +212,7 @@ class CallMachine:
                     self._listening.forget_overlap()
                     self._answering.go_on()
                 case Decision.OVERLAP_ENDED:
-                    self._listening.judge_overlap(at - self._turns.speech_began, at)
+                    self._listening.judge_overlap(self._turns.speech_began, at)
                 case Decision.INTERRUPT:
                     self._interrupt(at)
                 case Decision.IDLE_PROMPT:
@@ -221,16 +224,16 @@ class CallMachine:
 
     def _begin_turn(self, at: float) -> None:
         """The user begins to speak while nothing sounds; while Morgan still thinks, that goes on with their turn."""
-        speech_s = at - self._turns.speech_began
+        since = self._turns.speech_began
         if self.state is State.THINKING:
             answered = self._answering.reply
             self._answering.cut("turn_detected", keep=False)
             if answered is None or answered.answers is not None:
                 self._reopen(at)
             else:
-                self._listening.begin(speech_s, at)
+                self._listening.begin(since, at)
         else:
-            self._listening.begin(speech_s, at)
+            self._listening.begin(since, at)
         self._floor.change(Trigger.SPEECH_STARTED)
         self._ending.prefill(at)
 
@@ -241,12 +244,11 @@ class CallMachine:
         if since < self._turns.speech_began:
             # What was transcribed of the last burst alone lacks those before it.
             self._listening.forget_overlap()
-        turn = self._listening.reopen(at - since, at)
+        turn = self._listening.reopen(since, at)
         self.context.remove(turn.item_id)
 
     def _interrupt(self, at: float) -> None:
         """The user means it. Said so soon after their turn that it belongs to it, it makes one turn with it."""
-        speech_s = at - self._turns.speech_began
         reply = self._answering.reply
         heard = self._answering.heard()
         answers_turn = reply is not None and reply.answers is not None
@@ -256,7 +258,7 @@ class CallMachine:
             self._reopen(at)
         else:
             self.counts["interruptions"] += 1
-            self._listening.begin(speech_s, at)
+            self._listening.begin(self._turns.speech_began, at)
         self._floor.change(Trigger.INTERRUPTED)
         self._ending.prefill(at)
 

@@ -118,9 +118,9 @@ class SocketLine:
             self._outbox.put(error("idle", f"Nothing was sent or said for {IDLE_S:.0f} s"))
             self._end("idle")
 
-    def on_audio(self, pcm: Pcm, at: float) -> None:
+    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
         """See `PcmListener`."""
-        self._call.on_audio(pcm, at)
+        self._call.on_audio(pcm, at, missing)
 
     def on_said(self, pcm: Pcm) -> None:
         """See `PcmListener`. The fade behind the end of a reply belongs to nothing any more and is left out."""

@@ -50,12 +50,15 @@ class AudioSocketClient:
         self.told.append((time.monotonic(), {"type": "closed", "code": self.socket.close_code}))
         self._changed.set()
 
-    async def say(self, pcm: bytes, piece: int = 3_200) -> None:
-        """Send audio in real time."""
+    async def say(self, pcm: bytes, piece: int = 3_200, stall: tuple[float, float] = (0.0, 0.0)) -> None:
+        """Send audio in real time; what a stall (from, to, in seconds) holds back is sent at its end."""
         began = time.monotonic()
         for start in range(0, len(pcm), piece):
+            second = start / 2 / RATE
+            due = stall[1] if stall[0] < second < stall[1] else second
+            await asyncio.sleep(max(0.0, began + due - time.monotonic()))
             await self.socket.send_bytes(pcm[start : start + piece])
-            await asyncio.sleep(max(0.0, began + (start + piece) / 2 / RATE - time.monotonic()))
+        await asyncio.sleep(max(0.0, began + len(pcm) / 2 / RATE - time.monotonic()))
 
     def all(self, kind: str) -> list[Json]:
         """The messages of a type."""

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from pipeline.text.normalise import normalise
-from tests.e2e.audio_socket_client import AudioSocketClient, Json, audio_socket, samples
+from tests.e2e.audio_socket_client import RATE, AudioSocketClient, Json, audio_socket, samples
 from tests.e2e.test_call_memory import ended_session, rows
 from tests.serving import RunningServer
 
@@ -170,6 +170,20 @@ async def test_a_file_sent_at_once_in_odd_pieces_is_understood_and_answered_to_t
     (done,) = client.all("response_done")
     assert done["text"] == "".join(each["text"] for each in client.all("response_text")).strip()
     assert client.audio[-1][0] > sent_at
+
+
+@pytest.mark.parametrize("length", [0.4, 1.2])
+async def test_what_comes_in_a_burst_after_a_stall_is_understood(
+    server: RunningServer, repository: Path, length: float
+) -> None:
+    pcm = bytes(2 * RATE) + samples(repository / "tests" / "clips" / "recall.wav") + bytes(4 * RATE)
+    async with audio_socket(server.url, user_id="ws-stall", **LANGUAGE) as client:
+        await client.say(pcm, stall=(1.5, 1.5 + length))
+        await client.wait("audio_start")
+        finals = [each["text"] for each in client.all("transcript") if each["final"]]
+        await client.socket.send_json({"type": "stop"})
+        await client.wait("closed")
+    assert alike("Can you tell me what my dog is called?", finals[-1]) >= 0.85
 
 
 async def test_messages_that_make_no_sense_are_explained_and_the_session_goes_on(server: RunningServer) -> None:

@@ -34,7 +34,7 @@ class Notes:
     def on_connected(self) -> None:
         self.connected_at = time.monotonic()
 
-    def on_audio(self, pcm: Pcm, at: float) -> None:
+    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
         self.audio.append((time.monotonic(), at, pcm))
 
     def on_channel_open(self) -> None:

@@ -119,6 +119,40 @@ def test_a_stall_fades_into_silence_and_the_time_stays_right(speech: list[RtpFie
     assert np.abs(frames[110].pcm[-20:].astype(int)).max() < 0.1 * np.abs(frames[108].pcm.astype(int)).max()
     assert level(frames[168:]) > 500
     assert receiver.stats().packets_lost == 50
+    missing = [index for index, frame in enumerate(frames) if frame.missing]
+    assert missing == list(range(missing[0], missing[-1] + 1))
+    assert 40 <= len(missing) <= 50
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_stalls_leave_no_trace_in_the_audio_nor_in_its_times(
+    speech: list[RtpFields], intact: np.ndarray, seed: int
+) -> None:
+    rng = random.Random(seed)
+    outages, at = [], 10.3
+    while at < 14.5:
+        length = rng.uniform(0.1, 1.2)
+        outages.append(Outage(at, at + length, held=True))
+        at += length + rng.uniform(0.1, 0.8)
+    frames, receiver = run(Network(outages=tuple(outages)), speech, tail=0.2)
+    assert np.array_equal(samples(frames), intact)
+    assert all(later.at >= earlier.at for earlier, later in pairwise(frames))
+    assert all(0.0 <= frame.at - (packet.sent_at + 0.03) <= 0.121 for frame, packet in zip(frames, speech, strict=True))
+    assert not any(frame.missing for frame in frames)
+    stats = receiver.stats()
+    assert stats.packets_discarded == stats.packets_lost == stats.concealed == 0
+
+
+def test_what_a_stall_held_back_is_heard_before_another_ssrc(speech: list[RtpFields], intact: np.ndarray) -> None:
+    receiver = AudioReceiver(OPUS)
+    frames: list[AudioFrame] = []
+    for packet in speech[:100]:
+        frames += take(receiver, packet, packet.sent_at)
+    for packet in speech[100:150]:
+        receiver.take(OPUS, packet.sequence_number, packet.timestamp, 7, packet.payload, 13.0)
+    for packet in opus_stream(1.0, start=13.2, ssrc=8, sequence_number=3):
+        frames += take(receiver, packet, packet.sent_at)
+    assert np.array_equal(samples(frames[:150]), intact[: 150 * 320])
 
 
 def test_dtx_silence_is_heard_as_zeros_while_it_happens() -> None:

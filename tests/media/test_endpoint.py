@@ -323,3 +323,25 @@ async def test_a_caller_that_is_never_answered_says_so() -> None:
         await peer.close()
         with pytest.raises(CallFailedError, match="the connection"):
             await caller.accept(peer.answer, timeout=0.5)
+
+
+@pytest.mark.parametrize("drop", [False, True], ids=["held back", "swallowed"])
+async def test_of_a_tone_only_what_a_stall_swallowed_is_missing(drop: bool) -> None:
+    async with endpoint() as server, call(server) as (caller, peer, notes):
+        await asyncio.sleep(0.3)
+        said = caller.say(tone(440, 2.0, rate=24_000), rate=24_000)
+        await asyncio.sleep(0.5)
+        caller.stall()
+        await asyncio.sleep(0.8)
+        count = len(notes.audio)
+        packets = await caller.end_stall(drop=drop)
+        assert len(notes.audio) <= count + 1
+        await said
+        await until(lambda: np.abs(notes.audio[-1][2]).max() < 100)
+        heard = len(loud_part(notes.heard())) / RECEIVE_RATE
+        swallowed = packets * 0.02 if drop else 0.0
+        assert heard == pytest.approx(2.0 - swallowed, abs=0.1)
+        assert packets >= 10
+        assert peer.stats().packets_discarded == 0
+        times = [at for _, at, _ in notes.audio]
+        assert all(later >= earlier for earlier, later in pairwise(times))

@@ -1,6 +1,7 @@
 """Sound without a clock of its own becomes 20 ms frames in real time."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from media.pcm_intake import FRAME_SAMPLES, HeardFrame, IntakeFullError, PcmInta
 from media.values import FRAME_S
 
 RATE = 16_000
+
+Heard = list[tuple[float, HeardFrame]]
+"""Frames, and when each was handed on."""
 
 
 def tone(seconds: float, first: int = 1) -> bytes:
@@ -124,3 +128,65 @@ def test_another_rate_is_brought_to_sixteen_kilohertz() -> None:
     assert len(loud) == pytest.approx(RATE, abs=FRAME_SAMPLES * 2)
     peak = np.argmax(np.abs(np.fft.rfft(loud[:8_000].astype(float)))) * RATE / 8_000
     assert peak == pytest.approx(440, abs=4)
+
+
+def microphone(intake: PcmIntake, stalls: list[tuple[float, float]], seconds: float, piece_s: float = 0.1) -> Heard:
+    """A live sender, whose pieces of each stall (from, to) come together at its end."""
+    data = tone(seconds)
+    size = round(piece_s * RATE) * 2
+    due = []
+    for index in range(len(data) // size):
+        at = (index + 1) * piece_s
+        stall = next((end for start, end in stalls if start < at <= end), at)
+        due.append((stall, data[index * size : (index + 1) * size]))
+    heard: Heard = []
+    for tick in range(round((seconds + 2) / FRAME_S)):
+        now = (tick + 1) * FRAME_S
+        while due and due[0][0] <= now + 1e-9:
+            intake.feed(due.pop(0)[1], now)
+        heard += [(now, frame) for frame in intake.due(now)]
+    return heard
+
+
+def test_what_a_microphone_sends_in_a_burst_is_handed_on_at_once_whole_and_in_order() -> None:
+    rng = np.random.default_rng(3)
+    stalls, at = [], 2.0
+    for _ in range(40):
+        length = float(rng.uniform(0.1, 2.0))
+        stalls.append((at, at + length))
+        at += length + float(rng.uniform(0.2, 2.0))
+    intake = PcmIntake()
+    intake.begin(0.0)
+    seconds = round(at + 2, 1)
+    heard = microphone(intake, stalls, seconds)
+    assert sound([frame for _, frame in heard]) == [int(each) for each in np.frombuffer(tone(seconds), "<i2")]
+    assert all(later.at >= earlier.at for (_, earlier), (_, later) in itertools.pairwise(heard))
+    # Nothing waits in the end, and every sound is dated when it was said, so that a recording stays in step.
+    assert intake.waiting_s == 0.0
+    spoken = [(now, frame) for now, frame in heard if frame.pcm.any()]
+    for index, (now, frame) in enumerate(spoken):
+        said = (index + 1) * FRAME_S
+        sent = math.ceil(said / 0.1 - 1e-6) * 0.1
+        came = next((end for start, end in stalls if start < sent <= end), sent)
+        assert now <= came + 0.08
+        assert frame.said_at == pytest.approx(said, abs=0.13)
+
+
+def test_a_stall_of_a_microphone_shorter_than_half_a_second_leaves_no_silence_behind() -> None:
+    intake = PcmIntake()
+    intake.begin(0.0)
+    heard = microphone(intake, [(2.0, 2.4)], 4.0)
+    frames = [frame for _, frame in heard]
+    spoken = [index for index, frame in enumerate(frames) if frame.pcm.any()]
+    assert spoken[-1] - spoken[0] + 1 == len(spoken) == 4.0 / FRAME_S
+
+
+def test_who_sends_more_than_a_stall_held_back_waits_for_real_time_again() -> None:
+    intake = PcmIntake()
+    intake.begin(0.0)
+    microphone(intake, [], 2.0)  # and two seconds of nothing
+    for _ in range(100):
+        intake.feed(tone(0.3), 4.0)
+    handed_on = len(intake.due(4.0)) * FRAME_S
+    assert handed_on <= 2.5
+    assert intake.waiting_s == pytest.approx(30 - handed_on, abs=0.05)

@@ -14,7 +14,7 @@ import pytest
 
 from media.recording import MAX_WAITING, Recorder
 from media.recording_file import duration_s
-from media.recording_timeline import HEARD_JUMP_S, SAID_JUMP_S, StereoTimeline, Track
+from media.recording_timeline import HEARD_JUMP_S, LAG_S, SAID_JUMP_S, StereoTimeline, Track
 from media.values import RECEIVE_RATE, SEND_RATE, Pcm
 from tests.media.calls import call, endpoint, pitch, tone, until
 
@@ -164,16 +164,41 @@ def test_a_clock_that_runs_at_another_speed_is_followed(speed: float) -> None:
 
 def test_a_side_that_lags_counts_as_silent_and_comes_back_in_time() -> None:
     timeline = StereoTimeline(100.0, RECEIVE_RATE, SEND_RATE)
-    for number in range(100):
+    frames = round((LAG_S + 1.5) * 50)
+    for number in range(frames):
         timeline.add(timeline.right, np.full(480, 5, np.int16), 100.02 + number / 50)
     left, right = timeline.take()
     assert (len(left), len(right)) == (1.5 * RECEIVE_RATE, 1.5 * SEND_RATE)
     assert not left.any()
-    for number in range(100, 200):
+    for number in range(frames, frames + 100):
         timeline.add(timeline.left, np.full(FRAME, 7, np.int16), 100.02 + number / 50)
         timeline.add(timeline.right, np.full(480, 5, np.int16), 100.02 + number / 50)
     left, right = timeline.take(everything=True)
-    assert len(left) / RECEIVE_RATE == len(right) / SEND_RATE == 2.5
-    assert not left[: RECEIVE_RATE // 2].any()
-    assert np.all(left[RECEIVE_RATE // 2 :] == 7)
+    assert len(left) / RECEIVE_RATE == len(right) / SEND_RATE == LAG_S + 2.0
+    assert not left[: round(LAG_S * RECEIVE_RATE)].any()
+    assert np.all(left[round(LAG_S * RECEIVE_RATE) :] == 7)
     assert np.all(right == 5)
+
+
+@pytest.mark.parametrize("filled", [False, True], ids=["nothing came", "silence took its place"])
+@pytest.mark.parametrize("stall_s", [0.2, 2.0, 9.0])
+def test_what_a_stall_held_back_is_recorded_where_it_was_said(stall_s: float, filled: bool) -> None:
+    timeline = StereoTimeline(100.0, RECEIVE_RATE, SEND_RATE)
+    sound = np.arange(1, round((stall_s + 4) * RECEIVE_RATE) + 1, dtype=np.int64) % 30_000 + 1
+    frames = sound.astype(np.int16).reshape(-1, FRAME)
+    stalled = range(100, 100 + round(stall_s * 50))
+    taken = []
+    for number in range(len(frames)):
+        at = 100.02 + number / 50
+        timeline.add(timeline.right, np.full(480, 5, np.int16), at)
+        if number not in stalled:
+            timeline.add(timeline.left, frames[number], at)
+        elif filled:
+            timeline.add(timeline.left, np.zeros(FRAME, np.int16), at)
+        if number == stalled[-1]:
+            for held_back in stalled:
+                timeline.add(timeline.left, frames[held_back], 100.02 + held_back / 50)
+        if number % 12 == 0:
+            taken.append(timeline.take()[0])
+    taken.append(timeline.take(everything=True)[0])
+    assert np.array_equal(np.concatenate(taken), sound)
