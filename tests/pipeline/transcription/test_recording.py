@@ -120,6 +120,7 @@ class Scripted:
         prior: str | None = None,
         prompt: str = "",
         word_timestamps: bool = False,
+        **_: object,
     ) -> Transcript:
         self.asked.append((language, prior, prompt))
         seconds = audio.size / HEARING_RATE
