@@ -280,7 +280,7 @@ def show(results: Sequence[Stalled]) -> dict[str, Any]:
     """The table by length of the stall; returns all figures."""
     report: dict[str, Any] = {"all": figures(results)}
     columns = (name.replace("_", " ") for name in report["all"])
-    table = Table("stall", *columns, box=None, pad_edge=False)
+    table = Table("stall", *columns, box=None, pad_edge=False, min_width=110)
     for least, most in BUCKETS:
         report[f"{least}-{most} s"] = figures([result for result in results if least <= result.length_s < most])
     for name, row in report.items():

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from media.jitter_buffer import JitterBuffer, Lost, Packet
+from media.jitter_buffer import JitterBuffer
+from media.jitter_slots import Lost, Packet
 from media.opus import CLOCK_RATE, OpusDecoder, OpusError, has_fec, packet_duration
 from media.rtcp import ReceptionStatistics
 from media.values import RECEIVE_RATE, Pcm

@@ -1,8 +1,9 @@
 """Puts RTP packets back into order and decides how long a missing one is worth waiting for."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
+from media.jitter_slots import Lost, Packet, Silence, Slot
 from media.transit_window import START_TARGET_S, TransitWindow
 
 DTX_WAIT_S = 0.06
@@ -23,53 +24,6 @@ _START_CREDIT_S = 3.0
 _CONCEALED_FRAMES = 3
 _DTX_PAYLOAD = 2
 _TOLERANCE_S = 0.001
-
-
-class Packet(NamedTuple):
-    """Audio that came.
-
-    Attributes:
-        payload: what to decode.
-        duration: length in clock ticks, less `skip`.
-        skip: ticks at its start whose place has been filled already; decode all and drop these.
-        at: arrival time, s; of a packet that a stall held up the time at which it would have come without.
-    """
-
-    payload: bytes
-    duration: int
-    skip: int
-    at: float
-
-
-class Lost(NamedTuple):
-    """Audio that has not come in time.
-
-    Attributes:
-        duration: length in clock ticks.
-        next_payload: the packet right behind, for its redundancy; None when it is not there.
-        at: when it should have arrived, s.
-    """
-
-    duration: int
-    next_payload: bytes | None
-    at: float
-
-
-class Silence(NamedTuple):
-    """Audio that the sender did not send (DTX): a gap of timestamps without a gap of sequence numbers.
-
-    Attributes:
-        duration: length in clock ticks.
-        at: when its end should have arrived, s.
-        missing: it stands for audio that was lost, or for time in which the sender stood still.
-    """
-
-    duration: int
-    at: float
-    missing: bool = False
-
-
-Slot: TypeAlias = Packet | Lost | Silence
 
 
 class _Arrival(NamedTuple):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media.jitter_buffer import JitterBuffer, Lost, Packet, Silence, Slot
+from media.jitter_buffer import JitterBuffer
+from media.jitter_slots import Lost, Packet, Silence, Slot
 from tests.media.network import (
     CLOCK_RATE,
     FRAME_TICKS,
