@@ -123,7 +123,12 @@ def _turn(settings: Settings, store: ModelStore) -> TurnDetector:
 def _stt(settings: Settings, store: ModelStore) -> SpeechToText:
     from pipeline.engines.faster_whisper import FasterWhisper
 
-    return FasterWhisper(_place(store, settings.stt_model), lanes=settings.stt_lanes, languages=settings.languages)
+    return FasterWhisper(
+        _place(store, settings.stt_model),
+        lanes=settings.stt_lanes,
+        languages=settings.languages,
+        vad=_vad(settings, store),
+    )
 
 
 def _llm(settings: Settings, store: ModelStore) -> LanguageModel:

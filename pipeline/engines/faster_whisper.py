@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +24,10 @@ import structlog
 
 from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.log_mel import HOP, whisper_features
-from pipeline.engines.protocols import EngineUnavailableError, Transcript, Word
+from pipeline.engines.protocols import EngineUnavailableError, Transcript, VoiceActivityDetector, Word
 from pipeline.engines.spoken_language import LanguageChoice, choose_language
 from pipeline.engines.transcript_doubts import Doubt, audible_seconds, doubt_about
+from pipeline.engines.voice_check import holds_voice
 from pipeline.engines.whisper_pieces import Piece, Question, Rung, agree, joined, least_bad, within_audio
 from pipeline.engines.window_choice import DEFAULT_PADDING_S, WindowChoice
 from pipeline.engines.windows import split_at_quiet_points
@@ -63,10 +64,12 @@ class FasterWhisper:
         compute_type: as CTranslate2 names them.
         padding_s: silence behind the speech in the encoder's first window, seconds, to begin with.
         languages: ISO 639-1 codes among which to detect; empty for all.
+        vad: tells voice from noise where Whisper itself doubts that there is speech.
         capacity: transcriptions that may wait.
 
     Attributes:
         window: the silence in first windows.
+        compute_type: as CTranslate2 names them.
         heard: how many windows were heard ("windows"), how many again ("again"), and the doubts by name.
 
     Raises:
@@ -86,6 +89,7 @@ class FasterWhisper:
         compute_type: str = "int8",
         padding_s: float = DEFAULT_PADDING_S,
         languages: Sequence[str] = (),
+        vad: VoiceActivityDetector | None = None,
         capacity: int = 256,
     ) -> None:
         for file in _FILES:
@@ -95,7 +99,8 @@ class FasterWhisper:
         self.window = WindowChoice(padding_s)
         self.heard: Counter[str] = Counter()
         self._folder = folder
-        self._device, self._compute_type, self._threads = device, compute_type, threads
+        self._vad = vad
+        self._device, self.compute_type, self._threads = device, compute_type, threads
         self._precise: Any = None
         self._languages = frozenset(languages)
         self._tokenizers: dict[str, Any] = {}
@@ -148,11 +153,28 @@ class FasterWhisper:
             if window.size >= _SHORTEST:
                 before = pieces[-1].text if pieces and pieces[-1].text else prompt
                 expected = pieces[-1].language.code if pieces else prior and prior.split("-")[0].lower()
-                question = Question(window, code, expected, before, offset, word_timestamps)
+                voice = cache(partial(holds_voice, self._vad, window)) if self._vad is not None else None
+                question = Question(window, code, expected, before, offset, word_timestamps, voice)
                 pieces.append(await self._understand(question, ticket, retry))
             offset += window.size / HEARING_RATE
         given = code or ("en" if prior is None else prior)
         return joined(pieces, given, audio.size / HEARING_RATE)
+
+    async def hear_once(
+        self, audio: Waveform, ticket: Ticket, *, padding_s: float | None, language: str | None = None
+    ) -> Transcript:
+        """Transcribe at most 30 s on one window, and leave it at that, to compare windows by.
+
+        Args:
+            audio: 16 kHz, shape (n,).
+            ticket: place in the lane.
+            padding_s: silence behind the speech, seconds; None for the full window.
+            language: ISO 639-1 code, None to detect.
+        """
+        question = Question(audio, self._language_code(language), None, "", 0.0, False)
+        rung = Rung(padding_s, timestamps=False)
+        piece = await self.lane.run(partial(self._hear, question, rung), ticket)
+        return joined([piece], piece.language.code, question.seconds)
 
     async def warm_up(self) -> None:
         """Transcribe half a second of noise."""
@@ -180,14 +202,18 @@ class FasterWhisper:
         for rung in self._rungs(question):
             piece = await self.lane.run(partial(self._hear, question, rung), ticket)
             self._count(piece, again=bool(found))
-            if piece.doubt is None or agree(piece, found):
+            if piece.doubt is None or (agree(piece, found) and question.holds_voice(otherwise=True)):
                 return piece if piece.doubt is None else replace(piece, doubt=None)
             found.append(piece)
             if not retry:
                 return piece
+            if piece.doubt is not Doubt.EMPTY and not question.holds_voice(otherwise=True):
+                break
             # What stands before the words can pull them towards it.
             question = replace(question, prompt="")
             log.info("words are heard again", doubt=piece.doubt.value, padding_s=rung.padding_s, model=self.model)
+        if not question.holds_voice(otherwise=True):
+            return replace(found[-1], text="", words=(), doubt=None)
         return least_bad(found)
 
     def _rungs(self, question: Question) -> Iterator[Rung]:
@@ -199,7 +225,7 @@ class FasterWhisper:
             if first < padding < longest:
                 yield Rung(padding)
         yield Rung(None)
-        if self._device == "cpu" and self._compute_type != "float32":
+        if self._device == "cpu" and self.compute_type != "float32":
             yield Rung(None, precise=True)
 
     def _count(self, piece: Piece, *, again: bool) -> None:
@@ -216,7 +242,7 @@ class FasterWhisper:
         language = self._choose_language(question, encoded, rung)
         tokenizer = self._tokenizer(language.code)
         audible_s = audible_seconds(question.audio)
-        for timestamps in (False, True):
+        for timestamps in (False, True) if rung.timestamps else (False,):
             piece, tokens = self._decode(model, encoded, tokenizer, question, language, audible_s, timestamps)
             # An encoding is two thirds of the work: where the words do not fit the time, they are read from it anew.
             if piece.doubt not in (Doubt.REPEATED, Doubt.TOO_FAST, Doubt.ENDLESS):
@@ -283,17 +309,16 @@ class FasterWhisper:
         tokens = within_audio(said, tokenizer.timestamp_begin, question.seconds) if timestamps else list(said)
         # CTranslate2 divides the sum by the number of tokens, end mark left out.
         log_probability = result.scores[0] * max(1, len(said))
-        piece = Piece("", language, float(result.no_speech_prob), log_probability, len(said))
-        speech = piece.no_speech <= _NO_SPEECH
+        ended = len(said) < most
+        piece = Piece("", language, float(result.no_speech_prob), log_probability, len(said), ended=ended)
+        speech = piece.no_speech <= _NO_SPEECH or question.holds_voice(otherwise=False)
         text = tokenizer.decode(tokens).strip()
         if not any(character.isalnum() for character in text):
             return replace(piece, doubt=Doubt.EMPTY if speech else None), tokens
         if not speech and piece.confidence < _LOW_CONFIDENCE:
             # Whisper says "you" or "Thank you" to silence; it doubts itself then, and doubts that there was speech.
             return piece, tokens
-        doubt = doubt_about(
-            text, audible_s, language=language.code, speech=speech, ended=len(said) < most, prompt=prompt
-        )
+        doubt = doubt_about(text, audible_s, language=language.code, speech=speech, ended=ended, prompt=prompt)
         return replace(piece, text=text, doubt=doubt), tokens
 
     def _languages_of(self, encoded: Any) -> list[tuple[str, float]]:

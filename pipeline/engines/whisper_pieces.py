@@ -1,7 +1,7 @@
 """What is asked of Whisper's windows and what they give, put together to one transcript."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.audio import HEARING_RATE, Waveform
@@ -25,6 +25,8 @@ class Question:
         prompt: text that came before.
         offset: of the audio, seconds.
         words: whether the words' times are wanted.
+        voice: tells whether somebody speaks in the audio, by its loudness and sound and not by its words; None where
+            nobody can tell. Asked only where Whisper doubts that there is speech.
     """
 
     audio: Waveform
@@ -33,19 +35,31 @@ class Question:
     prompt: str
     offset: float
     words: bool
+    voice: Callable[[], bool] | None = None
 
     @property
     def seconds(self) -> float:
         """Length of the audio."""
         return self.audio.size / HEARING_RATE
 
+    def holds_voice(self, otherwise: bool) -> bool:
+        """Whether somebody speaks in it; `otherwise` where nobody can tell."""
+        return otherwise if self.voice is None else self.voice()
+
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One way to hear: `padding_s` None is the full window, `precise` is in float32."""
+    """One way to hear.
+
+    Attributes:
+        padding_s: silence behind the speech, seconds; None for the full window.
+        precise: in float32.
+        timestamps: whether doubted words are read from the same encoding once more, with timestamps.
+    """
 
     padding_s: float | None
     precise: bool = False
+    timestamps: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,7 @@ class Piece:
     log_probability: float
     tokens: int
     doubt: Doubt | None = None
+    ended: bool = True
     words: tuple[Word, ...] = ()
 
     @property
@@ -96,7 +111,7 @@ def agree(piece: Piece, before: Sequence[Piece]) -> bool:
     Not so where the decoder never came to an end, nor where there are more words than anybody says in the time.
     """
     same = normalise(piece.text)
-    repeated = piece.doubt in (Doubt.REPEATED, Doubt.PROMPT)
+    repeated = piece.doubt in (Doubt.REPEATED, Doubt.PROMPT) and piece.ended
     return repeated and any(other.doubt is piece.doubt and normalise(other.text) == same for other in before)
 
 

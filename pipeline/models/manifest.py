@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from pipeline.models.errors import ManifestError, UnknownModelError
 
-ModelRole = Literal["stt", "llm", "tts", "turn", "vad", "embedder"]
+ModelRole = Literal["stt", "llm", "tts", "turn", "vad", "embedder", "speech"]
 
 MANIFEST_PATH = Path(__file__).resolve().parent.parent / "models.toml"
 
@@ -74,7 +74,7 @@ class Model:
 
     Attributes:
         id: name of its folder, and of the model on the command line.
-        role: what it does in a call.
+        role: what it does in a call; "speech" are recordings to measure with.
         default: fetched unasked.
         title: for people.
         licence: of the weights (SPDX where there is one).

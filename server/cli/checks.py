@@ -20,6 +20,8 @@ from pipeline.engines.remote_look_up import look_up
 from pipeline.models import ModelError, ModelStore
 from pipeline.tools.errors import ToolSetupError
 from pipeline.tools.toolbox import Toolbox
+from server.calibration.profile import load_profile
+from server.capacity import calls_in_time
 from server.engines import engines_here, llm_engine, needed_models
 from server.roles import SERVICES, port_of, services_of, takes_calls
 from server.settings import Settings
@@ -60,9 +62,26 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield from check_models(settings)
     yield from check_tools(settings)
     yield from check_folders(settings)
+    yield check_calibration(settings)
     yield from check_ports(settings)
     yield from check_services(settings)
     yield check_gpu()
+
+
+def check_calibration(settings: Settings) -> Check:
+    """What was measured on this machine, and how many calls that is enough for."""
+    profile = load_profile(settings)
+    if profile is None:
+        return Check("Calibration", "ok", "not measured yet: the first start does it, or `morgan calibrate`")
+    found = f"{profile.machine}; Whisper {profile.compute_type} with {profile.padding_s:g} s of silence behind speech"
+    speeds = profile.speeds
+    if speeds is None:
+        return Check("Calibration", "ok", found)
+    calls = calls_in_time(speeds, speeds.cores)
+    heard, begun = speeds.stt_s * 1000, speeds.llm_first_token_s * 1000
+    found += f"; a question of 3 s is text in {heard:.0f} ms, the answer's first word is there in {begun:.0f} ms"
+    found += f"; {calls} call{'s' * (calls != 1)} in time"
+    return Check("Calibration", "ok", found)
 
 
 def check_tools(settings: Settings) -> Iterator[Check]:

@@ -15,6 +15,7 @@ from media.values import MediaError
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.models import ModelError, ModelStore
 from server.app import SWITCH_INTERVAL_S, Server
+from server.calibration.calibrate import calibrated
 from server.cli.models import rendered_progress
 from server.engines import build_engines, needed_models
 from server.logs import configure_logs
@@ -73,8 +74,12 @@ async def _run(settings: Settings, engines: Engines) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.put_nowait, number)
-    kind = Server if takes_calls(settings.role) else ServiceServer
-    server: Server | ServiceServer = await kind.start(settings, engines)
+    profile = await calibrated(settings, engines, _announce_calibration)
+    server: Server | ServiceServer
+    if takes_calls(settings.role):
+        server = await Server.start(settings, engines, profile.speeds)
+    else:
+        server = await ServiceServer.start(settings, engines)
     what = "Morgan" if takes_calls(settings.role) else f"Morgan's {settings.role} service"
     console.print(f"{what} is ready: [bold]{server.url}[/bold]")
     asked = await stopping.get()
@@ -89,6 +94,10 @@ async def _run(settings: Settings, engines: Engines) -> None:
     await draining
     again.cancel()
     await asyncio.gather(*(engine.close() for engine in engines.all().values()))
+
+
+def _announce_calibration() -> None:
+    console.print("Measuring this machine, once (`morgan calibrate` does it again, `morgan doctor` shows it)")
 
 
 def _ports(settings: Settings) -> str:

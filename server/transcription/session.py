@@ -326,7 +326,9 @@ class StreamSession:
 
     async def _ask(self, work: Work, ticket: Ticket, language: str | None, prompt: str) -> Transcript | None:
         """What the engine makes of a piece; None as above."""
-        asked = self._stt.transcribe(work.audio, ticket, language=language, prior=work.prior, prompt=prompt)
+        asked = self._stt.transcribe(
+            work.audio, ticket, language=language, prior=work.prior, prompt=prompt, retry=work.kind == "final"
+        )
         job = asyncio.create_task(asked)
         self._in_hand = (work, ticket)
         try:

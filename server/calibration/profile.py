@@ -1,0 +1,96 @@
+"""What was measured on this machine, kept per processor, versions of the engines and weights."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from pipeline.cores import usable_cores
+from pipeline.engines.speeds import EngineSpeeds
+from pipeline.machine import Machine, this_machine
+from server.calibration.windows import WindowFigures
+from server.engines import llm_engine
+from server.settings import Settings
+
+FORMAT = 1
+_ENGINES = ("ctranslate2", "onnxruntime", "llama-cpp-python", "transformers")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Settings that came from measuring.
+
+    Attributes:
+        machine: the processor.
+        padding_s: silence behind the speech in Whisper's first windows, seconds.
+        compute_type: of Whisper, as CTranslate2 names them.
+        windows: what the choice was made from; empty where there was no recorded speech to test with.
+        speeds: of the engines; None where none of them does its work here.
+    """
+
+    machine: str
+    padding_s: float
+    compute_type: str
+    windows: tuple[WindowFigures, ...] = ()
+    speeds: EngineSpeeds | None = None
+
+
+def profile_path(settings: Settings, machine: Machine | None = None) -> Path:
+    """Where the profile of this machine with these settings lies, whether it is there or not."""
+    versions = [f"{name} {_version(name)}" for name in _ENGINES]
+    models = [settings.stt_model, llm_engine(settings), settings.llm_model, settings.tts_voice, settings.turn_model]
+    cores = str(settings.cores or usable_cores())
+    where = (str(FORMAT), (machine or this_machine()).describe(), cores, settings.role, settings.llm_base_url or "")
+    told = "\n".join((*where, *versions, *models))
+    return settings.models_dir / "calibration" / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
+
+
+def load_profile(settings: Settings) -> Profile | None:
+    """The profile of this machine; None where nothing was measured, or what was kept cannot be read."""
+    path = profile_path(settings)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return _profile(values)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        log.warning("what was measured cannot be read; it is measured again", path=str(path), problem=str(error))
+        return None
+
+
+def save_profile(settings: Settings, profile: Profile) -> Path | None:
+    """Keep a profile; returns where, None where the folder cannot be written (it is then measured at every start)."""
+    path = profile_path(settings)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(asdict(profile), indent=2), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        log.warning("what was measured is not kept", path=str(path), problem=str(error))
+        return None
+    return path
+
+
+def _profile(values: dict[str, Any]) -> Profile:
+    windows: Sequence[dict[str, Any]] = values.pop("windows")
+    speeds: dict[str, Any] | None = values.pop("speeds")
+    return Profile(
+        **values,
+        windows=tuple(WindowFigures(**each) for each in windows),
+        speeds=None if speeds is None else EngineSpeeds(**speeds),
+    )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "-"

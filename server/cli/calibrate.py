@@ -1,0 +1,75 @@
+"""`morgan calibrate`: measure this machine anew."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.engines.protocols import EngineError, Engines
+from pipeline.models import ModelError, ModelStore
+from server.calibration.calibrate import calibrate as measure
+from server.calibration.profile import Profile, save_profile
+from server.capacity import calls_in_time, turn_cost_s
+from server.cli.models import rendered_progress
+from server.engines import build_engines, needed_models
+from server.settings import Settings, SettingsError, load_settings
+
+
+def calibrate(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Measure this machine anew: Whisper's window, the speed of every engine, and how many calls that is enough for.
+
+    A running server uses the engines at the same time and makes the figures worse: stop it first; it reads them at its
+    next start.
+    """
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        typer.echo(f"The settings do not fit.\n{error}", err=True)
+        raise typer.Exit(2) from error
+    try:
+        with rendered_progress() as progress:
+            ModelStore(settings.models_dir).ensure(needed_models(settings), progress)
+        engines = build_engines(settings)
+    except (ModelError, EngineError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    profile = asyncio.run(_measured(settings, engines))
+    where = save_profile(settings, profile)
+    if as_json:
+        typer.echo(json.dumps({**asdict(profile), "path": str(where) if where else None}, indent=2))
+        return
+    _show(profile)
+    typer.echo(f"Kept in {where}" if where else f"Not kept: {settings.models_dir} cannot be written.")
+
+
+async def _measured(settings: Settings, engines: Engines) -> Profile:
+    try:
+        return await measure(settings, engines)
+    finally:
+        await asyncio.gather(*(engine.close() for engine in engines.all().values()))
+
+
+def _show(profile: Profile) -> None:
+    console = Console()
+    console.print(profile.machine, markup=False)
+    if profile.windows:
+        table = Table(box=box.SIMPLE_HEAD, title="Whisper's window", title_justify="left")
+        for heading in ("silence behind the speech", "time", "words otherwise than in the full window", "doubted"):
+            table.add_column(heading)
+        full_s = profile.windows[-1].seconds
+        for each in profile.windows:
+            name = "full window" if each.padding_s is None else f"{each.padding_s:g} s"
+            chosen = "  (chosen)" if each.padding_s == profile.padding_s else ""
+            share = f"{each.seconds / full_s:.0%} of the full window's" if full_s else ""
+            table.add_row(name + chosen, share, f"{each.disagreement:.1%}", f"{each.doubted:.1%}")
+        console.print(table)
+    if profile.speeds is not None:
+        for name, value in asdict(profile.speeds).items():
+            typer.echo(f"{name:20} {value:.4g}")
+        typer.echo(f"{'a turn, core seconds':20} {turn_cost_s(profile.speeds):.2f}")
+        typer.echo(f"{'calls in time':20} {calls_in_time(profile.speeds, profile.speeds.cores)}")
