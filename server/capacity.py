@@ -21,7 +21,9 @@ REPLY_TOKENS = 35
 REPLY_S = 6.0
 
 LOAD = 0.6
-"""Share of the cores that may be busy on the average: above it the wait for a free one grows beyond bounds."""
+"""Share of the cores, and of an engine, that may be busy on the average: above it the wait grows beyond bounds. With it
+the slowest of twenty answers takes 1.3 to 2.1 times as long as that to a caller alone, on 1 to 16 cores
+(`tests/pipeline/test_calls_on_cores.py`)."""
 
 MOST = 64
 """Where nothing measured bounds it: engines in other processes, and processors of many cores."""
@@ -49,13 +51,16 @@ RECENT_TURNS = 3
 
 def turn_cost_s(speeds: EngineSpeeds) -> float:
     """Core seconds that a turn takes, from the first interim transcript to the last word of the answer."""
-    return (
-        TRANSCRIPTIONS * speeds.stt_s
-        + JUDGEMENTS * speeds.turn_model_s
-        + speeds.llm_first_token_s
-        + REPLY_TOKENS * speeds.llm_token_s
-        + REPLY_S * speeds.tts_share
-    )
+    voice = REPLY_S * speeds.tts_share
+    return TRANSCRIPTIONS * speeds.stt_s + _judging_s(speeds) + _writing_s(speeds) + voice
+
+
+def _judging_s(speeds: EngineSpeeds) -> float:
+    return JUDGEMENTS * speeds.turn_model_s
+
+
+def _writing_s(speeds: EngineSpeeds) -> float:
+    return speeds.llm_first_token_s + REPLY_TOKENS * speeds.llm_token_s
 
 
 def calls_in_time(speeds: EngineSpeeds | None, cores: int) -> int:
@@ -67,8 +72,9 @@ def calls_in_time(speeds: EngineSpeeds | None, cores: int) -> int:
     """
     if speeds is None:
         return min(MOST, GUESSED_PER_CORE * cores)
-    cost = turn_cost_s(speeds)
-    return MOST if cost <= 0 else max(1, min(MOST, int(LOAD * speeds.cores * TURN_EVERY_S / cost)))
+    # The turn model and the language model do one thing at a time, however many cores there are.
+    cost = max(turn_cost_s(speeds) / speeds.cores, _judging_s(speeds), _writing_s(speeds))
+    return MOST if cost <= 0 else max(1, min(MOST, int(LOAD * TURN_EVERY_S / cost)))
 
 
 def alone_s(speeds: EngineSpeeds | None) -> float:

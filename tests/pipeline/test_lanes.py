@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from pipeline.cores import Cores
 from pipeline.lanes import Lane, LaneClosedError, LaneFullError, Ticket, Urgency
 
 
@@ -353,7 +354,7 @@ async def test_closing_leaves_no_thread_and_no_task() -> None:
 
 
 async def test_several_workers_share_one_queue() -> None:
-    lane = Lane("wide", workers=2)
+    lane = Lane("wide", workers=2, cores=Cores(2))
     gate, held = await hold(lane)
     assert await asyncio.wait_for(lane.run(lambda: "other worker", Ticket(Urgency.SPECULATION)), 5) == "other worker"
     await until(lambda: lane.load.running == 1)
@@ -412,7 +413,8 @@ def test_a_result_for_a_loop_that_is_gone_harms_nobody() -> None:
 
 
 async def test_look_ahead_lets_the_urgent_work_of_other_lanes_go_first() -> None:
-    urgent, idle = Lane("urgent"), Lane("idle")
+    cores = Cores(2)
+    urgent, idle = Lane("urgent", cores=cores), Lane("idle", cores=cores)
     order: list[str] = []
 
     def work(name: str, seconds: float) -> None:
@@ -428,7 +430,8 @@ async def test_look_ahead_lets_the_urgent_work_of_other_lanes_go_first() -> None
 
 
 async def test_look_ahead_whose_audio_runs_dry_waits_for_nobody() -> None:
-    urgent, idle = Lane("urgent"), Lane("idle")
+    cores = Cores(2)
+    urgent, idle = Lane("urgent", cores=cores), Lane("idle", cores=cores)
     order: list[str] = []
 
     def work(name: str, seconds: float) -> None:

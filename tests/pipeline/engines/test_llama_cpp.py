@@ -228,6 +228,43 @@ async def test_a_ticket_cancelled_before_the_start_costs_nothing(lm: LlamaCppLan
     assert lm.stats.evaluated == before
 
 
+async def test_a_reply_that_rests_stops_lets_others_go_on_and_loses_nothing(lm: LlamaCppLanguageModel) -> None:
+    undisturbed = said(await collect(lm, ask(STORY, conversation="rested", max_tokens=30)))
+    ticket, deltas = Ticket(Urgency.LOOK_AHEAD), []
+
+    async def read() -> None:
+        async for delta in lm.stream(ask(STORY, conversation="rested", max_tokens=30), ticket):
+            deltas.append(delta)
+            if len(deltas) == 5:
+                ticket.resting = True
+
+    reading = asyncio.create_task(read())
+    await until(lambda: ticket.resting)
+    assert said(await collect(lm, ask("Hello there.", conversation="other")))
+    before = len(deltas)
+    assert 5 <= before < 20
+    assert said(await collect(lm, ask("And you?", conversation="other")))
+    assert len(deltas) == before
+    ticket.resting = False
+    await asyncio.wait_for(reading, 30)
+    assert beginning(said(deltas)) == beginning(undisturbed)
+    assert deltas[-1].finish_reason is not None
+
+
+async def test_a_reply_that_rests_gives_its_slot_to_another_call(folder: Path) -> None:
+    async with opened(LlamaOptions(folder, threads=1, n_ctx=256, slots=1)) as lm:
+        ticket = Ticket(Urgency.SPECULATION)
+        stream = lm.stream(ask(STORY, conversation="rests", max_tokens=30), ticket)
+        first = await anext(stream)
+        ticket.resting = True
+        other = await collect(lm, ask("Hello there.", conversation="other"), Ticket(Urgency.SPECULATION))
+        assert said(other)
+        ticket.resting = False
+        rest = [delta async for delta in stream]
+        assert rest[-1].finish_reason is not None
+        assert said([first, *rest]).strip()
+
+
 async def test_a_reader_that_goes_away_stops_the_generation(lm: LlamaCppLanguageModel) -> None:
     before = lm.stats.generated
     stream = lm.stream(ask(STORY, max_tokens=300), Ticket())
