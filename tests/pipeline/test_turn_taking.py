@@ -1,5 +1,6 @@
 """The policy by itself, window by window: when a turn is over, and what it learns from a speaker who goes on."""
 
+from pipeline.text.groups import More
 from pipeline.turn_taking import Decision, TurnTaking
 from pipeline.turn_taking_config import WINDOW_S, TurnTakingConfig
 
@@ -63,7 +64,7 @@ def test_words_that_ask_for_more_outweigh_a_turn_model_that_hears_an_end() -> No
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words(expects_more=True)
+    talk.policy.words(More.YES)
     assert talk.fall_silent(1.2, 0.95) is None
 
 
@@ -71,9 +72,9 @@ def test_a_commit_waits_for_words_that_are_on_their_way_and_comes_with_them() ->
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words_pending()
+    talk.policy.words_pending(0.15)
     assert talk.fall_silent(0.2, 0.95) is None
-    talk.policy.words(expects_more=False)
+    talk.policy.words(More.NO)
     assert talk.policy.tick(talk.now) == [Decision.COMMIT]
 
 
@@ -81,7 +82,7 @@ def test_words_on_their_way_are_asked_to_hurry_once_nothing_else_is_missing() ->
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words_pending()
+    talk.policy.words_pending(0.15)
     assert Decision.HURRY not in talk.decisions
     talk.fall_silent(0.2, 0.95)
     assert talk.decisions.count(Decision.HURRY) == 1
@@ -91,7 +92,7 @@ def test_words_that_do_not_come_delay_a_commit_only_so_long() -> None:
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words_pending()
+    talk.policy.words_pending(0.15)
     silence = talk.fall_silent(2.0, 0.95)
     assert silence is not None
     assert COMPLETE < silence <= CONFIG.words_wait_s + 2 * WINDOW_S
