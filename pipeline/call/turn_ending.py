@@ -74,7 +74,10 @@ class TurnEnding:
         said = [entry for entry in self._context.entries if entry.item_id != turn.item_id]
         reply = next((entry.text for entry in reversed(said) if entry.role == "assistant"), "")
         language = turn.language or "en"
-        return what_follows(text, language, wanted(reply, language), " ".join(entry.text for entry in said[-4:]))
+        # A letter or two are easily taken for another language than the question was in.
+        codes = dict.fromkeys((language, self._options.language or language, "en"))
+        asked, code = next(((kind, code) for code in codes if (kind := wanted(reply, code))), (None, language))
+        return what_follows(text, code, asked, " ".join(entry.text for entry in said[-4:]))
 
     def remembered(self, message: Remembered, now: float) -> None:
         """Take in memories."""

@@ -147,7 +147,9 @@ _SINGLE: Final[dict[str, dict[str, str]]] = {
 """Digits as words."""
 
 _AROUND: Final[dict[str, frozenset[str]]] = {
-    "en": word_set("uh um it's its it is my number the so yes sure okay ok and then area code that's that plus double"),
+    "en": word_set(
+        "uh um yeah it's its it is my number the so yes sure okay ok and then area code that's that plus double"
+    ),
     "de": word_set("äh ähm ja also meine nummer ist die das und dann plus doppel"),
     "fr": word_set("euh oui mon numéro c'est est le et puis plus double alors"),
     "es": word_set("eh sí mi número es el y luego más doble"),
@@ -156,6 +158,11 @@ _AROUND: Final[dict[str, frozenset[str]]] = {
     "nl": word_set("eh ja mijn nummer is het en dan plus dubbel"),
 }
 """Words that stand around digits and letters without ending the groups."""
+
+_SEVERAL: Final = frozenset({Wanted.PHONE, Wanted.ACCOUNT, Wanted.CODE, Wanted.SPELLING})
+"""What is answered with digits and letters alone; a lone other word is as likely one of them misheard."""
+
+_REFUSALS: Final = word_set("no nope never why what stop wait nein nee warum was non quoi por não nee waarom wat")
 
 _COMPLETE: Final[dict[Wanted, frozenset[int]]] = {
     Wanted.PHONE: frozenset(range(10, 16)),
@@ -171,8 +178,14 @@ _MAYBE: Final[dict[Wanted, frozenset[int]]] = {
 }
 """and how many may be."""
 
+FEWEST_MIXED: Final = 6
+"""Letters and digits of a code that has both."""
+
 LONG: Final = 5
 """Digits in a row that nobody asked for and that may be a group of more."""
+
+LONGEST_STRANGER: Final = 6
+"""Letters of a word that a digit or a letter may have been misheard for."""
 
 COUNTED: Final = 3
 """Single digits in a row, likewise."""
@@ -217,6 +230,12 @@ def group(text: str, asked: Wanted | None, known: str = "", language: str = "en"
     """
     code = primary_language(language)
     units = _units(text, code)
+    if units is None and asked in _SEVERAL:
+        units = _units(text, code, strangers=1)
+        if units == ["?"]:
+            return More.PERHAPS if normalise(text) not in _REFUSALS else None
+    if units == [] and asked in _SEVERAL and text:
+        return More.YES
     if asked is Wanted.EMAIL:
         return _email(text.casefold(), bool(units))
     if asked is Wanted.BIRTHDAY:
@@ -230,7 +249,8 @@ def group(text: str, asked: Wanted | None, known: str = "", language: str = "en"
     if asked is Wanted.ADDRESS:
         return More.GROUP
     if asked in _COMPLETE:
-        return _counted(len(units), asked)
+        # Codes of digits alone have four or five often enough; those with letters are longer.
+        return More.GROUP if digits < len(units) < FEWEST_MIXED else _counted(len(units), asked)
     written = any(len(token) >= LONG for token in re.findall(r"\d+", text))
     return More.PERHAPS if written or (digits >= COUNTED and _one_by_one(text, code)) else None
 
@@ -255,18 +275,28 @@ def _counted(count: int, asked: Wanted) -> More:
     return More.PERHAPS if count in _MAYBE[asked] else More.GROUP
 
 
-def _units(text: str, code: str) -> list[str] | None:
-    """The digits and letters that the text is made of, one by one; None where it is made of more than those."""
+def _units(text: str, code: str, strangers: int = 0) -> list[str] | None:
+    """The digits and letters that the text is made of, one by one; None where it is made of more than those.
+
+    Args:
+        text: a transcript.
+        code: its language.
+        strangers: words that may be among them all the same, each misheard for one of them ("cute" for "Q").
+    """
     single, around = _SINGLE.get(code, {}), _AROUND.get(code, frozenset())
+    capitals = {normalise(word) for word in re.findall(r"\b[A-Z]{2,5}\b", text)}
     found: list[str] = []
     for word in normalise(text).split():
         if word in single:
             found.append(single[word])
-        elif word.isdecimal():
+        elif len(word) == 1 or word in capitals or any(character.isdecimal() for character in word):
             found += word
-        elif len(word) == 1 and word.isalpha():
-            found.append(word)
-        elif word not in around:
+        elif word in around:
+            continue
+        elif strangers and len(word) <= LONGEST_STRANGER:
+            strangers -= 1
+            found.append("?")
+        else:
             return None
     return found
 
