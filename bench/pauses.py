@@ -91,6 +91,7 @@ def one_wait(config: TurnTakingConfig, wait_s: float) -> TurnTakingConfig:
         unsure_wait_s=wait_s,
         incomplete_wait_s=wait_s,
         unfinished_wait_s=wait_s,
+        group_wait_s=wait_s,
         words_wait_s=0.0,
         patience_step_s=0.0,
         patience_max_s=0.0,

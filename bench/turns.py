@@ -103,6 +103,7 @@ def at_least(config: TurnTakingConfig, delay_s: float) -> TurnTakingConfig:
         unsure_wait_s=max(config.unsure_wait_s, delay_s),
         incomplete_wait_s=max(config.incomplete_wait_s, delay_s),
         unfinished_wait_s=max(config.unfinished_wait_s, delay_s),
+        group_wait_s=max(config.group_wait_s, delay_s),
     )
 
 

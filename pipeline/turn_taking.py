@@ -7,8 +7,11 @@ them, not on top.
 """
 
 import enum
+import math
 
 from pipeline.patience import Patience
+from pipeline.speaker_level import SpeakerLevel
+from pipeline.text.groups import More
 from pipeline.turn_taking_config import WINDOW_S, TurnTakingConfig
 
 FLOOR_RISE_DB = 0.1
@@ -26,9 +29,9 @@ class Decision(enum.Enum):
     DIP = "dip"
     """A moment of silence, as in front of a "p" or at the end of a turn."""
     EARLY_SILENCE = "early_silence"
-    """The turn may be over: start to work on it, and ask the turn model."""
-    ASK_AGAIN = "ask_again"
-    """Ask the turn model once more, with the longer silence."""
+    """The turn may be over: start to work on it."""
+    ASK = "ask"
+    """Ask the turn model, with the silence so far."""
     SPEECH_RESUMED = "speech_resumed"
     """It was a pause: what was begun at the early silence is out of date."""
     HURRY = "hurry"
@@ -39,6 +42,8 @@ class Decision(enum.Enum):
     """Somebody may be speaking over the reply."""
     PAUSE = "pause"
     """Somebody is speaking over the reply."""
+    OVERLAP_WORDS = "overlap_words"
+    """They go on; whether they mean it is told by the words so far."""
     OVERLAP_ENDED = "overlap_ended"
     """They stopped; whether they meant it is told by the words."""
     UNDUCK = "unduck"
@@ -72,13 +77,15 @@ class TurnTaking:
         self._phase = _Phase.QUIET
         self._onset = 0.0
         self._score: float | None = None
-        self._unfinished = False
+        self._more = More.NO
         self._words_pending = False
         self._hurried = False
         self._dipped_at: float | None = None
-        self._asked = 0
+        self._next_ask_s, self._asked = 0.0, False
         self._patience = Patience(self.config)
+        self._level = SpeakerLevel()
         self._paused = False
+        self._next_words_s = self._give_up_s = 0.0
         self._loudest_db = -100.0
         self._floor_db = 0.0
         self._reply_since: float | None = None
@@ -140,6 +147,7 @@ class TurnTaking:
         self._loudest_db = max(self._loudest_db, level_db)
         self._floor_db = min(level_db, self._floor_db + FLOOR_RISE_DB)
         self._patience.hear(probability, at)
+        self._level.hear(level_db)
         match self._phase:
             case _Phase.QUIET:
                 return self._hear_quiet(probability, at, level_db)
@@ -178,6 +186,8 @@ class TurnTaking:
 
     def _is_voice(self, probability: float, at: float, level_db: float) -> bool:
         since = self._reply_since
+        if since is not None and self._level.too_far(self._phase is _Phase.OVERLAP or self._onset > 0):
+            return False
         if since is not None and at - since < self.config.echo_guard_s:
             return (
                 probability >= self.config.echo_threshold
@@ -206,6 +216,7 @@ class TurnTaking:
         if self._reply_since is not None:
             self._phase = _Phase.OVERLAP
             self._paused = False
+            self._next_words_s, self._give_up_s = self.config.overlap_words_s, self.config.cancel_s
             return [Decision.DUCK, *self._overlap_pause(at)]
         self._begin_turn()
         return [Decision.SPEECH_STARTED]
@@ -213,15 +224,19 @@ class TurnTaking:
     def _hear_speech(self, probability: float, at: float, level_db: float) -> list[Decision]:
         if probability >= self.config.silence_threshold and not self._fell_silent(level_db):
             self.last_speech = at
+            self._level.speech(level_db)
             return []
         if self.silence(at) < self.config.early_silence_s - 1e-6:
             return []
+        return [self._fall_silent()]
+
+    def _fall_silent(self) -> Decision:
         self._phase = _Phase.SILENCE
         self._onset = 0.0
         self._score = None
         self._words_pending = self._hurried = False
-        self._asked = 0
-        return [Decision.EARLY_SILENCE]
+        self._next_ask_s, self._asked = 0.0, False
+        return Decision.EARLY_SILENCE
 
     def _dip(self, tail_db: float, at: float) -> list[Decision]:
         """What sounds on below that level is no words: the breath behind them, the room."""
@@ -244,15 +259,19 @@ class TurnTaking:
             return []
         self.last_speech = at
         self._phase = _Phase.SPEECH
-        self._unfinished = False
+        self._more = More.NO
         return [Decision.SPEECH_RESUMED]
 
     def _hear_overlap(self, probability: float, at: float, level_db: float) -> list[Decision]:
         if self._is_voice(probability, at, level_db):
             self.last_speech = at
             self._phase = _Phase.OVERLAP
-            if at - self.speech_began >= self.config.cancel_s:
+            spoken = at - self.speech_began
+            if spoken >= self._give_up_s:
                 return [self._interrupt()]
+            if self._paused and spoken >= self._next_words_s:
+                self._next_words_s = spoken + self.config.overlap_again_s
+                return [Decision.OVERLAP_WORDS]
             return self._overlap_pause(at)
         if self._phase is _Phase.OVERLAP_ENDED or self.silence(at) < self.config.overlap_end_s - 1e-6:
             return []
@@ -278,28 +297,42 @@ class TurnTaking:
         if self._phase is _Phase.SILENCE:
             self._score = completeness
 
-    def words_pending(self) -> None:
-        """Take in that the words up to this silence are being transcribed."""
+    def words_pending(self, expected_s: float) -> None:
+        """Take in that the words up to this silence are being transcribed.
+
+        Args:
+            expected_s: seconds that this takes. The turn model is asked so that it answers by then, not before: it
+                hears more with a longer silence, and most silences do not last.
+        """
         self._words_pending = True
+        self._next_ask_s = min(max(0.0, expected_s - self.config.ask_ahead_s), self.config.ask_latest_s)
 
-    def words(self, expects_more: bool) -> None:
-        """Take in whether the transcript so far asks for more."""
-        self._unfinished = expects_more
+    def words(self, more: More) -> None:
+        """Take in what the transcript so far says of what is to come."""
+        self._more = more
         self._words_pending = False
+        if not self._asked:
+            self._next_ask_s = 0.0
 
-    def overlap_words(self, meant: bool) -> list[Decision]:
-        """Take in what the words said over the reply amount to: an interruption, or nothing (cough, "mhm", echo)."""
+    def overlap_words(self, meant: bool, *, known: bool = True) -> list[Decision]:
+        """Take in what the words said over the reply amount to.
+
+        Args:
+            meant: an interruption; otherwise nothing (cough, "mhm", echo).
+            known: the words are clear, or it is clear that there are none. Who speaks on without a clear word is taken
+                to mean it in the end.
+        """
         if self._phase not in (_Phase.OVERLAP, _Phase.OVERLAP_ENDED):
             return []
         if meant:
             ended = self._phase is _Phase.OVERLAP_ENDED
             decisions = [self._interrupt()]
             if ended:
-                self._phase = _Phase.SILENCE
-                self._onset = 0.0
-                decisions.append(Decision.EARLY_SILENCE)
+                decisions.append(self._fall_silent())
             return decisions
         if self._phase is _Phase.OVERLAP:
+            if known:
+                self._give_up_s = max(self._give_up_s, self._next_words_s + self.config.cancel_s)
             return []
         self._end_overlap()
         return [Decision.UNDUCK]
@@ -315,7 +348,18 @@ class TurnTaking:
             wait = _between(score, 0.2, config.unsure_wait_s, 0.5, config.likely_wait_s) + self._patience.seconds
         else:
             wait = _between(score, 0.0, config.incomplete_wait_s, 0.2, config.unsure_wait_s)
-        return max(wait, config.unfinished_wait_s) if self._unfinished else wait
+        return max(wait, self._least_wait())
+
+    def _least_wait(self) -> float:
+        match self._more:
+            case More.NO:
+                return 0.0
+            case More.PERHAPS:
+                return self.config.unsure_wait_s
+            case More.YES:
+                return self.config.unfinished_wait_s
+            case More.GROUP:
+                return self.config.group_wait_s
 
     # What Morgan does --------------------------------------------------------------------------------------------
 
@@ -345,6 +389,7 @@ class TurnTaking:
 
     def drop_turn(self, at: float) -> None:
         """The open turn held no words, or the user turned to typing: nothing is open and nothing sounds."""
+        self._level.dropped()
         self._phase = _Phase.QUIET
         self._onset = 0.0
         self._paused = False
@@ -369,10 +414,11 @@ class TurnTaking:
         # A voice that has just come back decides by itself, within two windows, whether it goes on.
         if silence >= self.wait() and (not self._onset or missing > self.config.missing_s):
             return self._end_turn(at, silence)
-        asks = self.config.ask_again_s
-        if self._asked < len(asks) and silence >= asks[self._asked]:
-            self._asked += 1
-            return [Decision.ASK_AGAIN]
+        if silence >= self._next_ask_s and self._more not in (More.YES, More.GROUP):
+            self._asked = True
+            soonest = silence + self.config.ask_apart_s
+            self._next_ask_s = next((again for again in self.config.ask_again_s if again >= soonest), math.inf)
+            return [Decision.ASK]
         return []
 
     def _end_turn(self, at: float, silence: float) -> list[Decision]:
@@ -380,6 +426,7 @@ class TurnTaking:
             hurried, self._hurried = self._hurried, True
             return [] if hurried else [Decision.HURRY]
         self._patience.committed(self.last_speech, self.wait())
+        self._level.committed()
         self._committed_at, self._going_on_until = at, at + self.config.continuation_s
         self._phase = _Phase.QUIET
         self._onset = 0.0
@@ -404,9 +451,10 @@ class TurnTaking:
     def _begin_turn(self) -> None:
         self._phase = _Phase.SPEECH
         self._loudest_db = -100.0
+        self._level.begin()
         self._onset = 0.0
         self._score = None
-        self._unfinished = False
+        self._more = More.NO
         self._quiet_since = None
 
     def _interrupt(self) -> Decision:

@@ -28,9 +28,13 @@ class TurnTakingConfig:
         unsure_wait_s: wait when it leans to "not over", and when there is no score at all.
         incomplete_wait_s: wait when it is sure that the speaker goes on.
         unfinished_wait_s: shortest wait when the words themselves ask for more ("my number is").
+        group_wait_s: shortest wait when the words are digits or letters that cannot be all that was asked for.
         words_wait_s: longest wait for words that are being transcribed; no answer can sound before they are known.
         missing_s: audio that does not come, or was lost on its way, is not the user's silence for so long.
-        ask_again_s: silences at which the turn model is asked again.
+        ask_ahead_s: the turn model is asked so long before the words of the turn are expected,
+        ask_latest_s: but no later than in a silence of this length.
+        ask_again_s: silences at which it is asked again, unless the words decide,
+        ask_apart_s: or it was asked less than this ago.
         patience_margin_s: when the speaker goes on after a commit, the short waits grow so far that a pause like that
             would have been waited out with this much to spare,
         patience_max_s: unless they would grow by more than this in all:
@@ -38,7 +42,9 @@ class TurnTakingConfig:
         patience_kept: share of the growth that is left after a commit that stands.
         duck_s: speech over a reply after which the reply gets quieter.
         pause_s: speech over a reply after which it pauses.
-        cancel_s: speech over a reply after which it is given up, whatever the words.
+        overlap_words_s: speech over a reply after which its words so far are looked at,
+        overlap_again_s: and again after so much more.
+        cancel_s: speech over a reply after which it is given up when no word of it is clear.
         overlap_end_s: silence that ends speech over a reply.
         echo_guard_s: time from the start of a reply in which its echo is guarded against.
         echo_margin_db: speech over a reply must be at most this much quieter than the reply, while guarded.
@@ -64,8 +70,12 @@ class TurnTakingConfig:
     unsure_wait_s: float = 1.0
     incomplete_wait_s: float = 2.2
     unfinished_wait_s: float = 1.6
+    group_wait_s: float = 1.8
+    ask_ahead_s: float = 0.25
+    ask_latest_s: float = 0.25
+    ask_apart_s: float = 0.2
     ask_again_s: tuple[float, ...] = (0.3, 0.6, 1.0, 1.5)
-    words_wait_s: float = 0.4
+    words_wait_s: float = 1.5
     missing_s: float = 2.5
     patience_margin_s: float = 0.1
     patience_max_s: float = 0.7
@@ -73,8 +83,10 @@ class TurnTakingConfig:
     patience_kept: float = 0.5
     duck_s: float = 0.032
     pause_s: float = 0.16
-    cancel_s: float = 0.7
-    overlap_end_s: float = 0.16
+    overlap_words_s: float = 0.5
+    overlap_again_s: float = 0.35
+    cancel_s: float = 2.0
+    overlap_end_s: float = 0.1
     echo_guard_s: float = 1.0
     echo_margin_db: float = 18.0
     continuation_s: float = 2.0

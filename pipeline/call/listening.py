@@ -1,5 +1,6 @@
 """The user's side of a call: their turn, its drafts, its transcripts."""
 
+import math
 from collections import deque
 
 from pipeline.audio import HEARING_RATE
@@ -9,7 +10,8 @@ from pipeline.call.inputs import VoiceHeard
 from pipeline.call.language import CallLanguage
 from pipeline.call.options import CallOptions
 from pipeline.call.outbox import Outbox
-from pipeline.call.turn import PRE_ROLL_S, Draft, Interim, Turn
+from pipeline.call.pace import Pace
+from pipeline.call.turn import PRE_ROLL_S, Draft, Interim, OverlapLook, OverlapWords, Turn
 from pipeline.call.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import Transcript
 from pipeline.lanes import Ticket, Urgency
@@ -24,9 +26,6 @@ AUDIBLE_DB = 30.0
 FLOOR_DB = -54.0
 """Sound below this is never speech, for the same purpose."""
 
-INTERIM_EVERY_S = 1.0
-"""Pause between two interim transcripts; grows with the time that they take."""
-
 CLEAR_WORD = 0.58
 """Confidence of the transcript below which speech over a reply was no word. Over Opus, prompted with
 `backchannel_prompt`, "stop", "wait", "no" and such get 0.63 and more, an "mhm" taken for words at most 0.52."""
@@ -34,11 +33,10 @@ CLEAR_WORD = 0.58
 LIKELY_WORD = 0.54
 """The same where words are likelier than a noise: so soon after the user's turn that they may be going on with it."""
 
-INTERIM_SHARE = 6
-"""The pause is at least this many times as long as the last one took: they slow down under load."""
+GUESS_S = 0.45
+"""Sound behind a transcript that may hold no further word; a fifth of all turns end so."""
 
-DIP_EVERY_S = 0.1
-"""Pause between an interim transcript and one at a dip; at least as long as the last one took."""
+SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
 
 UNEVEN = HEARING_RATE // 100
 """Samples by which what is counted in seconds may be off: times are those of arrival, less even than samples."""
@@ -56,6 +54,7 @@ class Listening:
         heard_until: sample after the last one heard.
         call_language: follows the language of the call.
         meter: knows where there was voice.
+        pace: of transcripts.
     """
 
     def __init__(self, options: CallOptions, outbox: Outbox, language: CallLanguage) -> None:
@@ -67,11 +66,10 @@ class Listening:
         self._out = outbox
         self._agreement = LocalAgreement()
         self._interim: Interim | None = None
-        self._next_interim = 0.0
-        self._next_dip = 0.0
+        self._earlier: Interim | None = None
+        self.pace = Pace(options.transcript_s)
         self._score_job: int | None = None
-        self._overlap_job: int | None = None
-        self._overlap_asked = 0.0
+        self._overlaps: list[OverlapLook] = []
         self._overlap: Transcript | None = None
         self._loudest_db = -100.0
         self._audible_until = 0.0
@@ -130,8 +128,8 @@ class Listening:
     def _open(self, now: float) -> None:
         assert self.turn is not None
         self._agreement.reset()
-        self._interim = None
-        self._next_interim, self._next_dip = now + INTERIM_EVERY_S, now
+        self._interim = self._earlier = None
+        self.pace.begin(now)
         self._loudest_db = -100.0
         self._out.emit(SpeechStarted(self.turn.item_id, self.turn.start * 1000 // HEARING_RATE))
 
@@ -147,58 +145,79 @@ class Listening:
         turn = self.turn
         if turn is None or turn.committed:
             return None
+        self._score_job = None
+        taken_over = self._take_over(turn, words_end, now)
+        if taken_over is not None:
+            return taken_over
         interim, self._interim = self._interim, None
         if interim is not None and self._overlap is None and self._covers(interim, words_end, now):
             return self._adopt(turn, interim, now)
+        if interim is not None:
+            # What still waits in a lane is covered by what comes now; what runs is let run.
+            interim.ticket.cancel()
+            self._earlier = interim
         draft = Draft(self._out.new_job(), self.heard_until, now, Ticket(Urgency.SPECULATION, now))
         turn.draft = draft
-        self.ask_turn_model(draft.ticket)
         if self._overlap is not None:
             transcript, self._overlap = self._overlap, None
             self.settle(draft, transcript, now)
             return draft
         if self._options.speculate:
-            self._transcribe(turn, draft)
+            draft.order_at = now + self.pace.deferred_s(turn.in_vain, grouped=turn.grouped)
+            self.order(now)
         return draft
 
+    def order(self, now: float) -> None:
+        """Have the draft transcribed if it is time."""
+        turn = self.turn
+        if turn is None or turn.draft is None or turn.draft.ordered or now < turn.draft.order_at:
+            return
+        turn.draft.end = self.heard_until
+        self._transcribe(turn, turn.draft, now)
+
     def _covers(self, interim: Interim, words_end: float, now: float) -> bool:
-        heard_at = self._windows[-1][0] if self._windows else now
-        silent = int((min(now, heard_at) - words_end) * HEARING_RATE) + UNEVEN
         known = interim.pending or interim.transcript is not None
-        return self._options.speculate and known and interim.end >= self.heard_until - silent
+        return self._options.speculate and known and interim.end >= self._end_of_words(words_end, now)
+
+    def _end_of_words(self, words_end: float, now: float) -> int:
+        """Sample up to which there may be words."""
+        heard_at = self._windows[-1][0] if self._windows else now
+        return self.heard_until - int((min(now, heard_at) - words_end) * HEARING_RATE) - UNEVEN
 
     def _adopt(self, turn: Turn, interim: Interim, now: float) -> Draft:
         """The interim transcript is the draft's: nothing was said since."""
         interim.ticket.urgency = Urgency.SPECULATION
         draft = Draft(interim.job, interim.end, now, interim.ticket, ordered=True, ordered_at=interim.asked_at)
         turn.draft = draft
-        self.ask_turn_model(draft.ticket)
         if not interim.pending:
             self.settle(draft, interim.transcript, now)
         return draft
 
-    def hurry(self) -> None:
+    def hurry(self, now: float) -> None:
         """The words of the draft are all that the end of the turn waits for."""
         if self.turn is None or self.turn.draft is None:
             return
+        if self.turn.draft.order_at < math.inf:
+            self.turn.draft.order_at = now
+            self.order(now)
         for ticket in (*(head.ticket for head in self.turn.heads), self.turn.draft.ticket):
             ticket.urgency = Urgency.FINAL_TRANSCRIPT
 
-    def ask_turn_model(self, ticket: Ticket | None = None) -> None:
+    def ask_turn_model(self) -> None:
         """Ask whether the turn is over, with the silence heard until now."""
         turn = self.turn
         if turn is None or turn.draft is None:
             return
         self._score_job = self._out.new_job()
-        ticket = ticket or turn.draft.ticket
-        self._out.do(AskTurnModel(self._score_job, turn.group, turn.start, self.heard_until, ticket))
+        self._out.do(AskTurnModel(self._score_job, turn.group, turn.start, self.heard_until, turn.draft.ticket))
 
     def is_current_score(self, job: int) -> bool:
         """Whether an answer of the turn model is to the last question."""
         return job == self._score_job
 
-    def _transcribe(self, turn: Turn, draft: Draft) -> None:
+    def _transcribe(self, turn: Turn, draft: Draft, now: float) -> None:
         draft.ordered = True
+        self.pace.asked(draft.job, now)
         self._out.do(
             Transcribe(
                 draft.job,
@@ -228,9 +247,9 @@ class Listening:
         turn.instants.speech_ended = min(self._audible_until, last_speech)
         if draft is not None:
             turn.instants.silence_seen = draft.seen_at if draft.ordered_at is None else draft.ordered_at
-            self.hurry()
-            if not self._options.speculate and draft.text is None:
-                self._transcribe(turn, draft)
+            self.hurry(now)
+            if not draft.ordered and draft.words is None:
+                self._transcribe(turn, draft, now)
         return turn
 
     def settle(self, draft: Draft, transcript: Transcript | None, now: float) -> None:
@@ -280,12 +299,14 @@ class Listening:
 
     def transcribed(self, job: int, transcript: Transcript | None, now: float) -> bool:
         """Take in a transcript; True when the words of the current draft are complete with it."""
+        self.pace.answered(job, now, failed=transcript is None)
         turn = self.turn
         if turn is None:
             return False
         if turn.draft is not None and job == turn.draft.job:
             if turn.draft.words is not None:
                 return False  # an answer that was given already, or given up
+            self.pace.looked(now, 0.0)
             self.settle(turn.draft, transcript, now)
             return turn.draft.text is not None
         head = turn.head_of(job)
@@ -298,23 +319,37 @@ class Listening:
         interim = self._interim
         if interim is not None and job == interim.job:
             interim.pending, interim.transcript = False, transcript
-            took = now - interim.asked_at
-            self._next_interim = now + max(INTERIM_EVERY_S, INTERIM_SHARE * took)
-            self._next_dip = now + max(DIP_EVERY_S, took)
+            self.pace.looked(now, now - interim.asked_at)
             if transcript is not None and not turn.committed:
                 self._confirm(turn, transcript)
+        if self._earlier is not None and job == self._earlier.job:
+            self._earlier.transcript = transcript
         return False
+
+    def guess(self) -> str:
+        """The words of a transcript that was begun just before the draft: often all that there are, and known sooner.
+
+        Empty where there is none, or it ends in the middle of a sentence.
+        """
+        turn, earlier = self.turn, self._earlier
+        if turn is None or turn.draft is None or turn.draft.text is not None or turn.committed or earlier is None:
+            return ""
+        recent = turn.draft.end - earlier.end <= GUESS_S * HEARING_RATE and earlier.end > turn.segment_start
+        if earlier.transcript is None or not recent or not turn.heads_known or not self.pace.eager:
+            return ""
+        text = turn.whole(clean_transcript(earlier.transcript))
+        return text if text.endswith(SENTENCE_ENDS) else ""
 
     # Interim transcripts ---------------------------------------------------------------------------------------------
 
     def interim(self, now: float) -> None:
         """Have the growing turn transcribed, if it is time and nothing more urgent is under way."""
-        if self._options.interim and now >= self._next_interim:
+        if self._options.interim and self.pace.interim_due(now):
             self._look(Ticket(Urgency.INTERIM, now + 1), now, optional=True)
 
     def interim_at_dip(self, now: float) -> None:
         """A moment of silence: begin with what is transcribed if it lasts, unless such moments come too often."""
-        if self._options.interim and self._options.speculate and now >= self._next_dip:
+        if self._options.interim and self._options.speculate and self.pace.dip_due(now):
             self._look(Ticket(Urgency.SPECULATION, now), now, optional=False)
 
     def _look(self, ticket: Ticket, now: float, *, optional: bool) -> None:
@@ -322,9 +357,13 @@ class Listening:
         if turn is None or turn.draft is not None or turn.committed or not turn.heads_known:
             return
         before = self._interim
-        if before is not None and before.pending and (optional or not before.optional):
-            return
+        if before is not None and before.pending:
+            if optional or not before.optional:
+                return
+            before.ticket.cancel()
+        self._earlier = before
         self._interim = Interim(self._out.new_job(), self.heard_until, now, ticket, optional)
+        self.pace.asked(self._interim.job, now)
         self._out.do(
             Transcribe(
                 self._interim.job,
@@ -350,42 +389,70 @@ class Listening:
 
     # Speech over a reply ---------------------------------------------------------------------------------------------
 
-    def judge_overlap(self, since: float, now: float) -> None:
-        """Have what was said over a reply since a monotonic time transcribed, to see whether it was meant."""
+    def judge_overlap(self, since: float, now: float, *, ended: bool) -> None:
+        """Have what was said over a reply transcribed, to see whether it was meant.
+
+        Args:
+            since: monotonic time at which it began.
+            now: monotonic time.
+            ended: they stopped; else they are going on, and one look at a time will do.
+        """
+        if not ended and (self._overlaps or now - since < self.pace.look_after_s):
+            return
+        for before in self._overlaps:
+            # What still waits in a lane is covered by this one.
+            before.ticket.cancel()
         start = self._start_of(since)
-        self._overlap_job = self._out.new_job()
-        self._overlap_asked = now
-        ticket = Ticket(Urgency.FINAL_TRANSCRIPT, now)
+        look = OverlapLook(self._out.new_job(), self.heard_until, now, Ticket(Urgency.FINAL_TRANSCRIPT, now), ended)
+        self._overlaps.append(look)
+        self.pace.asked(look.job, now)
         spoken = self.call_language
         prompt = backchannel_prompt(spoken.current)
-        end = self.heard_until
-        self._out.do(Transcribe(self._overlap_job, "overlap", start, end, ticket, spoken.forced, spoken.prior, prompt))
+        self._out.do(
+            Transcribe(look.job, "overlap", start, look.end, look.ticket, spoken.forced, spoken.prior, prompt)
+        )
 
-    def overlap_transcribed(self, job: int, transcript: Transcript | None, *, going_on: bool) -> str | None:
-        """The words said over the reply, when `job` asked for them, "" for what is no clear word; else None.
+    def overlap_transcribed(self, job: int, transcript: Transcript | None, *, going_on: bool) -> OverlapWords | None:
+        """The words said over the reply, when `job` asked for them.
 
-        A draft that is made before `forget_overlap` takes them as its own: until then nobody has spoken on.
+        A draft that is made before `forget_overlap` takes them as its own, when they are all that was said.
 
         Args:
             job: the transcription's.
             transcript: None when it failed.
             going_on: said so soon after the user's turn that it may belong to it.
         """
-        if job != self._overlap_job:
+        index = next((index for index, look in enumerate(self._overlaps) if look.job == job), None)
+        if index is None:
             return None
-        self._overlap_job, self._overlap = None, transcript
-        if transcript is None or transcript.confidence < (LIKELY_WORD if going_on else CLEAR_WORD):
-            return ""
-        return clean_transcript(transcript)
+        look = self._overlaps[index]
+        del self._overlaps[: index + 1]
+        if look.ended and not self._overlaps:
+            self._overlap = transcript
+        if transcript is None:
+            return OverlapWords("", clear=False, ended=look.ended)
+        text = clean_transcript(transcript)
+        clear = not text or transcript.confidence >= (LIKELY_WORD if going_on else CLEAR_WORD)
+        return OverlapWords(text if clear else "", clear, look.ended)
+
+    def _take_over(self, turn: Turn, words_end: float, now: float) -> Draft | None:
+        """The look at the end of the overlap, which is still on its way, is the turn's draft."""
+        look = self._overlaps[-1] if self._overlaps else None
+        self._overlaps.clear()
+        if look is None or not look.ended or look.end < self._end_of_words(words_end, now):
+            return None
+        turn.draft = Draft(look.job, look.end, now, look.ticket, ordered=True, ordered_at=look.asked_at)
+        return turn.draft
 
     def overlap_overdue(self, now: float, limit_s: float) -> bool:
         """Whether the words said over the reply have been waited for too long; they are then given up."""
-        if self._overlap_job is None or now - self._overlap_asked < limit_s:
+        if not self._overlaps or now - self._overlaps[-1].asked_at < limit_s:
             return False
-        self._overlap_job = None
+        self._overlaps.clear()
         self._out.do(Cancel("overlap"))
         return True
 
     def forget_overlap(self) -> None:
         """What was said over the reply does not matter any more."""
-        self._overlap_job = self._overlap = None
+        self._overlaps.clear()
+        self._overlap = None

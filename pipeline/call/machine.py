@@ -43,9 +43,10 @@ from pipeline.call.ports import Speaker
 from pipeline.call.recalling import Recalling
 from pipeline.call.replying import Replying
 from pipeline.call.state import State, Trigger
+from pipeline.call.turn import OverlapWords
 from pipeline.call.turn_ending import TurnEnding
 from pipeline.call.voice_choice import VoiceChoice
-from pipeline.text.backchannel import is_backchannel
+from pipeline.text.backchannel import is_backchannel, takes_floor
 from pipeline.turn_taking import Decision
 
 
@@ -193,12 +194,12 @@ class CallMachine:
                     self._listening.interim_at_dip(at)
                 case Decision.EARLY_SILENCE:
                     self._draft(at)
-                case Decision.ASK_AGAIN:
+                case Decision.ASK:
                     self._listening.ask_turn_model()
                 case Decision.SPEECH_RESUMED:
                     self._take_up(at)
                 case Decision.HURRY:
-                    self._listening.hurry()
+                    self._listening.hurry(at)
                 case Decision.COMMIT:
                     self._ending.commit(at)
                 case Decision.DUCK:
@@ -211,8 +212,10 @@ class CallMachine:
                     self.counts["resumed"] += 1
                     self._listening.forget_overlap()
                     self._answering.go_on()
+                case Decision.OVERLAP_WORDS:
+                    self._listening.judge_overlap(self._turns.speech_began, at, ended=False)
                 case Decision.OVERLAP_ENDED:
-                    self._listening.judge_overlap(self._turns.speech_began, at)
+                    self._listening.judge_overlap(self._turns.speech_began, at, ended=True)
                 case Decision.INTERRUPT:
                     self._interrupt(at)
                 case Decision.IDLE_PROMPT:
@@ -274,21 +277,34 @@ class CallMachine:
             return
         if draft.text is not None:
             self._ending.drafted(at)
-        elif self.options.speculate:
-            self._turns.words_pending()
+        else:
+            if self.options.speculate:
+                self._turns.words_pending(self._listening.pace.transcript_s)
+                self._ending.guess(at)
+            self._decide(self._turns.tick(at), at)
 
     def _on_transcribed(self, message: Transcribed, now: float) -> None:
         going_on = self._turns.continues_turn(self._turns.speech_began)
         words = self._listening.overlap_transcribed(message.job, message.transcript, going_on=going_on)
         if words is not None:
-            meant = bool(words) and not is_backchannel(words, self._listening.language)
-            self._decide(self._turns.overlap_words(meant), now)
-            self._listening.forget_overlap()
+            self._judge(words, now)
         elif self._listening.transcribed(message.job, message.transcript, now):
             self._ending.drafted(now)
         elif self._listening.turn is not None and self._turns.in_turn:
+            self._ending.guess(now)
             self._recalling.overhear(self._listening.turn)
             self._ending.prefill_overheard(now)
+
+    def _judge(self, words: OverlapWords, now: float) -> None:
+        """The words that were said over the reply are known, or those so far."""
+        language = self._listening.language or "en"
+        if words.ended:
+            meant = bool(words.text) and not is_backchannel(words.text, language)
+        else:
+            meant = takes_floor(words.text, language)
+        self._decide(self._turns.overlap_words(meant, known=words.clear), now)
+        if meant or words.ended:
+            self._listening.forget_overlap()
 
     # The clock -----------------------------------------------------------------------------------------------
 
@@ -298,13 +314,14 @@ class CallMachine:
         self._decide(self._turns.tick(now), now)
         if self.state is State.ENDED:
             return
+        self._listening.order(now)
         if self._recalling.overdue(now):
             self._ending.reminded(now)
         self._replying.advance(now)
         self._watchdog.excuse(self._answering.tools_answered_by)
         if self._listening.overlap_overdue(now, self._watchdog.overlap_limit_s):
             self._floor.heal("overlap_words_late")
-            self._decide(self._turns.overlap_words(False), now)
+            self._decide(self._turns.overlap_words(False, known=False), now)
         if self.state is State.THINKING and self._watchdog.thought_too_long(now):
             self._floor.heal("no_reply")
             self._replying.give_up_thinking(now)

@@ -27,6 +27,7 @@ class CallOptions:
         max_tokens: most tokens of a reply.
         temperature: of the language model.
         interim: whether interim transcripts are made while the user speaks.
+        transcript_s: seconds that a transcript is expected to take, until the call has seen how long one takes.
         speculate: whether work begins at the early silence; off, it begins at the commit.
         duck_gain: loudness of a reply while somebody may be speaking over it.
         turn_taking: the policy's settings.
@@ -48,6 +49,7 @@ class CallOptions:
     max_tokens: int = 160
     temperature: float = 0.0
     interim: bool = True
+    transcript_s: float = 0.15
     speculate: bool = True
     duck_gain: float = 0.25
     turn_taking: TurnTakingConfig = field(default_factory=TurnTakingConfig)

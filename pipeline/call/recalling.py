@@ -51,6 +51,10 @@ class Recalling:
         if self._enabled and not self._stands_for(turn, turn.overheard):
             self._ask(turn, turn.overheard)
 
+    def ready(self, turn: Turn, text: str) -> bool:
+        """Whether an answer to these words needs no more memories than there are."""
+        return not self._enabled or (not self.waiting and self._stands_for(turn, text))
+
     def must_wait(self, turn: Turn, text: str, now: float) -> bool:
         """Whether the answer to these words waits for memories."""
         if not self._enabled:

@@ -1,5 +1,6 @@
 """One turn of the user: where its audio lies, and what is known of its words so far."""
 
+import math
 from dataclasses import dataclass, field
 
 from pipeline.audio import HEARING_RATE
@@ -40,6 +41,40 @@ class Interim:
     pending: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class OverlapLook:
+    """A transcription of what is said over a reply.
+
+    Attributes:
+        job: of the transcription.
+        end: sample after the last one that it covers.
+        asked_at: monotonic time.
+        ticket: place in the lane.
+        ended: made when they stopped; others are made while they go on, and may end in half a word.
+    """
+
+    job: int
+    end: int
+    asked_at: float
+    ticket: Ticket
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapWords:
+    """What is said over a reply.
+
+    Attributes:
+        text: "" for no word, or none that is clear.
+        clear: the words are sure, or it is sure that there are none.
+        ended: see `OverlapLook`.
+    """
+
+    text: str
+    clear: bool
+    ended: bool
+
+
 @dataclass(slots=True)
 class Draft:
     """The turn as of one early silence, worked on in case that it is over.
@@ -52,7 +87,8 @@ class Draft:
         text: words of the whole turn, None while they are not known.
         words: of its own stretch, None while they are not known.
         transcribed_at: monotonic time.
-        ordered: its transcription was asked for.
+        order_at: monotonic time at which its transcription is to be asked for, if it was not.
+        ordered: it was.
         ordered_at: monotonic time; earlier than `seen_at` where an interim transcript already has all the words.
         failed: speech to text could not do it.
     """
@@ -61,6 +97,7 @@ class Draft:
     end: int
     seen_at: float
     ticket: Ticket
+    order_at: float = math.inf
     ordered: bool = False
     ordered_at: float | None = None
     text: str | None = None
@@ -105,6 +142,8 @@ class Turn:
         language: of its words, ISO 639-1; "" while there are none.
         language_probability: of that.
         disbelieved: what speech to text wrote that was better ignored.
+        in_vain: pauses whose transcription served nothing, since the user went on.
+        grouped: its words were digits or letters said in groups when they were looked at last.
         instants: for the latency of its answer.
     """
 
@@ -124,6 +163,8 @@ class Turn:
     disbelieved: str = ""
     confidence: float = 1.0
     text: str = ""
+    in_vain: int = 0
+    grouped: bool = False
     instants: TurnInstants = field(default_factory=TurnInstants)
 
     @property
@@ -164,6 +205,7 @@ class Turn:
         else:
             # What still waits in a lane is not worth doing any more; what runs is let run.
             draft.ticket.cancel()
+            self.in_vain += draft.ordered
 
 
 def join_words(first: str, second: str) -> str:

@@ -17,8 +17,9 @@ from pipeline.call.replying import Replying
 from pipeline.call.state import State, Trigger
 from pipeline.call.turn import Draft, Turn
 from pipeline.lanes import Ticket, Urgency
+from pipeline.text.groups import More, wanted
 from pipeline.text.languages import unclear_prompt
-from pipeline.text.unfinished import expects_more
+from pipeline.text.unfinished import what_follows
 
 
 class TurnEnding:
@@ -58,11 +59,34 @@ class TurnEnding:
                 self._answer(turn, now)
             return
         text = turn.draft.text
-        self._turns.words(expects_more(text, turn.language or "en"))
+        more = self._what_follows(turn, text)
+        turn.grouped = more in (More.GROUP, More.PERHAPS)
+        self._turns.words(more)
         if text and not turn.draft.failed and not self._recalling.must_wait(turn, text, now):
             self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
             self._replying.advance(now)
         self._floor.decide(self._turns.tick(now), now)
+
+    def guess(self, now: float) -> None:
+        """The turn may be over, and its last words are not known: begin with those of a moment ago, if they may be all.
+
+        Nothing is said before the words are known; where they come out the same, the language model is ahead.
+        """
+        turn, text = self._listening.turn, self._listening.guess()
+        if turn is None or not text or not self._recalling.ready(turn, text):
+            return
+        if self._what_follows(turn, text) is More.NO:
+            self._answering.prepare(turn.item_id, text, turn.language, now)
+
+    def _what_follows(self, turn: Turn, text: str) -> More:
+        """What the words say of what is to come, as the answer to the last reply."""
+        said = [entry for entry in self._context.entries if entry.item_id != turn.item_id]
+        reply = next((entry.text for entry in reversed(said) if entry.role == "assistant"), "")
+        language = turn.language or "en"
+        # A letter or two are easily taken for another language than the question was in.
+        codes = dict.fromkeys((language, self._options.language or language, "en"))
+        asked, code = next(((kind, code) for code in codes if (kind := wanted(reply, code))), (None, language))
+        return what_follows(text, code, asked, " ".join(entry.text for entry in said[-4:]))
 
     def remembered(self, message: Remembered, now: float) -> None:
         """Take in memories."""

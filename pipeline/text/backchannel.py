@@ -1,5 +1,6 @@
 """Tells "mhm" from an interruption."""
 
+import re
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -7,8 +8,11 @@ from typing import Final
 from pipeline.text.normalise import normalise
 from pipeline.text.words import primary_language
 
-MAX_WORDS: Final = 3
-"""Longer utterances are never backchannels, whatever they are made of."""
+MAX_WORDS: Final = 6
+"""Longer utterances are never backchannels, whatever they are made of; "mm-hmm, okay, yeah" has four of them."""
+
+_LAUGHTER: Final = re.compile(r"(?:a*h[aeiou]+|haha\w*|hehe\w*|hihi\w*|[hj]a(?:[hj]a)+h?|lol)")
+"""A word of laughter; it may be any number of them."""
 
 
 def _phrases(text: str) -> frozenset[str]:
@@ -111,6 +115,8 @@ def is_backchannel(
         max_words: most words, a hyphenated one counting as its parts.
     """
     words = normalise(text).split()
+    if len(words) > 1 and all(_LAUGHTER.fullmatch(word) for word in words):
+        return True
     if not words or len(words) > max_words:
         return False
     code = primary_language(language)
@@ -122,10 +128,24 @@ def is_backchannel(
     return _is_made_of(words, known)
 
 
+def takes_floor(text: str, language: str = "en") -> bool:
+    """Whether the words so far of somebody who is still speaking are an interruption already.
+
+    The last word may be cut off in its middle: it counts only when it takes the floor ("stop"), and a single word in
+    front of it may be misheard.
+
+    Args:
+        text: the words so far.
+        language: ISO 639-1 code, a region after it is ignored.
+    """
+    words = normalise(text).split()
+    if any(word in _NEVER.get(primary_language(language), frozenset()) for word in words):
+        return True
+    return len(words) > 2 and not is_backchannel(" ".join(words[:-1]), language)
+
+
 def _is_made_of(words: list[str], known: frozenset[str]) -> bool:
     """Whether the words can be cut into known phrases without remainder."""
     if not words:
         return True
-    return any(
-        " ".join(words[:n]) in known and _is_made_of(words[n:], known) for n in range(1, min(len(words), MAX_WORDS) + 1)
-    )
+    return any(" ".join(words[:n]) in known and _is_made_of(words[n:], known) for n in range(1, min(len(words), 3) + 1))

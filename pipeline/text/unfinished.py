@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from pipeline.text.groups import More, Wanted, group
 from pipeline.text.normalise import normalise
 from pipeline.text.words import ARTICLES_AND_PREPOSITIONS, CONJUNCTIONS, primary_language, word_set
 
@@ -70,6 +71,23 @@ _LONG_NUMBERS: Final[tuple[tuple[re.Pattern[str], frozenset[int]], ...]] = (
 )
 """What announces a long number, and how many digits show that it is not complete."""
 _HOUSE_NUMBER: Final = re.compile(r"\b(?:live at|address is|located at|house number|staying at)$")
+
+
+def what_follows(text: str, language: str = "en", asked: Wanted | None = None, known: str = "") -> More:
+    """Whether more is to come behind the transcript of a turn so far.
+
+    Args:
+        text: the transcript so far, with the model's punctuation.
+        language: ISO 639-1 code, a region after it is ignored.
+        asked: what the reply before it asked for, see `pipeline.text.groups.wanted`.
+        known: what was said before; letters that spell one of its words are all of them.
+    """
+    grouped = group(text, asked, known, language)
+    if grouped is not None and grouped is not More.PERHAPS:
+        return grouped
+    if expects_more(text, language):
+        return More.YES
+    return grouped or More.NO
 
 
 def expects_more(text: str, language: str = "en") -> bool:

@@ -1,5 +1,8 @@
 """The policy by itself, window by window: when a turn is over, and what it learns from a speaker who goes on."""
 
+import pytest
+
+from pipeline.text.groups import More
 from pipeline.turn_taking import Decision, TurnTaking
 from pipeline.turn_taking_config import WINDOW_S, TurnTakingConfig
 
@@ -24,6 +27,11 @@ class Talk:
             if Decision.COMMIT in found:
                 return self.policy.silence(self.now)
         return None
+
+    def hear_silence(self, windows: int) -> None:
+        """Be silent; the turn model says nothing."""
+        for _ in range(windows):
+            self._hear(0.02, -70.0)
 
     def say(self, seconds: float = 1.0, score: float = 0.95) -> float | None:
         """Speak and be silent for long."""
@@ -63,7 +71,7 @@ def test_words_that_ask_for_more_outweigh_a_turn_model_that_hears_an_end() -> No
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words(expects_more=True)
+    talk.policy.words(More.YES)
     assert talk.fall_silent(1.2, 0.95) is None
 
 
@@ -71,9 +79,9 @@ def test_a_commit_waits_for_words_that_are_on_their_way_and_comes_with_them() ->
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words_pending()
+    talk.policy.words_pending(0.15)
     assert talk.fall_silent(0.2, 0.95) is None
-    talk.policy.words(expects_more=False)
+    talk.policy.words(More.NO)
     assert talk.policy.tick(talk.now) == [Decision.COMMIT]
 
 
@@ -81,7 +89,7 @@ def test_words_on_their_way_are_asked_to_hurry_once_nothing_else_is_missing() ->
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words_pending()
+    talk.policy.words_pending(0.15)
     assert Decision.HURRY not in talk.decisions
     talk.fall_silent(0.2, 0.95)
     assert talk.decisions.count(Decision.HURRY) == 1
@@ -91,7 +99,7 @@ def test_words_that_do_not_come_delay_a_commit_only_so_long() -> None:
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words_pending()
+    talk.policy.words_pending(0.15)
     silence = talk.fall_silent(2.0, 0.95)
     assert silence is not None
     assert COMPLETE < silence <= CONFIG.words_wait_s + 2 * WINDOW_S
@@ -134,3 +142,47 @@ def test_patience_is_forgotten_as_commits_stand() -> None:
     assert waits == sorted(waits, reverse=True)
     assert waits[0] > COMPLETE + 0.1
     assert waits[-1] <= COMPLETE
+
+
+def test_the_turn_model_is_asked_when_the_words_are_about_to_be_known() -> None:
+    """Half a second for the words, less what the turn model takes; at once where nothing is waited for."""
+    slow, fast = Talk(), Talk()
+    for talk, expected_s in ((slow, 0.5), (fast, 0.1)):
+        talk.speak(1.0)
+        talk.hear_silence(2)
+        assert talk.decisions[-1] is Decision.EARLY_SILENCE
+        talk.policy.words_pending(expected_s)
+        talk.hear_silence(1)
+    assert Decision.ASK not in slow.decisions
+    assert Decision.ASK in fast.decisions
+    slow.hear_silence(round(CONFIG.ask_latest_s / WINDOW_S))
+    assert slow.decisions.count(Decision.ASK) == 1
+
+
+@pytest.mark.parametrize(("more", "asked"), [(More.NO, True), (More.PERHAPS, True), (More.YES, False)])
+def test_the_turn_model_is_asked_again_unless_the_words_decide(more: More, asked: bool) -> None:
+    talk = Talk()
+    talk.speak(1.0)
+    talk.fall_silent(0.2, 0.05)
+    talk.policy.words(more)
+    before = talk.decisions.count(Decision.ASK)
+    talk.fall_silent(1.0, 0.05)
+    assert (talk.decisions.count(Decision.ASK) > before) is asked
+
+
+@pytest.mark.parametrize(
+    ("more", "least_s"),
+    [
+        (More.PERHAPS, CONFIG.unsure_wait_s),
+        (More.YES, CONFIG.unfinished_wait_s),
+        (More.GROUP, CONFIG.group_wait_s),
+    ],
+)
+def test_what_the_words_say_of_more_makes_the_wait(more: More, least_s: float) -> None:
+    talk = Talk()
+    talk.speak(1.0)
+    talk.fall_silent(0.1, 0.95)
+    talk.policy.words(more)
+    silence = talk.fall_silent(4.0, 0.95)
+    assert silence is not None
+    assert least_s <= silence <= least_s + 2 * WINDOW_S

@@ -32,8 +32,8 @@ def test_each_stretch_is_transcribed_once_and_no_word_is_lost(stt: float) -> Non
 
 def test_a_turn_that_goes_on_before_its_words_are_known_loses_none() -> None:
     """The policy took the first stretch as over; its transcript comes long after the second has begun."""
-    script = [Say(1.0, 4.5, STRETCHES[0]), Say(5.3, 8.0, STRETCHES[1])]
-    call = Simulation(script, delays=Delays(stt=2.0)).run(24)
+    script = [Say(1.0, 4.5, STRETCHES[0]), Say(6.4, 9.1, STRETCHES[1])]
+    call = Simulation(script, delays=Delays(stt=3.0)).run(24)
     assert call.counts()["reopened"] == 1
     assert call.all(TranscriptCompleted)[-1].text == " ".join(STRETCHES[:2])
     assert max(work.end - work.start for work in transcriptions(call)) < 5 * HEARING_RATE

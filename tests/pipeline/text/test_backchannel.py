@@ -16,7 +16,7 @@ def test_listeners_noises_are_backchannels(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["Stop.", "Wait!", "No.", "yeah no", "okay stop", "What?", "Yeah, but", "hold on", "I see a cat", "", "...",
-     "tell me", "yeah yeah yeah yeah"],
+     "tell me", "yeah yeah yeah yeah yeah yeah yeah"],
 )  # fmt: skip
 def test_what_takes_the_floor_is_none(text: str) -> None:
     assert not is_backchannel(text, "en")
