@@ -66,9 +66,9 @@ def media_config(settings: Settings) -> MediaConfig:
     )
 
 
-def call_options(settings: Settings, tools: Toolbox = NO_TOOLS) -> CallOptions:
+def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSpeeds | None = None) -> CallOptions:
     """What calls are like that do not say otherwise."""
-    return CallOptions(
+    told = CallOptions(
         language=settings.language,
         expected_language=settings.expected_language,
         instructions=settings.instructions,
@@ -84,6 +84,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS) -> CallOptions:
         turn_taking=settings.turn_taking,
         tools=tools,
     )
+    return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
 
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
@@ -143,7 +144,7 @@ class Server:
             media.values.PortInUseError: the UDP port is taken.
             pipeline.tools.errors.ToolSetupError: a declared tool cannot be used.
         """
-        options = call_options(settings, build_toolbox(settings, engines.llm))
+        options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
         endpoint = await MediaEndpoint.open(media_config(settings))
         engines, watches = watched(engines)
         memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
