@@ -408,9 +408,7 @@ class Listening:
         self.pace.asked(look.job, now)
         spoken = self.call_language
         prompt = backchannel_prompt(spoken.current)
-        self._out.do(
-            Transcribe(look.job, "overlap", start, look.end, look.ticket, spoken.forced, spoken.prior, prompt)
-        )
+        self._out.do(Transcribe(look.job, "overlap", start, look.end, look.ticket, spoken.forced, spoken.prior, prompt))
 
     def overlap_transcribed(self, job: int, transcript: Transcript | None, *, going_on: bool) -> OverlapWords | None:
         """The words said over the reply, when `job` asked for them.

@@ -19,8 +19,8 @@ _SURE_OF_ENGLISH: Final = 0.5
 """The same for English, which two thirds of the model's training were in: short and accented English ranks as something
 else now and then, hardly anything else as English."""
 
-_SURE_OF_ANOTHER: Final = 0.8
-_SURE_OF_ANOTHER_SHORT: Final = 0.93
+_SURE_OF_ANOTHER: Final = 0.7
+_SURE_OF_ANOTHER_SHORT: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def test_a_sure_other_language_is_taken_once_the_full_window_agrees() -> None:
 
 
 def test_short_speech_must_be_surer() -> None:
-    ranking = [("es", 0.85), ("en", 0.1)]
+    ranking = [("es", 0.75), ("en", 0.1)]
     assert choose_language(ranking, SHORT, prior="en").code == "en"
     assert choose_language(ranking, LONG, prior="en").code == "es"
 

@@ -1,0 +1,50 @@
+"""What was measured, kept and read again."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.engines.speeds import EngineSpeeds
+from pipeline.machine import this_machine
+from server.calibration.profile import Profile, load_profile, profile_path, save_profile
+from server.calibration.windows import WindowFigures
+from server.settings import Settings
+
+PROFILE = Profile(
+    "a processor",
+    10.0,
+    "int8",
+    (WindowFigures(8.0, 1.0, 0.1, 0.2), WindowFigures(None, 3.0, 0.0, 0.0)),
+    EngineSpeeds(2, 0.2, 0.04, 0.1, 0.01, 0.2, 0.1),
+)
+
+
+def settings(folder: Path, **changes: object) -> Settings:
+    return Settings(models_dir=folder, **changes)  # type: ignore[arg-type]
+
+
+def test_a_profile_is_read_as_it_was_kept(tmp_path: Path) -> None:
+    assert load_profile(settings(tmp_path)) is None
+    assert save_profile(settings(tmp_path), PROFILE) is not None
+    assert load_profile(settings(tmp_path)) == PROFILE
+
+
+def test_another_processor_or_model_has_another_profile(tmp_path: Path) -> None:
+    here = settings(tmp_path)
+    assert profile_path(here) != profile_path(settings(tmp_path, stt_model="whisper-tiny.en"))
+    assert profile_path(here) != profile_path(here, replace(this_machine(), model="AMD EPYC 7763"))
+    assert profile_path(here) != profile_path(here, replace(this_machine(), forced=("CT2_FORCE_CPU_ISA=AVX2",)))
+
+
+def test_a_profile_that_cannot_be_read_is_as_good_as_none(tmp_path: Path) -> None:
+    path = save_profile(settings(tmp_path), PROFILE)
+    assert path is not None
+    path.write_text("{")
+    assert load_profile(settings(tmp_path)) is None
+    path.write_text(json.dumps({"padding_s": 8.0}))
+    assert load_profile(settings(tmp_path)) is None
+
+
+def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "calibration").write_text("a file where the folder should be")
+    assert save_profile(settings(tmp_path), PROFILE) is None
