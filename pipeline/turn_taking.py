@@ -314,13 +314,14 @@ class TurnTaking:
         if not self._asked:
             self._next_ask_s = 0.0
 
-    def overlap_words(self, meant: bool, *, known: bool = True) -> list[Decision]:
+    def overlap_words(self, meant: bool, *, known: bool = True, ended: bool = True) -> list[Decision]:
         """Take in what the words said over the reply amount to.
 
         Args:
             meant: an interruption; otherwise nothing (cough, "mhm", echo).
             known: the words are clear, or it is clear that there are none. Who speaks on without a clear word is taken
                 to mean it in the end.
+            ended: these are all the words; those of the rest may still say otherwise.
         """
         if self._phase not in (_Phase.OVERLAP, _Phase.OVERLAP_ENDED):
             return []
@@ -333,6 +334,8 @@ class TurnTaking:
         if self._phase is _Phase.OVERLAP:
             if known:
                 self._give_up_s = max(self._give_up_s, self._next_words_s + self.config.cancel_s)
+            return []
+        if not ended:
             return []
         self._end_overlap()
         return [Decision.UNDUCK]

@@ -188,6 +188,7 @@ class Listening:
         """The interim transcript is the draft's: nothing was said since."""
         interim.ticket.urgency = Urgency.SPECULATION
         draft = Draft(interim.job, interim.end, now, interim.ticket, ordered=True, ordered_at=interim.asked_at)
+        draft.adopted = interim.optional
         turn.draft = draft
         if not interim.pending:
             self.settle(draft, interim.transcript, now)
@@ -306,6 +307,10 @@ class Listening:
         if turn.draft is not None and job == turn.draft.job:
             if turn.draft.words is not None:
                 return False  # an answer that was given already, or given up
+            if turn.draft.adopted and transcript is None:
+                turn.draft.adopted, turn.draft.job = False, self._out.new_job()
+                self._transcribe(turn, turn.draft, now)
+                return False
             self.pace.looked(now, 0.0)
             self.settle(turn.draft, transcript, now)
             return turn.draft.text is not None
@@ -389,20 +394,23 @@ class Listening:
 
     # Speech over a reply ---------------------------------------------------------------------------------------------
 
-    def judge_overlap(self, since: float, now: float, *, ended: bool) -> None:
+    def judge_overlap(self, since: float, at: float, now: float, *, ended: bool) -> None:
         """Have what was said over a reply transcribed, to see whether it was meant.
 
         Args:
             since: monotonic time at which it began.
+            at: of the last of it that was heard; long ago where audio comes late.
             now: monotonic time.
             ended: they stopped; else they are going on, and one look at a time will do.
         """
-        if not ended and (self._overlaps or now - since < self.pace.look_after_s):
+        if not ended and (self._overlaps or at - since < self.pace.look_after_s):
             return
         for before in self._overlaps:
             # What still waits in a lane is covered by this one.
             before.ticket.cancel()
-        start = self._start_of(since)
+        # What the committed words come from is not heard again.
+        covered = self.turn.draft.end if self.turn is not None and self.turn.draft is not None else 0
+        start = max(self._start_of(since), min(covered, self.heard_until))
         look = OverlapLook(self._out.new_job(), self.heard_until, now, Ticket(Urgency.FINAL_TRANSCRIPT, now), ended)
         self._overlaps.append(look)
         self.pace.asked(look.job, now)
@@ -425,13 +433,15 @@ class Listening:
             return None
         look = self._overlaps[index]
         del self._overlaps[: index + 1]
-        if look.ended and not self._overlaps:
+        # Where a later look is on its way, more was said.
+        ended = look.ended and not self._overlaps
+        if ended:
             self._overlap = transcript
         if transcript is None:
-            return OverlapWords("", clear=False, ended=look.ended)
+            return OverlapWords("", clear=False, ended=ended)
         text = clean_transcript(transcript)
         clear = not text or transcript.confidence >= (LIKELY_WORD if going_on else CLEAR_WORD)
-        return OverlapWords(text if clear else "", clear, look.ended)
+        return OverlapWords(text if clear else "", clear, ended)
 
     def _take_over(self, turn: Turn, words_end: float, now: float) -> Draft | None:
         """The look at the end of the overlap, which is still on its way, is the turn's draft."""

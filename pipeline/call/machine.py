@@ -82,6 +82,7 @@ class CallMachine:
             options, context, speaker, self._out, self._decide, voices or VoiceChoice(chosen=options.voice)
         )
         self.counts = floor.counts
+        self._now = 0.0
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
         self._watchdog = floor.watchdog
         self._recalling = Recalling(recall_s, context, self._out)
@@ -114,6 +115,7 @@ class CallMachine:
         """
         if self.state is State.ENDED:
             return []
+        self._now = now
         match message:
             case VoiceHeard():
                 self._on_voice(message, now)
@@ -213,9 +215,9 @@ class CallMachine:
                     self._listening.forget_overlap()
                     self._answering.go_on()
                 case Decision.OVERLAP_WORDS:
-                    self._listening.judge_overlap(self._turns.speech_began, at, ended=False)
+                    self._listening.judge_overlap(self._turns.speech_began, at, self._now, ended=False)
                 case Decision.OVERLAP_ENDED:
-                    self._listening.judge_overlap(self._turns.speech_began, at, ended=True)
+                    self._listening.judge_overlap(self._turns.speech_began, at, self._now, ended=True)
                 case Decision.INTERRUPT:
                     self._interrupt(at)
                 case Decision.IDLE_PROMPT:
@@ -302,7 +304,7 @@ class CallMachine:
             meant = bool(words.text) and not is_backchannel(words.text, language)
         else:
             meant = takes_floor(words.text, language)
-        self._decide(self._turns.overlap_words(meant, known=words.clear), now)
+        self._decide(self._turns.overlap_words(meant, known=words.clear, ended=words.ended), now)
         if meant or words.ended:
             self._listening.forget_overlap()
 

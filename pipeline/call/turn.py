@@ -67,7 +67,7 @@ class OverlapWords:
     Attributes:
         text: "" for no word, or none that is clear.
         clear: the words are sure, or it is sure that there are none.
-        ended: see `OverlapLook`.
+        ended: these are all the words there were.
     """
 
     text: str
@@ -90,6 +90,7 @@ class Draft:
         order_at: monotonic time at which its transcription is to be asked for, if it was not.
         ordered: it was.
         ordered_at: monotonic time; earlier than `seen_at` where an interim transcript already has all the words.
+        adopted: its transcription is that of an interim transcript, which may come to nothing.
         failed: speech to text could not do it.
     """
 
@@ -103,6 +104,7 @@ class Draft:
     text: str | None = None
     words: str | None = None
     transcribed_at: float | None = None
+    adopted: bool = False
     failed: bool = False
 
 

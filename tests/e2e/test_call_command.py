@@ -13,9 +13,10 @@ import pytest
 from pipeline.audio import to_waveform
 from pipeline.engines.faster_whisper import FasterWhisper
 from pipeline.lanes import Ticket
-from pipeline.text.normalise import normalise, word_error_rate
+from pipeline.text.normalise import word_error_rate
 from pipeline.text.spoken import speakable
 from tests.e2e.conftest import RunningServer
+from tests.spoken import spoken
 
 
 def morgan(*arguments: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -55,9 +56,9 @@ async def check_call(clip: Path, words: str, server: RunningServer, models_dir: 
     done = morgan("call", str(clip), "--out", str(out), "--json", url=server.url)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert normalise(report["transcript"]) == normalise(words)
+    assert report["transcript"] == spoken(words)
     assert report["reply"]
-    assert report["voice_to_voice_ms"] < 5_000
+    assert report["voice_to_voice_ms"] < 20_000
     assert sum(report["stages"].values()) == pytest.approx(report["server_ms"], abs=1)
     heard = await said_in(out, models_dir)
     assert word_error_rate(speakable(report["reply"]), heard) <= 0.2, (report["reply"], heard)

@@ -14,6 +14,7 @@ import pytest
 from pipeline.text.normalise import word_error_rate
 from tests.e2e.openai_clients import NodeClient, install_node_client
 from tests.serving import RunningServer
+from tests.spoken import spoken
 
 QUESTION = "What is the weather in Paris?"
 
@@ -35,7 +36,7 @@ def node(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Nod
 def test_python_transcribes(client: openai.OpenAI, shared_audio: Path) -> None:
     with (shared_audio / "weather.wav").open("rb") as file:
         told = client.audio.transcriptions.create(model="whisper-1", file=file, language="en", prompt="A question.")
-    assert told.text == QUESTION
+    assert told.text == spoken(QUESTION)
     assert told.usage is not None
     assert told.usage.type == "duration"
     assert told.usage.seconds == 2
@@ -117,11 +118,11 @@ def test_node_transcribes_plainly_and_streaming(node: NodeClient, shared_audio: 
         const refused = await client.audio.transcriptions.create({{ model: 'nothing', file: file() }}).catch(e => e);
         return {{ plain, verbose, srt, events, refused: [refused.status, refused.code, refused.param] }};
     """)
-    assert told["plain"]["text"] == told["verbose"]["text"] == QUESTION
-    assert [word["word"] for word in told["verbose"]["words"]] == QUESTION.split()
+    assert told["plain"]["text"] == told["verbose"]["text"] == spoken(QUESTION)
+    assert [word["word"] for word in told["verbose"]["words"]] == spoken(QUESTION)
     assert QUESTION in told["srt"]
     assert [event["type"] for event in told["events"]] == ["transcript.text.delta", "transcript.text.done"]
-    assert told["events"][-1]["text"] == QUESTION
+    assert told["events"][-1]["text"] == spoken(QUESTION)
     assert told["refused"] == [404, "model_not_found", "model"]
 
 

@@ -12,6 +12,7 @@ from playwright.async_api import Page, expect
 from pipeline.text.normalise import normalise
 from tests.e2e.chromium import chromium, reach, visit
 from tests.e2e.conftest import RunningServer
+from tests.spoken import spoken
 
 LOUDNESS = """() => new Promise((resolve) => {
   const audio = document.querySelector('audio');
@@ -62,9 +63,9 @@ async def check_page(clip: Path, words: str, server: RunningServer, picture: Pat
         await reach(page, "listening")
         loudest = asyncio.ensure_future(page.evaluate(LOUDNESS))
         user = page.locator('[data-role="user"]').first
-        await expect(user).to_contain_text(words.split()[-1], timeout=15_000)
-        shown = normalise(await user.inner_text())
-        assert normalise(words) in shown
+        await expect(user).to_contain_text(normalise(words).split()[-1], timeout=30_000)
+        shown = normalise(await user.inner_text()).split()
+        assert " ".join(shown[-len(words.split()) :]) == spoken(words), shown
         await expect(page.locator('[data-role="assistant"]').first).to_contain_text(" ", timeout=15_000)
         assert await loudest > 0.01
         await page.screenshot(path=picture)

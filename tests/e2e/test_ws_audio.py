@@ -16,6 +16,7 @@ from pipeline.text.normalise import normalise
 from tests.e2e.audio_socket_client import RATE, AudioSocketClient, Json, audio_socket, samples
 from tests.e2e.test_call_memory import ended_session, rows
 from tests.serving import RunningServer
+from tests.spoken import spoken
 
 LANGUAGE = {"language": "en"}
 
@@ -73,7 +74,7 @@ def talk(server: RunningServer, shared_audio: Path) -> Talk:
 
 def test_what_was_said_is_transcribed(talk: Talk) -> None:
     final = [each for each in talk.client.all("transcript") if each["final"]]
-    assert normalise(final[-1]["text"]) == "what is the weather in paris"
+    assert final[-1]["text"] == spoken("what is the weather in paris")
 
 
 def test_the_audio_says_the_words_of_the_reply(talk: Talk) -> None:
@@ -147,8 +148,8 @@ async def test_two_sessions_at_once_are_told_apart(server: RunningServer, reposi
     weather, question = await asyncio.gather(
         ask(shared_audio / "weather.wav"), ask(repository / "tests" / "clips" / "question.wav")
     )
-    assert normalise(weather) == "what is the weather in paris"
-    assert normalise(question) == "how are you today"
+    assert weather == spoken("what is the weather in paris")
+    assert question == spoken("how are you today")
 
 
 async def test_a_file_sent_at_once_in_odd_pieces_is_understood_and_answered_to_the_end(
@@ -166,7 +167,7 @@ async def test_a_file_sent_at_once_in_odd_pieces_is_understood_and_answered_to_t
         # The reply that sounds when stop has come is heard to its end.
         await client.wait("ended", reason="stop", timeout_s=60)
     final = [each["text"] for each in client.all("transcript") if each["final"]]
-    assert normalise(final[-1]) == "how are you today"
+    assert final[-1] == spoken("how are you today")
     (done,) = client.all("response_done")
     assert done["text"] == "".join(each["text"] for each in client.all("response_text")).strip()
     assert client.audio[-1][0] > sent_at

@@ -16,6 +16,7 @@ import soundfile
 import soxr
 
 from tests.serving import RunningServer, serving
+from tests.spoken import spoken
 
 QUESTION = "What is the weather in Paris?"
 Json = dict[str, Any]
@@ -79,10 +80,10 @@ async def test_a_file_is_transcribed_with_segments_and_words(url: str, shared_au
     data = (shared_audio / "weather.wav").read_bytes()
     status, told = await post(f"{url}/transcribe", data=form(data, word_timestamps="true"))
     assert status == 200
-    assert (told["text"], told["language"]) == (QUESTION, "en")
+    assert (told["text"], told["language"]) == (spoken(QUESTION), "en")
     (segment,) = told["segments"]
     assert 0.2 < segment["start"] < segment["end"] < 1.87
-    assert [word["word"] for word in segment["words"]] == QUESTION.split()
+    assert [word["word"] for word in segment["words"]] == spoken(QUESTION)
     assert told["confidence"] > 0.8
     assert told["duration_s"] == pytest.approx(1.868, abs=0.01)
 
@@ -90,14 +91,14 @@ async def test_a_file_is_transcribed_with_segments_and_words(url: str, shared_au
 async def test_a_body_of_plain_samples_is_transcribed(url: str, pcm: bytes) -> None:
     headers = {"Content-Type": "audio/pcm;rate=16000"}
     status, told = await post(f"{url}/transcribe?language=en", data=pcm, headers=headers)
-    assert (status, told["text"]) == (200, QUESTION)
+    assert (status, told["text"]) == (200, spoken(QUESTION))
 
 
 async def test_base64_in_json_is_transcribed_at_its_rate(url: str, pcm: bytes) -> None:
     eight = soxr.resample(np.frombuffer(pcm, "<i2"), 16_000, 8_000).astype("<i2").tobytes()
     body = {"audio_data": base64.encodebytes(eight).decode(), "sample_rate": 8_000, "language": "auto"}
     status, told = await post(f"{url}/transcribe/realtime", json=body)
-    assert (status, told["text"], told["is_speech"]) == (200, QUESTION, True)
+    assert (status, told["text"], told["is_speech"]) == (200, spoken(QUESTION), True)
 
 
 async def test_silence_has_no_words(url: str) -> None:
@@ -201,7 +202,7 @@ async def test_transcriptions_are_written_down(url: str, server: RunningServer, 
 async def test_twenty_streams_at_once_are_all_right(url: str, server: RunningServer, pcm: bytes) -> None:
     before = _memory(server)
     results = await asyncio.gather(*(stream(url, pcm) for _ in range(20)))
-    assert [result["text"] for result in results] == [QUESTION] * 20
+    assert [result["text"] for result in results] == [spoken(QUESTION)] * 20
     assert all(result["language"] == "en" for result in results)
     assert _memory(server) - before < 300 * 1024 * 1024
 
@@ -220,7 +221,7 @@ async def test_a_stream_tells_what_it_hears_before_it_ends(url: str, pcm: bytes)
         _, told = await chunk(url, session_id, b"\0" * 3_200)
     assert "weather" in f"{told['partial']} {told['unstable']}"
     _, told = await post(f"{url}/stream/{session_id}/end")
-    assert told["text"] == QUESTION
+    assert told["text"] == spoken(QUESTION)
     assert (await post(f"{url}/stream/{session_id}/end"))[1] == told
     assert (await chunk(url, session_id, pcm))[0] == 404
 
@@ -254,7 +255,7 @@ async def test_a_websocket_tells_partials_and_the_final_text(url: str, pcm: byte
             if told["type"] == "final":
                 break
             partials.append(told)
-        assert told["text"] == QUESTION
+        assert told["text"] == spoken(QUESTION)
         assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
     assert all(partial["type"] == "partial" for partial in partials)
     assert any(partial["unstable"] or partial["partial"] for partial in partials)
@@ -274,7 +275,7 @@ async def test_a_websocket_that_breaks_can_be_opened_again(url: str, pcm: bytes)
             await socket.send_json({"type": "end"})
             while (told := await socket.receive_json())["type"] != "final":
                 pass
-        assert told["text"] == QUESTION
+        assert told["text"] == spoken(QUESTION)
         with pytest.raises(aiohttp.WSServerHandshakeError, match="404"):
             await client.ws_connect(f"{url}/ws/stream/{session_id}")
 
@@ -294,7 +295,7 @@ async def test_streams_go_on_in_another_process_and_go_away_when_abandoned(
         url = stt_url(other)
         assert (await chunk(url, session_id, pcm[29_999:]))[0] == 200
         status, told = await post(f"{url}/stream/{session_id}/end")
-        assert (status, told["text"], told["language"]) == (200, QUESTION, "en")
+        assert (status, told["text"], told["language"]) == (200, spoken(QUESTION), "en")
 
         abandoned = [await start(url), await start(url)]
         assert (await chunk(url, abandoned[0], pcm))[0] == 200

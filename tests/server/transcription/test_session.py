@@ -20,6 +20,7 @@ from server.errors import ApiError
 from server.transcription.session import StreamSession
 from server.transcription.session_store import SessionState, find
 from tests.pipeline.engines.speech import clip, model
+from tests.spoken import spoken
 
 ID = "stt_0123456789abcdef"
 QUESTION = "What is the weather in Paris?"
@@ -95,7 +96,7 @@ async def test_a_session_survives_its_process_in_mid_word(sessions: Sessions) ->
     await before.close()
     after = await sessions.again()
     await after.add(data[37_505:])
-    assert (await after.finish()).text == QUESTION
+    assert (await after.finish()).text == spoken(QUESTION)
 
 
 async def test_what_is_text_already_is_not_kept_as_audio(sessions: Sessions, valkey: EmbeddedValkey) -> None:
@@ -125,7 +126,7 @@ async def test_an_emptied_redis_costs_nothing(sessions: Sessions, valkey: Embedd
     await before.close()
     after = await sessions.again()
     await after.add(data[40_000:])
-    assert (await after.finish()).text == QUESTION
+    assert (await after.finish()).text == spoken(QUESTION)
 
 
 async def test_without_redis_memory_serves(sessions: Sessions, valkey: EmbeddedValkey) -> None:
@@ -134,7 +135,7 @@ async def test_without_redis_memory_serves(sessions: Sessions, valkey: EmbeddedV
     await session.add(data[:20_000])
     await valkey.stop()
     await session.add(data[20_000:])
-    assert (await session.finish()).text == QUESTION
+    assert (await session.finish()).text == spoken(QUESTION)
 
 
 async def test_a_chunk_that_is_sent_again_is_heard_once(sessions: Sessions) -> None:
@@ -144,7 +145,7 @@ async def test_a_chunk_that_is_sent_again_is_heard_once(sessions: Sessions) -> N
         await session.add(data[start : start + 20_000], number)
         await session.add(data[start : start + 20_000], number)
     result = await session.finish()
-    assert result.text == QUESTION
+    assert result.text == spoken(QUESTION)
     assert result.duration_s == pytest.approx(len(data) / 32_000, abs=0.001)
 
 
@@ -165,7 +166,7 @@ async def test_other_sample_rates_are_heard_as_well(sessions: Sessions) -> None:
     session = await sessions.begin(44_100)
     for start in range(0, len(data), 30_001):
         await session.add(data[start : start + 30_001])
-    assert (await session.finish()).text == QUESTION
+    assert (await session.finish()).text == spoken(QUESTION)
 
 
 async def test_a_chunk_of_more_than_thirty_seconds_is_refused(sessions: Sessions) -> None:
