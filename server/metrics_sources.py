@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from media.endpoint import MediaEndpoint
 from pipeline.cores import CORES
 from pipeline.engines.protocols import Engine, Engines
+from pipeline.engines.transcript_doubts import Doubt
 from pipeline.lanes import Lane, LaneLoad
 from server.calls import CallRegistry
 from server.engine_watch import EngineWatch, Watches
@@ -61,6 +62,7 @@ class ServerCollector(Collector):
             yield from _of_media(self._calls.endpoint)
         yield from _of_lanes(self._engines.all())
         yield from _of_engines(self._watches)
+        yield from _of_hearing(self._engines.stt)
         yield from self._of_memory()
 
     def _of_memory(self) -> Iterator[Metric]:
@@ -161,6 +163,22 @@ def _of_engines(watches: Mapping[str, EngineWatch]) -> Iterator[Metric]:
         if median_ms is not None:
             latency.add_metric([role], median_ms / 1000)
     yield from (up, failures, works, seconds, latency)
+
+
+def _of_hearing(stt: Engine) -> Iterator[Metric]:
+    """Where the engine checks its own words: windows heard, and what was doubted in them."""
+    heard: Mapping[str, int] | None = getattr(stt, "heard", None)
+    if heard is None:
+        return
+    windows = CounterMetricFamily(
+        "morgan_stt_windows", "Windows of speech that were heard, first or again because of a doubt.", labels=["pass"]
+    )
+    windows.add_metric(["first"], heard["windows"])
+    windows.add_metric(["again"], heard["again"])
+    doubts = CounterMetricFamily("morgan_stt_doubts", "Transcripts of windows that were doubted.", labels=["doubt"])
+    for doubt in Doubt:
+        doubts.add_metric([doubt.value], heard[doubt.value])
+    yield from (windows, doubts)
 
 
 def _lookups(found: Mapping[str, float]) -> Metric:

@@ -10,16 +10,33 @@ import threading
 import time
 from typing import Any
 
+import llama_cpp.llama_cpp
 from aiohttp import web
 from llama_cpp import Llama
 
+from pipeline.machine import has_amx
+
 MOST_TOKENS = 60
+
+
+def _keep_off_amx() -> None:
+    """As `pipeline.engines.llama_native`: with it llama.cpp ends in an illegal instruction."""
+    defaults = llama_cpp.llama_cpp.llama_model_default_params
+
+    def without() -> Any:
+        parameters = defaults()
+        parameters.use_extra_bufts = False
+        return parameters
+
+    llama_cpp.llama_cpp.llama_model_default_params = without
 
 
 class Completions:
     """Answers one request at a time, as the model is one."""
 
     def __init__(self, model: str, threads: int) -> None:
+        if has_amx():
+            _keep_off_amx()
         self._llm: Any = Llama(model, n_ctx=2048, n_threads=threads, verbose=False)
         self._lock = asyncio.Lock()
 
