@@ -219,8 +219,7 @@ class CallActor:
             log.exception("transcription failed", error=str(error))
             self.post(Transcribed(work.job, None))
         else:
-            # Nobody heard doubted words again where they are only to be shown: those are no words yet.
-            self.post(Transcribed(work.job, None if work.optional and transcript.doubted else transcript))
+            self.post(Transcribed(work.job, transcript))
         finally:
             self._interims -= work.optional
 

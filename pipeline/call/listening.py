@@ -11,7 +11,7 @@ from pipeline.call.language import CallLanguage
 from pipeline.call.options import CallOptions
 from pipeline.call.outbox import Outbox
 from pipeline.call.pace import Pace
-from pipeline.call.turn import PRE_ROLL_S, Draft, Interim, OverlapLook, OverlapWords, Turn
+from pipeline.call.turn import PRE_ROLL_S, Draft, Head, Interim, OverlapLook, OverlapWords, Turn
 from pipeline.call.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import Transcript
 from pipeline.lanes import Ticket, Urgency
@@ -218,19 +218,27 @@ class Listening:
 
     def _transcribe(self, turn: Turn, draft: Draft, now: float) -> None:
         draft.ordered = True
-        self.pace.asked(draft.job, now)
+        self._ask(turn, draft, turn.segment_start, now)
+
+    def _ask(self, turn: Turn, stretch: Draft | Head, start: int, now: float) -> None:
+        self.pace.asked(stretch.job, now)
         self._out.do(
             Transcribe(
-                draft.job,
+                stretch.job,
                 turn.group,
-                turn.segment_start,
-                draft.end,
-                draft.ticket,
+                start,
+                stretch.end,
+                stretch.ticket,
                 self.call_language.forced,
                 self.call_language.prior,
                 turn.whole("")[-200:],
             )
         )
+
+    def _ask_again(self, turn: Turn, stretch: Draft | Head, start: int, now: float) -> None:
+        """The optional transcript that a stretch had adopted is none: the engine has not given it the time it needs."""
+        stretch.adopted, stretch.job = False, self._out.new_job()
+        self._ask(turn, stretch, start, now)
 
     def commit(self, last_speech: float, now: float) -> Turn | None:
         """The turn is over: its draft is now somebody's silence.
@@ -304,18 +312,22 @@ class Listening:
         turn = self.turn
         if turn is None:
             return False
+        # Doubted words are taken from who has heard them as well as it can, never shown and never adopted.
+        believed = None if transcript is None or transcript.doubted else transcript
         if turn.draft is not None and job == turn.draft.job:
             if turn.draft.words is not None:
                 return False  # an answer that was given already, or given up
-            if turn.draft.adopted and transcript is None:
-                turn.draft.adopted, turn.draft.job = False, self._out.new_job()
-                self._transcribe(turn, turn.draft, now)
+            if turn.draft.adopted and believed is None:
+                self._ask_again(turn, turn.draft, turn.segment_start, now)
                 return False
             self.pace.looked(now, 0.0)
             self.settle(turn.draft, transcript, now)
             return turn.draft.text is not None
         head = turn.head_of(job)
         if head is not None:
+            if head.adopted and believed is None:
+                self._ask_again(turn, head, head.start, now)
+                return False
             words = self._words(turn, transcript)
             head.text, head.failed = words or "", words is None
             if turn.draft is not None:
@@ -323,12 +335,12 @@ class Listening:
             return turn.draft is not None and turn.draft.text is not None
         interim = self._interim
         if interim is not None and job == interim.job:
-            interim.pending, interim.transcript = False, transcript
+            interim.pending, interim.transcript = False, believed
             self.pace.looked(now, now - interim.asked_at)
-            if transcript is not None and not turn.committed:
-                self._confirm(turn, transcript)
+            if believed is not None and not turn.committed:
+                self._confirm(turn, believed)
         if self._earlier is not None and job == self._earlier.job:
-            self._earlier.transcript = transcript
+            self._earlier.transcript = believed
         return False
 
     def guess(self) -> str:

@@ -28,7 +28,7 @@ class Interim:
         asked_at: monotonic time.
         ticket: place in the lane.
         optional: made for the listeners; others are made because the turn may be over.
-        transcript: None while it is not there, and when there will be none.
+        transcript: None while it is not there, and when there will be none that the engine believes.
         pending: whether it may still come.
     """
 
@@ -90,7 +90,7 @@ class Draft:
         order_at: monotonic time at which its transcription is to be asked for, if it was not.
         ordered: it was.
         ordered_at: monotonic time; earlier than `seen_at` where an interim transcript already has all the words.
-        adopted: its transcription is that of an interim transcript, which may come to nothing.
+        adopted: its transcription is that of an optional interim transcript, which may come to nothing or be doubted.
         failed: speech to text could not do it.
     """
 
@@ -115,13 +115,19 @@ class Head:
     Attributes:
         job: of its transcription.
         ticket: of the same.
+        start: its first sample.
+        end: sample after its last one.
         text: its words, None while they are not known.
+        adopted: see `Draft`.
         failed: speech to text could not do it.
     """
 
     job: int
     ticket: Ticket
+    start: int
+    end: int
     text: str | None = None
+    adopted: bool = False
     failed: bool = False
 
 
@@ -202,7 +208,7 @@ class Turn:
         known = draft.words if not draft.failed else ""
         if long_enough and draft.ordered and (known or known is None):
             # Its words are wanted anyway, and sooner than the rest: what is under way goes on.
-            self.heads.append(Head(draft.job, draft.ticket, known))
+            self.heads.append(Head(draft.job, draft.ticket, self.segment_start, draft.end, known, draft.adopted))
             self.segment_start = draft.end
         else:
             # What still waits in a lane is not worth doing any more; what runs is let run.
