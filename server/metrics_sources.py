@@ -62,7 +62,7 @@ class ServerCollector(Collector):
             yield from _of_media(self._calls.endpoint)
         yield from _of_lanes(self._engines.all())
         yield from _of_engines(self._watches)
-        yield from _of_hearing(self._engines.stt)
+        yield from _of_hearing(self._engines.all().get("stt"))
         yield from self._of_memory()
 
     def _of_memory(self) -> Iterator[Metric]:
@@ -165,7 +165,7 @@ def _of_engines(watches: Mapping[str, EngineWatch]) -> Iterator[Metric]:
     yield from (up, failures, works, seconds, latency)
 
 
-def _of_hearing(stt: Engine) -> Iterator[Metric]:
+def _of_hearing(stt: Engine | None) -> Iterator[Metric]:
     """Where the engine checks its own words: windows heard, and what was doubted in them."""
     heard: Mapping[str, int] | None = getattr(stt, "heard", None)
     if heard is None:

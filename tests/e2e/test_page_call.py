@@ -63,7 +63,7 @@ async def check_page(clip: Path, words: str, server: RunningServer, picture: Pat
         await reach(page, "listening")
         loudest = asyncio.ensure_future(page.evaluate(LOUDNESS))
         user = page.locator('[data-role="user"]').first
-        await expect(user).to_contain_text(normalise(words).split()[-1], timeout=30_000)
+        await expect(user).to_contain_text(normalise(words).split()[-1], ignore_case=True, timeout=30_000)
         shown = normalise(await user.inner_text()).split()
         assert " ".join(shown[-len(words.split()) :]) == spoken(words), shown
         await expect(page.locator('[data-role="assistant"]').first).to_contain_text(" ", timeout=15_000)

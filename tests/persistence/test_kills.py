@@ -84,7 +84,7 @@ async def test_postgresql_killed_between_writes_of_a_living_server(tmp_path: Pat
         if number in kills and server.process is not None:
             os.kill(server.process.pid, signal.SIGKILL)
         await asyncio.sleep(rng.random() * 0.01)
-    assert await memory.outbox.settle(30)
+    assert await memory.outbox.settle(90)
     await until(memory.postgres.up.is_set)
     rows = await stored(memory.postgres.dsn)
     await memory.close()
