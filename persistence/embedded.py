@@ -14,7 +14,7 @@ import structlog
 from persistence.backoff import Backoff
 from persistence.errors import EmbeddedServerError
 from persistence.processes import ServerProcess, write_private
-from persistence.tasks import ended
+from persistence.tasks import ended, keep_running
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class EmbeddedServer(abc.ABC):
         """
         await self._prepare()
         await self._bring_up()
-        self._watch = asyncio.create_task(self._keep_up(), name=f"watch over {self.name}")
+        self._watch = keep_running(self._keep_up, f"watch over {self.name}")
 
     async def stop(self) -> None:
         """Stop the server, whoever started it."""
@@ -148,7 +148,13 @@ class EmbeddedServer(abc.ABC):
             try:
                 await self._bring_up()
                 backoff.succeeded()
-            except (EmbeddedServerError, OSError) as error:
+            except Exception as error:  # whatever it is, nobody else starts it again
                 self.process = None
-                log.error("server cannot be started again yet", server=self.name, problem=str(error))
+                expected = isinstance(error, EmbeddedServerError | OSError)
+                log.error(
+                    "server cannot be started again yet",
+                    server=self.name,
+                    problem=str(error) or type(error).__name__,
+                    exc_info=not expected,
+                )
                 await asyncio.sleep(backoff.failed())

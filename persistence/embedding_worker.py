@@ -16,7 +16,7 @@ from persistence.backoff import Backoff
 from persistence.errors import StoreUnavailableError
 from persistence.points import Point
 from persistence.postgres import Postgres
-from persistence.tasks import ended
+from persistence.tasks import ended, keep_running
 from persistence.values import DIMENSIONS, Embedder
 from persistence.vectors import VectorIndex
 
@@ -79,7 +79,7 @@ class EmbeddingWorker:
 
     def start(self) -> None:
         """Begin to work."""
-        self._task = asyncio.create_task(self._run(), name="embedding worker")
+        self._task = keep_running(self._run, "embedding worker")
 
     def wake(self) -> None:
         """There may be something to do."""

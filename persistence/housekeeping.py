@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from persistence.errors import StoreUnavailableError
-from persistence.tasks import ended
+from persistence.tasks import ended, keep_running
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class Housekeeping:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name="housekeeping of memory")
+        self._task = keep_running(self._run, "housekeeping of memory")
 
     async def close(self) -> None:
         """Stop."""

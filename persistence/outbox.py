@@ -26,7 +26,7 @@ from persistence.journal_frames import MAX_FRAME_BYTES, Frame, frame_size
 from persistence.operations import Operation, decode, encode
 from persistence.outages import REFUSALS
 from persistence.postgres import Postgres
-from persistence.tasks import ended
+from persistence.tasks import ended, keep_running
 
 log = structlog.get_logger(__name__)
 
@@ -113,8 +113,8 @@ class Outbox:
             self._marks.append((self.recorded, time.monotonic()))
             log.info("journal holds undelivered records", records=self.recorded - self.delivered)
         self._tasks = [
-            asyncio.create_task(self._write(), name="journal writer"),
-            asyncio.create_task(self._deliver(), name="outbox delivery"),
+            keep_running(self._write, "journal writer"),
+            keep_running(self._deliver, "outbox delivery"),
         ]
         self._wake_delivery.set()
 

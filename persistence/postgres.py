@@ -14,7 +14,7 @@ from persistence.backoff import Backoff
 from persistence.errors import MigrationError, StoreUnavailableError
 from persistence.outages import OUTAGES
 from persistence.schema import migrate
-from persistence.tasks import ended
+from persistence.tasks import ended, keep_running
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class Postgres:
         Raises:
             MigrationError: the database is there, but its schema is of another Morgan.
         """
-        self._watch = asyncio.create_task(self._run(), name="postgres pool")
+        self._watch = keep_running(self._run, "postgres pool")
         first = asyncio.create_task(self.up.wait(), name="postgres first connection")
         await asyncio.wait({first, self._watch}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         first.cancel()
@@ -130,10 +130,12 @@ class Postgres:
                 self.up.clear()
                 log.error("postgresql has a schema that does not fit", problem=self.problem)
                 return
-            except (*OUTAGES, asyncpg.PostgresError) as error:
+            except Exception as error:  # whatever it is, nobody else brings the server back
+                if not isinstance(error, (*OUTAGES, asyncpg.PostgresError)):
+                    log.exception("probe of postgresql failed")
                 self._went_down(error)
                 pause = backoff.failed()
-                if backoff.failures >= ATTEMPTS_OF_A_POOL:
+                if backoff.failures >= ATTEMPTS_OF_A_POOL or isinstance(error, asyncpg.InternalClientError):
                     self._give_up_pool()
                 await asyncio.sleep(pause)
                 continue

@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 
 from persistence.backoff import Backoff
 from persistence.errors import StoreUnavailableError
-from persistence.tasks import ended
+from persistence.tasks import ended, keep_running
 
 log = structlog.get_logger(__name__)
 
@@ -123,9 +123,9 @@ class RedisTier:
         if not self._enabled:
             return False
         self._tasks = [
-            asyncio.create_task(self._watch(), name="redis watch"),
-            asyncio.create_task(self._write(), name="redis writer"),
-            asyncio.create_task(self._listen(), name="redis listener"),
+            keep_running(self._watch, "redis watch"),
+            keep_running(self._write, "redis writer"),
+            keep_running(self._listen, "redis listener"),
         ]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):

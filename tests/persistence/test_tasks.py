@@ -1,8 +1,8 @@
-"""The end of background tasks."""
+"""Background tasks that go on, and their end."""
 
 import asyncio
 
-from persistence.tasks import ended
+from persistence.tasks import ended, keep_running
 
 
 async def test_a_task_that_swallows_a_cancellation_ends_all_the_same() -> None:
@@ -34,3 +34,21 @@ async def test_what_failed_before_has_ended() -> None:
     await asyncio.sleep(0)
     await ended([task])
     assert isinstance(task.exception(), ValueError)
+
+
+async def test_a_loop_that_raises_is_run_again() -> None:
+    runs = 0
+    third = asyncio.Event()
+
+    async def loop() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise ValueError("nobody expected this")
+        third.set()
+        await asyncio.sleep(60)
+
+    task = keep_running(loop, "a loop")
+    await asyncio.wait_for(third.wait(), 10)
+    await ended([task])
+    assert task.cancelled()
