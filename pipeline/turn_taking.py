@@ -77,7 +77,7 @@ class TurnTaking:
         self._phase = _Phase.QUIET
         self._onset = 0.0
         self._score: float | None = None
-        self._more = More.NO
+        self._more, self._question = More.NO, False
         self._words_pending = False
         self._hurried = False
         self._dipped_at: float | None = None
@@ -129,6 +129,16 @@ class TurnTaking:
     def continues_turn(self, at: float) -> bool:
         """Whether speech that began now would belong to the turn committed last."""
         return self._committed_at is not None and at < self._going_on_until
+
+    @property
+    def going_on(self) -> bool:
+        """Whether speech over a reply goes on with the committed turn: nothing of the reply could be answered yet."""
+        since = self._reply_since
+        return (
+            since is not None
+            and self.speech_began - since < self.config.unheard_s
+            and self.continues_turn(self.speech_began)
+        )
 
     # What is heard -----------------------------------------------------------------------------------------------
 
@@ -259,7 +269,7 @@ class TurnTaking:
             return []
         self.last_speech = at
         self._phase = _Phase.SPEECH
-        self._more = More.NO
+        self._more, self._question = More.NO, False
         return [Decision.SPEECH_RESUMED]
 
     def _hear_overlap(self, probability: float, at: float, level_db: float) -> list[Decision]:
@@ -307,9 +317,14 @@ class TurnTaking:
         self._words_pending = True
         self._next_ask_s = min(max(0.0, expected_s - self.config.ask_ahead_s), self.config.ask_latest_s)
 
-    def words(self, more: More) -> None:
-        """Take in what the transcript so far says of what is to come."""
-        self._more = more
+    def words(self, more: More, *, question: bool = False) -> None:
+        """Take in what the transcript so far says of what is to come.
+
+        Args:
+            more: whether more has to come.
+            question: the words are a whole question, and who has asked waits for an answer.
+        """
+        self._more, self._question = more, question
         self._words_pending = False
         if not self._asked:
             self._next_ask_s = 0.0
@@ -351,6 +366,8 @@ class TurnTaking:
             wait = _between(score, 0.2, config.unsure_wait_s, 0.5, config.likely_wait_s) + self._patience.seconds
         else:
             wait = _between(score, 0.0, config.incomplete_wait_s, 0.2, config.unsure_wait_s)
+        if self._question:
+            wait = min(wait, config.question_wait_s + self._patience.seconds)
         return max(wait, self._least_wait())
 
     def _least_wait(self) -> float:
@@ -457,7 +474,7 @@ class TurnTaking:
         self._level.begin()
         self._onset = 0.0
         self._score = None
-        self._more = More.NO
+        self._more, self._question = More.NO, False
         self._quiet_since = None
 
     def _interrupt(self) -> Decision:

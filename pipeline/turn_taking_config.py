@@ -27,6 +27,7 @@ class TurnTakingConfig:
         likely_wait_s: wait when it is as likely as not.
         unsure_wait_s: wait when it leans to "not over", and when there is no score at all.
         incomplete_wait_s: wait when it is sure that the speaker goes on.
+        question_wait_s: longest wait behind the words of a whole question.
         unfinished_wait_s: shortest wait when the words themselves ask for more ("my number is").
         group_wait_s: shortest wait when the words are digits or letters that cannot be all that was asked for.
         words_wait_s: longest wait for words that are being transcribed; no answer can sound before they are known.
@@ -48,6 +49,8 @@ class TurnTakingConfig:
         overlap_end_s: silence that ends speech over a reply.
         echo_guard_s: time from the start of a reply in which its echo is guarded against.
         echo_margin_db: speech over a reply must be at most this much quieter than the reply, while guarded.
+        unheard_s: speech that begins within so much of the sound of a reply does not answer it: it goes on
+            with the turn.
         continuation_s: speech so soon after a commit continues the committed turn, and so does what follows it as soon
             again, up to twice as long after the commit.
         idle_prompt_s: silence of both sides after which the user is asked whether they are there; 0 is never.
@@ -69,6 +72,7 @@ class TurnTakingConfig:
     likely_wait_s: float = 0.4
     unsure_wait_s: float = 1.0
     incomplete_wait_s: float = 2.2
+    question_wait_s: float = 0.55
     unfinished_wait_s: float = 1.6
     group_wait_s: float = 1.8
     ask_ahead_s: float = 0.25
@@ -89,6 +93,7 @@ class TurnTakingConfig:
     overlap_end_s: float = 0.1
     echo_guard_s: float = 1.0
     echo_margin_db: float = 18.0
+    unheard_s: float = 0.7
     continuation_s: float = 2.0
     idle_prompt_s: float = 0.0
     idle_prompts: int = 1

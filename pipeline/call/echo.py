@@ -84,7 +84,8 @@ class EchoGuard:
             self._until_comparison = EVERY
             self._compare()
         if not self.known:
-            return heard < float(self._played.max()) * LOUDEST
+            # What was played before the longest delay has passed.
+            return heard < float(self._played[-LAGS - WANDERING :].max()) * LOUDEST
         newest = len(self._played) - 1 - self.lag
         nearby = self._played[newest - WANDERING : newest + WANDERING + 1]
         expected = float(nearby.max()) * self.coupling

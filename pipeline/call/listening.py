@@ -17,6 +17,7 @@ from pipeline.engines.protocols import Transcript
 from pipeline.lanes import Ticket, Urgency
 from pipeline.text.agreement import LocalAgreement
 from pipeline.text.backchannel import backchannel_prompt
+from pipeline.text.going_on import words_added
 from pipeline.text.hallucination import clean_transcript
 from pipeline.turn_taking_config import WINDOW_S
 
@@ -42,6 +43,12 @@ UNEVEN = HEARING_RATE // 100
 """Samples by which what is counted in seconds may be off: times are those of arrival, less even than samples."""
 
 
+BREATH_S = 0.7
+"""Speech that goes on within this of the silence in which the turn was transcribed is one utterance with it."""
+
+JOINED_S = 10.0
+"""Longer turns are not transcribed anew for what is said behind them."""
+
 REMEMBERED = 1000
 """Windows (32 s) of which it is known when they came."""
 
@@ -55,6 +62,7 @@ class Listening:
         call_language: follows the language of the call.
         meter: knows where there was voice.
         pace: of transcripts.
+        joined: what is said over the reply is transcribed together with the turn that it goes on with.
     """
 
     def __init__(self, options: CallOptions, outbox: Outbox, language: CallLanguage) -> None:
@@ -71,6 +79,7 @@ class Listening:
         self._score_job: int | None = None
         self._overlaps: list[OverlapLook] = []
         self._overlap: Transcript | None = None
+        self.joined = False
         self._loudest_db = -100.0
         self._audible_until = 0.0
         self._windows: deque[tuple[float, int]] = deque(maxlen=REMEMBERED)
@@ -119,11 +128,25 @@ class Listening:
                 before.take_up(since - before.draft.seen_at)
             self._open(now)
             return before
-        # What the committed words come from is not heard again.
-        start = max(self._start_of(since), before.draft.end if before.draft is not None else 0)
-        self.turn = Turn(before.item_id, before.start, start, before=before.text, continued=True)
+        if self.joined and self._follows_closely(before, since):
+            self.turn = Turn(
+                before.item_id, before.start, before.segment_start, before.heads, before.before, continued=True
+            )
+        else:
+            # What the committed words come from is not heard again.
+            covered = before.draft.end if before.draft is not None else 0
+            start = covered if self.joined else max(self._start_of(since), covered)
+            if self.joined:
+                self.forget_overlap()
+            self.turn = Turn(before.item_id, before.start, start, before=before.text, continued=True)
+        self.joined = False
         self._open(now)
         return self.turn
+
+    def _follows_closely(self, turn: Turn, since: float) -> bool:
+        """Whether speech goes on with a turn in the same breath: the two are transcribed as one."""
+        end = turn.draft.end if turn.draft is not None else 0
+        return self._sample_at(since) - end <= BREATH_S * HEARING_RATE
 
     def _open(self, now: float) -> None:
         assert self.turn is not None
@@ -406,28 +429,43 @@ class Listening:
 
     # Speech over a reply ---------------------------------------------------------------------------------------------
 
-    def judge_overlap(self, since: float, at: float, now: float, *, ended: bool) -> None:
+    def judge_overlap(self, since: float, at: float, now: float, *, ended: bool, going_on: bool) -> None:
         """Have what was said over a reply transcribed, to see whether it was meant.
+
+        A letter or a syllable by itself is heard as an "mhm" as easily as not; behind the words that it goes on with it
+        is heard for what it is.
 
         Args:
             since: monotonic time at which it began.
             at: of the last of it that was heard; long ago where audio comes late.
             now: monotonic time.
             ended: they stopped; else they are going on, and one look at a time will do.
+            going_on: it is no answer to the reply, of which nothing was to be heard yet.
         """
         if not ended and (self._overlaps or at - since < self.pace.look_after_s):
             return
         for before in self._overlaps:
             # What still waits in a lane is covered by this one.
             before.ticket.cancel()
-        # What the committed words come from is not heard again.
-        covered = self.turn.draft.end if self.turn is not None and self.turn.draft is not None else 0
-        start = max(self._start_of(since), min(covered, self.heard_until))
-        look = OverlapLook(self._out.new_job(), self.heard_until, now, Ticket(Urgency.FINAL_TRANSCRIPT, now), ended)
+        turn, spoken = self.turn, self.call_language
+        draft = turn.draft if turn is not None else None
+        self.joined = (
+            going_on
+            and turn is not None
+            and draft is not None
+            and bool(draft.words)
+            and turn.stretch_s(draft.end) <= JOINED_S
+        )
+        if turn is not None and self.joined:
+            start, prompt = turn.segment_start, turn.whole("")[-200:]
+        else:
+            # What the committed words come from is not heard again.
+            start = max(self._start_of(since), min(draft.end if draft is not None else 0, self.heard_until))
+            prompt = backchannel_prompt(spoken.current)
+        ticket = Ticket(Urgency.FINAL_TRANSCRIPT, now)
+        look = OverlapLook(self._out.new_job(), self.heard_until, now, ticket, ended, self.joined)
         self._overlaps.append(look)
         self.pace.asked(look.job, now)
-        spoken = self.call_language
-        prompt = backchannel_prompt(spoken.current)
         self._out.do(Transcribe(look.job, "overlap", start, look.end, look.ticket, spoken.forced, spoken.prior, prompt))
 
     def overlap_transcribed(self, job: int, transcript: Transcript | None, *, going_on: bool) -> OverlapWords | None:
@@ -452,6 +490,8 @@ class Listening:
         if transcript is None:
             return OverlapWords("", clear=False, ended=ended)
         text = clean_transcript(transcript)
+        if look.joined and self.turn is not None and self.turn.draft is not None:
+            return OverlapWords(text, clear=True, ended=ended, added=words_added(self.turn.draft.words or "", text))
         clear = not text or transcript.confidence >= (LIKELY_WORD if going_on else CLEAR_WORD)
         return OverlapWords(text if clear else "", clear, ended)
 
@@ -476,3 +516,4 @@ class Listening:
         """What was said over the reply does not matter any more."""
         self._overlaps.clear()
         self._overlap = None
+        self.joined = False

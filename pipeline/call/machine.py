@@ -215,9 +215,9 @@ class CallMachine:
                     self._listening.forget_overlap()
                     self._answering.go_on()
                 case Decision.OVERLAP_WORDS:
-                    self._listening.judge_overlap(self._turns.speech_began, at, self._now, ended=False)
+                    self._judge_overlap(at, ended=False)
                 case Decision.OVERLAP_ENDED:
-                    self._listening.judge_overlap(self._turns.speech_began, at, self._now, ended=True)
+                    self._judge_overlap(at, ended=True)
                 case Decision.INTERRUPT:
                     self._interrupt(at)
                 case Decision.IDLE_PROMPT:
@@ -246,7 +246,7 @@ class CallMachine:
         self.counts["reopened"] += 1
         since = self._turns.going_on_since
         self._turns.reopen()
-        if since < self._turns.speech_began:
+        if since < self._turns.speech_began and not self._listening.joined:
             # What was transcribed of the last burst alone lacks those before it.
             self._listening.forget_overlap()
         turn = self._listening.reopen(since, at)
@@ -297,10 +297,17 @@ class CallMachine:
             self._recalling.overhear(self._listening.turn)
             self._ending.prefill_overheard(now)
 
+    def _judge_overlap(self, at: float, *, ended: bool) -> None:
+        turns = self._turns
+        self._listening.judge_overlap(turns.speech_began, at, self._now, ended=ended, going_on=turns.going_on)
+
     def _judge(self, words: OverlapWords, now: float) -> None:
         """The words that were said over the reply are known, or those so far."""
         language = self._listening.language or "en"
-        if words.ended:
+        if words.added is not None:
+            # The last word of those who go on may be half of one.
+            meant = words.added > (0 if words.ended else 1)
+        elif words.ended:
             meant = bool(words.text) and not is_backchannel(words.text, language)
         else:
             meant = takes_floor(words.text, language)

@@ -51,6 +51,7 @@ class OverlapLook:
         asked_at: monotonic time.
         ticket: place in the lane.
         ended: made when they stopped; others are made while they go on, and may end in half a word.
+        joined: of the turn before the reply as well, which they are going on with.
     """
 
     job: int
@@ -58,6 +59,7 @@ class OverlapLook:
     asked_at: float
     ticket: Ticket
     ended: bool
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,13 @@ class OverlapWords:
         text: "" for no word, or none that is clear.
         clear: the words are sure, or it is sure that there are none.
         ended: these are all the words there were.
+        added: words that the turn before the reply has more with them; None when they were heard by themselves.
     """
 
     text: str
     clear: bool
     ended: bool
+    added: int | None = None
 
 
 @dataclass(slots=True)

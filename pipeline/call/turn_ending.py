@@ -19,7 +19,7 @@ from pipeline.call.turn import Draft, Turn
 from pipeline.lanes import Ticket, Urgency
 from pipeline.text.groups import More, wanted
 from pipeline.text.languages import unclear_prompt
-from pipeline.text.unfinished import what_follows
+from pipeline.text.unfinished import is_question, what_follows
 
 
 class TurnEnding:
@@ -61,7 +61,7 @@ class TurnEnding:
         text = turn.draft.text
         more = self._what_follows(turn, text)
         turn.grouped = more in (More.GROUP, More.PERHAPS)
-        self._turns.words(more)
+        self._turns.words(more, question=is_question(text))
         if text and not turn.draft.failed and not self._recalling.must_wait(turn, text, now):
             self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
             self._replying.advance(now)

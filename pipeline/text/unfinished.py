@@ -73,6 +73,10 @@ _LONG_NUMBERS: Final[tuple[tuple[re.Pattern[str], frozenset[int]], ...]] = (
 _HOUSE_NUMBER: Final = re.compile(r"\b(?:live at|address is|located at|house number|staying at)$")
 
 
+QUESTION_WORDS: Final = 3
+"""Words of a whole question."""
+
+
 def what_follows(text: str, language: str = "en", asked: Wanted | None = None, known: str = "") -> More:
     """Whether more is to come behind the transcript of a turn so far.
 
@@ -119,6 +123,19 @@ def expects_more(text: str, language: str = "en") -> bool:
         return False
     leaning = ARTICLES_AND_PREPOSITIONS.get(code, frozenset()) | CONJUNCTIONS.get(code, frozenset())
     return last in leaning - _PARTICLES.get(code, frozenset()) or _SPELLING.search(phrase) is not None
+
+
+def is_question(text: str) -> bool:
+    """Whether the transcript of a turn so far is a question to its end.
+
+    Two words are none ("You know?", "Right?"): many go on behind those.
+
+    Args:
+        text: the transcript so far, with the model's punctuation.
+    """
+    stripped = text.strip().rstrip("\"'”’»)")
+    last = re.split(r"[.!?…。！？]", stripped.rstrip("?？ "))[-1]
+    return stripped.endswith(("?", "？")) and (len(last.split()) >= QUESTION_WORDS or not last.isascii())
 
 
 def _in_long_number(phrase: str) -> bool:

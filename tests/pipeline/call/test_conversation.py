@@ -190,8 +190,16 @@ def test_a_broken_voice_leaves_the_floor_to_the_user() -> None:
 
 
 def test_a_turn_model_that_fails_costs_only_time() -> None:
-    call = Simulation([QUESTION], fail=frozenset({"turn"})).run(12)
-    assert 0.9 <= call.when(PlaybackStarted) - QUESTION.end <= 1.3
+    order = replace(QUESTION, text="Tell me about the weather in Paris.")
+    call = Simulation([order], fail=frozenset({"turn"})).run(12)
+    assert 0.9 <= call.when(PlaybackStarted) - order.end <= 1.3
+
+
+def test_a_whole_question_is_answered_although_the_turn_model_expects_more() -> None:
+    call = Simulation([replace(QUESTION, score=0.02)]).run(12)
+    assert call.when(PlaybackStarted) - QUESTION.end <= 0.8
+    call = Simulation([replace(QUESTION, text="The weather in Paris.", score=0.02)]).run(12)
+    assert call.when(PlaybackStarted) - QUESTION.end >= 1.0
 
 
 def test_a_language_model_that_hangs_is_given_up() -> None:

@@ -9,7 +9,7 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.audio import HEARING_RATE
-from pipeline.call.echo import EchoGuard
+from pipeline.call.echo import LAGS, WANDERING, EchoGuard
 
 WINDOW = 512
 
@@ -110,3 +110,14 @@ def test_holes_in_the_sound_do_not_make_an_echo_unknown(played: NDArray[np.float
         if number > 60 and heard > 0.002 and not hole:
             missed.append(not is_echo)
     assert np.mean(missed) < 0.1
+
+
+def test_behind_a_reply_that_was_cut_nobody_is_taken_for_its_echo() -> None:
+    """The longest delay after the sound has ended there is no echo left; a quiet user goes on speaking."""
+    guard = EchoGuard()
+    for _ in range(20):
+        guard.hear(1e-4, 0.3)
+    assert not guard.known
+    quiet = [guard.hear(0.01, 0.0) for _ in range(40)]
+    assert quiet[0]
+    assert not any(quiet[LAGS + WANDERING :])

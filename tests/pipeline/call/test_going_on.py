@@ -82,3 +82,18 @@ def test_a_murmur_long_after_the_turn_is_no_part_of_what_interrupts() -> None:
     call = Simulation([FIRST, Say(7.0, 7.25, "yes"), Say(8.0, 9.5, "stop, tell me more.")]).run(20)
     assert call.all(TranscriptCompleted)[-1].text == "stop, tell me more."
     assert call.counts()["interruptions"] == 1
+
+
+def test_a_letter_right_behind_the_turn_is_heard_with_it() -> None:
+    """By itself an "O" over the reply is heard as "oh", which nobody means."""
+    call = Simulation([Say(1.0, 1.4, "M"), Say(1.85, 2.2, "oh"), Say(2.6, 2.9, "R")]).run(10)
+    assert call.all(TranscriptCompleted)[-1].text == "M oh R"
+    over_the_reply = Simulation([Say(1.0, 1.4, "M"), Say(6.0, 6.3, "oh")]).run(10)
+    assert over_the_reply.all(TranscriptCompleted)[-1].text == "M"
+
+
+def test_a_cough_right_behind_the_turn_is_no_more_of_it() -> None:
+    asked = Say(1.0, 2.0, "What is the weather?", score=0.95)
+    call = Simulation([asked, Say(2.5, 2.75, "", voice=0.9)]).run(16)
+    assert [event.text for event in call.all(TranscriptCompleted)] == [asked.text]
+    assert call.all(ReplyDone)[-1].status == "completed"

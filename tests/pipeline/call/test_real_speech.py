@@ -98,3 +98,29 @@ def check_at_once(path: Path, ears: Ears, settings: Settings) -> None:
     assert turn.instants.committed is not None
     assert turn.instants.speech_ended is not None
     assert turn.instants.committed - turn.instants.speech_ended < 0.45
+
+
+@pytest.mark.parametrize(
+    ("clip", "letters"),
+    [("spelled_kate", "ate"), ("spelled_morgan", "morga"), ("spelled_hx47q", "hx47q")],
+)
+def test_letters_that_go_on_over_the_reply_to_the_first_are_one_turn(
+    clip: str, letters: str, shared_audio: Path, ears: Ears, settings: Settings
+) -> None:
+    """One by one they were heard as "hey", "yeah", "uh-huh" over the reply, and lost."""
+    with heard(shared_audio / "dev" / f"{clip}.flac", ears) as recording:
+        turns = user_turns(play(recording, options_of(settings)))
+    assert len(turns) == 1
+    found = iter(normalise(turns[0]).replace(" ", ""))
+    # One of them may be misheard ("M" for "N").
+    assert sum(letter in found for letter in letters) >= len(letters) - 1, turns
+
+
+@pytest.mark.parametrize(("clip", "word"), [("uberi_fr", "1"), ("riva_de-DE_sample", "region"), ("mfa_uhum", "forced")])
+def test_a_sentence_that_goes_on_over_its_reply_is_heard_to_its_end(
+    clip: str, word: str, shared_audio: Path, ears: Ears, settings: Settings
+) -> None:
+    with heard(shared_audio / "dev" / f"{clip}.flac", ears) as recording:
+        turns = user_turns(play(recording, options_of(settings)))
+    assert len(turns) == 1
+    assert word in normalise(turns[0]), turns

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.text.unfinished import expects_more
+from pipeline.text.unfinished import expects_more, is_question
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,20 @@ def test_a_speaker_is_done(text: str) -> None:
 def test_other_languages(language: str, more: str, done: str) -> None:
     assert expects_more(more, language)
     assert not expects_more(done, language)
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("What's the weather like?", True),
+        ("Hi. Did you come here by bike?", True),
+        ("今日の天気は？", True),
+        ("Did you come here by bike", False),
+        ("You know?", False),
+        ("I told her everything. Right?", False),
+        ("Move in reverse.", False),
+        ("", False),
+    ],
+)
+def test_a_whole_question(text: str, whole: bool) -> None:
+    assert is_question(text) is whole
