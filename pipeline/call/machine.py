@@ -46,7 +46,7 @@ from pipeline.call.state import State, Trigger
 from pipeline.call.turn import OverlapWords
 from pipeline.call.turn_ending import TurnEnding
 from pipeline.call.voice_choice import VoiceChoice
-from pipeline.text.backchannel import is_backchannel, takes_floor
+from pipeline.text.backchannel import is_all_of, is_backchannel, takes_floor
 from pipeline.turn_taking import Decision
 
 
@@ -311,7 +311,8 @@ class CallMachine:
             meant = bool(words.text) and not is_backchannel(words.text, language)
         else:
             meant = takes_floor(words.text, language)
-        self._decide(self._turns.overlap_words(meant, known=words.clear, ended=words.ended), now)
+        known = words.clear and is_all_of(words.text, self._turns.last_speech - self._turns.speech_began)
+        self._decide(self._turns.overlap_words(meant, known=known, ended=words.ended), now)
         if meant or words.ended:
             self._listening.forget_overlap()
 

@@ -11,6 +11,10 @@ from pipeline.text.words import primary_language
 MAX_WORDS: Final = 6
 """Longer utterances are never backchannels, whatever they are made of; "mm-hmm, okay, yeah" has four of them."""
 
+DRAWN_OUT_S: Final = 0.6
+DRAWN_OUT_WORD_S: Final = 0.6
+"""Longest "mm-hmm", with a pause around it: 1.2 s, and 0.6 s for each further word."""
+
 _LAUGHTER: Final = re.compile(r"(?:a*h[aeiou]+|haha\w*|hehe\w*|hihi\w*|[hj]a(?:[hj]a)+h?|lol)")
 """A word of laughter; it may be any number of them."""
 
@@ -126,6 +130,20 @@ def is_backchannel(
     if any(word in _NEVER.get(code, frozenset()) for word in words):
         return False
     return _is_made_of(words, known)
+
+
+def is_all_of(text: str, spoken_s: float) -> bool:
+    """Whether an utterance of that length can be no more than these words.
+
+    "Oh." is not what somebody has said who speaks for two seconds, in a language that was not expected or with a voice
+    that is hard to understand.
+
+    Args:
+        text: the words as far as they are known; "" is a noise, which takes as long as it takes.
+        spoken_s: seconds from its beginning.
+    """
+    words = normalise(text).split()
+    return not words or spoken_s <= DRAWN_OUT_S + DRAWN_OUT_WORD_S * len(words)
 
 
 def takes_floor(text: str, language: str = "en") -> bool:

@@ -70,3 +70,9 @@ def test_who_once_spoke_softly_is_heard_softly_again() -> None:
     over = Say(45.0, 46.4, "No, stop it please now.", level_db=-36.0)
     call = Simulation([QUESTION, soft, over], reply=LONG).run(60)
     assert call.all(TranscriptCompleted)[-1].text == over.text
+
+
+def test_who_speaks_on_and_is_heard_as_a_murmur_gets_the_floor_in_the_end() -> None:
+    """German is heard as "Oh." where English is expected; over three seconds nobody says no more than that."""
+    call = call_with(Say(7.0, 14.0, "Oh. Okay.", voice=0.95))
+    assert call.when(PlaybackCleared) < 14.0

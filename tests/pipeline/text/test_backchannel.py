@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.text.backchannel import PHRASES, backchannel_prompt, is_backchannel
+from pipeline.text.backchannel import PHRASES, backchannel_prompt, is_all_of, is_backchannel
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,17 @@ def test_speech_to_text_is_prompted_with_backchannels(language: str) -> None:
     prompted = backchannel_prompt(language).rstrip(".").split(". ")
     assert prompted
     assert [phrase for phrase in prompted if not is_backchannel(phrase, language)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "all_of_it"),
+    [
+        ("Oh.", 0.9, True),
+        ("Oh.", 2.0, False),
+        ("Mm-hmm, okay, yeah.", 2.4, True),
+        ("yeah right", 3.5, False),
+        ("", 5, True),
+    ],
+)
+def test_a_murmur_takes_only_so_long(text: str, seconds: float, all_of_it: bool) -> None:
+    assert is_all_of(text, seconds) is all_of_it
