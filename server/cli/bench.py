@@ -19,6 +19,7 @@ BENCHES = {
     "split": ("bench.split", "What four processes cost over one: voice to voice of both, by turns."),
     "interruptions": ("bench.interruptions", "Speech, coughs and echo over a reply."),
     "turns": ("bench.turns", "Which pauses of real speech are taken for the end of a turn."),
+    "waits": ("bench.waits", "Real clips: wait behind the last sound, answers before it, ends that are lost."),
     "stalls": ("bench.stalls", "Words that are lost when the caller's audio stalls and comes in a burst."),
     "idle": ("bench.idle_calls", "What a connected silent call costs, and what calls leave behind."),
     "api": ("bench.api_fuzz", "Requests made from the API's own description, good and bad, on all ports."),
