@@ -116,7 +116,16 @@ class MediaEndpoint:
 
     def stats(self) -> EndpointStats:
         """Open peers, and datagrams dropped since the start."""
-        return EndpointStats(peers=len(self._peers), datagrams_dropped=dict(self._port.demux.dropped))
+        return EndpointStats(
+            peers=len(self._peers),
+            failures={"datagram": self._port.read_failures, "tick": self._pacer.failures},
+            datagrams_dropped=dict(self._port.demux.dropped),
+        )
+
+    @property
+    def peers(self) -> list[WebRtcPeer]:
+        """The open peers that nobody has begun to close."""
+        return [peer for peer in self._peers if not peer.ending]
 
     def peer_stats(self) -> list[PeerStats]:
         """Of the open peers."""
