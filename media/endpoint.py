@@ -141,7 +141,7 @@ class MediaEndpoint:
     async def close(self) -> None:
         """Close all peers and give the port back; takes at most a second."""
         self._closed = True
-        await asyncio.gather(*(peer.close() for peer in tuple(self._peers)))
+        await asyncio.gather(*(peer.close() for peer in tuple(self._peers)), return_exceptions=True)
         self._pacer.close()
         self._port.close()
 

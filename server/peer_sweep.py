@@ -5,7 +5,6 @@ all the same: the media port takes a bounded number of peers, and a lost one wou
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Collection
 
 import structlog
@@ -48,8 +47,7 @@ class PeerSweep:
     async def close(self) -> None:
         """Look no more. Calling it again does nothing."""
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         while True:

@@ -26,7 +26,7 @@ SETTLED_S = 0.5
 FAR_END_S = 0.04
 """What a client buffers before it plays, about."""
 
-CLOSE_CODES = {"shutdown": 1001, "slow_reader": 1008, "idle": 4408}
+CLOSE_CODES = {"shutdown": 1001, "slow_reader": 1008, BROKEN: 1011, "idle": 4408}
 """By reason; an ordinary end is 1000 (RFC 6455 section 7.4)."""
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +15,16 @@ import pytest
 import pytest_asyncio
 
 from media.caller import Caller
-from media.values import InvalidOfferError
+from media.endpoint import EndpointFullError, MediaEndpoint
+from media.values import IceCandidate, InvalidOfferError
+from pipeline.call.inputs import StopReply, UserTyped
 from server.app import Server
-from server.call import Call
+from server.audio_socket.line import SocketLine
+from server.call import Call, CallOverError
 from server.engines import build_engines
+from server.peer_sweep import PeerSweep
 from server.settings import Settings
+from server.webrtc_line import WebRtcLine
 from tests.media.calls import Notes, until
 from tests.serving import free_port
 
@@ -106,6 +111,10 @@ def events(caller: Caller) -> list[dict[str, Any]]:
     return [json.loads(text) for _, text in list(caller.messages)]
 
 
+def states(caller: Caller) -> list[str]:
+    return [event["state"] for event in events(caller) if event["type"] == "morgan.state"]
+
+
 def answers(caller: Caller) -> bool:
     """Whether the call behind a data channel still reacts."""
     return any(event["type"] == "session.updated" for event in events(caller))
@@ -137,7 +146,7 @@ async def test_a_call_whose_machine_raises_says_sorry_and_ends_and_the_others_go
         await caller.wait_for_message(lambda text: "morgan.call.ended" in text, timeout=20)
         assert [e["reason"] for e in events(caller) if e["type"] == "morgan.call.ended"] == ["internal_error"]
         assert [e["error"]["code"] for e in events(caller) if e["type"] == "error"] == ["internal_error"]
-        assert "speaking" in [e["state"] for e in events(caller) if e["type"] == "morgan.state"]
+        assert "speaking" in states(caller)
         await until(lambda: running.registry.find(broken.id) is None)
         assert figure(running, "morgan_call_faults_total", code="internal_error") == faults + 1
         assert figure(running, "morgan_calls_ended_total", reason="internal_error") == 1
@@ -262,27 +271,53 @@ async def test_a_caller_who_leaves_before_the_answer_leaves_nothing(
 # New connections ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_new_connection_for_a_call_that_ends_meanwhile_is_refused_and_leaves_no_peer(
+@asynccontextmanager
+async def slow_resume(
+    http: aiohttp.ClientSession, opened: dict[str, Any], offer: str
+) -> AsyncIterator[Callable[[], Awaitable[tuple[int, dict[str, Any]]]]]:
+    """A request for a new connection that is half sent; what is given sends the rest and returns the answer."""
+    body = json.dumps({"sdp": offer, "type": "offer", "resume_token": opened["resume_token"]}).encode()
+    rest = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield body[:100]
+        await rest.wait()
+        yield body[100:]
+
+    headers = {"Content-Type": "application/json"}
+    asking = asyncio.ensure_future(http.patch(f"/api/calls/{opened['call_id']}", data=slowly(), headers=headers))
+
+    async def finish() -> tuple[int, dict[str, Any]]:
+        rest.set()
+        async with await asking as response:
+            return response.status, await response.json()
+
+    await asyncio.sleep(0.1)
+    yield finish
+
+
+async def test_new_connections_for_calls_that_end_meanwhile_are_refused_and_leave_the_server_open(
     running: Server, http: aiohttp.ClientSession
 ) -> None:
-    async with calling(running, http) as (call, _, opened), Caller() as second:
-        body = json.dumps({"sdp": await second.offer(), "type": "offer", "resume_token": opened["resume_token"]})
-        half, ended = body.encode()[: len(body) // 2], asyncio.Event()
+    most = running.registry.endpoint._config.max_peers
+    for _ in range(most + 1):
+        async with calling(running, http) as (call, _, opened), Caller() as second:
+            async with slow_resume(http, opened, await second.offer()) as finish:
+                assert await hang_up(http, call) == 204
+                status, told = await finish()
+            assert (status, told["error"]["code"]) == (404, "call_not_found")
+    await until(lambda: not peers(running), timeout=CONNECT_S / 2)
 
-        async def slowly() -> AsyncIterator[bytes]:
-            yield half
-            await ended.wait()
-            yield body.encode()[len(half) :]
 
-        headers = {"Content-Type": "application/json"}
-        patching = asyncio.ensure_future(http.patch(f"/api/calls/{call.id}", data=slowly(), headers=headers))
-        await asyncio.sleep(0.2)
-        assert await hang_up(http, call) == 204
-        ended.set()
-        async with await patching as response:
-            assert response.status == 404
-            assert (await response.json())["error"]["code"] == "call_not_found"
-        await until(lambda: not peers(running), timeout=CONNECT_S / 2)
+async def test_candidates_for_a_call_that_ends_meanwhile_are_refused(
+    running: Server, http: aiohttp.ClientSession
+) -> None:
+    async with calling(running, http) as (call, _, _):
+        line = call.line
+        await hang_up(http, call)
+    assert isinstance(line, WebRtcLine)
+    with pytest.raises(CallOverError):
+        await line.add_candidates([IceCandidate("")])
 
 
 async def test_of_two_new_connections_at_once_the_call_owns_both(
@@ -385,15 +420,54 @@ async def test_a_new_connection_that_the_media_port_has_no_room_for_is_refused_w
         assert call.ended_reason is None
 
 
-async def test_ended_calls_and_new_connections_in_any_order_leave_the_server_open(
+async def test_what_happens_while_a_new_connection_comes_up_is_told_on_the_old_one_and_then_on_the_new(
     running: Server, http: aiohttp.ClientSession
 ) -> None:
-    """More peers than the media port takes, had they been left behind."""
-    for _ in range(2 * 4 + 1):
-        async with calling(running, http) as (call, _, opened), Caller() as second:
-            offer = await second.offer()
-            await asyncio.gather(resume(http, opened, offer), hang_up(http, call))
-    await until(lambda: not peers(running))
+    async with calling(running, http) as (call, caller, opened), Caller() as second:
+        _, answer = await resume(http, opened, await second.offer())
+        call.actor.post(UserTyped("Hello there."))
+        await until(lambda: "thinking" in states(caller))
+        await second.accept(answer["sdp"])
+        await until(lambda: "thinking" in states(second))
+        assert events(second)[0]["type"] == "session.created"
+        told = len(caller.messages)
+        call.actor.post(StopReply())
+        await until(lambda: states(second)[-1:] == ["listening"], timeout=20)
+        assert len(caller.messages) == told
+
+
+async def test_a_new_offer_in_place_of_the_first_connection_that_never_stood_ends_with_its_own_timeout(
+    running: Server, http: aiohttp.ClientSession
+) -> None:
+    async with Caller() as first, Caller() as second:
+        _, opened = await post(http, await first.offer())
+        status, _ = await resume(http, opened, await second.offer())
+        assert (status, peers(running)) == (200, 1)
+        call = running.registry.find(opened["call_id"])
+        assert call is not None
+        await until(lambda: call.ended_reason, timeout=CONNECT_S * 2)
+        assert call.ended_reason == "connect_timeout"
+
+
+async def test_a_call_whose_first_connection_cannot_be_replaced_ends(
+    running: Server, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Caller() as first, Caller() as second:
+        _, opened = await post(http, await first.offer())
+        monkeypatch.setattr(running.registry.endpoint, "answer", raising(EndpointFullError("no room")))
+        status, _ = await resume(http, opened, await second.offer())
+        assert status == 503
+        await until(lambda: not running.registry.active)
+
+
+async def test_an_offer_that_cannot_be_answered_leaves_the_candidate_before_it(
+    running: Server, http: aiohttp.ClientSession
+) -> None:
+    async with calling(running, http) as (_, _, opened), Caller() as second:
+        _, answer = await resume(http, opened, await second.offer())
+        status, told = await resume(http, opened, "v=0\r\n")
+        assert (status, told["error"]["code"]) == (400, "invalid_offer")
+        await second.accept(answer["sdp"])
 
 
 async def test_a_peer_without_a_call_is_swept(running: Server) -> None:
@@ -404,6 +478,96 @@ async def test_a_peer_without_a_call_is_swept(running: Server) -> None:
         await caller.accept(peer.answer)
         await until(lambda: notes.closed, timeout=20)
     await until(lambda: not peers(running))
+
+
+async def test_a_sweep_that_fails_sweeps_again(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.peer_sweep.SWEEP_S", 0.01)
+    looked: list[None] = []
+    with monkeypatch.context() as broken:
+        broken.setattr(MediaEndpoint, "peers", property(lambda _: looked.append(None) or 1 / 0))
+        sweep = PeerSweep(running.registry.endpoint, tuple, running.registry.metrics)
+        await until(lambda: len(looked) > 1)
+    async with Caller() as caller:
+        notes = Notes()
+        await running.registry.endpoint.answer(await caller.offer(), notes)
+        await until(lambda: notes.closed == ["failed"])
+    await sweep.close()
+    assert figure(running, "morgan_peers_swept_total") >= 1
+
+
+# The place of a call -------------------------------------------------------------------------------------------------
+
+
+async def test_a_place_that_is_not_taken_up_is_given_back(running: Server) -> None:
+    calls = running.registry
+    async with calls.reserve() as call:
+        assert calls.active == [call]
+    assert calls.active == []
+    with pytest.raises(ZeroDivisionError):
+        async with calls.reserve():
+            raise ZeroDivisionError
+    assert calls.active == []
+
+
+async def test_a_call_that_has_ended_takes_no_line_and_does_not_begin(running: Server) -> None:
+    calls = running.registry
+    async with calls.reserve() as call:
+        await call.end("shutdown")
+        assert calls.active == []
+        with pytest.raises(CallOverError):
+            call.put_on(WebRtcLine(call, calls.endpoint, GRACE_S))
+        with pytest.raises(CallOverError):
+            call.begin()
+
+
+async def test_all_that_end_a_call_wait_for_the_one_end(
+    running: Server, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with calling(running, http) as (call, _, _):
+        closing, may_close = asyncio.Event(), asyncio.Event()
+        close = call.actor.close
+
+        async def slowly(reason: str) -> None:
+            closing.set()
+            await may_close.wait()
+            await close(reason)
+
+        monkeypatch.setattr(call.actor, "close", slowly)
+        first = asyncio.ensure_future(call.end("hangup"))
+        await closing.wait()
+        second = asyncio.ensure_future(call.end("lost"))
+        first.cancel()  # Whoever asked has left; the end goes on.
+        await asyncio.sleep(0.05)
+        assert not second.done()
+        may_close.set()
+        await second
+        assert call.ended_reason == "hangup"
+        assert running.registry.find(call.id) is None
+
+
+# Over a WebSocket ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["machine", "tick"])
+async def test_a_session_on_a_websocket_that_breaks_is_told_so_and_ends(
+    running: Server, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    async with http.ws_connect("/ws/audio") as socket:
+        await socket.send_json({"type": "start", "user_id": "life"})
+        started = await socket.receive_json()
+        call = running.registry.find(started["session_id"])
+        assert call is not None
+        assert isinstance(call.line, SocketLine)
+        if what == "machine":
+            monkeypatch.setattr(call.actor.machine, "handle", raising(RuntimeError("this machine is broken")))
+        else:
+            monkeypatch.setattr(call.line.link, "tick", raising(RuntimeError("this link is broken")))
+        told = [json.loads(message.data) async for message in socket if message.type is aiohttp.WSMsgType.TEXT]
+        assert socket.close_code == 1011
+    assert told[-1] == {"type": "ended", "session_id": call.id, "reason": "internal_error"}
+    if what == "machine":
+        assert [each["error"]["code"] for each in told if each["type"] == "error"] == ["internal_error"]
+    await until(lambda: running.registry.find(call.id) is None)
 
 
 # The engines of a call ----------------------------------------------------------------------------------------------
