@@ -262,8 +262,9 @@ class WebRtcLine:
             elif self._grace is None:
                 self._early.clear()  # All of it was told where the call still is.
         elif connection is self._carrying:
-            # Its statistics can still be asked for. A caller with a candidate is about to move.
-            if reason in DELIBERATE and self._candidate is None:
+            # Its statistics can still be asked for. A caller who is about to move has not hung up.
+            moving = self._candidate is not None or self._answering.locked()
+            if reason in DELIBERATE and not moving:
                 self._call.end_soon(reason)
             else:
                 self._wait_for_caller()

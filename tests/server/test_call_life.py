@@ -399,6 +399,29 @@ async def test_a_caller_who_closes_the_old_connection_before_the_new_one_stands_
         assert call.ended_reason is None
 
 
+async def test_a_caller_who_closes_the_old_connection_while_the_new_offer_is_answered_keeps_the_call(
+    running: Server, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = running.registry.endpoint
+    original, closed = endpoint.answer, asyncio.Event()
+
+    async def answer(*args: Any, **options: Any) -> Any:
+        await closed.wait()
+        return await original(*args, **options)
+
+    async with calling(running, http) as (call, caller, opened), Caller() as second:
+        monkeypatch.setattr(endpoint, "answer", answer)
+        asking = asyncio.ensure_future(resume(http, opened, await second.offer()))
+        await asyncio.sleep(0.1)
+        await caller.close()
+        await until(lambda: not peers(running), timeout=CONNECT_S)
+        closed.set()
+        status, answered = await asking
+        assert (status, call.ended_reason) == (200, None)
+        await second.accept(answered["sdp"])
+        await until(lambda: "session.created" in [event["type"] for event in events(second)])
+
+
 async def test_a_caller_who_closes_the_only_connection_has_hung_up(
     running: Server, http: aiohttp.ClientSession
 ) -> None:
