@@ -30,6 +30,7 @@ from server.app import SWITCH_INTERVAL_S, Server
 from server.engines import build_engines
 from server.logs import configure_logs
 from server.settings import load_settings
+from server.webrtc_line import open_webrtc
 
 
 class Listener:
@@ -139,7 +140,7 @@ class WholeServer:
 
     async def call(self, offer: str) -> tuple[str, Callable[[], Awaitable[object]]]:
         """Take a call; the answer, and how to end it."""
-        call, answer = await self._server.registry.open(offer)
+        call, answer = await open_webrtc(self._server.registry, offer)
         return answer, functools.partial(call.end, "hangup")
 
     async def stop(self) -> None:

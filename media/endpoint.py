@@ -116,7 +116,16 @@ class MediaEndpoint:
 
     def stats(self) -> EndpointStats:
         """Open peers, and datagrams dropped since the start."""
-        return EndpointStats(peers=len(self._peers), datagrams_dropped=dict(self._port.demux.dropped))
+        return EndpointStats(
+            peers=len(self._peers),
+            failures={"datagram": self._port.read_failures, "tick": self._pacer.failures},
+            datagrams_dropped=dict(self._port.demux.dropped),
+        )
+
+    @property
+    def peers(self) -> list[WebRtcPeer]:
+        """The open peers that nobody has begun to close."""
+        return [peer for peer in self._peers if not peer.ending]
 
     def peer_stats(self) -> list[PeerStats]:
         """Of the open peers."""
@@ -132,7 +141,7 @@ class MediaEndpoint:
     async def close(self) -> None:
         """Close all peers and give the port back; takes at most a second."""
         self._closed = True
-        await asyncio.gather(*(peer.close() for peer in tuple(self._peers)))
+        await asyncio.gather(*(peer.close() for peer in tuple(self._peers)), return_exceptions=True)
         self._pacer.close()
         self._port.close()
 

@@ -38,6 +38,9 @@ class Paced(Protocol):
             read: whether all packets that have come by now have been read.
         """
 
+    def fail(self, error: Exception) -> None:
+        """`tick` or `resting` raised: it is called no more, and has to end. Must not raise."""
+
 
 class Source(Protocol):
     """Where packets come from, such as a `media.udp_port.UdpPort`."""
@@ -50,7 +53,10 @@ class Source(Protocol):
 
 
 class Pacer:
-    """Calls its members every 20 ms of monotonic time; stops while it has none.
+    """Calls its members every 20 ms of monotonic time; stops while it has none, and for no other reason.
+
+    A member that raises is told (`Paced.fail`) and left out from then on; whatever else raises in a tick, the source of
+    the packets included, is logged and counted, and the next tick comes in time.
 
     Waking the process costs more than a frame of silence does. So the clock is brought into step with the packets that
     arrive (`woken`), and a frame that is all but due goes out in the same wake-up. While all members rest, packets wait
@@ -58,9 +64,13 @@ class Pacer:
 
     Args:
         source: of the packets that are to wait.
+
+    Attributes:
+        failures: ticks in which something raised, of one member or of the clock itself.
     """
 
     def __init__(self, source: Source | None = None) -> None:
+        self.failures = 0
         self._source = source
         self._held = False
         self._unread = 0
@@ -88,11 +98,11 @@ class Pacer:
 
     def close(self) -> None:
         """Stop the timer."""
-        self._hold(False)
         self._members.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._hold(False)
 
     def woken(self, now: float) -> None:
         """Packets have just been read.
@@ -123,28 +133,60 @@ class Pacer:
         self._timer = self._loop.call_soon(self._tick)
 
     def _tick(self) -> None:
+        resting = False
+        try:
+            resting = self._turn()
+        except Exception:
+            self.failures += 1
+            logger.exception("the 20 ms clock failed in a tick")
+        finally:
+            self._arm(resting)
+
+    def _turn(self) -> bool:
+        """Do what is due; returns whether all members rest."""
         read = not self._held or self._unread >= TICKS_UNREAD or len(self._members) > FEW
         self._unread = 0 if read else self._unread + 1
-        if read and self._held and self._source is not None:
-            self._source.read()
+        if read and self._held:
+            self._read()
         now = time.monotonic()
         due = self._clock.due(now, EARLY_S)
         self._shifted = False
+        resting = True
         for member in tuple(self._members):
             try:
                 member.tick(due, now, read)
-            except Exception:
-                # One broken call must not silence the others.
-                logger.exception("a call failed in its 20 ms tick")
-        if not self._members:
-            return
-        resting = all(member.resting for member in self._members)
-        self._hold(resting)
+                resting = member.resting and resting
+            except Exception as error:
+                self._leave_out(member, error)
+        self._hold(resting and bool(self._members))
         if resting:
             self._clock.shift(self._borrowed_s)
             self._borrowed_s = 0.0
-        next_at = self._clock.next_at + (REST_FRAMES - 1) * FRAME_S * resting
-        self._timer = self._loop.call_later(max(0.0, next_at - time.monotonic()), self._tick)
+        return resting
+
+    def _read(self) -> None:
+        try:
+            if self._source is not None:
+                self._source.read()
+        except Exception:
+            self.failures += 1
+            logger.exception("packets could not be read; the members tick without them")
+
+    def _leave_out(self, member: Paced, error: Exception) -> None:
+        """One broken call must neither silence the others nor be tried again and again."""
+        self.failures += 1
+        logger.error("a call failed in its 20 ms tick", exc_info=error)
+        self._members.pop(member, None)
+        member.fail(error)
+
+    def _arm(self, resting: bool) -> None:
+        """Tick again when the next frame is due, unless nobody is left. There is never more than one timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._members:
+            next_at = self._clock.next_at + (REST_FRAMES - 1) * FRAME_S * resting
+            self._timer = self._loop.call_later(max(0.0, next_at - time.monotonic()), self._tick)
 
     def _hold(self, held: bool) -> None:
         if held is not self._held and self._source is not None:

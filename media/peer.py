@@ -1,10 +1,11 @@
 """One WebRTC connection on the shared port: ICE, DTLS, audio and data channel put together, and its life and end."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from aiortc import RTCCertificate, RTCIceTransport
@@ -101,6 +102,11 @@ class WebRtcPeer:
     def speaker(self) -> Playout:
         return self._playout
 
+    @property
+    def ending(self) -> bool:
+        """Whether its end has begun."""
+        return self._ending.done()
+
     async def open(self) -> None:
         """Write the answer and begin to connect."""
         await self._gatherer.gather()
@@ -160,6 +166,10 @@ class WebRtcPeer:
             if link.said_goodbye(now):
                 self._end("bye")
 
+    def fail(self, error: Exception) -> None:
+        """See `media.pacer.Paced`: this connection is done; the call that it belongs to may get another one."""
+        self._end("failed")
+
     @property
     def resting(self) -> bool:
         """See `media.pacer.Paced`."""
@@ -186,10 +196,12 @@ class WebRtcPeer:
             reason = await self._ending
         finally:
             connecting.cancel()
-            self.stats()  # The last that can be had: whoever asks later is told these.
-            await self._tear_down()
-            self._on_gone(self)
-        self._listener.on_closed(reason)
+            try:
+                await self._tear_down()
+            finally:
+                self._on_gone(self)
+        with _logged("telling of the end"):
+            self._listener.on_closed(reason)
 
     def _connect_ended(self, connecting: asyncio.Task[bool]) -> None:
         if connecting.cancelled():
@@ -258,14 +270,17 @@ class WebRtcPeer:
             self._listener.on_message(text)
 
     async def _tear_down(self) -> None:
-        """Say goodbye and free everything, however the far end and aiortc behave."""
+        """Say goodbye and free everything, however the far end, aiortc and our own code behave."""
         self._pacer.remove(self)
-        self.stats()
+        with _logged("the last statistics"):
+            self.stats()  # The last that can be had: whoever asks later is told these.
         link, self._link = self._link, None
         self._closed = True
         if link is not None:
-            self._send(link.bye())
-            link.close()
+            with _logged("goodbye"):
+                self._send(link.bye())
+            with _logged("codecs"):
+                link.close()
         if self._channel is not None:
             await _stop("data channel", self._channel.stop())
         await _stop("DTLS", self._dtls.stop())
@@ -275,9 +290,16 @@ class WebRtcPeer:
 
 
 async def _stop(what: str, stopping: Coroutine[Any, Any, None]) -> None:
-    try:
+    with _logged(what):
         async with asyncio.timeout(STOP_STEP_S):
             await stopping
+
+
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """Go on behind a step of the end that fails or takes too long."""
+    try:
+        yield
     except TimeoutError:
         logger.warning("did not stop in time", extra={"what": what})
     except Exception:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import ipaddress
+import logging
 import socket
 import struct
 import sys
@@ -24,6 +25,11 @@ SOCKET_BUFFER = 1 << 20
 """Bytes asked of the kernel in each direction: about 250 ms of 500 calls."""
 
 
+FAILURE_LOG_S = 1.0
+"""Shortest pause between two log records of datagrams that failed: whoever can send one can send thousands."""
+
+logger = logging.getLogger(__name__)
+
 STAMPED = 35 if sys.platform == "linux" else None
 """SO_TIMESTAMPNS, which Python does not name: the kernel says when each datagram came."""
 
@@ -37,12 +43,15 @@ class UdpPort:
     Reading is done straight on the socket in batches: asyncio's own transport reads one datagram per turn of the loop.
     Each is stamped with the time at which the kernel took it, so that a busy loop is not taken for a slow network.
     Nothing that is sent is ever queued here: when the kernel's buffer is full the datagram is dropped and counted.
+    Each datagram is handled on its own: an exception from the peer that it belongs to is logged and counted, and the
+    datagrams behind it, of all other peers, are handled as if nothing had been.
 
     Attributes:
         demux: the routing tables.
         addresses: IP addresses under which peers may reach the port, best first.
         port: the bound UDP port.
         send_failures: datagrams that the kernel did not take.
+        read_failures: datagrams whose handling raised.
         on_read: called with `time.monotonic()` after each batch of datagrams.
     """
 
@@ -51,6 +60,7 @@ class UdpPort:
         self.addresses = addresses
         self.port: int = sock.getsockname()[1]
         self.send_failures = 0
+        self.read_failures = 0
         self.on_read: Callable[[float], None] = lambda _: None
         self._socket = sock
         self._loop = asyncio.get_running_loop()
@@ -58,6 +68,7 @@ class UdpPort:
         self._read_at = 0.0
         self._held = False
         self._closed = False
+        self._failure_logged_at = float("-inf")
 
     @classmethod
     def open(cls, host: str, port: int, public_addresses: tuple[str, ...] = ()) -> "UdpPort":
@@ -124,11 +135,10 @@ class UdpPort:
             self._socket.close()
 
     def read(self) -> None:
-        """Take what has come."""
+        """Take what has come. Does not raise, whatever a peer does with a datagram."""
         if self._closed:
             return
         receive = self._socket.recvmsg
-        route = self.demux.datagram_received
         since, now = self._read_at, time.monotonic()
         wall = time.time() - now
         came = False
@@ -137,10 +147,10 @@ class UdpPort:
                 data, stamps, _, address = receive(MAX_DATAGRAM, _STAMP_SPACE)
             except (BlockingIOError, InterruptedError):
                 break
-            except ConnectionError:
+            except OSError:
                 continue  # an ICMP error that belongs to some earlier datagram
             came = True
-            route(data, address[:2], _arrival(stamps, wall, since, now))
+            self._route(data, address[:2], _arrival(stamps, wall, since, now))
             if self._closed:
                 return
         else:
@@ -149,6 +159,15 @@ class UdpPort:
         self._read_at = now
         if came:
             self.on_read(now)
+
+    def _route(self, data: bytes, address: Address, at: float) -> None:
+        try:
+            self.demux.datagram_received(data, address, at)
+        except Exception:
+            self.read_failures += 1
+            if at - self._failure_logged_at >= FAILURE_LOG_S:
+                self._failure_logged_at = at
+                logger.exception("a datagram could not be handled", extra={"failures": self.read_failures})
 
 
 def _arrival(stamps: list[tuple[int, int, bytes]], wall: float, since: float, now: float) -> float:

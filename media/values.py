@@ -263,7 +263,9 @@ class EndpointStats:
     Attributes:
         peers: open now.
         datagrams_dropped: by kind ("stun", "dtls", "rtp", "other"), from addresses that no ICE check had validated.
+        failures: by where an exception of one peer was kept from all others: "datagram", "tick".
     """
 
     peers: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
     datagrams_dropped: dict[str, int] = field(default_factory=dict)

@@ -75,6 +75,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         greeting=settings.greeting,
         idle_prompt=settings.idle_prompt,
         apology=settings.apology,
+        farewell=settings.farewell,
         unclear_prompt=settings.unclear_prompt,
         unclear_prompts=settings.unclear_prompts,
         max_tokens=settings.llm_max_tokens,
@@ -166,6 +167,7 @@ class Server:
             await doors.open([memory.open(), _warm_up(engines, capacity)])
         except BaseException:
             await doors.close()
+            await registry.close()
             await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())
             await memory.close()
             raise
@@ -173,7 +175,7 @@ class Server:
         url = doors.url(settings.port)
         memory.announce(url)
         memory.sample(metrics)
-        fixed = (options.greeting, options.apology, options.idle_prompt, options.tools.filler)
+        fixed = (options.greeting, options.apology, options.farewell, options.idle_prompt, options.tools.filler)
         unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)

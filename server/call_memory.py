@@ -54,6 +54,8 @@ class CallMemory:
             self._add(event)
         except InvalidTextError as error:
             log.warning("not kept", event_type=type(event).__name__, problem=str(error))
+        except Exception as error:
+            log.error("not kept", event_type=type(event).__name__, exc_info=error)
 
     def end(self, reason: str, stats: Mapping[str, Any]) -> None:
         """The call is over.

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pipeline.call.events import (
-    CallEnded,
     CallEvent,
     ReplyDone,
     TranscriptCompleted,
@@ -37,7 +36,6 @@ class CallRecord:
         self.turns: dict[str, RecordedTurn] = {}
         self.messages = 0
         self.events_dropped = 0
-        self.end_reason: str | None = None
         self._started_at = datetime.now(tz=UTC)
         self._started = time.monotonic()
 
@@ -58,8 +56,6 @@ class CallRecord:
                 turn = self.turns[event.item_id]
                 turn.voice_to_voice_ms = round(event.voice_to_voice_ms, 1)
                 turn.stages = {name: round(ms, 1) for name, ms in event.stages.items()}
-            case CallEnded():
-                self.end_reason = event.reason
 
     def _put(self, turn: RecordedTurn) -> None:
         if turn.item_id not in self.turns:

@@ -5,23 +5,24 @@ import contextlib
 import hmac
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from media.endpoint import EndpointFullError, MediaEndpoint
+from media.endpoint import MediaEndpoint
+from media.peer import WebRtcPeer
 from pipeline.call.options import CallOptions
 from pipeline.cores import CORES
 from pipeline.engines.protocols import Engines
 from server.beginnings import Beginning
-from server.call import Call, Line
+from server.call import Call
 from server.capacity import Capacity
 from server.memory_door import MemoryDoor
 from server.metrics import Metrics
+from server.peer_sweep import PeerSweep
 from server.speech.cache import CachedSpeech
-from server.webrtc_line import WebRtcLine
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,9 @@ class CallsFullError(Exception):
 
 
 class CallRegistry:
-    """All calls of this process.
+    """All calls of this process; implements `server.call.CallHost`. Needs a running event loop.
+
+    A call counts from `reserve` on until its end has freed everything, and is to be found for as long.
 
     Args:
         engines: shared by them.
@@ -72,6 +75,7 @@ class CallRegistry:
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._sweep = PeerSweep(endpoint, self._owned_peers, metrics)
 
     @property
     def active(self) -> list[Call]:
@@ -92,50 +96,31 @@ class CallRegistry:
         """Options of calls that do not say otherwise."""
         return self._defaults
 
-    async def open(self, offer: str, beginning: Beginning | None = None, **options: Any) -> tuple[Call, str]:
-        """Take a call over WebRTC.
+    @contextlib.asynccontextmanager
+    async def reserve(self, beginning: Beginning | None = None, **options: Any) -> AsyncIterator[Call]:
+        """A call that has its place from now on, to be put on a line and begun within the block.
+
+        Leaving the block by whatever exception, or without having begun the call, ends it: the block's own exception
+        goes on to whoever asked. A call that was begun lives on behind the block, until `Call.end`.
 
         Args:
-            offer: SDP.
             beginning: the conversation that it goes on with; a new one if not given.
             options: fields of `CallOptions` that differ from the defaults; None values do not.
 
-        Returns:
-            The call and the SDP answer.
-
-        Raises:
-            CallsFullError: the server is full or going down.
-            media.values.InvalidOfferError: the offer cannot be answered.
-        """
-        call = self._reserve(beginning, options)
-        try:
-            answer = await WebRtcLine(call, self.endpoint, self.lost_grace_s, self.spawn).connect(offer)
-        except EndpointFullError as error:
-            raise CallsFullError(str(error)) from None
-        finally:
-            self._settle(call)
-        return call, answer
-
-    def open_on(self, line: Callable[[Call], Line], beginning: Beginning | None = None, **options: Any) -> Call:
-        """Take a call on a line that stands already.
-
-        Args:
-            line: makes it.
-            beginning: as in `open`.
-            options: as in `open`.
-
         Raises:
             CallsFullError: the server is full or going down.
         """
-        call = self._reserve(beginning, options)
+        call = self._admit(beginning or Beginning(), options)
         try:
-            call.begin(line(call))
-        finally:
-            self._settle(call)
-        return call
+            yield call
+        except BaseException:
+            await call.end("failed")
+            raise
+        if not call.has_begun:
+            await call.end("failed")
 
-    def _reserve(self, beginning: Beginning | None, options: dict[str, Any]) -> Call:
-        """A call that counts from now on, before anything is awaited, so that many at once cannot pass the bound."""
+    def _admit(self, beginning: Beginning, options: dict[str, Any]) -> Call:
+        """Make a call that counts before anything is awaited, so that many at once cannot pass the bound."""
         if self.draining:
             raise CallsFullError("This server is shutting down")
         if len(self._calls) >= (capacity := self.capacity):
@@ -143,22 +128,17 @@ class CallRegistry:
             log.info("call refused", active=len(self._calls), capacity=capacity)
             lines = "The only line is busy" if capacity == 1 else f"All {capacity} lines are busy"
             raise CallsFullError(lines)
-        beginning = beginning or Beginning()
         given = {name: value for name, value in options.items() if value is not None}
         given["conversation_id"] = beginning.conversation_id
         call = Call(self, replace(self._defaults, **given), beginning)
         self._calls[call.id] = call
+        self._empty.clear()
         return call
 
-    def _settle(self, call: Call) -> None:
-        """The call stands, or came to nothing."""
-        if call.line is None:
-            del self._calls[call.id]
-            return
+    def begun(self, call: Call) -> None:
+        """See `CallHost`."""
         self.total += 1
         self.metrics.call_opened()
-        self._empty.clear()
-        log.info("call opened", call_id=call.id, kind=call.kind)
 
     def engines_for(self, conversation_id: str) -> Engines:
         """The engines of one call: what the voice says goes from its cache when the conversation is deleted."""
@@ -181,14 +161,18 @@ class CallRegistry:
             summed.update(call.counts)
         return dict(summed)
 
-    def forget(self, call: Call, reason: str) -> None:
-        """A call has ended."""
-        if self._calls.pop(call.id, None) is not None:
+    def forget(self, call: Call) -> None:
+        """See `CallHost`."""
+        self._calls.pop(call.id, None)
+        if call.has_begun:
             self._past.update(call.counts)
             self.messages += call.record.messages
-            self.metrics.call_ended(reason, call.record.seconds())
+            self.metrics.call_ended(call.ended_reason or "", call.record.seconds())
         if not self._calls:
             self._empty.set()
+
+    def _owned_peers(self) -> set[WebRtcPeer]:
+        return {peer for call in self._calls.values() for peer in call.peers}
 
     def spawn(self, work: Any) -> None:
         """Run something that nobody waits for, and keep hold of it."""
@@ -209,4 +193,5 @@ class CallRegistry:
         """End all calls."""
         self.draining = True
         await asyncio.gather(*(call.end("shutdown") for call in self.active), return_exceptions=True)
+        await self._sweep.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)

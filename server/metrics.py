@@ -41,7 +41,18 @@ CALL_BUCKETS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 END_REASONS = frozenset(
-    {"hangup", "lost", "shutdown", "connect_timeout", "consent_expired", "dtls_closed", "bye", "failed"}
+    {
+        "hangup",
+        "lost",
+        "shutdown",
+        "connect_timeout",
+        "consent_expired",
+        "dtls_closed",
+        "bye",
+        "failed",
+        "idle",
+        "internal_error",
+    }
 )
 """Anything else counts as "other"."""
 
@@ -105,6 +116,15 @@ class Metrics:
         self._opened = Counter("morgan_calls_opened", "Calls taken.", registry=registry)
         self._refused = Counter("morgan_calls_refused", "Calls refused for want of room.", registry=registry)
         self._ended = Counter("morgan_calls_ended", "Calls that are over, by why.", ["reason"], registry=registry)
+        self._unreleased = Counter(
+            "morgan_call_release_failures",
+            "Parts of ended calls that were not freed cleanly.",
+            ["part"],
+            registry=registry,
+        )
+        self._swept = Counter(
+            "morgan_peers_swept", "WebRTC peers closed because no call owned them.", registry=registry
+        )
         self._lengths = Histogram(
             "morgan_call_duration_seconds", "Length of calls.", buckets=CALL_BUCKETS, registry=registry
         )
@@ -134,6 +154,18 @@ class Metrics:
         """A call is over."""
         self._ended.labels(reason if reason in END_REASONS else "other").inc()
         self._lengths.observe(seconds)
+
+    def release_failed(self, part: str) -> None:
+        """Something that an ended call had was not freed cleanly.
+
+        Args:
+            part: "line", "actor", "memory" or "recording".
+        """
+        self._unreleased.labels(part).inc()
+
+    def peer_swept(self) -> None:
+        """A WebRTC peer belonged to no call and was closed."""
+        self._swept.inc()
 
     def call_event(self, event: CallEvent) -> None:
         """Something happened in a call."""

@@ -111,9 +111,16 @@ def _of_media(endpoint: MediaEndpoint) -> Iterator[Metric]:
         "Datagrams from addresses that no ICE check has validated.",
         labels=["kind"],
     )
-    for kind, number in endpoint.stats().datagrams_dropped.items():
+    stats = endpoint.stats()
+    for kind, number in stats.datagrams_dropped.items():
         dropped.add_metric([kind], number)
     yield dropped
+    failures = CounterMetricFamily(
+        "morgan_media_failures", "Exceptions of one peer that were kept from all others.", labels=["at"]
+    )
+    for at, number in stats.failures.items():
+        failures.add_metric([at], number)
+    yield failures
 
 
 def _of_lanes(engines: Mapping[str, Engine]) -> Iterator[Metric]:

@@ -199,6 +199,10 @@ class Settings(BaseSettings):
     apology: str = Field(
         "Sorry, something went wrong on my side. Could you say that again?", description="Said when an engine failed."
     )
+    farewell: str = Field(
+        "Sorry, something went wrong on my side, and I have to hang up. Please call again.",
+        description="Said when a fault in Morgan ends a call; empty: nothing.",
+    )
     unclear_prompt: str = Field(
         UNCLEAR["en"],
         description="Said when somebody spoke and no words could be made out, in the call's language where that is "

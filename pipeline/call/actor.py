@@ -2,6 +2,9 @@
 
 Whatever happens is posted to the inbox and applied in the order of arrival, on the event loop, one input at a time;
 an input posted while another is applied waits for it. Nothing else writes the call's state.
+
+No exception leaves the actor: `post` is called from the socket and the clock that all calls share. Where the call's own
+code raises, its state is not to be trusted any more, so that this call, and no other, says sorry and ends.
 """
 
 import asyncio
@@ -24,7 +27,7 @@ from pipeline.call.effects import (
     Synthesize,
     Transcribe,
 )
-from pipeline.call.events import CallEvent
+from pipeline.call.events import CallEnded, CallEvent, CallFault, StateChanged
 from pipeline.call.hearing import Hearing
 from pipeline.call.inputs import (
     AudioHeard,
@@ -41,6 +44,7 @@ from pipeline.call.inputs import (
     Transcribed,
     TurnScored,
 )
+from pipeline.call.last_words import say_last_words
 from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder, Speaker
@@ -62,6 +66,9 @@ SAME_S = 0.01
 INBOX = 2_000
 """Inputs that may wait; more than that means that the loop is stuck, and audio is what gets dropped."""
 
+BROKEN = "internal_error"
+"""Code of the fault, and reason of the end, of a call whose own code raised."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -73,7 +80,8 @@ class CallActor:
         engines: shared by all calls.
         speaker: the outgoing audio.
         context: the conversation so far.
-        on_event: told of every event, on the event loop; must return at once and must not raise.
+        on_event: told of every event, on the event loop; must return at once. `CallEnded` is the last; whoever hears it
+            has to `close` the actor.
         reminder: knows what the user said in earlier conversations; None for no reminding.
     """
 
@@ -89,9 +97,13 @@ class CallActor:
         voices = VoiceChoice(engines.tts.voices, engines.tts.default_voice, options.voice)
         recall_s = reminder.budget_s if reminder else 0.0
         self.machine = CallMachine(options, context, speaker, recall_s=recall_s, voices=voices)
+        self._voices = voices
+        self._speaker = speaker
+        self._options = options
+        self._broken: State | None = None
+        self._closing = False
         self._reminder = reminder
         self._engines = engines
-        self._tools = options.tools
         self._hearing = Hearing(engines.vad.open_stream())
         self._on_event = on_event
         self._inbox: deque[Input] = deque()
@@ -105,11 +117,16 @@ class CallActor:
 
     @property
     def state(self) -> State:
-        """What the call is doing."""
-        return self.machine.state
+        """What the call is doing; of a broken one, whether it still says its last words."""
+        return self._broken or self.machine.state
 
     def post(self, message: Input) -> None:
-        """Put an input into the inbox; it is applied before this returns, unless another one is being applied."""
+        """Put an input into the inbox; it is applied before this returns, unless another one is being applied.
+
+        Never raises. What comes for a call that has failed is forgotten.
+        """
+        if self._broken is not None:
+            return
         if len(self._inbox) >= INBOX and isinstance(message, AudioHeard):
             self.machine.counts["audio_dropped"] += 1
             return
@@ -118,20 +135,69 @@ class CallActor:
             return
         self._applying = True
         try:
-            while self._inbox:
+            while self._inbox and self._broken is None:
                 self._apply(self._inbox.popleft())
+        except Exception as error:
+            self._fail(error)
         finally:
             self._applying = False
 
     async def close(self, reason: str = "hangup") -> None:
-        """End the call and everything behind it; returns when its tasks are gone."""
+        """End the call and everything behind it, failed or not; returns when its tasks are gone."""
+        self._closing = True
         self.post(HangUp(reason))
         self._timer.cancel()
+        await asyncio.gather(*self._cancel_all(), return_exceptions=True)
+        if self._broken is not None:
+            self._end_broken(reason)
+
+    # Failing ------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: BaseException) -> None:
+        """The call's own code raised: no input is applied any more, the caller is told and the call ends."""
+        log.error("call failed", conversation_id=self._options.conversation_id, state=self.state.value, exc_info=error)
+        if self._broken is not None:
+            return
+        connected = self.machine.state not in (State.CONNECTING, State.ENDED)
+        self._broken = State.SPEAKING
+        self._inbox.clear()
+        self._timer.cancel()
+        self._cancel_all()
+        self._tell(CallFault(BROKEN, "something failed inside this call, which has to end"))
+        if connected and not self._closing:
+            self._tell(StateChanged(State.SPEAKING))
+            self._start("last words", self._say_last_words())
+        else:
+            self._end_broken(BROKEN)
+
+    async def _say_last_words(self) -> None:
+        options = self._options
+        try:
+            await say_last_words(options.farewell, self._engines.tts, self._voices, self._speaker, options.speed)
+        except Exception as error:
+            log.warning("a failed call ends without a word", error=repr(error))
+        self._end_broken(BROKEN)
+
+    def _end_broken(self, reason: str) -> None:
+        if self._broken is not State.ENDED:
+            self._broken = State.ENDED
+            self._tell(StateChanged(State.ENDED))
+            self._tell(CallEnded(reason))
+
+    def _tell(self, event: CallEvent) -> None:
+        """Tell of an event of a failed call; who listens may be what has failed."""
+        try:
+            self._on_event(event)
+        except Exception as error:
+            log.error("not told", event_type=type(event).__name__, exc_info=error)
+
+    def _cancel_all(self) -> list[asyncio.Task[None]]:
+        """Cancel the tasks of all groups; returns those that are still to end."""
         tasks = [task for group in self._tasks.values() for task in group]
+        self._tasks.clear()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
+        return tasks
 
     # Applying -----------------------------------------------------------------------------------------------
 
@@ -196,6 +262,9 @@ class CallActor:
             tasks.discard(task)
             if not tasks and self._tasks.get(group) is tasks:
                 del self._tasks[group]
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                self._fail(error)
 
         task.add_done_callback(done)
 
@@ -255,7 +324,7 @@ class CallActor:
         self.post(ToolsAsked(work.reply, calls) if calls and not failed else ReplyTextEnded(work.reply, failed))
 
     async def _run_tool(self, work: RunTool) -> None:
-        self.post(ToolRan(work.reply, work.job, await self._tools.run(work.call)))
+        self.post(ToolRan(work.reply, work.job, await self._options.tools.run(work.call)))
 
     async def _prefill(self, work: Prefill) -> None:
         try:

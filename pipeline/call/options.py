@@ -22,6 +22,7 @@ class CallOptions:
         greeting: said when the call stands; empty for none.
         idle_prompt: said after the silence set in `turn_taking`.
         apology: said when an engine failed.
+        farewell: said when the call itself failed and has to end; empty for nothing.
         unclear_prompt: said when somebody spoke and no words could be made out, see `unclear_prompt`; empty for none.
         unclear_prompts: how often in a row; then the call waits for a turn that can be understood.
         max_tokens: most tokens of a reply.
@@ -44,6 +45,7 @@ class CallOptions:
     greeting: str = ""
     idle_prompt: str = "Are you still there?"
     apology: str = "Sorry, something went wrong on my side. Could you say that again?"
+    farewell: str = "Sorry, something went wrong on my side, and I have to hang up. Please call again."
     unclear_prompt: str = UNCLEAR["en"]
     unclear_prompts: int = 2
     max_tokens: int = 160

@@ -1,14 +1,16 @@
 """The line of a call over a WebSocket."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
 from media.audio_sender import Due
 from media.pacer import Pacer
 from media.pcm_link import PcmLink
+from media.peer import WebRtcPeer
 from media.values import Pcm, PlayoutEvent, Speaker
 from persistence.values import SessionKind
+from pipeline.call.actor import BROKEN
 from pipeline.call.events import CallEvent, PlaybackCleared
 from pipeline.call.state import State
 from server.audio_socket.events import SocketEvents, error
@@ -24,7 +26,7 @@ SETTLED_S = 0.5
 FAR_END_S = 0.04
 """What a client buffers before it plays, about."""
 
-CLOSE_CODES = {"shutdown": 1001, "slow_reader": 1008, "idle": 4408}
+CLOSE_CODES = {"shutdown": 1001, "slow_reader": 1008, BROKEN: 1011, "idle": 4408}
 """By reason; an ordinary end is 1000 (RFC 6455 section 7.4)."""
 
 
@@ -81,6 +83,11 @@ class SocketLine:
         self.stopped = True
         self.link.intake.end()
 
+    @property
+    def peers(self) -> Collection[WebRtcPeer]:
+        """See `Line`."""
+        return ()
+
     def tell(self, event: CallEvent) -> None:
         """See `Line`."""
         if isinstance(event, PlaybackCleared):
@@ -117,6 +124,10 @@ class SocketLine:
         elif now - self._active_at > IDLE_S:
             self._outbox.put(error("idle", f"Nothing was sent or said for {IDLE_S:.0f} s"))
             self._end("idle")
+
+    def fail(self, error: Exception) -> None:
+        """See `media.pacer.Paced`: there is no other connection that this call could go on with."""
+        self._end(BROKEN)
 
     def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
         """See `PcmListener`."""

@@ -57,9 +57,11 @@ class AudioSession:
 
     async def end(self) -> None:
         """The connection is gone, or has to go."""
-        if self._call is not None:
-            await self._call.end(self._gone)
-        await self._outbox.close(1000, "")
+        try:
+            if self._call is not None:
+                await self._call.end(self._gone)
+        finally:
+            await self._outbox.close(1000, "")
 
     async def _take(self) -> bool:
         """Take a message; False when there is no more."""
@@ -117,18 +119,17 @@ class AudioSession:
         calls = registry(self._request)
         beginning, options = await wanted_call(self._request, start.user_id, start.conversation_id, start)
         try:
-            call = calls.open_on(
-                lambda call: SocketLine(call, self._outbox, calls.endpoint.pacer, start.sample_rate),
-                beginning,
-                **options,
-            )
+            async with calls.reserve(beginning, **options) as call:
+                line = SocketLine(call, self._outbox, calls.endpoint.pacer, start.sample_rate)
+                call.put_on(line)
+                call.begin()
+                self._call, self._line = call, line
+                self._outbox.put(
+                    {"type": "started", "session_id": call.id, "conversation_id": call.options.conversation_id}
+                )
+                line.open()
         except CallsFullError as full:
             raise ApiError(503, "no_capacity", f"{full}; try again in {RETRY_S} seconds") from None
-        assert isinstance(call.line, SocketLine)
-        self._call, self._line = call, call.line
-        conversation_id = call.options.conversation_id
-        self._outbox.put({"type": "started", "session_id": call.id, "conversation_id": conversation_id})
-        call.line.open()
 
     def _hear(self, data: bytes) -> None:
         _, line = self._open()

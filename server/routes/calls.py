@@ -6,17 +6,17 @@ from typing import Annotated, Any, Literal, Protocol
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
+from media.endpoint import EndpointFullError
 from media.values import IceCandidate, InvalidOfferError
 from persistence.memory import Memory
 from server.beginnings import Beginning, ForeignConversationError, begin, language_options, preferred
-from server.call import Call
+from server.call import Call, CallOverError
 from server.calls import RETRY_S, CallRegistry, CallsFullError
 from server.errors import ApiError, parse_json, read_body, require_json
 from server.fields import ConversationId, Language, UserId
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
-from server.uninterrupted import to_the_end
-from server.webrtc_line import WebRtcLine
+from server.webrtc_line import WebRtcLine, open_webrtc
 
 MAX_BODY = 64 * 1024
 """Bytes of a signaling body."""
@@ -165,8 +165,16 @@ def find_call(request: web.Request, call_id: str) -> Call:
     """
     call = registry(request).find(call_id)
     if call is None:
-        raise ApiError(404, "call_not_found", "There is no such call, or it has ended")
+        raise _no_such_call()
     return call
+
+
+def _no_such_call() -> ApiError:
+    return ApiError(404, "call_not_found", "There is no such call, or it has ended")
+
+
+def _no_capacity(error: Exception) -> ApiError:
+    return ApiError(503, "no_capacity", str(error), headers={"Retry-After": str(RETRY_S)})
 
 
 @routes.post("/api/calls")
@@ -186,11 +194,11 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
     user_id = body.user_id or registry(request).defaults.user_id
     beginning, options = await wanted_call(request, user_id, body.conversation_id, body)
     try:
-        call, answer = await registry(request).open(body.sdp, beginning, **options)
+        call, answer = await open_webrtc(registry(request), body.sdp, beginning, **options)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
     except CallsFullError as error:
-        raise ApiError(503, "no_capacity", str(error), headers={"Retry-After": str(RETRY_S)}) from None
+        raise _no_capacity(error) from None
     return web.json_response(
         {
             "call_id": call.id,
@@ -277,29 +285,37 @@ def known_voice(request: web.Request, voice: str | None) -> str | None:
     body_limit=MAX_BODY,
     uploads=(SDPFRAG,),
     answers={200: Answer("The answer for the new connection", MovedCall), 204: Answer("The candidates were added")},
-    errors=(400, 403, 404, 409),
+    errors=(400, 403, 404, 409, 503),
 )
 async def change_call(request: web.Request, params: OneCall) -> web.Response:
-    """Add candidates, or bring the call onto a new connection."""
+    """Add candidates, or bring the call onto a new connection.
+
+    The call moves once the new connection stands; until then, and if it never does, it goes on over the one before.
+    A further offer takes the place of one that does not stand yet.
+    """
     call = find_call(request, params.call_id)
     line = webrtc_line(call)
     if request.content_type != SDPFRAG:
         require_json(request)
     body = await read_body(request, MAX_BODY)
-    if request.content_type == SDPFRAG:
-        await line.add_candidates(parse_sdpfrag(body))
-        return web.Response(status=204)
-    change = _parse_change(body)
-    if isinstance(change, MoreCandidates):
-        listed = [IceCandidate(c.candidate, c.sdp_mid, c.sdp_mline_index) for c in change.candidates]
-        await line.add_candidates(listed)
-        return web.Response(status=204)
-    if not registry(request).may_resume(call, change.resume_token):
-        raise ApiError(403, "wrong_resume_token", "The resume token is not the one of this call")
     try:
+        if request.content_type == SDPFRAG:
+            await line.add_candidates(parse_sdpfrag(body))
+            return web.Response(status=204)
+        change = _parse_change(body)
+        if isinstance(change, MoreCandidates):
+            listed = [IceCandidate(c.candidate, c.sdp_mid, c.sdp_mline_index) for c in change.candidates]
+            await line.add_candidates(listed)
+            return web.Response(status=204)
+        if not registry(request).may_resume(call, change.resume_token):
+            raise ApiError(403, "wrong_resume_token", "The resume token is not the one of this call")
         answer = await line.connect(change.sdp)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
+    except EndpointFullError as error:
+        raise _no_capacity(error) from None
+    except CallOverError:
+        raise _no_such_call() from None
     return web.json_response({"call_id": call.id, "sdp": answer, "type": "answer"})
 
 
@@ -375,7 +391,7 @@ async def show_call(request: web.Request, params: OneCall) -> web.Response:
 @operation("calls", params=OneCall, answers={204: Answer("The call is over")}, errors=(404,))
 async def hang_up(request: web.Request, params: OneCall) -> web.Response:
     """Hang up."""
-    await to_the_end(find_call(request, params.call_id).end("hangup"))
+    await find_call(request, params.call_id).end("hangup")
     return web.Response(status=204)
 
 

@@ -294,6 +294,43 @@ async def test_closing_takes_no_longer_than_a_second_when_the_transport_hangs(mo
         assert server._port.demux.addresses == 0
 
 
+@pytest.mark.parametrize("what", ["_dtls.protect", "_link.close", "_link.stats", "_link.bye", "_listener.on_closed"])
+async def test_a_peer_that_fails_at_its_end_gives_its_place_back(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("this peer is broken")
+
+    async with endpoint() as server, call(server) as (_, peer, notes):
+        part, name = what.split(".")
+        tick = server.stats().failures["tick"]
+        if name == "protect":
+            server.pacer.remove(peer)  # Or it would fail in its next tick, see below.
+        monkeypatch.setattr(getattr(peer, part), name, broken)
+        await peer.close()
+        assert (server.stats().peers, server._port.demux.addresses) == (0, 0)
+        assert notes.closed == ([] if name == "on_closed" else ["hangup"])
+        assert server.stats().failures["tick"] == tick
+
+
+async def test_a_peer_that_fails_in_its_tick_is_closed_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with endpoint() as server, call(server) as (_, broken, told), call(server) as (_, _, notes):
+        monkeypatch.setattr(broken._dtls, "protect", lambda _: 1 / 0)
+        await until(lambda: told.closed == ["failed"])
+        heard = len(notes.audio)
+        await until(lambda: len(notes.audio) > heard + 20)
+        assert server.stats().peers == 1
+        assert server.stats().failures["tick"] == 1
+        assert server.peers != []
+
+
+async def test_a_peer_that_is_being_closed_is_none_of_the_open_ones() -> None:
+    async with endpoint() as server, call(server) as (_, peer, _):
+        assert server.peers == [peer]
+        closing = asyncio.create_task(peer.close())
+        await asyncio.sleep(0)
+        assert server.peers == []
+        await closing
+
+
 async def test_more_peers_than_configured_are_refused() -> None:
     async with endpoint(max_peers=1) as server, Caller() as first, Caller() as second:
         peer = await server.answer(await first.offer(), Notes())

@@ -7,6 +7,7 @@ import pytest
 
 from media.audio_sender import Due
 from media.pacer import FEW, Pacer
+from tests.media.calls import until
 
 
 class Member:
@@ -15,7 +16,8 @@ class Member:
         self.skipped = 0
         self.reads = 0
         self.times: list[float] = []
-        self.fail = fail
+        self.fails = fail
+        self.failed: list[Exception] = []
         self.resting = False
 
     def tick(self, due: Due, now: float, read: bool) -> None:
@@ -23,8 +25,11 @@ class Member:
         self.reads += read
         self.skipped += due.skipped
         self.times.append(now)
-        if self.fail:
+        if self.fails:
             raise RuntimeError("this call is broken")
+
+    def fail(self, error: Exception) -> None:
+        self.failed.append(error)
 
 
 async def test_every_member_gets_fifty_frames_a_second() -> None:
@@ -129,13 +134,85 @@ async def test_nobody_hurries_while_somebody_else_speaks() -> None:
     assert len(speaking.times) <= ticks + 1
 
 
-async def test_a_broken_member_does_not_silence_the_others() -> None:
+async def ticks(member: Member, more: int) -> None:
+    """Wait for so many more ticks of a member."""
+    wanted = len(member.times) + more
+    await until(lambda: len(member.times) >= wanted)
+
+
+async def test_a_broken_member_does_not_silence_the_others_and_is_told_once() -> None:
     pacer, broken, healthy = Pacer(), Member(fail=True), Member()
     pacer.add(broken)
     pacer.add(healthy)
-    await asyncio.sleep(0.3)
+    await ticks(healthy, 12)
     pacer.close()
-    assert healthy.frames + healthy.skipped >= 12
+    assert [str(error) for error in broken.failed] == ["this call is broken"]
+    assert len(broken.times) == 1
+    assert pacer.failures == 1
+
+
+async def test_a_member_that_cannot_say_whether_it_rests_is_left_out() -> None:
+    class Restless(Member):
+        resting = property(lambda _: 1 / 0, lambda *_: None)  # type: ignore[assignment]
+
+    pacer, broken, healthy = Pacer(), Restless(), Member()
+    pacer.add(broken)
+    pacer.add(healthy)
+    await ticks(healthy, 5)
+    pacer.close()
+    assert len(broken.failed) == 1
+
+
+async def test_packets_that_cannot_be_read_while_all_rest_do_not_stop_the_clock_of_all_calls() -> None:
+    class Broken(Kernel):
+        def read(self) -> None:
+            super().read()
+            raise RuntimeError("the call that these packets belong to is broken")
+
+    kernel, member = Broken(), Member()
+    pacer = Pacer(kernel)
+    member.resting = True
+    pacer.add(member)
+    await ticks(member, 10)
+    pacer.close()
+    assert pacer.failures == len(kernel.reads) >= 3
+    assert member.failed == []
+
+
+async def test_a_clock_that_fails_itself_ticks_again() -> None:
+    class Stiff(Kernel):
+        def hold(self, held: bool) -> None:
+            super().hold(held)
+            raise OSError("no such file descriptor")
+
+    kernel, member = Stiff(), Member()
+    pacer = Pacer(kernel)
+    member.resting = True
+    pacer.add(member)
+    await ticks(member, 5)
+    assert pacer.failures == 1
+    with pytest.raises(OSError, match="descriptor"):
+        pacer.close()
+    ticked = len(member.times)
+    await asyncio.sleep(0.1)
+    assert len(member.times) == ticked
+
+
+async def test_who_begins_to_speak_in_a_tick_starts_no_second_clock() -> None:
+    class Hasty(Member):
+        def tick(self, due: Due, now: float, read: bool) -> None:
+            super().tick(due, now, read)
+            if len(self.times) < 20:
+                pacer.hurry(self)
+
+    pacer, member = Pacer(), Hasty()
+    pacer.add(member)
+    await ticks(member, 20)
+    before, began = len(member.times), time.monotonic()
+    await asyncio.sleep(0.5)
+    ticked, passed = len(member.times) - before, time.monotonic() - began
+    pacer.close()
+    assert ticked <= passed / 0.02 + 3
 
 
 async def test_time_lost_to_a_busy_loop_is_caught_up_or_skipped_but_never_stretched() -> None:

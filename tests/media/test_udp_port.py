@@ -12,6 +12,7 @@ from aioice import stun
 from media.demux import MAX_ADDRESSES_PER_PEER, Address, Demux
 from media.udp_port import READ_BATCH, UdpPort, announced_addresses
 from media.values import MediaError, PortInUseError
+from tests.media.calls import until
 
 DTLS, RTP = b"\x16\xfe\xfd" + bytes(20), b"\x80\x60" + bytes(20)
 HOME: Address = ("192.0.2.10", 5000)
@@ -37,6 +38,19 @@ class Recorder:
 
     def rtp_received(self, data: bytes, now: float) -> None:
         self.rtp.append((data, now))
+
+
+class Broken(Recorder):
+    """A route that fails at everything it gets."""
+
+    def check_received(self, message: stun.Message, address: Address) -> bool:
+        raise RuntimeError("this call is broken")
+
+    def dtls_received(self, data: bytes) -> None:
+        raise RuntimeError("this call is broken")
+
+    def rtp_received(self, data: bytes, now: float) -> None:
+        raise RuntimeError("this call is broken")
 
 
 def check(ufrag: str, password: bytes = b"p" * 22) -> bytes:
@@ -175,6 +189,29 @@ async def test_a_burst_is_read_completely() -> None:
     assert len(route.rtp) == 200
     times = [at for _, at in route.rtp]
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["read at once", "held"])
+async def test_a_broken_peer_takes_no_datagram_from_the_others(held: bool, caplog: pytest.LogCaptureFixture) -> None:
+    read: list[float] = []
+    with sending() as (port, route, send), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as culprit:
+        port.on_read = read.append
+        broken = Broken()
+        port.demux.register("broken", broken)
+        culprit.bind(("127.0.0.1", 0))
+        port.demux.claim(culprit.getsockname(), broken, proven=True)
+        port.hold(held)
+        for _ in range(READ_BATCH):
+            for bad in (RTP, DTLS, check("broken")):
+                culprit.sendto(bad, ("127.0.0.1", port.port))
+            send()
+        if held:
+            port.read()
+        await until(lambda: len(route.rtp) == READ_BATCH)
+    assert port.read_failures == 3 * READ_BATCH
+    assert read
+    # Whoever can send one such datagram can send thousands.
+    assert len([record for record in caplog.records if "could not be handled" in record.message]) <= 5
 
 
 async def test_what_is_held_waits_with_the_kernel_and_keeps_the_time_at_which_it_came() -> None:

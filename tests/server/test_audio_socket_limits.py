@@ -74,6 +74,11 @@ async def test_a_session_in_which_nothing_happens_ends_and_says_why(line: Socket
     assert outbox.messages[-1]["error"]["code"] == "idle"
 
 
+async def test_a_session_that_fails_in_its_tick_ends(line: SocketLine) -> None:
+    line.fail(RuntimeError("this call is broken"))
+    assert line._call.ended == ["internal_error"]
+
+
 async def test_a_session_in_which_morgan_speaks_is_not_idle(line: SocketLine) -> None:
     call = line._call
     began = line._active_at
