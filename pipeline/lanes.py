@@ -88,10 +88,13 @@ class Lane:
         backlog: results of a stream that its consumer may leave unread; one more ends the stream with
             `LaneFullError`, because a worker that waited for a slow consumer would hold up everybody else.
         nice: niceness added to the threads (Linux), so that inference never delays the media thread.
-        threads: that one job keeps busy.
+        threads: that one job keeps busy; it starts when as many cores are free.
         pausing: whether a stream may rest between two of its items while other jobs of the lane run, so that it gives
             its core to more urgent work; not for models whose state belongs to one stream at a time.
         cores: where the cores come from.
+
+    Attributes:
+        threads: that a job keeps busy, from the next one on.
     """
 
     def __init__(
@@ -111,7 +114,7 @@ class Lane:
         self._capacity = capacity
         self._backlog = backlog
         self._nice = nice
-        self._claims_threads = threads
+        self.threads = threads
         self._pausing = pausing
         self._cores = cores
         self._room = Room(workers)
@@ -276,7 +279,7 @@ class Lane:
     def _submit(
         self, ticket: Ticket, work: Callable[["_Job"], Callable[[], None]], abandon: Callable[[BaseException], None]
     ) -> _Job:
-        claim = Claim(ticket, self._room, self._claims_threads)
+        claim = Claim(ticket, self._room, self.threads)
         job = _Job(claim, work, abandon)
         claim.start, claim.dropped = (lambda: self._begin(job)), (lambda: self._drop(job))
         with self._wake:

@@ -52,8 +52,8 @@ RECENT_TURNS = 3
 
 def turn_cost_s(speeds: EngineSpeeds) -> float:
     """Core seconds that a turn takes, from the first interim transcript to the last word of the answer."""
-    voice = REPLY_S * speeds.tts_share
-    return TRANSCRIPTIONS * speeds.stt_s + _judging_s(speeds) + _writing_s(speeds) + voice
+    heard = TRANSCRIPTIONS * speeds.stt_s * speeds.stt_threads
+    return heard + _judging_s(speeds) + _writing_s(speeds) + REPLY_S * speeds.tts_share
 
 
 def _judging_s(speeds: EngineSpeeds) -> float:

@@ -25,7 +25,7 @@ from pipeline.engines.several_voices import SeveralVoices
 from pipeline.models import ModelStore
 from server.remote_engines import RemoteEngines
 from server.roles import ENGINES_OF, SERVICE_OF
-from server.settings import Settings
+from server.settings import MOST_LANES, Settings
 
 
 def needed_models(settings: Settings) -> list[str]:
@@ -108,6 +108,14 @@ def _place(store: ModelStore, name: str) -> Path:
     return path if path.exists() and ("/" in name or "\\" in name) else store.path(name)
 
 
+def lanes_of(wanted: int | None, settings: Settings) -> int:
+    """Jobs of an engine at once: as many as there are cores, because `pipeline.cores` never lets more run.
+
+    With fewer, what somebody waits for would wait for optional work of the same engine while cores are free.
+    """
+    return wanted or min(MOST_LANES, settings.cores or usable_cores())
+
+
 def _vad(settings: Settings, store: ModelStore) -> VoiceActivityDetector:
     from pipeline.engines.silero import SileroVad
 
@@ -125,7 +133,9 @@ def _stt(settings: Settings, store: ModelStore) -> SpeechToText:
 
     return FasterWhisper(
         _place(store, settings.stt_model),
-        lanes=settings.stt_lanes,
+        lanes=lanes_of(settings.stt_lanes, settings),
+        # What the self-check chose comes later: `server.calibration.calibrate.apply`.
+        compute_type="float32" if settings.stt_compute_type == "float32" else "int8",
         languages=settings.languages,
         vad=_vad(settings, store),
     )
@@ -192,10 +202,10 @@ def _local_voice(name: str, settings: Settings, store: ModelStore) -> TextToSpee
     if is_kokoro(folder):
         from pipeline.engines.kokoro import Kokoro
 
-        return Kokoro(folder, lanes=settings.tts_lanes, default=speaker or None)
+        return Kokoro(folder, lanes=lanes_of(settings.tts_lanes, settings), default=speaker or None)
     from pipeline.engines.piper import Piper
 
-    return Piper(folder, lanes=settings.tts_lanes, default=speaker or None)
+    return Piper(folder, lanes=lanes_of(settings.tts_lanes, settings), default=speaker or None)
 
 
 def is_csm(folder: Path) -> bool:

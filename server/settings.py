@@ -31,6 +31,7 @@ FOREIGN = frozenset({"MORGAN_CONFIG", "MORGAN_URL", "MORGAN_TOKEN", "MORGAN_SHAR
 """Variables with our prefix that are no settings: where the settings are, and what clients and tests read."""
 
 MIN_KEY_LENGTH = 24
+MOST_LANES = 16
 
 STORE_SCHEMES = {
     "postgres_dsn": ("postgresql://", "postgres://"),
@@ -128,7 +129,14 @@ class Settings(BaseSettings):
     drain_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for calls to end.")
 
     stt_model: str = Field("whisper-base", description="Model id, or a folder with a CTranslate2 Whisper model.")
-    stt_lanes: int = Field(2, ge=1, le=16, description="Transcriptions at once, one thread each.")
+    stt_compute_type: Literal["auto", "int8", "float32"] = Field(
+        "auto",
+        description="What Whisper computes in. float32 errs less and takes four times the memory; auto: float32 where "
+        "the self-check finds it faster than int8.",
+    )
+    stt_lanes: int | None = Field(
+        None, ge=1, le=MOST_LANES, description="Transcriptions at once. None, or auto: as many as cores."
+    )
     stt_max_sessions: int = Field(64, ge=1, le=4096, description="Streaming sessions of the service at once.")
     stt_session_ttl_s: int = Field(
         120, ge=1, le=3600, description="Seconds without audio after which a streaming session is abandoned."
@@ -167,7 +175,12 @@ class Settings(BaseSettings):
     tts_voices: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Further voices in this process: model ids or folders, comma-separated."
     )
-    tts_lanes: int = Field(2, ge=1, le=16, description="Clauses spoken at once, one thread each.")
+    tts_lanes: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_LANES,
+        description="Clauses spoken at once. None, or auto: as many as cores.",
+    )
     tts_base_url: str | None = Field(None, description="An OpenAI-compatible speech endpoint.")
     tts_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
     tts_model: str = Field("tts-1", description="Its model name.")
@@ -288,10 +301,10 @@ class Settings(BaseSettings):
             raise ValueError("two tools have the same name")
         return tools
 
-    @field_validator("max_calls", mode="before")
+    @field_validator("max_calls", "stt_lanes", "tts_lanes", mode="before")
     @classmethod
-    def _measured(cls, calls: object) -> object:
-        return None if calls == "auto" else calls
+    def _by_the_machine(cls, count: object) -> object:
+        return None if count == "auto" else count
 
     @field_validator("data_dir", "models_dir")
     @classmethod

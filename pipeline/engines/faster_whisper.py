@@ -33,7 +33,8 @@ from pipeline.engines.whisper_pieces import Piece, Question, Rung, agree, joined
 from pipeline.engines.window_choice import DEFAULT_PADDING_S, WindowChoice
 from pipeline.engines.windows import split_at_quiet_points
 from pipeline.engines.word_alignment import align_words
-from pipeline.lanes import Lane, Ticket
+from pipeline.lanes import Lane, Ticket, Urgency
+from pipeline.machine import return_free_memory
 
 _FILES = ("model.bin", "config.json", "tokenizer.json")
 _LONGEST_FRAMES = 3000
@@ -60,7 +61,8 @@ class FasterWhisper:
     Args:
         folder: a converted model: `model.bin`, `config.json`, `tokenizer.json`.
         lanes: transcriptions that run at the same time; they share the weights.
-        threads: threads inside one transcription. More of them speed up long turns and slow down everybody else.
+        threads: inside one transcription. CTranslate2 fixes them when it loads the weights, so that each transcription
+            waits for as many cores (`pipeline.core_budget`), and those that can wait hold as many too.
         device: "cpu" or "cuda".
         compute_type: as CTranslate2 names them.
         padding_s: silence behind the speech in the encoder's first window, seconds, to begin with.
@@ -70,7 +72,9 @@ class FasterWhisper:
 
     Attributes:
         window: the silence in first windows.
-        compute_type: as CTranslate2 names them.
+        compute_type: as CTranslate2 names them; `reload` changes it, and the threads.
+        threads: inside one transcription.
+        folder: of the model.
         heard: how many windows were heard ("windows"), how many again ("again"), and the doubts by name.
 
     Raises:
@@ -99,9 +103,9 @@ class FasterWhisper:
         self.model = folder.name
         self.window = WindowChoice(padding_s)
         self.heard: Counter[str] = Counter()
-        self._folder = folder
+        self.folder = folder
         self._vad = vad
-        self._device, self.compute_type, self._threads = device, compute_type, threads
+        self._device, self.compute_type, self.threads, self._lanes = device, compute_type, threads, lanes
         self._precise: Any = None
         self._loading = threading.Lock()
         self._languages = frozenset(languages)
@@ -177,6 +181,34 @@ class FasterWhisper:
         rung = Rung(padding_s, timestamps=False)
         piece = await self.lane.run(partial(self._hear, question, rung), ticket)
         return joined([piece], piece.language.code, question.seconds)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What was chosen for this machine, for health."""
+        return {"compute_type": self.compute_type, "threads": self.threads, "padding_s": self.window.padding_s}
+
+    async def reload(self, compute_type: str, threads: int = 1) -> None:
+        """Compute otherwise from now on. The weights as they were are let go once nothing is heard with them.
+
+        Args:
+            compute_type: as CTranslate2 names them.
+            threads: inside one transcription.
+
+        Raises:
+            EngineUnavailableError: the weights cannot be loaded so; nothing has changed.
+        """
+        if (compute_type, threads) == (self.compute_type, self.threads):
+            return
+        load = partial(_load, self.folder, self._lanes, threads, self._device, compute_type)
+        try:
+            whisper, _ = await self.lane.run(load, Ticket(Urgency.FIRST_AUDIO))
+        except (RuntimeError, ValueError, MemoryError) as error:
+            raise EngineUnavailableError(f"{self.model} cannot be loaded in {compute_type}: {error}") from error
+        self._whisper, self._precise = whisper, None
+        self.compute_type, self.threads = compute_type, threads
+        if self._device == "cpu":
+            self.lane.threads = threads
+        return_free_memory()
 
     async def warm_up(self) -> None:
         """Transcribe half a second of noise."""
@@ -272,7 +304,7 @@ class FasterWhisper:
         """The model as it was trained: loaded when it is first needed, kept from then on."""
         with self._loading:
             if self._precise is None:
-                self._precise, _ = _load(self._folder, 1, self._threads, self._device, "float32")
+                self._precise, _ = _load(self.folder, 1, self.threads, self._device, "float32")
         return self._precise
 
     def _encode(self, audio: Waveform, padding_s: float | None, model: Any) -> Any:

@@ -28,7 +28,9 @@ _SYSTEM = Message("system", "You are Morgan, a friendly and helpful voice assist
 
 @dataclass(frozen=True, slots=True)
 class EngineSpeeds:
-    """Seconds of work on this machine, one thread each; 0 for engines in other processes, which take none of ours.
+    """Seconds of work on this machine, one thread each but for speech to text.
+
+    0 for engines in other processes, which take none of ours.
 
     Attributes:
         cores: that inference may use here.
@@ -38,6 +40,7 @@ class EngineSpeeds:
         llm_token_s: each further token.
         tts_share: seconds of work for a second of speech.
         tts_first_s: until the first sound of a sentence.
+        stt_threads: that a transcription keeps busy.
     """
 
     cores: int
@@ -47,6 +50,7 @@ class EngineSpeeds:
     llm_token_s: float
     tts_share: float
     tts_first_s: float
+    stt_threads: int = 1
 
 
 async def measure_speeds(engines: Engines, cores: int | None = None) -> EngineSpeeds:
@@ -66,7 +70,8 @@ async def measure_speeds(engines: Engines, cores: int | None = None) -> EngineSp
     stt = await _best(engines.stt, lambda: _timed(engines.stt.transcribe(question, _ticket())))
     turn = await _best(engines.turn, lambda: _timed(engines.turn.completeness(question, _ticket())))
     first, token = await _language_model(engines)
-    return EngineSpeeds(CORES.count if cores is None else cores, stt, turn, first, token, *voice)
+    threads = getattr(engines.stt, "threads", 1)
+    return EngineSpeeds(CORES.count if cores is None else cores, stt, turn, first, token, *voice, stt_threads=threads)
 
 
 def _ticket() -> Ticket:

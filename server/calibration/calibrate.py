@@ -1,16 +1,19 @@
-"""Measures this machine: Whisper's window, and the speed of every engine."""
+"""Measures this machine: how Whisper computes and on which window, and the speed of every engine."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
+from pipeline.audio import Waveform
 from pipeline.engines.faster_whisper import FasterWhisper
-from pipeline.engines.protocols import Engines
+from pipeline.engines.protocols import EngineError, Engines
 from pipeline.engines.speeds import measure_speeds
 from pipeline.engines.window_choice import DEFAULT_PADDING_S, PADDINGS_S
 from pipeline.machine import this_machine
 from pipeline.models import ModelStore
+from server.calibration.computing import ComputingFigures, choose_computing
 from server.calibration.profile import Profile, load_profile, save_profile
 from server.calibration.speech_clips import speech_clips
 from server.calibration.windows import WindowFigures, best_padding, compare_windows
@@ -18,6 +21,9 @@ from server.settings import Settings
 
 QUICK_PADDINGS_S = (DEFAULT_PADDING_S,)
 QUICK_CLIPS = 6
+
+TIMED_CLIPS, TIMES = 6, 3
+QUICK_TIMED_CLIPS, QUICK_TIMES = 2, 2
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +43,7 @@ async def calibrated(settings: Settings, engines: Engines, announce: Callable[[]
         announce()
         profile = await calibrate(settings, engines, thorough=False)
         save_profile(settings, profile)
-    apply(profile, engines)
+    await apply(profile, engines)
     return profile
 
 
@@ -47,29 +53,53 @@ async def calibrate(settings: Settings, engines: Engines, *, thorough: bool = Tr
     Args:
         settings: the effective ones.
         engines: to be measured; those of other processes are left out.
-        thorough: all windows over all recorded sentences, in place of the shortest over six.
+        thorough: all windows over all recorded sentences, in place of the shortest over six; ways to compute likewise.
     """
     await asyncio.gather(*(engine.warm_up() for engine in engines.all().values()))
     windows: list[WindowFigures] = []
-    padding, compute_type = DEFAULT_PADDING_S, ""
+    computing: tuple[ComputingFigures, ...] = ()
+    padding, compute_type, threads = DEFAULT_PADDING_S, "", 1
     if isinstance(engines.stt, FasterWhisper):
-        compute_type = engines.stt.compute_type
         clips = await asyncio.to_thread(speech_clips, ModelStore(settings.models_dir))
         clips = sorted(clips, key=len)[: None if thorough else QUICK_CLIPS]
+        # First, because windows are judged by the words that come out of this.
+        computing = await _choose_computing(settings, engines.stt, clips, thorough)
+        compute_type, threads = engines.stt.compute_type, engines.stt.threads
         if clips:
             paddings = PADDINGS_S if thorough else QUICK_PADDINGS_S
             windows = await compare_windows(engines.stt, clips, paddings)
             padding = best_padding(windows)
-    speeds = None
+    profile = Profile(this_machine().describe(), padding, compute_type, threads, computing, tuple(windows))
+    await apply(profile, engines)
     try:
-        apply(Profile("", padding, compute_type), engines)
-        speeds = await measure_speeds(engines)
+        return replace(profile, speeds=await measure_speeds(engines))
     except Exception as error:  # whatever an engine raises: Morgan serves without figures, and cautiously
         log.warning("engines not measured", problem=str(error))
-    return Profile(this_machine().describe(), padding, compute_type, tuple(windows), speeds)
+        return profile
 
 
-def apply(profile: Profile, engines: Engines) -> None:
-    """Let the engines work as the profile says."""
-    if isinstance(engines.stt, FasterWhisper):
-        engines.stt.window.padding_s = profile.padding_s
+async def apply(profile: Profile, engines: Engines) -> None:
+    """Let the engines work as the profile says; they are in use by nobody yet."""
+    if not isinstance(engines.stt, FasterWhisper):
+        return
+    engines.stt.window.padding_s = profile.padding_s
+    if not profile.compute_type:
+        return
+    try:
+        await engines.stt.reload(profile.compute_type, profile.threads)
+    except EngineError as error:
+        log.warning("speech to text computes otherwise than measured", problem=str(error))
+
+
+async def _choose_computing(
+    settings: Settings, stt: FasterWhisper, clips: Sequence[Waveform], thorough: bool
+) -> tuple[ComputingFigures, ...]:
+    """Let speech to text compute as is best here, measured on clips of middling length."""
+    count = TIMED_CLIPS if thorough else QUICK_TIMED_CLIPS
+    first = max(0, len(clips) - count) // 2
+    timed = clips[first : first + count]
+    try:
+        return await choose_computing(stt, timed, TIMES if thorough else QUICK_TIMES, settings.stt_compute_type)
+    except EngineError as error:
+        log.warning("speech to text computes as it did", problem=str(error))
+        return ()

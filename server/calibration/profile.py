@@ -13,11 +13,12 @@ import structlog
 from pipeline.cores import usable_cores
 from pipeline.engines.speeds import EngineSpeeds
 from pipeline.machine import Machine, this_machine
+from server.calibration.computing import ComputingFigures, times_as_long
 from server.calibration.windows import WindowFigures
 from server.engines import llm_engine
 from server.settings import Settings
 
-FORMAT = 1
+FORMAT = 2
 _ENGINES = ("ctranslate2", "onnxruntime", "llama-cpp-python", "transformers")
 
 log = structlog.get_logger(__name__)
@@ -30,22 +31,45 @@ class Profile:
     Attributes:
         machine: the processor.
         padding_s: silence behind the speech in Whisper's first windows, seconds.
-        compute_type: of Whisper, as CTranslate2 names them.
-        windows: what the choice was made from; empty where there was no recorded speech to test with.
+        compute_type: of Whisper, as CTranslate2 names them; empty where it is none of this process.
+        threads: inside one of its transcriptions.
+        computing: what compute type and threads were chosen from; empty where there was nothing to choose, or no speech
+            to test with.
+        windows: what the padding was chosen from; empty likewise.
         speeds: of the engines; None where none of them does its work here.
     """
 
     machine: str
     padding_s: float
     compute_type: str
+    threads: int = 1
+    computing: tuple[ComputingFigures, ...] = ()
     windows: tuple[WindowFigures, ...] = ()
     speeds: EngineSpeeds | None = None
+
+    def computing_in_words(self) -> str:
+        """How Whisper computes, and by how much the other ways are slower or faster."""
+        words = f"{self.compute_type} on {self.threads} thread{'s' * (self.threads != 1)}"
+        pairs = zip(self.computing[::2], self.computing[1::2], strict=True)
+        others = [
+            f"{other.compute_type} on {other.threads} takes {times_as_long(other.seconds, one.seconds):.2f} times "
+            f"as long as {one.compute_type} on {one.threads}"
+            for one, other in pairs
+        ]
+        return f"{words} ({', '.join(others)})" if others else words
 
 
 def profile_path(settings: Settings, machine: Machine | None = None) -> Path:
     """Where the profile of this machine with these settings lies, whether it is there or not."""
     versions = [f"{name} {_version(name)}" for name in _ENGINES]
-    models = [settings.stt_model, llm_engine(settings), settings.llm_model, settings.tts_voice, settings.turn_model]
+    models = [
+        settings.stt_model,
+        settings.stt_compute_type,
+        llm_engine(settings),
+        settings.llm_model,
+        settings.tts_voice,
+        settings.turn_model,
+    ]
     cores = str(settings.cores or usable_cores())
     where = (str(FORMAT), (machine or this_machine()).describe(), cores, settings.role, settings.llm_base_url or "")
     told = "\n".join((*where, *versions, *models))
@@ -80,10 +104,12 @@ def save_profile(settings: Settings, profile: Profile) -> Path | None:
 
 
 def _profile(values: dict[str, Any]) -> Profile:
+    computing: Sequence[dict[str, Any]] = values.pop("computing")
     windows: Sequence[dict[str, Any]] = values.pop("windows")
     speeds: dict[str, Any] | None = values.pop("speeds")
     return Profile(
         **values,
+        computing=tuple(ComputingFigures(**each | {"seconds": tuple(each["seconds"])}) for each in computing),
         windows=tuple(WindowFigures(**each) for each in windows),
         speeds=None if speeds is None else EngineSpeeds(**speeds),
     )

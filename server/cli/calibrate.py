@@ -21,7 +21,8 @@ from server.settings import Settings, SettingsError, load_settings
 
 
 def calibrate(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Measure this machine anew: Whisper's window, the speed of every engine, and how many calls that is enough for.
+    """Measure this machine anew: how Whisper computes best, its window, the speed of every engine, and how many calls
+    that is enough for.
 
     A running server uses the engines at the same time and makes the figures worse: stop it first; it reads them at its
     next start.
@@ -57,6 +58,8 @@ async def _measured(settings: Settings, engines: Engines) -> Profile:
 def _show(profile: Profile) -> None:
     console = Console()
     console.print(profile.machine, markup=False)
+    if profile.compute_type:
+        console.print(f"Whisper: {profile.computing_in_words()}", markup=False, highlight=False)
     if profile.windows:
         table = Table(box=box.SIMPLE_HEAD, title="Whisper's window", title_justify="left")
         for heading in ("silence behind the speech", "time", "words otherwise than in the full window", "doubted"):

@@ -12,11 +12,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.engines.remote_look_up import look_up
+from pipeline.machine import usable_memory
 from pipeline.models import ModelError, ModelStore
 from pipeline.tools.errors import ToolSetupError
 from pipeline.tools.toolbox import Toolbox
@@ -73,7 +73,8 @@ def check_calibration(settings: Settings) -> Check:
     profile = load_profile(settings)
     if profile is None:
         return Check("Calibration", "ok", "not measured yet: the first start does it, or `morgan calibrate`")
-    found = f"{profile.machine}; Whisper {profile.compute_type} with {profile.padding_s:g} s of silence behind speech"
+    found = f"{profile.machine}; Whisper {profile.computing_in_words()}"
+    found += f" with {profile.padding_s:g} s of silence behind speech"
     speeds = profile.speeds
     if speeds is None:
         return Check("Calibration", "ok", found)
@@ -124,22 +125,6 @@ def check_machine() -> Iterator[Check]:
         yield Check("Memory", "warn", f"{memory / GIB:.1f} GiB usable", "Enough for a call or two; 3 GiB for more.")
     else:
         yield Check("Memory", "ok", f"{memory / GIB:.1f} GiB usable")
-
-
-def usable_memory(root: Path = Path("/")) -> int | None:
-    """Bytes of memory that are free or can be freed, within the limit of the container; None where nobody says.
-
-    Args:
-        root: where `proc` and `sys` are found.
-    """
-    try:
-        lines = (root / "proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return None
-    limit = _number(root / "sys/fs/cgroup/memory.max")
-    used = _number(root / "sys/fs/cgroup/memory.current")
-    return free if limit is None or used is None else min(free, limit - used)
 
 
 def check_compilers() -> Check:
@@ -361,13 +346,6 @@ def _answers_as_morgan(host: str, port: int) -> bool:
 
 def _first(*names: str) -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:

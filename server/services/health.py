@@ -68,6 +68,8 @@ def engine_health(engine: Engine, watch: EngineWatch | None) -> dict[str, Any]:
     }
     if watch is not None and watch.problem:
         found["detail"] = watch.problem
+    # What the self-check chose, where it chooses.
+    found |= getattr(engine, "configuration", {})
     load = lane_load(engine)
     if load is not None:
         found |= {"waiting": load.waiting, "running": load.running}

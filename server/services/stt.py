@@ -84,7 +84,7 @@ class ServiceLoad(BaseModel):
 
 
 class SttHealth(BaseModel):
-    """How the service does."""
+    """How the service does; the last three are what the self-check chose, where the engine lets it."""
 
     status: str
     service: str
@@ -95,6 +95,9 @@ class SttHealth(BaseModel):
     latency_ms: float | None
     memory: str
     load: ServiceLoad
+    compute_type: str | None = None
+    threads: int | None = None
+    padding_s: float | None = None
 
 
 ERRORS = (400, 413, 415, 422, 503)
@@ -169,6 +172,7 @@ async def health(request: web.Request) -> web.Response:
             transcriptions=transcriber.done,
             upload_bytes=transcriber.room.held,
         ),
+        **getattr(engine, "configuration", {}),
     )
     return web.json_response(report.model_dump())
 

@@ -1,9 +1,11 @@
 """How many calls a machine takes, by what was measured and by how late it is."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.engines.speeds import EngineSpeeds
-from server.capacity import MOST, RECENT_S, Capacity, alone_s, calls_in_time
+from server.capacity import MOST, RECENT_S, TRANSCRIPTIONS, Capacity, alone_s, calls_in_time, turn_cost_s
 
 VNNI = EngineSpeeds(2, 0.17, 0.04, 0.06, 0.0095, 0.05, 0.03)
 """Two cores of a server of 2023."""
@@ -40,6 +42,10 @@ def cores(speeds: EngineSpeeds, count: int) -> EngineSpeeds:
 )
 def test_slower_engines_and_fewer_cores_mean_fewer_calls(speeds: EngineSpeeds | None, least: int, most: int) -> None:
     assert least <= calls_in_time(speeds, 2) <= most
+
+
+def test_a_transcription_on_two_threads_takes_two_cores() -> None:
+    assert turn_cost_s(replace(VNNI, stt_threads=2)) == pytest.approx(turn_cost_s(VNNI) + TRANSCRIPTIONS * VNNI.stt_s)
 
 
 def test_a_number_that_somebody_set_is_the_answer_however_slow_it_is() -> None:

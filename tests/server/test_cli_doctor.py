@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from server.cli.checks import Check, check_folders, check_models, check_package, check_ports, usable_memory
+from pipeline.machine import usable_memory
+from server.cli.checks import Check, check_folders, check_models, check_package, check_ports
 from server.settings import Settings
 
 GIB = 1 << 30

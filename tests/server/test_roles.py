@@ -4,7 +4,7 @@ from typing import Protocol
 
 import pytest
 
-from server.engines import engines_here, needed_models
+from server.engines import engines_here, lanes_of, needed_models
 from server.memory_door import persistence_config
 from server.roles import port_of
 from server.settings import Settings, SettingsError, load_settings
@@ -86,3 +86,13 @@ def test_a_block_of_ports_is_the_same_whichever_process_serves_a_part_of_it() ->
 def test_processes_that_share_a_data_directory_have_journals_of_their_own(settings: Reader) -> None:
     folders = {persistence_config(settings(role, **ELSEWHERE)).journal_dir for role in ("core", "llm", "tts", "stt")}
     assert len(folders) == 4
+
+
+@pytest.mark.parametrize(
+    ("cores", "wanted", "lanes"), [("1", "auto", 1), ("4", "auto", 4), ("64", "auto", 16), ("4", "2", 2)]
+)
+def test_engines_have_a_lane_for_every_core_unless_told_otherwise(
+    settings: Reader, cores: str, wanted: str, lanes: int
+) -> None:
+    read = settings("all", MORGAN_CORES=cores, MORGAN_STT_LANES=wanted, MORGAN_TTS_LANES=wanted)
+    assert lanes_of(read.stt_lanes, read) == lanes_of(read.tts_lanes, read) == lanes

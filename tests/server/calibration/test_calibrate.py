@@ -1,14 +1,20 @@
 """Measuring the real engines of this machine."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipeline.engines.faster_whisper import FasterWhisper
 from pipeline.engines.window_choice import PADDINGS_S
+from pipeline.lanes import Ticket
 from server.calibration.calibrate import calibrated
+from server.calibration.profile import Profile, profile_path, save_profile
 from server.engines import build_engines
 from server.settings import Settings
+from tests.pipeline.engines.speech import clip
+from tests.spoken import spoken
 
 
 @pytest.mark.timeout(300)
@@ -28,9 +34,40 @@ async def test_a_service_that_hears_is_measured_once(models_dir: Path, monkeypat
             await engine.close()
     assert announced == [True]
     assert again == profile
+    assert [each.compute_type for each in profile.computing[:2]] == ["int8", "float32"]
+    assert (engines.stt.compute_type, engines.stt.threads) == (profile.compute_type, profile.threads)
     assert profile.windows, "real speech came out of its wheel"
     assert profile.windows[-1].padding_s is None
     assert profile.padding_s in PADDINGS_S
     assert engines.stt.window.padding_s == profile.padding_s
     assert profile.speeds is not None
     assert profile.speeds.stt_s > 0
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("wanted", ["auto", "int8", "float32"])
+async def test_the_start_computes_as_was_kept_and_what_the_settings_say_wins(
+    models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    settings = Settings(models_dir=models_dir, role="stt", stt_compute_type=wanted)
+    monkeypatch.setattr("server.calibration.profile.profile_path", partial(_path_in, tmp_path, profile_path))
+    # For "auto", float32 was found to be quicker.
+    save_profile(settings.model_copy(update={"stt_compute_type": "auto"}), Profile("this one", 10.0, "float32"))
+    engines = build_engines(settings)
+    assert isinstance(engines.stt, FasterWhisper)
+    try:
+        profile = await calibrated(settings, engines)
+        heard = await engines.stt.transcribe(clip("weather.wav"), Ticket(), language="en")
+    finally:
+        for engine in engines.all().values():
+            await engine.close()
+    wins = "float32" if wanted == "auto" else wanted
+    assert engines.stt.compute_type == profile.compute_type == wins
+    assert heard.text == spoken("What is the weather in Paris?")
+    if wanted != "auto":
+        assert profile.computing == (), "nothing to choose between"
+        assert profile.windows, "the rest is measured nevertheless"
+
+
+def _path_in(folder: Path, path: Callable[[Settings], Path], settings: Settings) -> Path:
+    return folder / path(settings).name

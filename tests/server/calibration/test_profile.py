@@ -6,16 +6,20 @@ from pathlib import Path
 
 from pipeline.engines.speeds import EngineSpeeds
 from pipeline.machine import this_machine
+from server.calibration.computing import ComputingFigures
 from server.calibration.profile import Profile, load_profile, profile_path, save_profile
 from server.calibration.windows import WindowFigures
+from server.cli.checks import check_calibration
 from server.settings import Settings
 
 PROFILE = Profile(
     "a processor",
     10.0,
-    "int8",
+    "float32",
+    2,
+    (ComputingFigures("int8", 1, (0.5, 0.4)), ComputingFigures("float32", 1, (0.4, 0.32))),
     (WindowFigures(8.0, 1.0, 0.1, 0.2), WindowFigures(None, 3.0, 0.0, 0.0)),
-    EngineSpeeds(2, 0.2, 0.04, 0.1, 0.01, 0.2, 0.1),
+    EngineSpeeds(2, 0.2, 0.04, 0.1, 0.01, 0.2, 0.1, stt_threads=2),
 )
 
 
@@ -32,8 +36,16 @@ def test_a_profile_is_read_as_it_was_kept(tmp_path: Path) -> None:
 def test_another_processor_or_model_has_another_profile(tmp_path: Path) -> None:
     here = settings(tmp_path)
     assert profile_path(here) != profile_path(settings(tmp_path, stt_model="whisper-tiny.en"))
+    assert profile_path(here) != profile_path(settings(tmp_path, stt_compute_type="float32"))
     assert profile_path(here) != profile_path(here, replace(this_machine(), model="AMD EPYC 7763"))
     assert profile_path(here) != profile_path(here, replace(this_machine(), forced=("CT2_FORCE_CPU_ISA=AVX2",)))
+
+
+def test_the_doctor_says_how_whisper_computes_and_why(tmp_path: Path) -> None:
+    save_profile(settings(tmp_path), PROFILE)
+    found = check_calibration(settings(tmp_path)).found
+    assert "Whisper float32 on 2 threads (float32 on 1 takes 0.80 times as long as int8 on 1)" in found
+    assert "with 10 s of silence" in found
 
 
 def test_a_profile_that_cannot_be_read_is_as_good_as_none(tmp_path: Path) -> None:

@@ -1,0 +1,158 @@
+"""Whether Whisper computes in int8 or in float32 on this processor, and on how many threads.
+
+float32 are the weights as they were trained: they do not say a sentence twice and err less, so they are taken on a
+processor on which they save time. On a Xeon with VNNI they take 1.4 times as long as int8, there on the path for AVX2
+alone 1.16 times.
+
+Two threads are tried where there are four cores and more, and are taken where they save a quarter of the time. They are
+fixed when the weights are loaded, so that each transcription waits for both of its cores and holds them
+(`pipeline.core_budget`). On two or three cores it would wait for whatever else runs, and an interim transcript would
+take the core that must stay free; from four on the language model, which does one thing at a time, bounds the calls
+before the cores do. Other engines stay at one: llama.cpp takes what is free for every step by itself, and the pieces of
+a voice and of the turn model are over before a second core is free.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from statistics import median
+
+import structlog
+
+from pipeline.audio import Waveform
+from pipeline.cores import CORES
+from pipeline.engines.faster_whisper import FasterWhisper
+from pipeline.engines.protocols import EngineUnavailableError
+from pipeline.lanes import Ticket, Urgency
+from pipeline.machine import return_free_memory, usable_memory
+
+MOST_OF_INT8 = 0.95
+"""float32 takes at most so much of int8's time to be chosen: what is as fast is not worth four times the memory."""
+
+MOST_OF_ONE_THREAD = 0.75
+MORE_THREADS = 2
+FEWEST_CORES = 4
+
+LONGEST_S = 3.0
+"""No further pair is begun after so long: with a large model one pair says enough."""
+
+_FLOAT32_OF_FILE = 4
+"""Memory of float32 weights over the size of their file, at most: it may hold int8."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ComputingFigures:
+    """One way to compute.
+
+    Attributes:
+        compute_type: as CTranslate2 names them.
+        threads: inside one transcription.
+        seconds: for the same stretches of speech one after the other, as the way that it is compared with.
+    """
+
+    compute_type: str
+    threads: int
+    seconds: tuple[float, ...]
+
+
+def times_as_long(seconds: Sequence[float], than: Sequence[float]) -> float:
+    """Time of one way over that of another: the median of pairs measured side by side, so that one stall says nothing.
+
+    Args:
+        seconds: of the one.
+        than: of the other, for the same stretches.
+    """
+    return median(one / other for one, other in zip(seconds, than, strict=True))
+
+
+def best_compute_type(int8: Sequence[float], float32: Sequence[float]) -> str:
+    """float32 where it saves time; int8 otherwise, and where nothing was measured.
+
+    Args:
+        int8: seconds for some stretches of speech.
+        float32: for the same.
+    """
+    return "float32" if float32 and times_as_long(float32, int8) <= MOST_OF_INT8 else "int8"
+
+
+def best_threads(one: Sequence[float], more: Sequence[float]) -> int:
+    """`MORE_THREADS` where they save a quarter of the time; 1 otherwise, and where nothing was measured.
+
+    Args:
+        one: seconds on one thread for some stretches of speech.
+        more: for the same on more.
+    """
+    return MORE_THREADS if more and times_as_long(more, one) <= MOST_OF_ONE_THREAD else 1
+
+
+async def choose_computing(
+    stt: FasterWhisper, clips: Sequence[Waveform], repeats: int, wanted: str = "auto", cores: int | None = None
+) -> tuple[ComputingFigures, ...]:
+    """Measure, and let the engine compute as is best here; about 3 s for two clips and two repeats.
+
+    Args:
+        stt: nobody else should use it meanwhile.
+        clips: 16 kHz, shape (n,) each; none to leave everything as it is by default.
+        repeats: how often each is heard.
+        wanted: "auto", or the compute type that the settings want.
+        cores: that inference may use; those of the process's budget if not given.
+
+    Returns:
+        What it was chosen from: two ways that were compared, two more behind them.
+
+    Raises:
+        EngineUnavailableError: the weights cannot be loaded as they are wanted.
+    """
+    await stt.reload("int8" if wanted == "auto" else wanted)
+    figures: list[ComputingFigures] = []
+    if wanted == "auto" and _fits(stt):
+        compared = await _compare(stt, clips, repeats, "float32", threads=1)
+        figures += compared
+        await stt.reload(best_compute_type(*(each.seconds for each in compared)) if compared else "int8")
+    if (CORES.count if cores is None else cores) >= FEWEST_CORES:
+        compared = await _compare(stt, clips, repeats, stt.compute_type, MORE_THREADS)
+        figures += compared
+        await stt.reload(stt.compute_type, best_threads(*(each.seconds for each in compared)) if compared else 1)
+    return tuple(figures)
+
+
+def _fits(stt: FasterWhisper) -> bool:
+    """Whether float32 weights have room beside the others."""
+    free = usable_memory()
+    return free is None or _FLOAT32_OF_FILE * (stt.folder / "model.bin").stat().st_size <= free
+
+
+async def _compare(
+    stt: FasterWhisper, clips: Sequence[Waveform], repeats: int, compute_type: str, threads: int
+) -> tuple[ComputingFigures, ...]:
+    """The engine as it is and another way, in turns; nothing where there is nothing to hear or it cannot be loaded."""
+    if not clips:
+        return ()
+    try:
+        other = FasterWhisper(stt.folder, threads=threads, compute_type=compute_type)
+    except EngineUnavailableError as error:
+        log.warning("not measured", compute_type=compute_type, threads=threads, problem=str(error))
+        return ()
+    try:
+        await _heard_in(other, clips[0])  # the first one sets things up
+        seconds: dict[FasterWhisper, list[float]] = {stt: [], other: []}
+        began = time.perf_counter()
+        for number, (_, clip) in enumerate(product(range(repeats), clips)):
+            # Who goes first alternates, so that a machine that slows down is fair to both.
+            for engine in (stt, other) if number % 2 == 0 else (other, stt):
+                seconds[engine].append(await _heard_in(engine, clip))
+            if time.perf_counter() - began > LONGEST_S:
+                break
+        return tuple(ComputingFigures(each.compute_type, each.threads, tuple(took)) for each, took in seconds.items())
+    finally:
+        await other.close()
+        return_free_memory()
+
+
+async def _heard_in(stt: FasterWhisper, clip: Waveform) -> float:
+    began = time.perf_counter()
+    await stt.hear_once(clip, Ticket(Urgency.FIRST_AUDIO), padding_s=stt.window.padding_s, language="en")
+    return time.perf_counter() - began
