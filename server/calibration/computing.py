@@ -69,23 +69,28 @@ def times_as_long(seconds: Sequence[float], than: Sequence[float]) -> float:
 
 
 def best_compute_type(int8: Sequence[float], float32: Sequence[float]) -> str:
-    """float32 where it saves time; int8 otherwise, and where nothing was measured.
+    """float32 where it surely saves time; int8 otherwise, and where nothing was measured.
 
     Args:
         int8: seconds for some stretches of speech.
         float32: for the same.
     """
-    return "float32" if float32 and times_as_long(float32, int8) <= MOST_OF_INT8 else "int8"
+    return "float32" if _saves(float32, int8, MOST_OF_INT8) else "int8"
 
 
 def best_threads(one: Sequence[float], more: Sequence[float]) -> int:
-    """`MORE_THREADS` where they save a quarter of the time; 1 otherwise, and where nothing was measured.
+    """`MORE_THREADS` where they surely save a quarter of the time; 1 otherwise, and where nothing was measured.
 
     Args:
         one: seconds on one thread for some stretches of speech.
         more: for the same on more.
     """
-    return MORE_THREADS if more and times_as_long(more, one) <= MOST_OF_ONE_THREAD else 1
+    return MORE_THREADS if _saves(more, one, MOST_OF_ONE_THREAD) else 1
+
+
+def _saves(seconds: Sequence[float], than: Sequence[float], most: float) -> bool:
+    """Whether both the pairs and the best of each say so: other programs spoil the one or the other."""
+    return bool(seconds) and max(times_as_long(seconds, than), min(seconds) / min(than)) <= most
 
 
 async def choose_computing(
