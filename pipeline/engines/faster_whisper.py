@@ -54,9 +54,10 @@ _LONGER_S = (8.0, 15.0)
 
 _BEAM = 2
 """Hypotheses side by side in languages other than English. There the model is less sure of a token, and greedy decoding
-goes astray on windows of any length: of 678 words of 15 clips, some with noise or a shift, 22.4 % came out wrong, with
-two hypotheses 18.7 %, with five 18.4 %, with five on 30 s windows 18.3 %. Two cost 7 % of the decoder's time, five 44.
-English has 30 wrong words of 656 without, 28 with two, 25 with five, which cost half of the whole time more.
+goes astray on windows of any length: of 15 clips, heard some five times with noise or a shift, 22.4 % of the words
+came out wrong, with two hypotheses 18.7 %, with five 18.4 %, with five on 30 s windows 18.3 %. Two cost 7 % of the
+decoder's time, five 44. English has 30 wrong words of 656 without, 28 with two, 25 with five, which cost half of the
+whole time more.
 """
 
 log = structlog.get_logger(__name__)
