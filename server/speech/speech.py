@@ -14,23 +14,18 @@ from persistence.values import TtsGeneration
 from pipeline.audio import SPEECH_RATE, Pcm
 from pipeline.engines.protocols import EngineError, TextToSpeech
 from pipeline.lanes import Lane, LaneClosedError, LaneFullError, Ticket, Urgency
+from server.bounds import MAX_KEPT_SPEECH, MAX_TEXT
 from server.errors import ApiError
 from server.speech.cache import CachedSpeech
 from server.speech.clauses import clauses
 from server.speech.formats import AudioFormat, AvEncoder, Encoder, RawEncoder, wav_header
 from server.speech.voices import resolve_voice
 
-MAX_TEXT = 16_000
-"""Characters of a text: about a quarter of an hour of speech."""
-
 CHUNK = 16 * 1024
 """Bytes of a piece at most."""
 
 AHEAD = 4
 """Pieces of speech that are synthesised ahead of a client that reads slowly; then the voice waits."""
-
-MAX_KEPT = 4 * 1024 * 1024
-"""Bytes of a text's audio beyond which it is not kept."""
 
 T = TypeVar("T")
 
@@ -281,7 +276,7 @@ def _stored(audio_format: AudioFormat) -> str:
 
 def _grown(whole: bytearray | None, more: bytes) -> bytearray | None:
     """The file so far; None once it is too long to be kept."""
-    if whole is None or len(whole) + len(more) > MAX_KEPT:
+    if whole is None or len(whole) + len(more) > MAX_KEPT_SPEECH:
         return None
     whole += more
     return whole
