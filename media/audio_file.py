@@ -249,7 +249,11 @@ class RawAudio:
 
 def _opened(data: bytes, name: str) -> InputContainer:
     # Already to look into a file FFmpeg opens decoders, of pictures too.
-    container = av.open(BytesIO(data), "r", format=name, options={"codec_whitelist": ",".join(sorted(CODECS))})
+    options = {"codec_whitelist": ",".join(sorted(CODECS))}
+    if name == "wav":
+        # FFmpeg looks for DTS in disguise among the samples, which we would not read: most of the time of a short file.
+        options["probesize"] = "8192"
+    container = av.open(BytesIO(data), "r", format=name, options=options)
     assert isinstance(container, InputContainer)
     return container
 

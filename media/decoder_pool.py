@@ -199,8 +199,10 @@ class DecoderPool:
             raise
 
     def free_place(self) -> None:
-        """A file is done."""
+        """A file is done. Only now a process is made ready in place of its own: it was to have the cores to itself."""
         self._places.release()
+        if not self._closed:
+            self.start()
 
     async def close(self) -> None:
         """End all processes but those that decode, which end with their files."""
@@ -230,7 +232,6 @@ class DecoderPool:
             async with asyncio.timeout(START_S):
                 while True:
                     decoder = self._spare.popleft() if self._spare else await self._summon()
-                    self.start()
                     if await decoder.ready():
                         return decoder
                     log.warning("a decoder died before it had a file")
