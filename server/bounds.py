@@ -28,6 +28,9 @@ MAX_PROMPT_BODY = 1024 * 1024
 MAX_SPEECH_BODY = 256 * 1024
 """[bytes] Of a text to be said, in its longest spelling in JSON."""
 
+MAX_PROBLEMS = 50
+"""[problems] Of a body that are told one by one; of more, their number is."""
+
 # Audio ---------------------------------------------------------------------------------------------------------------
 
 MAX_UPLOAD = 25 * 1024 * 1024
@@ -100,6 +103,9 @@ MAX_PROMPT_CHARS = 200_000
 
 MAX_SYSTEM_CHARS = 50_000
 """[characters] Of its system prompt."""
+
+MAX_SCHEMA_PARTS = 2_000
+"""[parts] Of the JSON schema of a tool's arguments: each object, list and value."""
 
 MAX_TOKENS = 32_768
 """[tokens] That a client may ask for; in process no answer takes more than half of the model's context."""

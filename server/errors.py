@@ -14,6 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from persistence.errors import BadCursorError, InvalidTextError, StoreUnavailableError, TextTooLongError
+from server.bounds import MAX_PROBLEMS
 from server.held_bytes import NoRoomError, hold_of
 
 log = structlog.get_logger(__name__)
@@ -173,6 +174,7 @@ def parse_json(body: bytes, model: type[Body]) -> Body:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
+        _refuse_many(error, "invalid_body")
         if any(problem["type"] == "json_invalid" for problem in error.errors(include_url=False)):
             raise ApiError(400, "invalid_json", "The body is not JSON") from None
         raise _explained(error, "invalid_body") from None
@@ -193,6 +195,7 @@ def parse_socket_message(text: str, messages: "TypeAdapter[Message]") -> Message
     try:
         return messages.validate_json(text.encode("utf-8", "surrogatepass"))
     except ValidationError as error:
+        _refuse_many(error, "invalid_body")
         problem = error.errors(include_url=False)[0]
         match problem["type"]:
             case "json_invalid":
@@ -216,6 +219,14 @@ def read_query(request: web.Request, model: type[Body]) -> Body:
         return model.model_validate({**request.query, **request.match_info})
     except ValidationError as error:
         raise _explained(error, "invalid_parameter") from None
+
+
+def _refuse_many(error: ValidationError, code: str) -> None:
+    """Raises ApiError where there are too many problems to tell: only to list them would take its time."""
+    count = error.error_count()
+    if count > MAX_PROBLEMS:
+        message = f"{count} fields are not of the form that is expected; the description at /docs has it"
+        raise ApiError(422, code, message)
 
 
 def _explained(error: ValidationError, code: str, skip: int = 0) -> ApiError:

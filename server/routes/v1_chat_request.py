@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.engines.protocols import ChatRequest, Message, Role, ToolCall, ToolSpec
-from server.bounds import MAX_CHAT_CHARS, MAX_CHAT_MESSAGES, MAX_TOKENS
+from server.bounds import MAX_CHAT_CHARS, MAX_CHAT_MESSAGES, MAX_SCHEMA_PARTS, MAX_TOKENS
 from server.errors import ApiError
 from server.generation import DEFAULT_MAX_TOKENS
 
@@ -67,6 +67,17 @@ class Function(_Part):
     name: _Name
     description: Annotated[str, Field(max_length=8_192)] = ""
     parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+
+    @field_validator("parameters")
+    @classmethod
+    def _small(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        parts: list[Any] = [schema]
+        # Grows while it is gone through; what lies beyond the bound is not looked at.
+        for part in parts:
+            if len(parts) > MAX_SCHEMA_PARTS:
+                raise ValueError(f"a schema may have at most {MAX_SCHEMA_PARTS} parts")
+            parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        return schema
 
 
 class Tool(_Part):
