@@ -268,10 +268,11 @@ class DecoderPool:
         environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
         # No threads: it forks.
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        environment["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
+        ways = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, ways))
         with theirs:
             self._parent = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-P", "-s", "-m", "media.decoder_process", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "media.decoder_process", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=environment,
