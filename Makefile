@@ -22,11 +22,6 @@ ARGS ?=
 comma := ,
 export PYTHON
 
-# What llama.cpp would build besides its library, and its multimodal part (LLAVA_BUILD); nothing here uses them.
-CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
-	-DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF
-export CMAKE_ARGS
-
 # Whisper's int8 products as on a processor that has AVX2 alone, where they are slower and round otherwise.
 PLAIN_INT8 := CT2_FORCE_CPU_ISA=AVX2 CT2_USE_MKL=0
 HEARING_TESTS := tests/pipeline/engines/test_faster_whisper.py tests/pipeline/engines/test_hearing_again.py \
@@ -94,7 +89,7 @@ $(BIN)/python:
 $(INSTALLED): $(INPUTS) | $(BIN)/python
 	@.ci/install $(VENV) '$(EXTRAS)'
 
-# CI leaves nothing out: the engine for machines without a compiler is tested there too.
+# CI leaves nothing out: the engine for machines without a wheel of llama.cpp is tested there too.
 $(INSTALLED_DEV): $(INSTALLED) $(INPUTS)
 	@.ci/install $(VENV) dev$(if $(filter true,$(CI)),$(comma)transformers)
 
