@@ -27,6 +27,9 @@ PLAIN_INT8 := CT2_FORCE_CPU_ISA=AVX2 CT2_USE_MKL=0
 HEARING_TESTS := tests/pipeline/engines/test_faster_whisper.py tests/pipeline/engines/test_hearing_again.py \
 	tests/pipeline/call/test_real_speech.py tests/pipeline/transcription tests/server/calibration tests/e2e/test_real_turns.py
 
+# What tests use besides the default models.
+TEST_MODELS := whisper-tiny.en kokoro-82m calibration-speech
+
 # The stamps let a second run start at once: they hold what was installed and are newer than what decides it.
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
@@ -57,7 +60,8 @@ serve: $(MODELS)
 
 test: dev
 	@.ci/test-tools
-	$(BIN)/morgan models pull --all
+	$(BIN)/morgan models pull
+	$(BIN)/morgan models pull $(TEST_MODELS)
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(ARGS)
 	$(if $(ARGS),,$(PLAIN_INT8) $(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(HEARING_TESTS))
