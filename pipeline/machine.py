@@ -81,6 +81,11 @@ def this_machine(cpuinfo: Path = CPUINFO, environ: Mapping[str, str] = os.enviro
     )
 
 
+def has_amx() -> bool:
+    """Whether the processor multiplies tiles (Intel AMX)."""
+    return "AMX-INT8" in this_machine().sets
+
+
 def _first_processor(text: str) -> dict[str, str]:
     lines = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
     return {name.strip(): value.strip() for name, _, value in lines}

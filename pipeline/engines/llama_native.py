@@ -25,6 +25,7 @@ from pipeline.engines.llama_api import (
 from pipeline.engines.llama_batch import Logits, Placement, Share
 from pipeline.engines.protocols import EngineError, EngineUnavailableError
 from pipeline.engines.token_cache import PromptTokens, TokenCache
+from pipeline.machine import has_amx
 
 _CANDIDATE = np.dtype(TokenData)
 
@@ -66,6 +67,10 @@ class NativeModel:
         self.library = load_library(verbose)
         parameters = self.library.llama_model_default_params()
         parameters.n_gpu_layers = 0
+        # Where it was built for this processor, llama.cpp sets its tiles up once a thread; another library on that
+        # thread (oneDNN, MLAS) gives them back, and the next multiplication is an illegal instruction. Seen on Sapphire
+        # Rapids. The wheel has no kernels for tiles, and loses nothing by this.
+        parameters.use_extra_bufts = not has_amx()
         LOG.last_error = ""
         self.handle = self.library.llama_model_load_from_file(str(path).encode(), parameters)
         if not self.handle:
