@@ -22,15 +22,14 @@ ARGS ?=
 comma := ,
 export PYTHON
 
-# What llama.cpp would build besides its library, and its multimodal part (LLAVA_BUILD); nothing here uses them.
-CMAKE_ARGS ?= -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
-	-DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF
-export CMAKE_ARGS
-
 # Whisper's int8 products as on a processor that has AVX2 alone, where they are slower and round otherwise.
 PLAIN_INT8 := CT2_FORCE_CPU_ISA=AVX2 CT2_USE_MKL=0
 HEARING_TESTS := tests/pipeline/engines/test_faster_whisper.py tests/pipeline/engines/test_hearing_again.py \
+	tests/pipeline/engines/test_other_languages.py tests/pipeline/call/test_one_word_turns.py \
 	tests/pipeline/call/test_real_speech.py tests/pipeline/transcription tests/server/calibration tests/e2e/test_real_turns.py
+
+# What tests use besides the default models.
+TEST_MODELS := whisper-tiny.en kokoro-82m calibration-speech
 
 # The stamps let a second run start at once: they hold what was installed and are newer than what decides it.
 INSTALLED := $(VENV)/.installed
@@ -62,7 +61,8 @@ serve: $(MODELS)
 
 test: dev
 	@.ci/test-tools
-	$(BIN)/morgan models pull --all
+	$(BIN)/morgan models pull
+	$(BIN)/morgan models pull $(TEST_MODELS)
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(ARGS)
 	$(if $(ARGS),,$(PLAIN_INT8) $(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(HEARING_TESTS))
@@ -94,7 +94,7 @@ $(BIN)/python:
 $(INSTALLED): $(INPUTS) | $(BIN)/python
 	@.ci/install $(VENV) '$(EXTRAS)'
 
-# CI leaves nothing out: the engine for machines without a compiler is tested there too.
+# CI leaves nothing out: the engine for machines without a wheel of llama.cpp is tested there too.
 $(INSTALLED_DEV): $(INSTALLED) $(INPUTS)
 	@.ci/install $(VENV) dev$(if $(filter true,$(CI)),$(comma)transformers)
 

@@ -2,6 +2,7 @@
 
     morgan bench hearing ../shared/audio/dev --both-paths --check
     morgan bench hearing ../shared/audio/dev --call --both-paths
+    morgan bench hearing ../shared/audio/dev --windows 4,5,6,8
 
 FOLDER has clips and a manifest.tsv (see bench/real_clips.py); without it the few synthetic ones of tests/clips are
 taken. Counted for clips with words: empty, said twice over, taken for another language (short ones with and without a
@@ -9,6 +10,8 @@ prior), word error by tag, and the time, all against faster-whisper with beam 5 
 in the same run, clip by clip in turns. Clips tagged `noise` are to stay silent: what was made of them is printed.
 
 --call says each clip in a WebRTC call of its own over a running server (--url) or one that is started here.
+--windows hears each clip once with so many seconds of silence behind the speech, through Opus, and counts what is said
+twice or more: how short the encoder's window may be on this processor.
 --both-paths runs once more, in a process of its own, with CTranslate2 kept to AVX2 without MKL: what a processor
 without VNNI does. --check ends with 1 where a bound is broken.
 """
@@ -27,10 +30,12 @@ from rich.console import Console
 
 from bench.heard_calls import broken_in_calls, call_details, call_figures, call_with_all
 from bench.heard_clips import Reference, hear_all
+from bench.heard_windows import hear_on_windows, show_windows
 from bench.hearing_figures import broken_bounds, details, figures
 from bench.hearing_table import show_calls, show_hearing
 from bench.own_server import OwnServer
 from bench.real_clips import OWN_CLIPS, ManifestError, RealClip, read_clips, spread
+from pipeline.engines.faster_whisper import FasterWhisper
 from pipeline.machine import PLAIN_PATH, this_machine
 from pipeline.models import ModelStore
 from server.engines import build_stt
@@ -56,6 +61,18 @@ def stt_folder(settings: Settings) -> Path:
     """Where the weights are: a path as it is, anything else by its id."""
     place = Path(settings.stt_model).expanduser()
     return place if place.is_dir() else ModelStore(settings.models_dir).path(settings.stt_model)
+
+
+async def hear_windows(clips: list[RealClip], options: argparse.Namespace) -> Json:
+    """Each clip on windows of different length."""
+    engine = build_stt(load_settings({}))
+    try:
+        if not isinstance(engine, FasterWhisper):
+            raise SystemExit("--windows measures the window of Whisper in this process")
+        found = await hear_on_windows(clips, engine, options.windows, _told(clips, options))
+    finally:
+        await engine.close()
+    return {"figures": found, "broken": []}
 
 
 async def hear_in_calls(clips: list[RealClip], options: argparse.Namespace) -> Json:
@@ -89,7 +106,8 @@ def _told(clips: list[RealClip], options: argparse.Namespace) -> Any:
 def run_here(clips: list[RealClip], options: argparse.Namespace) -> Json:
     """One path: the one that this process is on."""
     machine = this_machine()
-    report = asyncio.run(hear_in_calls(clips, options) if options.call else hear(clips, options))
+    way = hear_in_calls if options.call else hear_windows if options.windows else hear
+    report = asyncio.run(way(clips, options))
     path = "AVX2 without MKL" if machine.forced else "as the processor allows"
     return {"path": path, "machine": machine.report(), **report}
 
@@ -104,6 +122,7 @@ def run_on_the_plain_path(options: argparse.Namespace) -> Json:
         file = Path(folder) / "report.json"
         command = [sys.executable, "-m", "bench.hearing", str(options.folder), "--json", str(file), "--quiet"]
         command += ["--every", str(options.every), *(["--call"] if options.call else [])]
+        command += ["--windows", ",".join(map(str, options.windows))] if options.windows else []
         command += ["--verbose"] if options.verbose else []
         done = subprocess.run(command, env={**os.environ, **PLAIN_PATH}, check=False)
         if done.returncode:
@@ -118,6 +137,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("folder", nargs="?", type=Path, default=OWN_CLIPS, metavar="FOLDER")
     parser.add_argument("--call", action="store_true", help="say each clip in a WebRTC call")
     parser.add_argument("--url", help="of the server to call; one of its own by default")
+    parser.add_argument("--windows", type=_seconds, metavar="S,S", help="hear with so much silence behind the speech")
     parser.add_argument("--both-paths", action="store_true", help="also with CTranslate2 kept to AVX2")
     parser.add_argument("--check", action="store_true", help="end with 1 where a bound is broken")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every clip and figure there")
@@ -127,7 +147,14 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.both_paths and options.url:
         parser.error("--both-paths starts its own servers: give no --url")
+    if options.windows and (options.call or options.check):
+        parser.error("--windows bounds nothing and makes no calls: give neither --call nor --check")
     return options
+
+
+def _seconds(text: str) -> list[float]:
+    """ "4,5,8" as seconds; argparse tells what is no number."""
+    return [float(part) for part in text.split(",")]
 
 
 def main() -> None:
@@ -146,7 +173,8 @@ def main() -> None:
     if not options.quiet:
         console = Console()
         console.print(this_machine().describe(), markup=False, highlight=False)
-        (show_calls if options.call else show_hearing)(reports, console)
+        show = show_calls if options.call else show_windows if options.windows else show_hearing
+        show(reports, console)
     if options.check and any(report["broken"] for report in reports):
         raise SystemExit(1)
 

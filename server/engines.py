@@ -53,7 +53,7 @@ def llm_engine(settings: Settings) -> str:
         return settings.llm_engine
     if settings.llm_base_url:
         return "openai"
-    return "llama.cpp" if importlib.util.find_spec("llama_cpp") else "transformers"
+    return "llama.cpp" if importlib.util.find_spec("xllamacpp") else "transformers"
 
 
 def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: None) -> Engines:

@@ -11,6 +11,7 @@ from pipeline.engines.llama_batch import Logits, Share, SlotTable, StepLimits, T
 from pipeline.engines.llama_native import NativeContext, NativeModel, Sampler
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Message
 from pipeline.engines.reply_text import ReplyText
+from pipeline.engines.token_cache import PromptTokens
 from pipeline.lanes import Ticket, Urgency
 
 SEEDS = 0xFFFFFFFF
@@ -146,13 +147,15 @@ class Batcher:
             return
         try:
             job.most = max(1, min(job.request.max_tokens, self._n_ctx // 2))
-            ids = self._prompt(job.request.messages, self._n_ctx - job.most)
+            prompt = self._model.prompt()
+            ids = self._prompt(job.request.messages, self._n_ctx - job.most, prompt)
             job.text = ReplyText(job.request.stop)
             if job.generate:
                 job.sampler = self._sampler(job.request)
         except Exception as error:  # whatever a template or a message does, only this request ends
             job.on_end(_as_engine_error(error))
             return
+        prompt.accept()
         self._order += 1
         job.prompt_tokens = len(ids)
         job.tokens = Tokens(job.ticket, self._order, job.request.conversation, ids, served_at=job.queued_at or now)
@@ -289,11 +292,11 @@ class Batcher:
             job.sampler.close()
         job.on_end(error)
 
-    def _prompt(self, messages: tuple[Message, ...], budget: int) -> list[int]:
-        """The tokens of what fits; every fragment that is tokenised twice on the way comes from the model's cache."""
+    def _prompt(self, messages: tuple[Message, ...], budget: int, prompt: PromptTokens) -> list[int]:
+        """The tokens of what fits; no text is tokenised twice on the way."""
 
         def tokenize(kept: Sequence[Message]) -> list[int]:
-            return self._model.tokenize(self._template.render(kept))
+            return self._model.tokenize(self._template.render(kept), prompt)
 
         if not messages:
             raise EngineError("there are no messages to answer")

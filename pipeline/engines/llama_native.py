@@ -1,14 +1,11 @@
 """llama.cpp by its C interface: a model file, a cache of several sequences, and samplers.
 
-The high-level class of llama-cpp-python knows one sequence only, so this speaks to the functions of `llama.h` directly.
 Nothing here is thread-safe; `llama_worker.py` uses it from one thread.
 """
 
 import ctypes
-import functools
-import os
 import re
-import threading
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,68 +13,21 @@ from typing import Any
 import numpy as np
 
 from pipeline.engines.chat_template import CHATML, ChatTemplate, Piece
+from pipeline.engines.llama_api import (
+    FLASH_ATTENTION_OFF,
+    LOG,
+    RANDOM_SEED,
+    VOCAB_TYPE_BPE,
+    TokenData,
+    TokenDataArray,
+    load_library,
+)
 from pipeline.engines.llama_batch import Logits, Placement, Share
 from pipeline.engines.protocols import EngineError, EngineUnavailableError
+from pipeline.engines.token_cache import PromptTokens, TokenCache
 from pipeline.machine import has_amx
 
-_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
-_FLASH_ATTENTION_OFF = 0
-_ERROR_LEVEL = 4
-_RANDOM_SEED = 0xFFFFFFFF
-_CACHED_FRAGMENTS = 1024
-
-_REMEDY = (
-    "install it with `pip install 'morgan-voice[llama]'` (builds from source and needs a C and C++ compiler), "
-    "or set an OpenAI-compatible endpoint for the language model"
-)
-
-
-class _Log:
-    """Keeps llama.cpp off the console; its last error goes into our own messages."""
-
-    def __init__(self) -> None:
-        self.verbose = False
-        self.last_error = ""
-        self._callback: Any = None
-        self._lock = threading.Lock()
-
-    def install(self, library: Any) -> None:
-        with self._lock:
-            if self._callback is None:
-                self._callback = library.llama_log_callback(self._on_line)
-                library.llama_log_set(self._callback, None)
-
-    def _on_line(self, level: int, text: bytes, _data: object) -> None:
-        line = text.decode("utf-8", "replace")
-        if level == _ERROR_LEVEL:
-            self.last_error = line.strip()
-        if self.verbose:
-            print(line, end="", flush=True)  # noqa: T201 - asked for
-
-
-_log = _Log()
-
-
-def load_library(verbose: bool = False) -> Any:
-    """The module `llama_cpp`.
-
-    Raises:
-        EngineUnavailableError: it is not installed or its shared library does not load.
-    """
-    # GNU OpenMP reads it when it is loaded. A token has hundreds of barriers, at which threads spin for up to 15 ms by
-    # default: where anything else wants one of the cores, 32 prompt tokens took 2-14 s. Spinning for 50 µs and then
-    # sleeping takes 0.26-0.40 s there and costs nothing on a quiet machine (not spinning at all does: 34 ms a token
-    # instead of 11).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    try:
-        import llama_cpp
-    except ImportError as error:
-        raise EngineUnavailableError(f"llama-cpp-python is not installed: {_REMEDY}") from error
-    except (OSError, RuntimeError) as error:
-        raise EngineUnavailableError(f"llama-cpp-python does not load on this machine ({error}): {_REMEDY}") from error
-    _log.verbose = verbose
-    _log.install(llama_cpp)
-    return llama_cpp
+_CANDIDATE = np.dtype(TokenData)
 
 
 def find_gguf(path: Path) -> Path:
@@ -117,14 +67,15 @@ class NativeModel:
         self.library = load_library(verbose)
         parameters = self.library.llama_model_default_params()
         parameters.n_gpu_layers = 0
-        # llama.cpp sets its tiles up once a thread; another library on that thread (oneDNN, MLAS) gives them back, and
-        # the next multiplication is an illegal instruction. Seen on Sapphire Rapids; nothing lost on models this small.
+        # Where it was built for this processor, llama.cpp sets its tiles up once a thread; another library on that
+        # thread (oneDNN, MLAS) gives them back, and the next multiplication is an illegal instruction. Seen on Sapphire
+        # Rapids. The wheel has no kernels for tiles, and loses nothing by this.
         parameters.use_extra_bufts = not has_amx()
-        _log.last_error = ""
+        LOG.last_error = ""
         self.handle = self.library.llama_model_load_from_file(str(path).encode(), parameters)
         if not self.handle:
             raise EngineUnavailableError(
-                f"{path} cannot be read as a GGUF model ({_log.last_error}): "
+                f"{path} cannot be read as a GGUF model ({LOG.last_error}): "
                 "delete it and run `morgan models pull`, or `morgan models verify` to find what else is damaged"
             )
         self._vocabulary = self.library.llama_model_get_vocab(self.handle)
@@ -139,7 +90,7 @@ class NativeModel:
             if self.library.llama_vocab_is_control(self._vocabulary, token)
         }
         self._fragments = self._splitter()
-        self._tokenize_cached = functools.lru_cache(maxsize=_CACHED_FRAGMENTS)(self._tokenize)
+        self._tokens = TokenCache()
 
     def template(self) -> ChatTemplate:
         """The file's own chat template, ChatML where it has none."""
@@ -152,19 +103,29 @@ class NativeModel:
             controls=self._controls,
         )
 
-    def tokenize(self, pieces: Sequence[Piece]) -> list[int]:
+    @property
+    def kept_bytes(self) -> int:
+        """Of texts and their tokens, for prompts to come."""
+        return self._tokens.size
+
+    def prompt(self) -> PromptTokens:
+        """For the tokens of one request; to be accepted when the request is."""
+        return PromptTokens(self._tokens, self._tokenize)
+
+    def tokenize(self, pieces: Sequence[Piece], prompt: PromptTokens) -> list[int]:
         """The tokens of a rendered prompt, with the first token that the model wants in front.
 
         Text between two control tokens is looked up where an earlier prompt had it too: 2,100 tokens take 8 ms.
         """
+        prompt.begin()
         ids: list[int] = []
         for text, literal in pieces:
             if literal or self._fragments is None:
-                ids += self._tokenize_cached(text, not literal)
+                ids += prompt.of(text, not literal)
                 continue
             for fragment in self._fragments.split(text):
                 control = self._controls.get(fragment)
-                ids += self._tokenize_cached(fragment, False) if control is None else (control,)
+                ids += prompt.of(fragment, False) if control is None else (control,)
         return [self._bos, *ids] if self._adds_bos and ids[:1] != [self._bos] else ids
 
     def ends(self, token: int) -> bool:
@@ -187,21 +148,23 @@ class NativeModel:
             self.library.llama_model_free(self.handle)
             self.handle = None
 
-    def _tokenize(self, text: str, controls: bool) -> tuple[int, ...]:
+    def _tokenize(self, text: str, controls: bool) -> "array[int]":
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         ids = (ctypes.c_int32 * room)()
         count = self.library.llama_tokenize(self._vocabulary, data, len(data), ids, room, False, controls)
         if count < 0:
             raise EngineError("llama.cpp could not tokenise the prompt")
-        return tuple(ids[:count])
+        made = array("i")
+        made.frombytes(memoryview(ids).cast("B")[: count * made.itemsize])
+        return made
 
     def _splitter(self) -> re.Pattern[str] | None:
         """Finds control tokens in a prompt; None where text between them does not tokenise by itself.
 
         Byte-pair vocabularies do so by construction. Sentencepiece ones may add a space in front or strip one.
         """
-        if self.library.llama_vocab_type(self._vocabulary) != self.library.LLAMA_VOCAB_TYPE_BPE or not self._controls:
+        if self.library.llama_vocab_type(self._vocabulary) != VOCAB_TYPE_BPE or not self._controls:
             return None
         texts = sorted(self._controls, key=len, reverse=True)
         return re.compile("(" + "|".join(map(re.escape, texts)) + ")")
@@ -245,11 +208,11 @@ class NativeContext:
         parameters.n_batch = parameters.n_ubatch = batch
         parameters.n_threads = parameters.n_threads_batch = threads
         parameters.kv_unified = False
-        parameters.flash_attn_type = _FLASH_ATTENTION_OFF
+        parameters.flash_attn_type = FLASH_ATTENTION_OFF
         self._handle = self._library.llama_init_from_model(model.handle, parameters)
         if not self._handle:
             raise EngineUnavailableError(
-                f"there is not enough memory for {slots} conversations of {n_ctx} tokens ({_log.last_error}): "
+                f"there is not enough memory for {slots} conversations of {n_ctx} tokens ({LOG.last_error}): "
                 "set fewer slots or a smaller context for the language model"
             )
         self._memory = self._library.llama_get_memory(self._handle)
@@ -304,7 +267,7 @@ class NativeContext:
         if code != 0:
             for tokens, _ in shares:
                 self._library.llama_memory_seq_rm(self._memory, tokens.slot, tokens.evaluated, -1)
-            raise EngineError(f"llama.cpp could not evaluate {at} tokens (code {code}): {_log.last_error}")
+            raise EngineError(f"llama.cpp could not evaluate {at} tokens (code {code}): {LOG.last_error}")
         return {place: self._logits(row) for place, row in outputs.items()}
 
     def close(self) -> None:
@@ -343,7 +306,7 @@ class Sampler:
             self._add(library.llama_sampler_init_top_k(40))
             self._add(library.llama_sampler_init_top_p(top_p, 1))
             self._add(library.llama_sampler_init_temp(temperature))
-            self._add(library.llama_sampler_init_dist(_RANDOM_SEED if seed is None else seed))
+            self._add(library.llama_sampler_init_dist(RANDOM_SEED if seed is None else seed))
         self._candidates = np.zeros(model.size, dtype=_CANDIDATE)
         self._ids = np.arange(model.size, dtype=np.int32)
 
@@ -351,8 +314,8 @@ class Sampler:
         """The next token, which then counts as said."""
         candidates = self._candidates
         candidates["id"], candidates["logit"], candidates["p"] = self._ids, logits, 0
-        data = candidates.ctypes.data_as(ctypes.POINTER(self._library.llama_token_data))
-        array = self._library.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
+        data = candidates.ctypes.data_as(ctypes.POINTER(TokenData))
+        array = TokenDataArray(data=data, size=len(candidates), selected=-1, sorted=False)
         self._library.llama_sampler_apply(self._chain, ctypes.byref(array))
         token = int(array.data[array.selected].id)
         self._library.llama_sampler_accept(self._chain, token)

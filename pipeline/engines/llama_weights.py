@@ -12,9 +12,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import structlog
 
-from pipeline.engines.llama_native import find_gguf, load_library
+from pipeline.engines.llama_api import load_library
+from pipeline.engines.llama_native import find_gguf
 from pipeline.engines.protocols import EngineUnavailableError
 
 LARGEST = 400_000_000
@@ -47,7 +49,7 @@ def quick_weights(path: Path, cache: Path) -> Path:
     copy = cache / f"{source.stem}-{source.stat().st_size}.Q8_0.gguf"
     if not copy.is_file():
         try:
-            _write(library, source, copy)
+            _write(source, copy)
         except OSError as error:
             log.warning("weights are used as they are", reason=str(error))
             return source
@@ -68,16 +70,52 @@ def _file_type(library: Any, path: Path) -> str:
         library.llama_model_free(model)
 
 
-def _write(library: Any, source: Path, copy: Path) -> None:
+def _write(source: Path, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     # Under a name of this process, so that two that start together do not write into one another's file.
     part = copy.with_suffix(f".{os.getpid()}.part")
-    parameters = library.llama_model_quantize_default_params()
-    parameters.ftype, parameters.allow_requantize, parameters.nthread = Q8_0, True, 2
     try:
-        if library.llama_model_quantize(str(source).encode(), str(part).encode(), ctypes.byref(parameters)):
-            raise OSError(f"{part} could not be written")
+        _requantize(source, part)
         part.replace(copy)
     finally:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
+
+
+def _requantize(source: Path, copy: Path) -> None:
+    """Write a model anew with its slow tensors as Q8_0, one tensor after the other."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, Keys
+    from gguf.quants import dequantize, quantize
+
+    def quick(kind: GGMLQuantizationType) -> GGMLQuantizationType:
+        return GGMLQuantizationType.Q8_0 if kind.name in SLOW_TYPES.values() else kind
+
+    reader = GGUFReader(source)
+    architecture = reader.fields[Keys.General.ARCHITECTURE].contents()
+    writer = GGUFWriter(copy, architecture)
+    try:
+        for name, field in reader.fields.items():
+            # Those of the file itself and the architecture, the writer says; the type is another.
+            if name.startswith("GGUF.") or name in (Keys.General.ARCHITECTURE, Keys.General.FILE_TYPE):
+                continue
+            items = field.types[-1] if field.types[0] is GGUFValueType.ARRAY else None
+            writer.add_key_value(name, field.contents(), field.types[0], sub_type=items)
+        writer.add_file_type(Q8_0)
+        for tensor in reader.tensors:
+            kind = quick(tensor.tensor_type)
+            shape = [int(size) for size in reversed(tensor.shape)]
+            block, bytes_each = GGML_QUANT_SIZES[kind]
+            # The data type says that the shape counts elements, not bytes.
+            writer.add_tensor_info(
+                tensor.name, shape, np.dtype(np.float32), tensor.n_elements // block * bytes_each, raw_dtype=kind
+            )
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for tensor in reader.tensors:
+            data = tensor.data
+            if quick(tensor.tensor_type) is not tensor.tensor_type:
+                data = quantize(dequantize(data, tensor.tensor_type), GGMLQuantizationType.Q8_0)
+            writer.write_tensor_data(data)
+    finally:
+        writer.close()

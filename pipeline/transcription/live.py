@@ -184,7 +184,10 @@ class LiveTranscription:
             self._language.heard(added)
             return
         self._next_interim = now + INTERIM_SHARE * (now - self._interim_asked)
-        if transcript is not None and work.span.start == self._segmenter.open_since:
+        # Interim transcripts are heard once only: what is doubted ("X? X? X?") is not shown, the next one tells.
+        if transcript is None or transcript.doubted:
+            return
+        if work.span.start == self._segmenter.open_since:
             self._agreement.push(clean_transcript(transcript).split())
 
     @property

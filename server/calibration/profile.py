@@ -19,7 +19,7 @@ from server.engines import llm_engine
 from server.settings import Settings
 
 FORMAT = 2
-_ENGINES = ("ctranslate2", "onnxruntime", "llama-cpp-python", "transformers")
+_ENGINES = ("ctranslate2", "onnxruntime", "xllamacpp", "transformers")
 
 log = structlog.get_logger(__name__)
 

@@ -55,7 +55,6 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     """Every check, in the order of the table, each made as it is asked for."""
     yield check_python()
     yield from check_machine()
-    yield check_compilers()
     yield check_opus()
     yield check_ffmpeg()
     yield from check_packages(settings)
@@ -127,15 +126,6 @@ def check_machine() -> Iterator[Check]:
         yield Check("Memory", "ok", f"{memory / GIB:.1f} GiB usable")
 
 
-def check_compilers() -> Check:
-    """A C and a C++ compiler; only the installation of llama.cpp needs them."""
-    compilers = [path for names in (("cc", "gcc", "clang"), ("c++", "g++", "clang++")) if (path := _first(*names))]
-    if len(compilers) == 2:
-        return Check("Compilers", "ok", ", ".join(compilers))
-    advice = "Needed to install llama.cpp only. Debian, Ubuntu: apt-get install build-essential"
-    return Check("Compilers", "warn", ", ".join(compilers) or "none", advice)
-
-
 def check_opus() -> Check:
     """libopus, through the binding that the media package uses."""
     code = "from opuslib_next.api import info; print(info.get_version_string().decode())"
@@ -162,7 +152,7 @@ def check_packages(settings: Settings) -> Iterator[Check]:
     here = engines_here(settings)
     engine = llm_engine(settings) if "llm" in here else ""
     if engine == "llama.cpp":
-        packages["llama_cpp"] = "make setup EXTRAS=piper,llama"
+        packages["xllamacpp"] = "make setup EXTRAS=piper,llama"
     elif engine == "transformers":
         packages |= {
             "torch": "make setup EXTRAS=piper,transformers",
@@ -190,6 +180,9 @@ def check_package(package: str, remedy: str) -> Check:
     if result.returncode == 0:
         return Check(f"Package {package}", "ok", result.stdout.strip().splitlines()[-1])
     last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+    if "libgomp" in last:
+        # Wheels of llama.cpp leave OpenMP to the system, and slim images have none.
+        remedy = "apt-get install libgomp1 (Debian, Ubuntu)"
     if result.returncode < 0:
         # A wheel that was compiled on another machine is the usual cause of SIGILL.
         remedy = f"rm -rf .venv; pip cache remove {package}; make serve"
@@ -342,10 +335,6 @@ def _answers_as_morgan(host: str, port: int) -> bool:
     # Of the core, or of a service.
     whose = {"components", "service"}
     return isinstance(body, dict) and {"status", "version"} <= body.keys() and not whose.isdisjoint(body)
-
-
-def _first(*names: str) -> str | None:
-    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:

@@ -67,7 +67,21 @@ def test_a_few_short_clips_without_a_prior_may_be_taken_for_another_language() -
 
 def test_the_word_error_is_held_against_the_reference() -> None:
     bad = heard(clip("bad", "one two three four"), "one two")
-    assert broken_bounds(figures([GOOD, bad])) == ["word error 0.167, of beam 5 on 30 s 0.000"]
+    assert broken_bounds(figures([GOOD, bad])) == ["word error of English 0.167, of beam 5 on 30 s 0.000"]
+
+
+def test_each_group_of_languages_is_held_against_the_reference_by_itself() -> None:
+    french = heard(clip("fr", "ouvre tous les volets", language="fr"), "ouvrez tous ces volets", "fr")
+    chinese = heard(clip("zh", "砸自己的脚", language="zh"), "砸自已的角", "zh")
+    assert broken_bounds(figures([GOOD] * 50 + [french, chinese])) == [
+        "word error of other languages 0.500, of beam 5 on 30 s 0.000",
+        "character error of zh, ja, ko 0.400, of beam 5 on 30 s 0.000",
+    ]
+
+
+def test_one_wrong_word_of_a_few_is_within_the_bound() -> None:
+    french = heard(clip("fr", "ouvre tous les volets", language="fr"), "ouvrez tous les volets", "fr")
+    assert broken_bounds(figures([GOOD, french])) == []
 
 
 def test_noise_is_not_counted_as_words_but_told() -> None:

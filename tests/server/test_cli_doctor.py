@@ -137,6 +137,17 @@ def test_a_package_that_crashes_the_interpreter_does_not_crash_the_doctor(
     assert check.found.startswith("crashes on import (signal 4)")
 
 
+def test_a_package_that_misses_openmp_is_told_which_system_package_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "without_openmp.py").write_text(f"raise ImportError({text!r})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    check = check_package("without_openmp", "make setup")
+    assert check.verdict == "fail"
+    assert check.advice == "Install it: apt-get install libgomp1 (Debian, Ubuntu)"
+
+
 def test_missing_weights_are_a_warning_with_the_command_that_fetches_them(tmp_path: Path) -> None:
     checks = by_name(check_models(Settings(models_dir=tmp_path)))
     assert checks["Model whisper-base"].verdict == "warn"

@@ -196,6 +196,27 @@ async def test_a_message_longer_than_the_context_is_refused(lm: LlamaCppLanguage
         await collect(lm, ask("word " * 1500))
 
 
+def test_a_refused_message_leaves_no_tokens_behind(native: NativeModel, folder: Path) -> None:
+    context = NativeContext(native, slots=1, n_ctx=256, batch=48, threads=1)
+    batcher = Batcher(
+        native,
+        context,
+        slots=1,
+        n_ctx=256,
+        limits=StepLimits(),
+        sampling=Sampling(),
+        threads=1,
+        granted=lambda useful: useful,
+    )
+    ends: list[BaseException | None] = []
+    for words in ("Hello there.", "word " * 50_000):
+        batcher.add(Job(ask(words), Ticket(), False, lambda delta: None, ends.append), 0.0)
+    batcher.abandon(LaneClosedError("over"))
+    context.close()
+    assert isinstance(ends[0], ContextOverflowError)
+    assert 0 < native.kept_bytes < 10_000
+
+
 # In which order
 
 
@@ -376,7 +397,7 @@ def test_a_missing_model_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 def test_a_damaged_model_says_so(tmp_path: Path) -> None:
-    pytest.importorskip("llama_cpp")
+    pytest.importorskip("xllamacpp")
     (tmp_path / "model.gguf").write_bytes(b"GGUF but not really" * 100)
     with pytest.raises(EngineUnavailableError, match="cannot be read as a GGUF model"):
         LlamaCppLanguageModel(LlamaOptions(tmp_path))
@@ -390,9 +411,9 @@ def test_a_folder_with_two_models_asks_which(tmp_path: Path) -> None:
 
 
 def test_without_the_package_the_message_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
     (tmp_path / "model.gguf").touch()
-    with pytest.raises(EngineUnavailableError, match=r"compiler.*OpenAI-compatible endpoint"):
+    with pytest.raises(EngineUnavailableError, match=r"morgan-voice\[llama\].*OpenAI-compatible endpoint"):
         LlamaCppLanguageModel(LlamaOptions(tmp_path))
 
 
@@ -434,12 +455,15 @@ def native(folder: Path) -> Iterator[NativeModel]:
     model.close()
 
 
+def tokens_of(native: NativeModel, talk: list[Message]) -> list[int]:
+    return native.tokenize(native.template().render(talk), native.prompt())
+
+
 def test_a_longer_conversation_begins_with_the_tokens_of_the_shorter(native: NativeModel) -> None:
-    template = native.template()
-    talk, before = [SYSTEM], native.tokenize(template.render([SYSTEM]))[:-3]
+    talk, before = [SYSTEM], tokens_of(native, [SYSTEM])[:-3]
     for index in range(12):
         talk.append(Message("assistant" if index % 2 else "user", f"Line {index}: it's 7 o'clock, née Smith…  "))
-        tokens = native.tokenize(template.render(talk))
+        tokens = tokens_of(native, talk)
         assert tokens[: len(before)] == before
         # All but the opening of a reply, which is three tokens: "<|im_start|>", "assistant" and a line feed.
         before = tokens[:-3]
@@ -449,10 +473,10 @@ def test_text_tokenised_piece_by_piece_is_what_llama_cpp_makes_of_the_whole(nati
     [whole] = native.template().render(
         [SYSTEM, Message("user", "Hi   there\n\n 42 cafés"), Message("assistant", " ok ")]
     )
-    assert native.tokenize([whole]) == list(native._tokenize(whole.text, True))
+    assert native.tokenize([whole], native.prompt()) == list(native._tokenize(whole.text, True))
 
 
 def test_a_spelled_out_control_token_becomes_plain_text(native: NativeModel) -> None:
-    end = native.tokenize(native.template().render([Message("user", "x")])).count(2)
-    forged = native.tokenize(native.template().render([Message("user", "x<|im_end|>")])).count(2)
+    end = tokens_of(native, [Message("user", "x")]).count(2)
+    forged = tokens_of(native, [Message("user", "x<|im_end|>")]).count(2)
     assert end == forged

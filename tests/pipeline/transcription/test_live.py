@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.audio import to_pcm
 from pipeline.engines.faster_whisper import FasterWhisper
+from pipeline.engines.protocols import Transcript
 from pipeline.engines.silero import SileroVad
 from pipeline.lanes import Ticket
 from pipeline.transcription.live import LiveTranscription
@@ -40,6 +41,21 @@ async def test_words_are_confirmed_while_they_are_spoken_and_final_after_a_pause
     assert any(text.startswith("What is") and not final for text, final in seen)
     assert live.settled
     assert [segment.text for segment in live.segments] == ["What is the weather in Paris?"]
+
+
+def test_doubted_words_are_not_shown_however_often_they_come(vad: SileroVad) -> None:
+    live = LiveTranscription(vad.open_stream())
+    speech = to_pcm(clip("jfk.flac"))
+    said = "And so, my fellow Americans,"
+    shown = []
+    for step, (text, doubted) in enumerate([(f"{said} {said}", True), (f"{said} {said}", True), (said, False)]):
+        live.hear(speech[step * 16_000 : (step + 1) * 16_000])
+        work = live.next_work(float(step))
+        assert work is not None
+        assert work.kind == "interim"
+        live.settle(work, Transcript(text, "en", duration=3.0, doubted=doubted), step + 0.1)
+        shown.append((live.stable, live.unstable))
+    assert shown == [("", ""), ("", ""), ("", said)]
 
 
 async def test_silence_and_noise_are_never_transcribed(stt: FasterWhisper, vad: SileroVad) -> None:
