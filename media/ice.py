@@ -87,7 +87,10 @@ class IceConnection(Connection):
         return None if pair is None else pair.remote_addr
 
     async def get_component_candidates(self, component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
-        """Announce the port's addresses. They are one socket, so only the best of them takes part in the checks."""
+        """Announce the port's addresses.
+
+        Those of an IP version are one socket, so only the best of them takes part in the checks.
+        """
         candidates = [
             Candidate(
                 foundation=candidate_foundation("host", "udp", address),
@@ -100,7 +103,9 @@ class IceConnection(Connection):
             )
             for index, address in enumerate(self._port.addresses)
         ]
-        self._protocols.append(PortStun(self, self._port, candidates[0]))
+        for version in self._port.versions:
+            best = next((candidate for candidate in candidates if _version(candidate.host) == version), candidates[0])
+            self._protocols.append(PortStun(self, self._port, best))
         self._port.demux.register(self.local_username, self)
         return candidates
 
@@ -119,7 +124,8 @@ class IceConnection(Connection):
         # FFmpeg's WHIP sends no PRIORITY (RFC 8445 section 7.1.1 wants one) and aioice would raise KeyError.
         message.attributes.setdefault("PRIORITY", candidate_priority(COMPONENT, "prflx"))
         self._port.demux.claim(address, self, proven=False)
-        self.request_received(message, address, self._protocols[0])
+        # With one socket its protocol takes all; with two, they stand in the order of `UdpPort.versions`.
+        self.request_received(message, address, self._protocols[-1 if _version(address[0]) == 6 else 0])
         return True
 
     def dtls_received(self, data: bytes) -> None:
@@ -173,3 +179,7 @@ class IceGatherer(RTCIceGatherer):
     def __init__(self, connection: IceConnection) -> None:
         super().__init__(iceServers=[])
         self._connection = connection
+
+
+def _version(address: str) -> int:
+    return 6 if ":" in address else 4

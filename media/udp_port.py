@@ -1,4 +1,4 @@
-"""The UDP socket that all peers of a process share."""
+"""The UDP port that all peers of a process share: a socket of each IP version under one number."""
 
 import asyncio
 import errno
@@ -10,8 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
-import ifaddr
-
+from media.addresses import WILDCARDS, announced_addresses
 from media.demux import Address, Demux
 from media.values import MediaError, PortInUseError
 
@@ -24,6 +23,8 @@ MAX_DATAGRAM = 2048
 SOCKET_BUFFER = 1 << 20
 """Bytes asked of the kernel in each direction: about 250 ms of 500 calls."""
 
+PAIRING_TRIES = 32
+"""How often a free port is looked for that both IP versions have."""
 
 FAILURE_LOG_S = 1.0
 """Shortest pause between two log records of datagrams that failed: whoever can send one can send thousands."""
@@ -48,23 +49,25 @@ class UdpPort:
 
     Attributes:
         demux: the routing tables.
-        addresses: IP addresses under which peers may reach the port, best first.
         port: the bound UDP port.
         send_failures: datagrams that the kernel did not take.
         read_failures: datagrams whose handling raised.
         on_read: called with `time.monotonic()` after each batch of datagrams.
     """
 
-    def __init__(self, sock: socket.socket, addresses: tuple[str, ...]) -> None:
+    def __init__(self, sockets: list[socket.socket], public_addresses: tuple[str, ...] = ()) -> None:
         self.demux = Demux()
-        self.addresses = addresses
-        self.port: int = sock.getsockname()[1]
+        self.port: int = sockets[0].getsockname()[1]
         self.send_failures = 0
         self.read_failures = 0
         self.on_read: Callable[[float], None] = lambda _: None
-        self._socket = sock
+        self._sockets = sockets
+        self._to_v4 = next((sock for sock in sockets if sock.family == socket.AF_INET), sockets[0])
+        self._to_v6 = next((sock for sock in sockets if sock.family == socket.AF_INET6), sockets[0])
+        self._hosts: tuple[str, ...] = tuple(sock.getsockname()[0] for sock in sockets)
+        self._public_addresses = public_addresses
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock.fileno(), self.read)
+        self._watch()
         self._read_at = 0.0
         self._held = False
         self._closed = False
@@ -72,10 +75,10 @@ class UdpPort:
 
     @classmethod
     def open(cls, host: str, port: int, public_addresses: tuple[str, ...] = ()) -> "UdpPort":
-        """Bind the socket; needs a running event loop.
+        """Bind the sockets; needs a running event loop.
 
         Args:
-            host: local IP address, "0.0.0.0" (or "::") for all of a family.
+            host: local IP address, "0.0.0.0" or "::" for all of a family, "" for all of both.
             port: UDP port, 0 for a free one.
             public_addresses: addresses to announce instead of the local ones.
 
@@ -83,35 +86,36 @@ class UdpPort:
             PortInUseError: the port is taken.
             MediaError: the address cannot be bound.
         """
-        try:
-            family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-        except ValueError as error:
-            raise MediaError(f"MORGAN_MEDIA_HOST must be an IP address, not {host!r}") from error
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-                sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if STAMPED is not None:
-                sock.setsockopt(socket.SOL_SOCKET, STAMPED, 1)
-            sock.bind((host, port))
-        except OSError as error:
-            sock.close()
-            if error.errno == errno.EADDRINUSE:
-                raise PortInUseError(
-                    f"UDP port {port} on {host} is taken by another program; set MORGAN_MEDIA_PORT to a free one"
-                ) from error
-            raise MediaError(
-                f"cannot bind UDP {host}:{port} (MORGAN_MEDIA_HOST, MORGAN_MEDIA_PORT): {error}"
-            ) from error
-        return cls(sock, announced_addresses(host, public_addresses))
+        if host:
+            return cls([_bound(host, port)], public_addresses)
+        for tries in reversed(range(PAIRING_TRIES)):
+            sockets = [_bound(WILDCARDS[4], port)]
+            try:
+                sockets.append(_bound(WILDCARDS[6], sockets[0].getsockname()[1]))
+            except PortInUseError:
+                sockets[0].close()
+                if port or not tries:
+                    raise
+                continue  # the free port that IPv4 was given is another program's for IPv6
+            except MediaError as error:
+                logger.info("calls over IPv4 only", extra={"reason": str(error)})
+            return cls(sockets, public_addresses)
+        raise AssertionError("the last try raises or returns")
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """IP versions of the port, 4 first."""
+        return tuple(4 if sock.family == socket.AF_INET else 6 for sock in self._sockets)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """IP addresses under which peers may reach the port, best first; asked anew, for networks come and go."""
+        return announced_addresses(self._hosts, self._public_addresses)
 
     def send(self, data: bytes, address: Address) -> None:
         """Send a datagram now or drop it."""
         try:
-            self._socket.sendto(data, address)
+            (self._to_v6 if ":" in address[0] else self._to_v4).sendto(data, address)
         except OSError:
             # Full buffer, no route, an ICMP error of an earlier datagram: to a peer all of these are packet loss.
             self.send_failures += 1
@@ -122,43 +126,56 @@ class UdpPort:
             return
         self._held = held
         if held:
-            self._loop.remove_reader(self._socket.fileno())
+            self._unwatch()
         else:
-            self._loop.add_reader(self._socket.fileno(), self.read)
+            self._watch()
 
     def close(self) -> None:
         """Give the port back. Calling it again does nothing."""
         if not self._closed:
             self._closed = True
             if not self._held:
-                self._loop.remove_reader(self._socket.fileno())
-            self._socket.close()
+                self._unwatch()
+            for sock in self._sockets:
+                sock.close()
 
     def read(self) -> None:
         """Take what has come. Does not raise, whatever a peer does with a datagram."""
         if self._closed:
             return
-        receive = self._socket.recvmsg
         since, now = self._read_at, time.monotonic()
+        counts = [self._read_batch(sock, since, now) for sock in self._sockets]
+        if max(counts) < READ_BATCH:
+            self._read_at = now
+        elif self._held:
+            self._loop.call_soon(self.read)
+        if any(counts) and not self._closed:
+            self.on_read(now)
+
+    def _read_batch(self, sock: socket.socket, since: float, now: float) -> int:
+        """How many there were, at most `READ_BATCH`."""
+        receive = sock.recvmsg
         wall = time.time() - now
-        came = False
-        for _ in range(READ_BATCH):
+        count = 0
+        while count < READ_BATCH and not self._closed:
             try:
                 data, stamps, _, address = receive(MAX_DATAGRAM, _STAMP_SPACE)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
+                count += 1
                 continue  # an ICMP error that belongs to some earlier datagram
-            came = True
+            count += 1
             self._route(data, address[:2], _arrival(stamps, wall, since, now))
-            if self._closed:
-                return
-        else:
-            if self._held:
-                self._loop.call_soon(self.read)
-        self._read_at = now
-        if came:
-            self.on_read(now)
+        return count
+
+    def _watch(self) -> None:
+        for sock in self._sockets:
+            self._loop.add_reader(sock.fileno(), self.read)
+
+    def _unwatch(self) -> None:
+        for sock in self._sockets:
+            self._loop.remove_reader(sock.fileno())
 
     def _route(self, data: bytes, address: Address, at: float) -> None:
         try:
@@ -188,27 +205,30 @@ def _arrival(stamps: list[tuple[int, int, bytes]], wall: float, since: float, no
     return now
 
 
-def announced_addresses(host: str, public_addresses: tuple[str, ...]) -> tuple[str, ...]:
-    """The IP addresses that go into the candidates, best first.
-
-    A socket bound to all addresses is also reachable on loopback, and announcing that, last, is what lets a browser
-    on the same machine connect when there is no other network (or when only its public address was configured).
-    """
-    bound = ipaddress.ip_address(host)
-    if not bound.is_unspecified:
-        return public_addresses or (host,)
-    loopback = "127.0.0.1" if bound.version == 4 else "::1"
-    addresses = public_addresses or local_addresses(bound.version)
-    return tuple(dict.fromkeys((*addresses, loopback)))
-
-
-def local_addresses(version: int) -> tuple[str, ...]:
-    """Addresses of this machine's interfaces, of one IP version, without loopback and link-local ones."""
-    found: list[str] = []
-    for adapter in ifaddr.get_adapters():
-        for ip in adapter.ips:
-            text = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
-            address = ipaddress.ip_address(text)
-            if address.version == version and not (address.is_loopback or address.is_link_local):
-                found.append(text)
-    return tuple(found)
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket for `UdpPort.open`, which says what it raises."""
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+    except ValueError as error:
+        raise MediaError(f"MORGAN_MEDIA_HOST must be an IP address, not {host!r}") from error
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:
+        raise MediaError(f"this machine has no {family.name}: {error}") from error
+    try:
+        sock.setblocking(False)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if STAMPED is not None:
+            sock.setsockopt(socket.SOL_SOCKET, STAMPED, 1)
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(
+                f"UDP port {port} on {host} is taken by another program; set MORGAN_MEDIA_PORT to a free one"
+            ) from error
+        raise MediaError(f"cannot bind UDP {host}:{port} (MORGAN_MEDIA_HOST, MORGAN_MEDIA_PORT): {error}") from error
+    return sock

@@ -40,7 +40,8 @@ class MediaConfig:
     """Settings of the media endpoint.
 
     Attributes:
-        host: local address to bind the UDP socket to; "0.0.0.0" takes all.
+        host: local address to bind the UDP port to; "0.0.0.0" takes all of IPv4, "::" of IPv6, "" both. What is bound
+            so widely answers nobody but who carries a peer's ICE password.
         port: UDP port shared by all peers of the process; 0 takes a free one.
         public_addresses: addresses announced as candidates instead of the local ones (1:1 NAT, containers).
         connect_timeout_s: a peer that is not connected by then is closed.
@@ -51,7 +52,7 @@ class MediaConfig:
         max_peers: further offers are refused.
     """
 
-    host: str = "0.0.0.0"  # noqa: S104 - the socket only answers ICE checks that carry a peer's password
+    host: str = ""
     port: int = 0
     public_addresses: tuple[str, ...] = ()
     connect_timeout_s: float = 10.0

@@ -56,7 +56,7 @@ log = structlog.get_logger(__name__)
 def media_config(settings: Settings) -> MediaConfig:
     """The media endpoint's share of the settings."""
     return MediaConfig(
-        host="127.0.0.1" if settings.media_address == "localhost" else settings.media_address,
+        host=settings.media_address,
         port=settings.media_port,
         public_addresses=settings.public_ip,
         connect_timeout_s=settings.connect_timeout_s,

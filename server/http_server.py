@@ -1,8 +1,10 @@
 """The HTTP server under the applications: handlers end with their clients, and what is no HTTP is told as JSON."""
 
 import asyncio
+import errno
 import gc
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +12,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from server.addresses import listening_addresses
 from server.errors import ApiError
 
 log = structlog.get_logger(__name__)
@@ -82,7 +85,7 @@ class Doors:
     """The applications of a server on their ports.
 
     Args:
-        host: address of all.
+        host: address of all; "localhost" stands for both of its own.
         listening: applications, each with its port.
     """
 
@@ -97,8 +100,9 @@ class Doors:
 
     def url(self, port: int) -> str:
         """How a browser on this machine reaches a port."""
-        name = "localhost" if self._host in ("127.0.0.1", "0.0.0.0") else self._host  # noqa: S104 - compared, not bound
-        return f"http://{name}:{port}"
+        if self._host in ("localhost", "127.0.0.1", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            return f"http://localhost:{port}"
+        return f"http://[{self._host}]:{port}" if ":" in self._host else f"http://{self._host}:{port}"
 
     async def open(self, first: Iterable[Coroutine[Any, Any, None]] = ()) -> None:
         """Set the applications up, do some work side by side, and listen only then.
@@ -117,12 +121,26 @@ class Doors:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
             raise
+        first_address, *others = listening_addresses(self._host)
         for runner, port in self._listening:
-            await web.TCPSite(runner, self._host, port).start()
+            await web.TCPSite(runner, first_address, port).start()
+            for address in others:
+                with allowing_no_ipv6():
+                    await web.TCPSite(runner, address, port).start()
 
     async def close(self) -> None:
         """Stop listening and end what is under way; applications that were never set up are left alone."""
         await asyncio.gather(*(runner.cleanup() for runner, _ in self._listening))
+
+
+@contextmanager
+def allowing_no_ipv6() -> Iterator[None]:
+    """Go without an address whose IP version this machine lacks; one that is taken is an error all the same."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise
 
 
 def settled_memory() -> None:

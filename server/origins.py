@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from server.addresses import is_loopback
 from server.errors import ApiError, Handler
-from server.settings import is_loopback
 
 SAFE = frozenset({"GET", "HEAD"})
 

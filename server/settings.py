@@ -22,6 +22,7 @@ from pipeline.models import default_root
 from pipeline.text.languages import UNCLEAR
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.turn_taking_config import TurnTakingConfig
+from server.addresses import is_loopback
 from server.roles import Role, takes_calls
 
 PREFIX = "MORGAN_"
@@ -56,7 +57,10 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_nested_delimiter=NESTED, frozen=True, extra="forbid", validate_default=True
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback needs api_keys.")
+    host: str = Field(
+        "localhost",
+        description="Address to listen on; localhost is 127.0.0.1 and ::1. Anything but loopback needs api_keys.",
+    )
     port: int = Field(8000, ge=1, le=65532, description="Port of the core; the services follow on the next three.")
     role: Role = Field(
         "all", description="all: everything; core: calls, with engines elsewhere; llm, tts, stt: that service alone."
@@ -109,7 +113,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
 
-    media_host: str = Field("", description="Address of the UDP socket; empty: that of `host`, or all for 0.0.0.0.")
+    media_host: str = Field(
+        "",
+        description="Address of the UDP port, which answers callers of Morgan only; empty: that of `host` where it is "
+        "one interface's, else all, since Firefox reaches no media on loopback.",
+    )
     media_port: int = Field(0, ge=0, le=65535, description="UDP port of all calls; 0 takes a free one.")
     public_ip: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Addresses announced to callers in place of the local ones (NAT, containers), comma-separated."
@@ -338,7 +346,7 @@ class Settings(BaseSettings):
         if not self.api_keys and not is_loopback(self.host):
             raise ValueError(
                 f"host is {self.host}, which strangers can reach, and there are no api_keys. Set MORGAN_API_KEYS (for "
-                "example to the output of `openssl rand -hex 24`) and give callers the key, or listen on 127.0.0.1"
+                "example to the output of `openssl rand -hex 24`) and give callers the key, or listen on localhost"
             )
         return self
 
@@ -361,8 +369,14 @@ class Settings(BaseSettings):
 
     @property
     def media_address(self) -> str:
-        """Where the UDP socket is bound."""
-        return self.media_host or self.host
+        """Where the UDP port is bound; empty for all addresses."""
+        if self.media_host:
+            return "127.0.0.1" if self.media_host == "localhost" else self.media_host
+        try:
+            host = ipaddress.ip_address(self.host)
+        except ValueError:
+            return ""
+        return "" if host.is_loopback or host.is_unspecified else self.host
 
     def service_urls(self, service: str) -> tuple[str, ...]:
         """Where a service is that this process uses from others; none where it has the engine itself.
@@ -383,16 +397,6 @@ class Settings(BaseSettings):
     def shown(self) -> dict[str, Any]:
         """The settings for people to read, secrets hidden."""
         return self.model_dump(mode="json")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def load_settings(overrides: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import socket
+from socket import AF_INET6, socket
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -59,6 +59,16 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def ipv6() -> bool:
+    """Whether this machine has it."""
+    try:
+        with socket(AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

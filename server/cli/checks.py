@@ -1,6 +1,7 @@
 """What `morgan doctor` looks at, one function for each thing: what was found, whether it will do, and what to do."""
 
 import ctypes.util
+import errno
 import json
 import os
 import shutil
@@ -14,12 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from media.addresses import bound_addresses
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.engines.remote_look_up import look_up
 from pipeline.machine import usable_memory
 from pipeline.models import ModelError, ModelStore
 from pipeline.tools.errors import ToolSetupError
 from pipeline.tools.toolbox import Toolbox
+from server.addresses import listening_addresses
 from server.calibration.profile import load_profile
 from server.capacity import calls_in_time
 from server.engines import engines_here, llm_engine, needed_models
@@ -229,7 +232,7 @@ def check_ports(settings: Settings) -> Iterator[Check]:
     for service in (*(["core"] if calls else []), *services_of(settings.role)):
         port = port_of(service, settings.port)
         name = f"TCP {port} ({service})"
-        if _free(socket.SOCK_STREAM, settings.host, port):
+        if all(_free(socket.SOCK_STREAM, address, port) for address in listening_addresses(settings.host)):
             yield Check(name, "ok", "free")
         elif _answers_as_morgan(settings.host, port):
             yield Check(name, "ok", "a Morgan answers there")
@@ -239,7 +242,9 @@ def check_ports(settings: Settings) -> Iterator[Check]:
         return
     if settings.media_port == 0:
         yield Check("UDP (calls)", "ok", "a free port is taken at the start")
-    elif _free(socket.SOCK_DGRAM, settings.media_address, settings.media_port):
+    elif all(
+        _free(socket.SOCK_DGRAM, address, settings.media_port) for address in bound_addresses(settings.media_address)
+    ):
         yield Check(f"UDP {settings.media_port} (calls)", "ok", "free")
     elif _answers_as_morgan(settings.host, settings.port):
         yield Check(f"UDP {settings.media_port} (calls)", "ok", "taken; a Morgan is running")
@@ -307,14 +312,17 @@ def check_gpu() -> Check:
 
 def _free(kind: socket.SocketKind, host: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, kind) as probe:
-        if kind == socket.SOCK_STREAM:
-            # As the server itself does: a connection in TIME_WAIT does not make a port taken.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                # As the server itself does: a connection in TIME_WAIT does not make a port taken.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
+    except OSError as error:
+        # Where there is no IPv6, nobody can have taken its ports.
+        return family == socket.AF_INET6 and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
     return True
 
 

@@ -162,3 +162,34 @@ async def test_an_authenticated_check_from_a_new_address_is_answered_and_bounded
         assert len(peer._ice.remote_candidates) <= 64
         frames = len(notes.audio)
         await until(lambda: len(notes.audio) > frames + 10)
+
+
+async def test_a_port_on_all_addresses_answers_nobody_without_the_password_of_a_call() -> None:
+    rng = random.Random(7)
+    async with endpoint() as server, call(server) as (_, peer, notes):
+        assert server._port.versions[0] == 4
+        ufrag, password = (re.findall(rf"a=ice-{name}:(\S+)", peer.answer)[0] for name in ("ufrag", "pwd"))
+        for address in server._port.addresses:
+            known = server._port.demux.addresses
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.bind((address, 0))
+                stranger.setblocking(False)
+                strange = [*hostile_datagrams(ufrag, 64, rng), binding_request("nobody", password.encode())]
+                handled = sum(server.stats().datagrams_dropped.values())
+                for data in strange:
+                    stranger.sendto(data, (address, server.port))
+                await until(lambda handled=handled, strange=strange: (
+                    sum(server.stats().datagrams_dropped.values()) >= handled + len(strange)
+                ))  # fmt: skip
+                with contextlib.suppress(BlockingIOError):
+                    assert stranger.recv(2048) == b"", f"a stranger got an answer from {address}"
+                assert server._port.demux.addresses == known
+                # The same socket with the call's password is answered: the silence was not the network's.
+                request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+                request.attributes["USERNAME"] = f"{ufrag}:{peer.ice_ufrag}"
+                request.attributes["PRIORITY"] = 1
+                request.add_message_integrity(password.encode())
+                stranger.sendto(bytes(request), (address, server.port))
+                answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(stranger, 2048), 5)
+                assert stun.parse_message(answer).message_class is stun.Class.RESPONSE
+        assert notes.closed == []

@@ -1,6 +1,7 @@
 """The shared UDP port: routing tables on their own, then the socket."""
 
 import asyncio
+import ipaddress
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -9,8 +10,9 @@ from contextlib import contextmanager
 import pytest
 from aioice import stun
 
+from media.addresses import announced_addresses
 from media.demux import MAX_ADDRESSES_PER_PEER, Address, Demux
-from media.udp_port import READ_BATCH, UdpPort, announced_addresses
+from media.udp_port import READ_BATCH, UdpPort
 from media.values import MediaError, PortInUseError
 from tests.media.calls import until
 
@@ -266,11 +268,52 @@ async def test_ipv6_works_where_the_machine_has_it() -> None:
     assert len(route.rtp) == 1
 
 
+async def test_all_addresses_of_both_ip_versions_are_one_port() -> None:
+    port, route = UdpPort.open("", 0), Recorder()
+    port.demux.register("near", route)
+    if port.versions != (4, 6):
+        port.close()
+        pytest.skip("no IPv6 here")
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.socket(family, socket.SOCK_DGRAM) as sender:
+            sender.bind((host, 0))
+            sender.settimeout(2)
+            here = sender.getsockname()[:2]
+            port.demux.claim(here, route, proven=True)
+            sender.sendto(RTP, (host, port.port))
+            port.send(b"answer", here)
+            assert sender.recv(100) == b"answer"
+    await until(lambda: len(route.rtp) == 2)
+    port.close()
+
+
+async def test_a_port_that_is_taken_for_ipv6_alone_is_taken() -> None:
+    try:
+        taken = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        taken.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with taken, pytest.raises(PortInUseError, match="MORGAN_MEDIA_PORT"):
+        UdpPort.open("", taken.getsockname()[1])
+
+
 def test_loopback_is_announced_last_where_all_addresses_are_bound() -> None:
-    assert announced_addresses("0.0.0.0", ())[-1] == "127.0.0.1"
-    assert announced_addresses("0.0.0.0", ("203.0.113.7",)) == ("203.0.113.7", "127.0.0.1")
+    both = announced_addresses(("0.0.0.0", "::"))
+    assert both[-2:] == ("127.0.0.1", "::1")
+    assert announced_addresses(("0.0.0.0",)) == tuple(address for address in both if ":" not in address)
+    assert announced_addresses(("0.0.0.0",), ("203.0.113.7",)) == ("203.0.113.7", "127.0.0.1")
+
+
+def test_the_machines_own_addresses_are_announced_ipv4_first() -> None:
+    """Without one Firefox on this machine could not connect (it sends nothing to loopback)."""
+    own = [a for a in announced_addresses(("0.0.0.0", "::")) if not ipaddress.ip_address(a).is_loopback]
+    assert own == sorted(own, key=lambda address: ":" in address)
+    for address in own:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind((address, 0))  # it is ours
 
 
 def test_a_bound_address_is_announced_alone_unless_there_is_a_public_one() -> None:
-    assert announced_addresses("127.0.0.1", ()) == ("127.0.0.1",)
-    assert announced_addresses("192.0.2.1", ("203.0.113.7",)) == ("203.0.113.7",)
+    assert announced_addresses(("127.0.0.1",)) == ("127.0.0.1",)
+    assert announced_addresses(("192.0.2.1",), ("203.0.113.7",)) == ("203.0.113.7",)

@@ -1,0 +1,228 @@
+"""A real Firefox for the tests, driven by the protocol that it speaks itself: WebDriver BiDi over a WebSocket.
+
+https://w3c.github.io/webdriver-bidi/ says what the commands are. Every browser has a fresh profile with the settings
+that Firefox comes with; only its microphone is a tone (440 Hz and 1 kHz), which is granted without asking.
+"""
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+
+from tests.conftest import lacking
+
+T = TypeVar("T")
+
+NAMES = ("firefox-esr", "firefox")
+START_S = 60.0
+POLL_S = 0.05
+
+FAKE_MICROPHONE = {"media.navigator.streams.fake": True, "media.navigator.permission.disabled": True}
+QUIET = {
+    # Traffic of its own that the tests have no use for.
+    "app.normandy.enabled": False,
+    "browser.shell.checkDefaultBrowser": False,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "network.captive-portal-service.enabled": False,
+    "network.connectivity-service.enabled": False,
+    "services.settings.server": "data:,",
+    # A headless browser has nobody to click before there may be sound.
+    "media.autoplay.default": 0,
+}
+
+
+class BiDi:
+    """One WebSocket to a browser: commands out, answers and events in."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.events: list[Mapping[str, Any]] = []
+        self._socket = socket
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._reader = asyncio.create_task(self._read())
+
+    async def command(self, method: str, **params: Any) -> Any:
+        """Its result; RuntimeError with the browser's words where there is none."""
+        number = next(self._ids)
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        await self._socket.send_json({"id": number, "method": method, "params": params})
+        return await answer
+
+    async def close(self) -> None:
+        self._reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._reader
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            told = json.loads(message.data)
+            waiting = self._waiting.pop(told.get("id"), None)
+            if waiting is None:
+                self.events.append(told)
+            elif told["type"] == "success":
+                waiting.set_result(told["result"])
+            else:
+                waiting.set_exception(RuntimeError(f"{told['error']}: {told['message']}"))
+        for waiting in self._waiting.values():
+            waiting.set_exception(RuntimeError("Firefox is gone"))
+
+
+class FirefoxPage:
+    """A tab."""
+
+    def __init__(self, bidi: BiDi, context: str) -> None:
+        self._bidi = bidi
+        self._context = context
+
+    async def goto(self, url: str) -> None:
+        await self._bidi.command("browsingContext.navigate", context=self._context, url=url, wait="complete")
+
+    async def evaluate(self, expression: str) -> Any:
+        """What a JavaScript expression comes to, awaited, by way of JSON; as if somebody had just clicked."""
+        wrapped = f"(async () => JSON.stringify((await ({expression})) ?? null))()"
+        told = await self._bidi.command(
+            "script.evaluate",
+            expression=wrapped,
+            target={"context": self._context},
+            awaitPromise=True,
+            userActivation=True,
+        )
+        if told["type"] == "exception":
+            raise RuntimeError(told["exceptionDetails"]["text"])
+        return json.loads(told["result"]["value"])
+
+    async def click(self, selector: str) -> None:
+        """Move the mouse there and press its button."""
+        found = await self._bidi.command(
+            "browsingContext.locateNodes", context=self._context, locator={"type": "css", "value": selector}
+        )
+        origin = {"type": "element", "element": {"sharedId": found["nodes"][0]["sharedId"]}}
+        await self._perform(
+            {
+                "type": "pointer",
+                "id": "mouse",
+                "actions": [
+                    {"type": "pointerMove", "x": 0, "y": 0, "origin": origin},
+                    {"type": "pointerDown", "button": 0},
+                    {"type": "pointerUp", "button": 0},
+                ],
+            }
+        )
+
+    async def press(self, keys: str) -> None:
+        """Type on the keyboard."""
+        strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        await self._perform({"type": "key", "id": "keyboard", "actions": strokes})
+
+    async def screenshot(self) -> bytes:
+        """A PNG of what is to be seen."""
+        shot = await self._bidi.command("browsingContext.captureScreenshot", context=self._context)
+        return base64.b64decode(shot["data"])
+
+    def faults(self) -> list[str]:
+        """Errors of scripts, and what the content security policy stopped."""
+        entries = (event["params"] for event in self._bidi.events if event.get("method") == "log.entryAdded")
+        return [str(e["text"]) for e in entries if e["level"] == "error" or "Content-Security-Policy" in str(e["text"])]
+
+    async def _perform(self, source: Mapping[str, Any]) -> None:
+        await self._bidi.command("input.performActions", context=self._context, actions=[source])
+
+
+@asynccontextmanager
+async def firefox(url: str, preferences: Mapping[str, Any] = FAKE_MICROPHONE) -> AsyncIterator[FirefoxPage]:
+    """A headless Firefox with the page at `url` open.
+
+    Args:
+        url: where it goes first.
+        preferences: beside those that Firefox comes with.
+    """
+    program = os.environ.get("MORGAN_FIREFOX") or next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        lacking("no Firefox: apt-get install firefox-esr, or set MORGAN_FIREFOX")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in {**QUIET, **preferences}.items()]
+        (Path(folder) / "user.js").write_text("\n".join(lines))
+        environment = {**os.environ, "HOME": folder, "MOZ_HEADLESS_WIDTH": "1280", "MOZ_HEADLESS_HEIGHT": "900"}
+        log = Path(folder) / "log"
+        async with (
+            loudspeakers(Path(folder)) as environment["PULSE_SERVER"],
+            running(
+                str(program), "--headless", "--no-remote", "--remote-debugging-port", "0", "--profile", folder,
+                log=log, env=environment,
+            ),
+        ):  # fmt: skip
+            address = await until(lambda: _announced(log), log)
+            async with aiohttp.ClientSession() as http, http.ws_connect(f"{address}/session", max_msg_size=0) as socket:
+                bidi = BiDi(socket)
+                try:
+                    await bidi.command("session.new", capabilities={})
+                    await bidi.command("session.subscribe", events=["log.entryAdded"])
+                    tree = await bidi.command("browsingContext.getTree")
+                    page = FirefoxPage(bidi, tree["contexts"][0]["context"])
+                    await page.goto(url)
+                    yield page
+                finally:
+                    await bidi.close()
+
+
+@asynccontextmanager
+async def loudspeakers(folder: Path) -> AsyncIterator[str]:
+    """A sound server that plays to nobody; its address. Without one Firefox lets no AudioContext run."""
+    program = shutil.which("pulseaudio")
+    if program is None:
+        lacking("no pulseaudio: apt-get install pulseaudio")
+    address = folder / "pulse"
+    modules = ("module-null-sink", f"module-native-protocol-unix socket={address} auth-anonymous=1")
+    command = [str(program), "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disable-shm"]
+    for module in modules:
+        command += ["-L", module]
+    async with running(*command, log=folder / "pulse.log", env={**os.environ, "HOME": str(folder)}):
+        await until(address.exists, folder / "pulse.log")
+        yield f"unix:{address}"
+
+
+@asynccontextmanager
+async def running(*command: str, log: Path, env: Mapping[str, str]) -> AsyncIterator[None]:
+    """A program and its children until the end of the block; what it says goes to a file."""
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=output, stderr=asyncio.subprocess.STDOUT, start_new_session=True, env=env
+        )
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _announced(log: Path) -> str | None:
+    """Where Firefox listens, once it does."""
+    found = re.search(r"WebDriver BiDi listening on (ws://\S+)\s", log.read_text(errors="replace"))
+    return found[1] if found else None
+
+
+async def until(condition: Callable[[], T], log: Path) -> T:
+    """The first value that is true, of something that shows that a program has started; its log where none came."""
+    deadline = time.monotonic() + START_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline, _last_words(log)
+        await asyncio.sleep(POLL_S)
+    return value
+
+
+def _last_words(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:]
