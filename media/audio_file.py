@@ -1,7 +1,8 @@
 """Audio that people send as a file or as plain samples, read piece by piece as mono 16-bit PCM.
 
-Blocking, and meant for a thread. The container is told from its first bytes and named to FFmpeg, which would otherwise
-also try formats that are lists of other files and addresses to open (HLS, concat).
+Blocking, and for files of strangers meant for a process of its own (`decoder_pool`). The container is told from its
+first bytes and named to FFmpeg, which would otherwise also try formats that are lists of other files and addresses to
+open (HLS, concat). Of FFmpeg's hundreds of decoders only those of `CODECS` are ever opened, whatever a header asks for.
 """
 
 from collections.abc import Generator, Iterator
@@ -19,6 +20,20 @@ from media.values import Pcm
 
 FORMATS: Final = "wav, mp3, flac, ogg, webm, m4a, aac, aiff"
 """What can be read, for people."""
+
+CODECS: Final = frozenset(
+    {
+        *("aac", "alac", "flac", "mp3", "mp3float", "opus", "libopus", "vorbis", "pcm_alaw", "pcm_mulaw"),
+        *("pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be"),
+        *("pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"),
+    }
+)
+"""FFmpeg's names of the decoders that a file may choose."""
+
+MIN_RATE, MAX_RATE = 4_000, 384_000
+"""Hz; a file that claims 1 Hz would be 16,000 times as long at the models' rate."""
+
+MAX_CHANNELS = 8
 
 
 class AudioFileError(ValueError):
@@ -88,9 +103,11 @@ class AudioFile:
             self._container = _opened(data, name)
         except (av.FFmpegError, ValueError) as error:
             raise AudioFileError(f"The file begins like {name}, but cannot be read: {_reason(error)}") from error
-        if not self._container.streams.audio:
+        try:
+            self._check()
+        except AudioFileError:
             self._container.close()
-            raise NoAudioError("The file has no sound track")
+            raise
         length = self._container.duration
         self.expected_s = length / av.time_base if length is not None and length > 0 else None
         self._rate = rate
@@ -119,6 +136,17 @@ class AudioFile:
         self._frames.close()
         self._container.close()
 
+    def _check(self) -> None:
+        """Refuse what the header says that no recording would."""
+        if not self._container.streams.audio:
+            raise NoAudioError("The file has no sound track")
+        codec = self._container.streams.audio[0].codec_context
+        if codec is None or codec.name not in CODECS:
+            name = "unknown" if codec is None else codec.name
+            raise AudioFileError(f"The sound in the file is coded as {name}, which is not read here")
+        _check_shape(codec.sample_rate, codec.channels)
+        codec.thread_count = 1
+
     def _decoded(self) -> Generator[Pcm, None, None]:
         resampler = AudioResampler(format="s16", layout="mono", rate=self._rate)
         decoded = False
@@ -127,6 +155,7 @@ class AudioFile:
             if isinstance(frame, Exception):
                 problem = frame
                 continue
+            _check_shape(frame.sample_rate, frame.layout.nb_channels)
             decoded = True
             try:
                 resampled = resampler.resample(frame)
@@ -219,9 +248,22 @@ class RawAudio:
 
 
 def _opened(data: bytes, name: str) -> InputContainer:
-    container = av.open(BytesIO(data), "r", format=name)
+    # Already to look into a file FFmpeg opens decoders, of pictures too.
+    options = {"codec_whitelist": ",".join(sorted(CODECS))}
+    if name == "wav":
+        # FFmpeg looks for DTS in disguise among the samples, which we would not read: most of the time of a short file.
+        options["probesize"] = "8192"
+    container = av.open(BytesIO(data), "r", format=name, options=options)
     assert isinstance(container, InputContainer)
     return container
+
+
+def _check_shape(rate: int, channels: int) -> None:
+    """Raises AudioFileError where sound of this form would grow beyond all measure on its way to 16 kHz mono."""
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioFileError(f"The file says that it has {rate} samples a second; {MIN_RATE} to {MAX_RATE} can be read")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioFileError(f"The file says that it has {channels} channels; 1 to {MAX_CHANNELS} can be read")
 
 
 def _mono(frame: AudioFrame) -> Pcm:

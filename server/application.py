@@ -1,15 +1,19 @@
 """What every HTTP application of Morgan has, whichever routes it serves."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from media.byte_budget import ByteBudget
+from media.decoder_pool import DecoderPool
 from pipeline.engines.protocols import Engines
 from server.access import WrongKeys, guard
 from server.body_deadline import in_time
+from server.bounds import MAX_HELD
 from server.engine_watch import Watches
 from server.errors import errors_as_json
+from server.held_bytes import counting
 from server.memory_door import MEMORY, MemoryDoor
 from server.metrics import Metrics
 from server.origins import Origins, add_cors_headers, only_ours
@@ -32,6 +36,7 @@ class Parts:
         metrics: what is counted.
         wrong_keys: counted for all of them together.
         desk: takes orders for speech; None where no voice is served.
+        decoders: of what clients upload; their budget counts all that is held of requests.
     """
 
     settings: Settings
@@ -41,11 +46,13 @@ class Parts:
     metrics: Metrics
     wrong_keys: WrongKeys
     desk: SpeechDesk | None
+    decoders: DecoderPool = field(default_factory=lambda: DecoderPool(ByteBudget(MAX_HELD)))
 
 
 ENGINES: web.AppKey[Engines] = web.AppKey("engines", Engines)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 WATCHES: web.AppKey[Watches] = web.AppKey("watches", Watches)
+DECODERS: web.AppKey[DecoderPool] = web.AppKey("decoders", DecoderPool)
 SERVICE: web.AppKey[str] = web.AppKey("service", str)
 
 
@@ -67,6 +74,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
             only_ours(origins),
             guard(keys, parts.wrong_keys, parts.metrics),
             in_time(),
+            counting(parts.decoders.budget),
         ]
     )
 
@@ -78,6 +86,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
     app.on_response_prepare.append(finish)
     app[SERVICE], app[SETTINGS], app[MEMORY] = service, settings, parts.memory
     app[ENGINES], app[WATCHES], app[metrics.METRICS] = parts.engines, parts.watches, parts.metrics
+    app[DECODERS] = parts.decoders
     if parts.desk is not None:
         app[DESK] = parts.desk
     if service != "core":

@@ -11,12 +11,6 @@ from server.application import ENGINES
 from server.errors import ApiError
 from server.tickets import asked_ticket
 
-MAX_TEXTS = 256
-"""In one request."""
-
-MAX_TEXT_CHARS = 32_000
-"""Of each; models read a few hundred words and leave out the rest."""
-
 BATCH = 16
 """Texts that go to the model at once: between two batches other work gets its turn."""
 

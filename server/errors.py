@@ -11,14 +11,17 @@ from typing import Any, TypeVar
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from persistence.errors import BadCursorError, InvalidTextError, StoreUnavailableError, TextTooLongError
+from server.bounds import MAX_PROBLEMS
+from server.held_bytes import NoRoomError, hold_of
 
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = TypeVar("Body", bound=BaseModel)
+Message = TypeVar("Message")
 
 _JSON_TYPE = re.compile(r"application/([\w.-]+\+)?json")
 
@@ -99,6 +102,9 @@ def _told(request: web.Request, error: Exception) -> ApiError:
             return ApiError(400, "broken_body", "The body is not what its headers say: encoding, or form and boundary")
         case StoreUnavailableError() | InvalidTextError() | BadCursorError():
             return _of_memory(error)
+        case NoRoomError():
+            message = "Too much of what clients sent waits to be worked on; try again soon"
+            return ApiError(503, "busy", message, headers={"Retry-After": "5"})
     log.exception("request failed", method=request.method, path=request.path)
     return ApiError(500, "internal_error", "Something went wrong on the server; the log has the details")
 
@@ -129,15 +135,17 @@ async def read_body(request: web.Request, limit: int) -> bytes:
 
     Raises:
         ApiError: 413 when it is longer.
+        NoRoomError: too much is in hand.
     """
     too_large = ApiError(413, "body_too_large", f"The body may have at most {limit} bytes")
     if request.content_length is not None and request.content_length > limit:
         raise too_large
-    body = bytearray()
+    body, hold = bytearray(), hold_of(request)
     async for part in request.content.iter_chunked(16_384):
         body += part
         if len(body) > limit:
             raise too_large
+        hold.more(len(part))
     return bytes(body)
 
 
@@ -166,9 +174,39 @@ def parse_json(body: bytes, model: type[Body]) -> Body:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
+        _refuse_many(error, "invalid_body")
         if any(problem["type"] == "json_invalid" for problem in error.errors(include_url=False)):
             raise ApiError(400, "invalid_json", "The body is not JSON") from None
         raise _explained(error, "invalid_body") from None
+
+
+def parse_socket_message(text: str, messages: "TypeAdapter[Message]") -> Message:
+    """A text message of a WebSocket, as what its "type" says that it is.
+
+    It is read by its form from the start, so that it cannot nest deeper than any form does.
+
+    Args:
+        text: as it came.
+        messages: the union of what is possible, told apart by "type".
+
+    Raises:
+        ApiError: 400 no JSON or of no known type, 422 not what its type asks for, naming the field.
+    """
+    try:
+        return messages.validate_json(text.encode("utf-8", "surrogatepass"))
+    except ValidationError as error:
+        _refuse_many(error, "invalid_body")
+        problem = error.errors(include_url=False)[0]
+        match problem["type"]:
+            case "json_invalid":
+                message = "Text messages are JSON; audio comes in binary ones"
+                raise ApiError(400, "invalid_json", message) from None
+            case "union_tag_invalid":
+                known = problem["ctx"]["expected_tags"].replace("'", "")
+                raise ApiError(400, "unknown_message", f"type: known are {known}") from None
+            case "union_tag_not_found" | "dict_type" | "model_attributes_type":
+                raise ApiError(400, "unknown_message", 'A message is an object with a "type"') from None
+        raise _explained(error, "invalid_body", skip=1) from None
 
 
 def read_query(request: web.Request, model: type[Body]) -> Body:
@@ -183,11 +221,20 @@ def read_query(request: web.Request, model: type[Body]) -> Body:
         raise _explained(error, "invalid_parameter") from None
 
 
-def _explained(error: ValidationError, code: str) -> ApiError:
+def _refuse_many(error: ValidationError, code: str) -> None:
+    """Raises ApiError where there are too many problems to tell: only to list them would take its time."""
+    count = error.error_count()
+    if count > MAX_PROBLEMS:
+        message = f"{count} fields are not of the form that is expected; the description at /docs has it"
+        raise ApiError(422, code, message)
+
+
+def _explained(error: ValidationError, code: str, skip: int = 0) -> ApiError:
+    """The problems by field; `skip` parts at the front of their names are none."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     details = [
         {
-            "field": ".".join(str(part) for part in problem["loc"]),
+            "field": ".".join(str(part) for part in problem["loc"][skip:]),
             "message": problem["msg"].removeprefix("Value error, "),
         }
         for problem in problems

@@ -20,9 +20,6 @@ from server.errors import ApiError
 
 log = structlog.get_logger(__name__)
 
-MAX_TOKENS = 32_768
-"""Most tokens that a client may ask for; in process no answer takes more than half of the model's context."""
-
 DEFAULT_MAX_TOKENS = 1024
 """Of answers to clients that do not say."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
+from server.bounds import MAX_BODY
 from server.errors import read_json, read_query
 
 JSON = "application/json"
@@ -50,7 +51,7 @@ class Operation:
     tag: str
     params: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
-    body_limit: int = 64 * 1024
+    body_limit: int = MAX_BODY
     uploads: tuple[str, ...] = ()
     upload_schema: Mapping[str, Any] | None = None
     answers: Mapping[int, Answer] = field(default_factory=dict)
@@ -69,7 +70,7 @@ def operation(
     *,
     params: type[BaseModel] | None = None,
     body: type[BaseModel] | None = None,
-    body_limit: int = 64 * 1024,
+    body_limit: int = MAX_BODY,
     uploads: tuple[str, ...] = (),
     upload_schema: Mapping[str, Any] | None = None,
     answers: Mapping[int, Answer] | None = None,

@@ -175,7 +175,8 @@ class Settings(BaseSettings):
         (),
         max_length=64,
         description="What the language model may do: a JSON array, or tables [[tools]]: name, description, parameters "
-        "(JSON schema), and url (POST) or function (module:function), headers, timeout_s.",
+        "(JSON schema; what it does not declare is refused), and url (POST) or function (module:function), headers, "
+        "timeout_s.",
     )
     tool_rounds: int = Field(4, ge=1, le=16, description="How often in one turn it may ask for tools.")
     tool_filler: str = Field("One moment.", description="Said in calls when a tool takes its time; empty: nothing.")

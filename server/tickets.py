@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.engines.remote_reply import DEADLINE, TICKET, URGENCY
 from pipeline.lanes import Ticket, Urgency
+from server.bounds import MAX_SMALL_BODY
 from server.errors import ApiError
 from server.operation import Answer, operation
 
@@ -54,7 +55,7 @@ class TicketChange(BaseModel):
     "tickets",
     params=TicketPath,
     body=TicketChange,
-    body_limit=1024,
+    body_limit=MAX_SMALL_BODY,
     answers={204: Answer("Taken in")},
     errors=(404,),
 )

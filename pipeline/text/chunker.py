@@ -29,8 +29,8 @@ _PHRASE_PREPOSITIONS: Final = frozenset(
 _MONEY: Final = re.compile(r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)$")
 _LIST_NUMBER: Final = re.compile(r"[#>*_\-\s]*\d{1,3}[.)]\**")
 _DAY_COMMA: Final = re.compile(r"\d{1,2}(?:st|nd|rd|th)?,")
-_OPEN_LINK: Final = re.compile(r"\[[^\]\n]{0,200}\Z|\]\([^)\n]{0,500}\Z")
-_OPEN_CODE: Final = re.compile(r"`[^`\n]{0,120}\Z")
+_OPENINGS: Final = (("[", "]", 200), ("](", ")", 500))
+_LONGEST_CODE: Final = 120
 _FENCE: Final = "```"
 
 
@@ -154,9 +154,13 @@ class TextChunker:
         """Where the first piece of the buffer ends now that `character` was appended; 0 for not yet."""
         if self._buffer.count(_FENCE) % 2:
             return len(self._buffer) if len(self._buffer) >= self._config.max_code_chars else 0
-        if len(self._buffer) >= self._config.max_chars and not self._buffer.lstrip().startswith(_FENCE):
-            tokens = split_spans(self._buffer)
-            return tokens[-1].start if len(tokens) > 1 else len(self._buffer)
+        if len(self._buffer) >= self._config.max_chars:
+            if not self._buffer.lstrip().startswith(_FENCE):
+                tokens = split_spans(self._buffer)
+                return tokens[-1].start if len(tokens) > 1 else len(self._buffer)
+            if character.isspace():
+                # Closed code blocks, none of them with a word that would have ended a piece.
+                return len(self._buffer)
         if character.isspace():
             return self._end_at_space(character)
         if character in _CJK_SENTENCE_ENDS or character in _CJK_CLAUSE_ENDS or is_cjk(character):
@@ -248,9 +252,21 @@ class TextChunker:
         text = self._buffer
         if text.count(_FENCE) % 2:
             return True
-        if "`" in text and text.count("`") % 2 and _OPEN_CODE.search(text):
+        if text.count("`") % 2 and _is_open(text, "`", "`", _LONGEST_CODE):
             return True
-        return "[" in text and _OPEN_LINK.search(text) is not None
+        return any(_is_open(text, *opening) for opening in _OPENINGS)
+
+
+def _is_open(text: str, opening: str, closing: str, longest: int) -> bool:
+    """Whether the text ends behind an opening without its closing, in the same line and not too far away.
+
+    The last one tells: what is behind an earlier one is behind it too.
+    """
+    at = text.rfind(opening)
+    if at < 0 or len(text) - at - len(opening) > longest:
+        return False
+    rest = text[at + len(opening) :]
+    return closing not in rest and "\n" not in rest
 
 
 def _bare(word: str) -> str:

@@ -77,14 +77,14 @@ _STEPS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = (
     (re.compile(r"\[\^[\w-]+\]:?"), "", ""),
     # Lines: rules, rows that only part a table, quotes, headings, list items (a blank line makes each a sentence).
     (re.compile(r"(?m)^[ \t]*(?:[-*_=][ \t]*){3,}$"), "\n", ""),
-    (re.compile(r"(?m)^[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*$"), "\n", ""),
+    (re.compile(r"(?m)^[ \t]*(?:\|[ \t]*)?:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*(?:\|[ \t]*)?$"), "\n", ""),
     (re.compile(r"(?m)^[ \t]*(?:>[ \t]?)+"), "", ""),
     (re.compile(r"(?m)^[ \t]*#{1,6}[ \t]+"), "\n", ""),
-    (re.compile(r"(?m)[ \t]+#+[ \t]*$"), "", ""),
+    (re.compile(r"(?m)(?<![ \t])[ \t]+#+[ \t]*$"), "", ""),
     (re.compile(r"(?m)^[ \t]*[-*+•‣◦▪][ \t]+(?:\[[ xX]\][ \t]+)?"), "\n", ""),
     (re.compile(r"(?m)^[ \t]*\||\|[ \t]*$"), "", ""),
     # Emphasis, also where only one end of it is in this piece; a star between blanks is a product.
-    (re.compile(r"~~|\*{2,}|(?<![\s\d])\*|\*(?![\s\d])|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)"), "", ""),
+    (re.compile(r"~~|\*{2,}|(?<![\s\d])\*|\*(?![\s\d])|(?<!\w)_+(?=\S)|(?<=\S)_{1,32}(?!\w)"), "", ""),
     (re.compile(r"\\[()\[\]]|\$\$|`+"), "", ""),
     (re.compile(r"\\(?P<escaped>[!-/:-@\[-`{-~])"), "", "escaped"),
     (re.compile(r"(?<=\w)\(s\)"), "s", ""),

@@ -53,17 +53,20 @@ _TLDS: Final = (
     "com|org|net|io|ai|app|dev|edu|gov|mil|info|biz|co|me|tv|uk|us|ca|au|nz|ie|de|at|ch|fr|be|nl|es|pt|it|eu|se|no|dk|"
     "fi|pl|cz|gr|tr|ru|ua|in|cn|jp|kr|br|mx|ar|za|local|test|example"
 )
+# A name is looked for from its first character only, or within the lengths of RFC 1035: whoever writes "a1a1a1..." must
+# not have every position looked at to the end of the text.
 _URL: Final = re.compile(r"(?:https?://|ftp://|www\.)[^\s<>\"“”]+", re.IGNORECASE)
 _DOMAIN: Final = re.compile(
-    rf"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?:{_TLDS})(?:\.(?:uk|au|nz|br|za))?(?![\w@-]|\.[a-z])(?::\d+)?(?:/[^\s<>\"“”]*)?",
+    rf"(?:[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?\.){{1,8}}(?:{_TLDS})(?:\.(?:uk|au|nz|br|za))?(?![\w@-]|\.[a-z])(?::\d+)?(?:/[^\s<>\"“”]*)?",
     re.IGNORECASE,
 )
-_EMAIL: Final = re.compile(r"(?:mailto:)?(?P<name>[\w.+-]*\w)@(?P<host>[\w-]+(?:\.[\w-]+)+)")
+_EMAIL: Final = re.compile(r"(?:mailto:|(?<![\w.+-]))(?P<name>[\w.+-]*\w)@(?P<host>[\w-]+(?:\.[\w-]+)+)")
 _PATH: Final = re.compile(r"(?<![\w/])~?/(?:[\w.-]+/)*[\w.-]*\w/?")
-_FILE: Final = re.compile(r"[A-Za-z][\w-]*(?:\.[a-z]\w*)+(?!\w)")
+_FILE: Final = re.compile(r"[A-Za-z][\w-]{0,63}(?:\.[a-z]\w{0,31}){1,8}(?!\w)")
 _HANDLE: Final = re.compile(r"(?<!\w)@(?=\w)")
 _ADDRESS_PART: Final = re.compile(r"[^\W\d_]+|\d+|[./_@:~+-]")
 _LONGEST_PATH: Final = 60
+_SENTENCE_MARKS: Final = ".,;:!?'’*_"
 
 
 def _spell_address(text: str, reader: Reader) -> str:
@@ -83,9 +86,11 @@ def _spell_address(text: str, reader: Reader) -> str:
 
 def _trim(text: str) -> str:
     """A URL without the punctuation of the sentence around it."""
-    trimmed = text.rstrip(".,;:!?'’*_")
-    while trimmed.endswith(")") and trimmed.count("(") < trimmed.count(")"):
-        trimmed = trimmed[:-1].rstrip(".,;:!?'’*_")
+    trimmed = text.rstrip(_SENTENCE_MARKS)
+    surplus = trimmed.count(")") - trimmed.count("(")
+    while trimmed.endswith(")") and surplus > 0:
+        trimmed = trimmed[:-1].rstrip(_SENTENCE_MARKS)
+        surplus -= 1
     return trimmed
 
 

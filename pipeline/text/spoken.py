@@ -1,6 +1,7 @@
 """Makes text speakable, and remembers which written word each spoken word came from."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -11,6 +12,10 @@ from pipeline.text.reading import ADDRESS_RULES, FILE_RULE, TEXT_RULES, Reader, 
 from pipeline.text.vocabulary import vocabulary
 from pipeline.text.words import Span, primary_language
 from pipeline.text.writer import Writer
+
+STRETCH: Final = 1_000
+"""Characters that are read in one go; what a chunker gives is shorter. Every rule may look from every position to the
+end of what it is given, so that without an end the time would grow with the square of a text."""
 
 _INITIALS: Final = re.compile(r"(?:[^\W\d_]\.){2,}")
 
@@ -48,9 +53,22 @@ def speak(text: str, language: str = "en") -> Spoken:
     mapped = strip_markup(text)
     writer = Writer()
     reader = Reader(writer, language, vocabulary(language))
-    _read(mapped.text, reader, _rules(primary_language(language)))
+    rules = _rules(primary_language(language))
+    for writer.base, stretch in _stretches(mapped.text):
+        _read(stretch, reader, rules)
     said = writer.result()
     return Spoken(" ".join(word for word, _ in said), tuple(mapped.source_span(*span) for _, span in said))
+
+
+def _stretches(text: str) -> Iterator[tuple[int, str]]:
+    """The text in parts of at most `STRETCH` characters, cut in front of white space where there is any."""
+    start = 0
+    while len(text) - start > STRETCH:
+        end = start + STRETCH
+        blank = next((at for at in range(end, start, -1) if text[at].isspace() and not text[at - 1].isspace()), end)
+        yield start, text[start:blank]
+        start = blank
+    yield start, text[start:]
 
 
 def _read(text: str, reader: Reader, rules: tuple[Rule, ...]) -> None:

@@ -12,9 +12,13 @@ class Writer:
 
     Ranges are of the text that is read. Words said together for one written thing ("three dollars" for "$3") share
     one range.
+
+    Attributes:
+        base: where in the text the part begins whose characters `say` and `mark` are told of.
     """
 
     def __init__(self) -> None:
+        self.base = 0
         self._words: list[str] = []
         self._marks: list[str] = []
         self._ranges: list[Span] = []
@@ -24,7 +28,7 @@ class Writer:
         for word in words.split():
             self._words.append(word)
             self._marks.append("")
-            self._ranges.append(Span(start, end))
+            self._ranges.append(Span(self.base + start, self.base + end))
 
     def mark(self, mark: str, start: int, end: int) -> None:
         """Put punctuation behind the last word; of several in a row the weightiest is kept. Without a word: nothing."""
@@ -33,8 +37,8 @@ class Writer:
         if _RANK[mark] > _RANK.get(self._marks[-1], 0):
             self._marks[-1] = mark
         last = self._ranges[-1]
-        if last.end == start:
-            self._ranges[-1] = Span(last.start, end)
+        if last.end == self.base + start:
+            self._ranges[-1] = Span(last.start, self.base + end)
 
     @property
     def last_word(self) -> str:

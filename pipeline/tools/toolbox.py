@@ -14,6 +14,7 @@ from jsonschema.exceptions import best_match
 from referencing import Registry
 
 from pipeline.engines.protocols import ToolCall, ToolSpec
+from pipeline.tools.closed_schema import closed
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.errors import ToolError
 from pipeline.tools.http_tool import HttpTool
@@ -90,7 +91,7 @@ class Toolbox:
 
     def _tool(self, declaration: ToolDeclaration) -> _Tool:
         # An empty registry: no $ref is ever fetched.
-        validator = Draft202012Validator(declaration.parameters, registry=Registry())
+        validator = Draft202012Validator(closed(declaration.parameters), registry=Registry())
         return _Tool(declaration, self._runner(declaration), validator)
 
     def _runner(self, declaration: ToolDeclaration) -> Runner:

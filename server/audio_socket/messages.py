@@ -1,12 +1,12 @@
 """What clients say on `/ws/audio`: JSON with a `type`, and audio as binary messages."""
 
-import json
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from pipeline.audio import HEARING_RATE
-from server.errors import ApiError, parse_json
+from server.bounds import MAX_INSTRUCTIONS, MAX_TEXT
+from server.errors import parse_socket_message
 from server.fields import ConversationId, UserId
 from server.services.stt import LanguageWanted, SampleRate
 
@@ -23,7 +23,7 @@ class Start(_Message):
     language: LanguageWanted | None = None
     conversation_id: ConversationId | None = None
     voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    instructions: Annotated[str, Field(max_length=16_000)] | None = None
+    instructions: Annotated[str, Field(max_length=MAX_INSTRUCTIONS)] | None = None
     sample_rate: SampleRate = HEARING_RATE
     """Of the audio that the client sends, Hz."""
 
@@ -39,7 +39,7 @@ class Text(_Message):
     """Something that the user wrote instead of saying it."""
 
     type: Literal["text"]
-    text: Annotated[str, Field(min_length=1, max_length=16_000, pattern=r"\S")]
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=r"\S")]
 
 
 class Interrupt(_Message):
@@ -62,14 +62,7 @@ class Ping(_Message):
 
 Message: TypeAlias = Start | Audio | Text | Interrupt | Stop | Ping
 
-KINDS: dict[str, type[Message]] = {
-    "start": Start,
-    "audio": Audio,
-    "text": Text,
-    "interrupt": Interrupt,
-    "stop": Stop,
-    "ping": Ping,
-}
+_MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
 def parse_message(text: str) -> Message:
@@ -78,12 +71,4 @@ def parse_message(text: str) -> Message:
     Raises:
         ApiError: 400 no JSON or of no known type, 422 not what its type asks for, naming the field.
     """
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ApiError(400, "invalid_json", "Text messages are JSON; audio comes in binary ones") from None
-    kind = said.get("type") if isinstance(said, dict) else None
-    model = KINDS.get(kind) if isinstance(kind, str) else None
-    if model is None:
-        raise ApiError(400, "unknown_message", f"type: known are {', '.join(KINDS)}")
-    return parse_json(text.encode("utf-8", "surrogatepass"), model)
+    return parse_socket_message(text, _MESSAGES)

@@ -10,9 +10,7 @@ import structlog
 from aiohttp import web
 
 from media.values import SEND_RATE
-
-MAX_WAITING = 256 * 1024
-"""Bytes: five seconds of speech."""
+from server.bounds import MAX_SOCKET_WAITING
 
 UNSENT = 8 * 1024
 """Bytes that the transport takes before it makes us wait: a sixth of a second of speech."""
@@ -59,7 +57,7 @@ class SocketOutbox:
             must: whether to take it in any case: for the last words.
         """
         data = message if isinstance(message, bytes) else json.dumps(message, ensure_ascii=False)
-        if (self.full or self._bytes + len(data) > MAX_WAITING) and not must:
+        if (self.full or self._bytes + len(data) > MAX_SOCKET_WAITING) and not must:
             self.full = True
             return False
         self._waiting.append(data)

@@ -10,6 +10,7 @@ from server.audio_socket.events import error
 from server.audio_socket.line import SocketLine
 from server.audio_socket.messages import Audio, Interrupt, Message, Ping, Start, Stop, Text, parse_message
 from server.audio_socket.outbox import SocketOutbox
+from server.bounds import MAX_SOCKET_ERRORS
 from server.call import Call
 from server.calls import RETRY_S, CallsFullError
 from server.errors import ApiError
@@ -19,9 +20,6 @@ from server.transcription.transcriber import TRANSCRIBER
 
 START_S = 10.0
 """A client that has not begun a session by then is sent away."""
-
-MAX_ERRORS = 100
-"""A client that gets so many messages wrong is sent away."""
 
 
 class AudioSession:
@@ -86,7 +84,7 @@ class AudioSession:
         self._outbox.put({"type": "error", **refused.body()})
         self._errors += 1
         code, reason = (1013, refused.code) if refused.status == 503 else (1008, "too_many_errors")
-        if (refused.status != 503 or self._call is not None) and self._errors < MAX_ERRORS:
+        if (refused.status != 503 or self._call is not None) and self._errors < MAX_SOCKET_ERRORS:
             return True
         if self._call is not None:
             await self._call.end(reason)

@@ -14,8 +14,10 @@ from pipeline.audio import SPEECH_RATE
 from pipeline.call.context import SPOKEN_RULES
 from server.accept import preferred_form
 from server.beginnings import Beginning
+from server.bounds import MAX_HEADER_TEXT, MAX_INSTRUCTIONS, MAX_TURN_S, MAX_UPLOAD
 from server.errors import parse_json
 from server.fields import ConversationId, UserId
+from server.held_bytes import hold_of
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
 from server.routes.calls import registry, wanted_call
@@ -25,14 +27,8 @@ from server.speech.requests import speech_headers
 from server.speech.speech import DESK
 from server.spoken_turn import SpokenReply, answer, heard, keep, speak
 from server.transcription.transcriber import AUTO, TRANSCRIBER, Transcription
-from server.transcription.uploads import MAX_UPLOAD, UPLOADS, Upload
+from server.transcription.uploads import UPLOADS, Upload, read_upload
 from server.written_turn import WrittenTurn
-
-LONGEST_S = 300
-"""Of one turn, in seconds; transcripts of longer recordings are to be had from /v1/audio/transcriptions."""
-
-MAX_HEADER = 2_000
-"""Characters of a text in a header; a longer one is left out."""
 
 JSON_FORM = "json"
 
@@ -75,7 +71,7 @@ class AudioTurn(BaseModel):
     conversation_id: ConversationId | None = None
     language: LanguageWanted | None = None
     voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    instructions: Annotated[str, Field(max_length=16_000)] | None = None
+    instructions: Annotated[str, Field(max_length=MAX_INSTRUCTIONS)] | None = None
 
 
 class AudioReply(BaseModel):
@@ -125,17 +121,20 @@ async def answer_audio(request: web.Request) -> web.Response:
     began = time.monotonic()
     form = preferred_form(request.headers.get("Accept", ""), FORMS, JSON_FORM)
     transcriber = request.app[TRANSCRIBER]
-    async with transcriber.room.receive(request) as upload:
-        wanted = _wanted(upload)
-        if wanted.language:
-            wanted.language = await transcriber.language(wanted.language) or ""
-        beginning, options = await wanted_call(request, wanted.user_id, wanted.conversation_id, wanted)
-        # "" is to listen, whatever the server takes for spoken.
-        asked = options.get("language")
-        language = await transcriber.language(AUTO if asked == "" else asked)
-        expected = options.get("expected_language")
-        begun = await transcriber.begin(upload, language=language, expected=expected, longest_s=LONGEST_S)
-        done = await begun.finish()
+    upload = await read_upload(request)
+    wanted = _wanted(upload)
+    if wanted.language:
+        wanted.language = await transcriber.language(wanted.language) or ""
+    beginning, options = await wanted_call(request, wanted.user_id, wanted.conversation_id, wanted)
+    # "" is to listen, whatever the server takes for spoken.
+    asked = options.get("language")
+    language = await transcriber.language(AUTO if asked == "" else asked)
+    expected = options.get("expected_language")
+    begun = await transcriber.begin(upload, language=language, expected=expected, longest_s=MAX_TURN_S)
+    done = await begun.finish()
+    # The answer takes its time, and needs no more than the words.
+    del upload
+    hold_of(request).give_back()
     transcriber.done += 1
     stages = {"stt": _ms(began)}
     turn, writer = _turn(request, wanted, beginning, heard(done), done.language, options.get("instructions"))
@@ -213,7 +212,7 @@ def _as_audio(turn: WrittenTurn, done: Transcription, reply: SpokenReply) -> web
         "Content-Type": CONTENT_TYPES[reply.speech.format],
         "X-Morgan-Conversation-Id": turn.conversation_id,
         "X-Morgan-Message-Id": turn.message_id,
-        **{name: text for name, text in texts.items() if len(text) <= MAX_HEADER},
+        **{name: text for name, text in texts.items() if len(text) <= MAX_HEADER_TEXT},
         **speech_headers(reply.speech),
     }
     return web.Response(body=reply.audio, headers=headers)

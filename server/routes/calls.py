@@ -10,6 +10,7 @@ from media.endpoint import EndpointFullError
 from media.values import IceCandidate, InvalidOfferError
 from persistence.memory import Memory
 from server.beginnings import Beginning, ForeignConversationError, begin, language_options, preferred
+from server.bounds import MAX_BODY, MAX_INSTRUCTIONS
 from server.call import Call, CallOverError
 from server.calls import RETRY_S, CallRegistry, CallsFullError
 from server.errors import ApiError, parse_json, read_body, require_json
@@ -17,9 +18,6 @@ from server.fields import ConversationId, Language, UserId
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
 from server.webrtc_line import WebRtcLine, open_webrtc
-
-MAX_BODY = 64 * 1024
-"""Bytes of a signaling body."""
 
 SDPFRAG = "application/trickle-ice-sdpfrag"
 
@@ -43,7 +41,7 @@ class NewCall(_Request):
     conversation_id: ConversationId | None = None
     language: Language | None = None
     voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    instructions: Annotated[str, Field(max_length=16_000)] | None = None
+    instructions: Annotated[str, Field(max_length=MAX_INSTRUCTIONS)] | None = None
 
 
 class Candidate(BaseModel):

@@ -12,6 +12,7 @@ from persistence.errors import PersistenceError
 from pipeline.engines.protocols import EngineError
 from pipeline.lanes import LaneClosedError, LaneFullError
 from server import sse
+from server.bounds import MAX_SEARCH
 from server.errors import ApiError
 from server.fields import UserId
 from server.memory_door import MEMORY
@@ -30,7 +31,7 @@ class Search(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     user_id: UserId
-    q: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"\S")]
+    q: Annotated[str, Field(min_length=1, max_length=MAX_SEARCH, pattern=r"\S")]
     limit: Annotated[int, Field(ge=1, le=MAX_RESULTS)] = 10
 
 

@@ -6,6 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.beginnings import preferred
+from server.bounds import MAX_BODY, MAX_TEXT
 from server.fields import ConversationId, UserId
 from server.generation import FAILURES, no_answer
 from server.memory_door import MEMORY
@@ -14,10 +15,6 @@ from server.reply_stream import stream_reply
 from server.routes.calls import begin_for, registry
 from server.sse import EVENT_STREAM
 from server.written_turn import WrittenTurn
-
-MAX_BODY = 64 * 1024
-
-MAX_TEXT = 16_000
 
 routes = web.RouteTableDef()
 

@@ -5,14 +5,12 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from server.bounds import MAX_OPTIONS_BODY
 from server.fields import Language, UserId
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
 from server.routes.calls import known_voice
 from server.uninterrupted import to_the_end
-
-MAX_BODY = 32 * 1024
-"""Bytes of preferences as they arrive; 16 KiB of them are stored."""
 
 routes = web.RouteTableDef()
 
@@ -48,7 +46,7 @@ async def show_preferences(request: web.Request, params: User) -> web.Response:
     "users",
     params=User,
     body=Preferences,
-    body_limit=MAX_BODY,
+    body_limit=MAX_OPTIONS_BODY,
     answers={200: Answer("The preferences as they are now", Preferences)},
     errors=(400, 503),
 )

@@ -14,13 +14,12 @@ from pipeline.engines.openai_chat_format import tool_call
 from pipeline.engines.protocols import ChatRequest, LanguageModel
 from server import sse
 from server.application import ENGINES, SETTINGS
+from server.bounds import MAX_CHAT_BODY
 from server.errors import ApiError
 from server.generation import FAILURES, Generation, no_answer
 from server.operation import Answer, operation
 from server.routes.v1_chat_request import ChatCompletionRequest
 from server.tickets import asked_ticket
-
-MAX_BODY = 2 * 1024 * 1024
 
 routes = web.RouteTableDef()
 
@@ -42,7 +41,7 @@ class ChatCompletion(BaseModel):
 @operation(
     "openai",
     body=ChatCompletionRequest,
-    body_limit=MAX_BODY,
+    body_limit=MAX_CHAT_BODY,
     answers={200: Answer("The answer; with `stream`, as server-sent events", ChatCompletion, (sse.EVENT_STREAM,))},
     errors=(400, 503),
 )

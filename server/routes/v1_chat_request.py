@@ -8,13 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.engines.protocols import ChatRequest, Message, Role, ToolCall, ToolSpec
+from server.bounds import MAX_CHAT_CHARS, MAX_CHAT_MESSAGES, MAX_SCHEMA_PARTS, MAX_TOKENS
 from server.errors import ApiError
-from server.generation import DEFAULT_MAX_TOKENS, MAX_TOKENS
+from server.generation import DEFAULT_MAX_TOKENS
 
-MAX_MESSAGES = 1_000
-MAX_CHARS = 400_000
-
-_Text = Annotated[str, Field(max_length=MAX_CHARS)]
+_Text = Annotated[str, Field(max_length=MAX_CHAT_CHARS)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
@@ -35,7 +33,7 @@ class CalledFunction(_Part):
     """Which function, with which arguments (JSON as text)."""
 
     name: _Name
-    arguments: Annotated[str, Field(max_length=MAX_CHARS)]
+    arguments: Annotated[str, Field(max_length=MAX_CHAT_CHARS)]
 
 
 class AskedTool(_Part):
@@ -70,6 +68,17 @@ class Function(_Part):
     description: Annotated[str, Field(max_length=8_192)] = ""
     parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
 
+    @field_validator("parameters")
+    @classmethod
+    def _small(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        parts: list[Any] = [schema]
+        # Grows while it is gone through; what lies beyond the bound is not looked at.
+        for part in parts:
+            if len(parts) > MAX_SCHEMA_PARTS:
+                raise ValueError(f"a schema may have at most {MAX_SCHEMA_PARTS} parts")
+            parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        return schema
+
 
 class Tool(_Part):
     """A tool; only functions are known."""
@@ -100,7 +109,7 @@ class StreamOptions(_Part):
 class ChatCompletionRequest(_Part):
     """A request for an answer; what an engine cannot do (penalties, log probabilities, ...) is not looked at."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_CHAT_MESSAGES)]
     model: Annotated[str, Field(max_length=256)] = Field("", description="Any name means the loaded model.")
     stream: bool | None = False
     stream_options: StreamOptions | None = None

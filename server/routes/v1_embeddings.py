@@ -8,15 +8,14 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from server.application import ENGINES
-from server.embedding import MAX_TEXT_CHARS, MAX_TEXTS, embed
+from server.bounds import MAX_CHAT_BODY, MAX_EMBEDDED, MAX_EMBEDDED_CHARS
+from server.embedding import embed
 from server.errors import ApiError
 from server.operation import Answer, operation
 
-MAX_BODY = 2 * 1024 * 1024
-
 routes = web.RouteTableDef()
 
-_Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]
+_Text = Annotated[str, Field(min_length=1, max_length=MAX_EMBEDDED_CHARS)]
 
 
 class EmbeddingRequest(BaseModel):
@@ -24,7 +23,7 @@ class EmbeddingRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    input: _Text | Annotated[list[_Text], Field(min_length=1, max_length=MAX_TEXTS)]
+    input: _Text | Annotated[list[_Text], Field(min_length=1, max_length=MAX_EMBEDDED)]
     model: Annotated[str, Field(max_length=256)] = Field("", description="Any name means the loaded model.")
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1)] | None = None
@@ -67,7 +66,7 @@ class Embeddings(BaseModel):
 @operation(
     "openai",
     body=EmbeddingRequest,
-    body_limit=MAX_BODY,
+    body_limit=MAX_CHAT_BODY,
     answers={200: Answer("The vectors", Embeddings)},
     errors=(400, 503),
 )

@@ -8,9 +8,10 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from server.bounds import MAX_SPEECH_BODY
 from server.operation import Answer, operation
 from server.speech.formats import CONTENT_TYPES, AudioFormat
-from server.speech.requests import BODY_LIMIT, FAILED, Speed, VoiceName, stream_audio
+from server.speech.requests import FAILED, Speed, VoiceName, stream_audio
 from server.speech.speech import DESK, Speech, SpeechOrder
 from server.sse import EVENT_STREAM, event, open_events
 
@@ -52,7 +53,7 @@ class SpeechRequest(BaseModel):
 @operation(
     "openai",
     body=SpeechRequest,
-    body_limit=BODY_LIMIT,
+    body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("The speech, as it is spoken", content=(*CONTENT_TYPES.values(), EVENT_STREAM))},
     errors=(400, 413, 422, 503),
 )

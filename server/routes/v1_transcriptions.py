@@ -12,13 +12,13 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from server.application import ENGINES
+from server.bounds import MAX_STT_PROMPT, MAX_UPLOAD
 from server.errors import ApiError
 from server.operation import Answer, operation
-from server.services.stt import MAX_PROMPT
 from server.sse import DONE, EVENT_STREAM, event, open_events
 from server.transcription.formats import openai_json, openai_verbose, srt, usage, vtt
 from server.transcription.transcriber import TRANSCRIBER, Transcription
-from server.transcription.uploads import MAX_UPLOAD, Upload
+from server.transcription.uploads import Upload, read_upload
 
 ResponseFormat = Literal["json", "text", "srt", "vtt", "verbose_json"]
 FORMATS: tuple[str, ...] = get_args(ResponseFormat)
@@ -90,13 +90,13 @@ async def create_transcription(request: web.Request) -> web.StreamResponse:
     if request.content_type != "multipart/form-data":
         raise ApiError(415, "unsupported_media_type", "Send multipart/form-data with the fields file and model")
     transcriber = request.app[TRANSCRIBER]
-    async with transcriber.room.receive(request) as upload:
-        wanted = _wanted(upload, request.app[ENGINES].stt.model)
-        language = await transcriber.language(wanted.language)
-        work = await transcriber.begin(upload, language=language, prompt=wanted.prompt)
-        if wanted.stream:
-            return await _stream(request, work)
-        done = await work.finish()
+    upload = await read_upload(request)
+    wanted = _wanted(upload, request.app[ENGINES].stt.model)
+    language = await transcriber.language(wanted.language)
+    work = await transcriber.begin(upload, language=language, prompt=wanted.prompt)
+    if wanted.stream:
+        return await _stream(request, work)
+    done = await work.finish()
     transcriber.record(done)
     return _answer(done, wanted)
 
@@ -116,7 +116,11 @@ def _answer(done: Transcription, wanted: Wanted) -> web.Response:
 
 async def _stream(request: web.Request, work: Transcription) -> web.StreamResponse:
     """The text as it is found, as server-sent events."""
-    response = await open_events(request)
+    try:
+        response = await open_events(request)
+    except BaseException:
+        work.close()
+        raise
     sent = False
     try:
         async with aclosing(work.run()) as segments:
@@ -165,7 +169,7 @@ def _wanted(upload: Upload, model: str) -> Wanted:
         raise _refused("response_format", "subtitles cannot be streamed; ask for json")
     return Wanted(
         fields.get("language") or "auto",
-        fields.get("prompt", "")[-MAX_PROMPT:],
+        fields.get("prompt", "")[-MAX_STT_PROMPT:],
         response_format,  # type: ignore[arg-type]
         _temperature(fields.get("temperature", "0")),
         granularities,

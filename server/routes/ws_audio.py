@@ -3,12 +3,10 @@
 from aiohttp import web
 
 from server.audio_socket.session import AudioSession
+from server.bounds import MAX_SOCKET_MESSAGE
 from server.errors import ApiError
 from server.operation import Answer, operation
 from server.uninterrupted import to_the_end
-
-MAX_MESSAGE = 1024 * 1024
-"""Bytes of a message: half a minute of audio. A longer one closes the connection with code 1009."""
 
 HEARTBEAT_S = 20.0
 """A client that does not answer a ping within half of this is gone."""
@@ -33,7 +31,7 @@ async def audio_socket(request: web.Request) -> web.StreamResponse:
     was heard; drop what is not played yet), "state", "latency", "error" (error: code, message) and "ended" (reason).
     """
     socket = web.WebSocketResponse(
-        heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE, timeout=CLOSE_S, compress=False, writer_limit=1
+        heartbeat=HEARTBEAT_S, max_msg_size=MAX_SOCKET_MESSAGE, timeout=CLOSE_S, compress=False, writer_limit=1
     )
     if not socket.can_prepare(request):
         raise ApiError(400, "websocket_expected", "This address is a WebSocket; to POST audio use /api/audio")

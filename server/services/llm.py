@@ -9,9 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pipeline.engines.llama_batcher import LlamaStats
 from pipeline.engines.protocols import ChatRequest, Message
 from server.application import ENGINES, SETTINGS
-from server.embedding import MAX_TEXT_CHARS, MAX_TEXTS, embed
+from server.bounds import (
+    MAX_EMBEDDED,
+    MAX_EMBEDDED_CHARS,
+    MAX_PROMPT_BODY,
+    MAX_PROMPT_CHARS,
+    MAX_PROMPT_MESSAGES,
+    MAX_SYSTEM_CHARS,
+    MAX_TOKENS,
+)
+from server.embedding import embed
 from server.fields import UserId
-from server.generation import DEFAULT_MAX_TOKENS, FAILURES, MAX_TOKENS, Generation, no_answer
+from server.generation import DEFAULT_MAX_TOKENS, FAILURES, Generation, no_answer
 from server.operation import Answer, operation
 from server.reply_stream import stream_reply
 from server.routes import v1_chat_request
@@ -22,10 +31,6 @@ from server.sse import EVENT_STREAM
 from server.tickets import asked_ticket
 from server.written_turn import WrittenTurn
 
-MAX_BODY = 1024 * 1024
-
-MAX_MESSAGES = 500
-
 routes = web.RouteTableDef()
 
 
@@ -35,7 +40,7 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["system", "user", "assistant"]
-    content: Annotated[str, Field(max_length=200_000)]
+    content: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
 
 
 class Prompt(BaseModel):
@@ -47,9 +52,9 @@ class Prompt(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt: Annotated[str, Field(min_length=1, max_length=200_000, pattern=r"\S")] | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
-    system: Annotated[str, Field(max_length=50_000)] | None = None
+    prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS, pattern=r"\S")] | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_PROMPT_MESSAGES)] | None = None
+    system: Annotated[str, Field(max_length=MAX_SYSTEM_CHARS)] | None = None
     conversation_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
         None, description='A uuid, "last" for the user\'s last conversation, or a name of your own.'
     )
@@ -102,11 +107,11 @@ class Texts(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)] | None = None
+    text: Annotated[str, Field(min_length=1, max_length=MAX_EMBEDDED_CHARS)] | None = None
     texts: (
         Annotated[
-            list[Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]],
-            Field(min_length=1, max_length=MAX_TEXTS),
+            list[Annotated[str, Field(min_length=1, max_length=MAX_EMBEDDED_CHARS)]],
+            Field(min_length=1, max_length=MAX_EMBEDDED),
         ]
         | None
     ) = None
@@ -130,7 +135,7 @@ class Vectors(BaseModel):
 @operation(
     "llm",
     body=Prompt,
-    body_limit=MAX_BODY,
+    body_limit=MAX_PROMPT_BODY,
     answers={200: Answer("Server-sent events", content=(EVENT_STREAM,))},
     errors=(400, 404, 503),
 )
@@ -148,7 +153,7 @@ async def stream(request: web.Request, body: Prompt) -> web.StreamResponse:
 @operation(
     "llm",
     body=Prompt,
-    body_limit=MAX_BODY,
+    body_limit=MAX_PROMPT_BODY,
     answers={200: Answer("The answer", Generated)},
     errors=(400, 404, 503),
 )
@@ -164,7 +169,7 @@ async def generate(request: web.Request, body: Prompt) -> web.Response:
 
 
 @routes.post("/prefill")
-@operation("llm", body=Opening, body_limit=MAX_BODY, answers={200: Answer("Read", Read)}, errors=(400, 503))
+@operation("llm", body=Opening, body_limit=MAX_PROMPT_BODY, answers={200: Answer("Read", Read)}, errors=(400, 503))
 async def prefill(request: web.Request, body: Opening) -> web.Response:
     """Read a conversation ahead of time: an answer to it, or to a longer one with its key, then begins sooner.
 
@@ -180,7 +185,7 @@ async def prefill(request: web.Request, body: Opening) -> web.Response:
 
 
 @routes.post("/embed")
-@operation("llm", body=Texts, body_limit=MAX_BODY, answers={200: Answer("The vectors", Vectors)}, errors=(503,))
+@operation("llm", body=Texts, body_limit=MAX_PROMPT_BODY, answers={200: Answer("The vectors", Vectors)}, errors=(503,))
 async def embed_texts(request: web.Request, body: Texts) -> web.Response:
     """Put texts into vectors."""
     found = await embed(request, body.texts or [body.text or ""])

@@ -11,24 +11,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from media.audio_file import container_format
 from pipeline.audio import HEARING_RATE, to_waveform
-from server.application import ENGINES, WATCHES
+from server.application import DECODERS, ENGINES, WATCHES
+from server.bounds import MAX_AUDIO_JSON, MAX_PCM_RATE, MAX_STT_PROMPT, MAX_UPLOAD, MIN_PCM_RATE
 from server.errors import ApiError
+from server.held_bytes import hold_of
 from server.operation import Answer, operation
 from server.services.health import memory_state
 from server.tickets import asked_ticket
 from server.transcription.sessions import SESSIONS
 from server.transcription.transcriber import AUTO, FAILURES, TRANSCRIBER, Transcription, no_transcript, segment_json
-from server.transcription.uploads import MAX_RATE, MAX_UPLOAD, MIN_RATE, UPLOAD_SCHEMA, UPLOADS, Upload
+from server.transcription.uploads import UPLOAD_SCHEMA, UPLOADS, Upload, read_upload
 from server.version import version
-
-MAX_JSON = 4 * 1024 * 1024
-"""Bytes of JSON with audio in it: about 95 s at 16 kHz."""
-
-MAX_PROMPT = 4_000
 
 routes = web.RouteTableDef()
 
-SampleRate = Annotated[int, Field(ge=MIN_RATE, le=MAX_RATE)]
+SampleRate = Annotated[int, Field(ge=MIN_PCM_RATE, le=MAX_PCM_RATE)]
 LanguageWanted = Annotated[str, Field(min_length=1, max_length=35)]
 
 
@@ -117,13 +114,13 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     """
     began = time.monotonic()
     transcriber = request.app[TRANSCRIBER]
-    async with transcriber.room.receive(request) as upload:
-        words = flag(upload, "word_timestamps")
-        if not flag(upload, "vad", default=True):
-            return web.json_response(await _heard(request, upload, began, words))
-        language = await transcriber.language(upload.fields.get("language"))
-        prompt = upload.fields.get("prompt", "")[-MAX_PROMPT:]
-        done = await _transcribed(request, upload, language, prompt)
+    upload = await read_upload(request)
+    words = flag(upload, "word_timestamps")
+    if not flag(upload, "vad", default=True):
+        return web.json_response(await _heard(request, upload, began, words))
+    language = await transcriber.language(upload.fields.get("language"))
+    prompt = upload.fields.get("prompt", "")[-MAX_STT_PROMPT:]
+    done = await _transcribed(request, upload, language, prompt)
     return web.json_response(_told(done, began, words))
 
 
@@ -131,7 +128,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
 @operation(
     "stt",
     body=RealtimeAudio,
-    body_limit=MAX_JSON,
+    body_limit=MAX_AUDIO_JSON,
     answers={200: Answer("The transcript", Transcribed)},
     errors=ERRORS,
 )
@@ -139,6 +136,7 @@ async def transcribe_realtime(request: web.Request, body: RealtimeAudio) -> web.
     """Transcribe a piece of audio that comes as base64 in JSON; speech is told from silence."""
     began = time.monotonic()
     data = decode_base64(body.audio_data, "audio_data")
+    hold_of(request).more(len(data))
     upload = Upload(data, None if container_format(data) in ("wav", "flac", "ogg", "matroska") else body.sample_rate)
     language = await request.app[TRANSCRIBER].language(body.language)
     done = await _transcribed(request, upload, language, "")
@@ -167,7 +165,7 @@ async def health(request: web.Request) -> web.Response:
             sessions_resumed=sessions.resumed,
             sessions_expired=sessions.expired,
             transcriptions=transcriber.done,
-            upload_bytes=transcriber.room.held,
+            upload_bytes=request.app[DECODERS].budget.held,
         ),
     )
     return web.json_response(report.model_dump())
@@ -220,7 +218,7 @@ async def _heard(request: web.Request, upload: Upload, began: float, words: bool
                 ticket,
                 language=None if language == AUTO else language,
                 prior=upload.fields.get("prior", "").strip().lower() or None,
-                prompt=upload.fields.get("prompt", "")[-MAX_PROMPT:],
+                prompt=upload.fields.get("prompt", "")[-MAX_STT_PROMPT:],
                 word_timestamps=words,
                 retry=flag(upload, "retry", default=True),
             )

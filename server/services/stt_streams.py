@@ -1,24 +1,22 @@
 """Streaming transcription: sessions that take audio by POST or by WebSocket and tell what is known as it comes."""
 
 import asyncio
-import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import WSMsgType, web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from pipeline.audio import HEARING_RATE
 from pipeline.transcription.live import MAX_CHUNK_S
-from server.errors import ApiError, parse_json, read_body, read_json
+from server.bounds import MAX_CHUNK, MAX_SMALL_BODY
+from server.errors import ApiError, parse_socket_message, read_body, read_json
+from server.held_bytes import hold_of
 from server.operation import Answer, operation
 from server.services.stt import LanguageWanted, SampleRate, decode_base64
 from server.transcription.session import Result, StreamSession
 from server.transcription.sessions import SESSIONS
 from server.transcription.transcriber import TRANSCRIBER, segment_json
 from server.transcription.uploads import RAW_TYPES
-
-MAX_CHUNK = 2 * 1024 * 1024
-"""Bytes of a chunk, as JSON or as samples."""
 
 HEARTBEAT_S = 20.0
 """A WebSocket that does not answer a ping within half of this is gone."""
@@ -65,6 +63,23 @@ class StreamChunk(BaseModel):
     """Number of the chunk, rising; one that was taken in already is not taken in again."""
 
 
+class StreamAudio(StreamChunk):
+    """The same as a message of the WebSocket."""
+
+    type: Literal["audio", "chunk"]
+
+
+class StreamStop(BaseModel):
+    """Nothing more comes."""
+
+    type: Literal["end", "stop"]
+
+
+_MESSAGES: TypeAdapter[StreamAudio | StreamStop] = TypeAdapter(
+    Annotated[StreamAudio | StreamStop, Field(discriminator="type")]
+)
+
+
 class StreamSegment(BaseModel):
     """A stretch of speech that is final, seconds from the start of the stream."""
 
@@ -98,7 +113,7 @@ class StreamEnded(BaseModel):
 @operation(
     "stt streams",
     body=StreamWanted,
-    body_limit=4096,
+    body_limit=MAX_SMALL_BODY,
     answers={200: Answer("The session", StreamStarted)},
     errors=(400, 413, 422, 429, 503),
 )
@@ -136,6 +151,7 @@ async def add_chunk(request: web.Request, params: StreamPath) -> web.Response:
     else:
         body = await read_json(request, StreamChunk, MAX_CHUNK)
         data, sequence = decode_base64(body.audio_data, "audio_data"), body.sequence
+        hold_of(request).more(len(data))
     await session.add(data, sequence)
     return web.json_response(await session.partial(len(data)))
 
@@ -195,21 +211,13 @@ async def _take(
         return False
     if kind is not WSMsgType.TEXT:
         return False
-    try:
-        asked = json.loads(data)
-    except ValueError:
-        raise ApiError(400, "invalid_json", "Text messages are JSON; audio comes in binary ones") from None
-    match asked.pop("type", None) if isinstance(asked, dict) else None:
-        case "audio" | "chunk":
-            chunk = parse_json(json.dumps(asked).encode(), StreamChunk)
-            await session.add(decode_base64(chunk.audio_data, "audio_data"), chunk.sequence)
-        case "end" | "stop":
-            result = await request.app[SESSIONS].end(session.id)
-            await socket.send_json({"type": "final", **_told(result)})
-            return True
-        case _:
-            raise ApiError(400, "unknown_message", 'type: known are "audio" (with audio_data) and "end"')
-    return False
+    said = parse_socket_message(data, _MESSAGES)
+    if isinstance(said, StreamAudio):
+        await session.add(decode_base64(said.audio_data, "audio_data"), said.sequence)
+        return False
+    result = await request.app[SESSIONS].end(session.id)
+    await socket.send_json({"type": "final", **_told(result)})
+    return True
 
 
 async def _tell(socket: web.WebSocketResponse, session: StreamSession) -> None:

@@ -7,12 +7,13 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.audio import SPEECH_RATE
+from server.bounds import MAX_SPEECH_BODY, MAX_TEXT
 from server.operation import Answer, operation
 from server.services.health import HEALTH, service_health
 from server.speech.clause_stream import NDJSON, stream_clause
 from server.speech.formats import CONTENT_TYPES, AudioFormat
-from server.speech.requests import BODY_LIMIT, Speed, VoiceName, speech_headers, stream_audio
-from server.speech.speech import DESK, MAX_TEXT, Speech, SpeechOrder
+from server.speech.requests import Speed, VoiceName, speech_headers, stream_audio
+from server.speech.speech import DESK, Speech, SpeechOrder
 from server.speech.voices import ALIASES
 from server.tickets import asked_ticket
 
@@ -102,7 +103,7 @@ async def show_voices(request: web.Request) -> web.Response:
 @operation(
     "speech",
     body=SpeechWanted,
-    body_limit=BODY_LIMIT,
+    body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("The speech; with `stream` the audio itself, as it is spoken", Generated, AUDIO)},
     errors=ERRORS,
 )
@@ -127,7 +128,7 @@ async def generate(request: web.Request, body: SpeechWanted) -> web.StreamRespon
 @operation(
     "speech",
     body=AudioWanted,
-    body_limit=BODY_LIMIT,
+    body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("The audio file", content=AUDIO)},
     errors=ERRORS,
 )
@@ -141,7 +142,7 @@ async def generate_audio(request: web.Request, body: AudioWanted) -> web.Respons
 @operation(
     "speech",
     body=ClauseWanted,
-    body_limit=BODY_LIMIT,
+    body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("A line of JSON for each piece of audio", content=(NDJSON,))},
     errors=(400, 503),
 )

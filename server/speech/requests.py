@@ -14,9 +14,6 @@ from pipeline.lanes import LaneClosedError, LaneFullError
 from server.speech.formats import CONTENT_TYPES
 from server.speech.speech import Speech
 
-BODY_LIMIT = 256 * 1024
-"""Bytes of a request: the longest text in its longest spelling in JSON."""
-
 SLOW_S = 60.0
 """A client that takes nothing for this long has left without saying so."""
 

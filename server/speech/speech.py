@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from itertools import chain
 from typing import TypeVar
 from uuid import UUID
 
@@ -15,23 +14,18 @@ from persistence.values import TtsGeneration
 from pipeline.audio import SPEECH_RATE, Pcm
 from pipeline.engines.protocols import EngineError, TextToSpeech
 from pipeline.lanes import Lane, LaneClosedError, LaneFullError, Ticket, Urgency
+from server.bounds import MAX_KEPT_SPEECH, MAX_TEXT
 from server.errors import ApiError
 from server.speech.cache import CachedSpeech
 from server.speech.clauses import clauses
 from server.speech.formats import AudioFormat, AvEncoder, Encoder, RawEncoder, wav_header
 from server.speech.voices import resolve_voice
 
-MAX_TEXT = 16_000
-"""Characters of a text: about a quarter of an hour of speech."""
-
 CHUNK = 16 * 1024
 """Bytes of a piece at most."""
 
 AHEAD = 4
 """Pieces of speech that are synthesised ahead of a client that reads slowly; then the voice waits."""
-
-MAX_KEPT = 4 * 1024 * 1024
-"""Bytes of a text's audio beyond which it is not kept."""
 
 T = TypeVar("T")
 
@@ -149,12 +143,13 @@ class SpeechDesk:
             return kept
         own = next((each.language for each in self.tts.voices if each.id == voice), "")
         said = clauses(order.text, order.language or own or "en")
-        first = next(said, None)
-        if first is None:
-            raise ApiError(422, "nothing_to_say", "There is nothing in this text that can be spoken; write some words")
         speech = Speech(voice, order.format, cached=False)
-        pieces = self._spoken(order, speech, chain([first], said))
         try:
+            first = await self._next(said)
+            if first is None:
+                message = "There is nothing in this text that can be spoken; write some words"
+                raise ApiError(422, "nothing_to_say", message)
+            pieces = self._spoken(order, speech, first, said)
             begin = await anext(pieces, b"")
         except (EngineError, LaneFullError, LaneClosedError) as error:
             raise _cannot(error) from None
@@ -196,12 +191,14 @@ class SpeechDesk:
 
     # The voice ---------------------------------------------------------------------------------------------------
 
-    async def _spoken(self, order: SpeechOrder, speech: Speech, said: Iterator[str]) -> AsyncGenerator[bytes, None]:
+    async def _spoken(
+        self, order: SpeechOrder, speech: Speech, first: str, said: Iterator[str]
+    ) -> AsyncGenerator[bytes, None]:
         """The file, piece by piece as it is spoken and encoded; kept once it is whole."""
         encoder = RawEncoder() if _raw(order.format) else await self._run(lambda: AvEncoder(order.format))
         whole: bytearray | None = bytearray()
         pending = wav_header(None) if order.format == "wav" else b""
-        async with aclosing(self._ahead(order, speech.voice, said)) as speaking:
+        async with aclosing(self._ahead(order, speech.voice, first, said)) as speaking:
             async for pcm in speaking:
                 speech.samples += pcm.size
                 encoded = await self._encode(encoder, pcm)
@@ -218,18 +215,22 @@ class SpeechDesk:
         if pending + rest:
             yield pending + rest
 
-    async def _ahead(self, order: SpeechOrder, voice: str, said: Iterator[str]) -> AsyncGenerator[Pcm, None]:
+    async def _ahead(
+        self, order: SpeechOrder, voice: str, first: str, said: Iterator[str]
+    ) -> AsyncGenerator[Pcm, None]:
         """Samples of the clauses, a few ahead of whoever takes them."""
         ready: asyncio.Queue[Pcm | None] = asyncio.Queue(AHEAD)
         ticket = Ticket(Urgency.BACKGROUND)
 
         async def say_all() -> None:
             try:
-                for clause in said:
+                clause: str | None = first
+                while clause is not None:
                     speech = self.voice.synthesize(clause, ticket, voice=voice, speed=order.speed)
                     async with aclosing(speech) as chunks:  # type: ignore[type-var]
                         async for chunk in chunks:
                             await ready.put(chunk.pcm)
+                    clause = await self._next(said)
             finally:
                 if not ticket.cancelled:
                     await ready.put(None)
@@ -244,6 +245,10 @@ class SpeechDesk:
             speaking.cancel()
             with suppress(asyncio.CancelledError, EngineError, LaneFullError, LaneClosedError):
                 await speaking
+
+    async def _next(self, said: Iterator[str]) -> str | None:
+        """The next clause, cut off the event loop: before one is found, all of a long text may have to be read."""
+        return await self._run(lambda: next(said, None))
 
     async def _encode(self, encoder: Encoder, pcm: Pcm) -> bytes:
         if isinstance(encoder, RawEncoder):
@@ -271,7 +276,7 @@ def _stored(audio_format: AudioFormat) -> str:
 
 def _grown(whole: bytearray | None, more: bytes) -> bytearray | None:
     """The file so far; None once it is too long to be kept."""
-    if whole is None or len(whole) + len(more) > MAX_KEPT:
+    if whole is None or len(whole) + len(more) > MAX_KEPT_SPEECH:
         return None
     whole += more
     return whole

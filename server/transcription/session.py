@@ -16,14 +16,12 @@ from pipeline.engines.protocols import SpeechToText, Transcript, VoiceStream
 from pipeline.lanes import Lane, Ticket, Urgency
 from pipeline.transcription.live import MAX_BACKLOG_S, MAX_CHUNK_S, LiveTranscription, Work
 from pipeline.transcription.segments import Segment, translates, whole_confidence, whole_text
+from server.bounds import MAX_SESSION_S
 from server.errors import ApiError
 from server.transcription.session_store import SessionState, SessionStore
 from server.transcription.transcriber import FAILURES, no_transcript
 
 log = structlog.get_logger(__name__)
-
-MAX_SESSION_S = 3600
-"""Audio of one session."""
 
 PARTIAL_WAIT_S = 0.5
 """So long a chunk's answer waits for words that are just being made out, but for half of the chunk's length at most:

@@ -1,6 +1,5 @@
 """Transcribes what clients upload, at a pace that keeps out of the way of calls."""
 
-import contextlib
 import hashlib
 import secrets
 from collections.abc import AsyncGenerator
@@ -10,17 +9,18 @@ import numpy as np
 import structlog
 from aiohttp import web
 
-from media.audio_file import AudioFileError, AudioSource, NoAudioError, UnknownFormatError
+from media.audio_file import AudioFileError, NoAudioError, UnknownFormatError
+from media.decoder_pool import DecodedAudio, DecoderBusyError, DecoderPool
 from persistence.errors import InvalidTextError
 from persistence.values import AudioTranscription
 from pipeline.audio import HEARING_RATE, Pcm, Waveform
 from pipeline.engines.protocols import EngineError, Engines
-from pipeline.lanes import Lane, LaneClosedError, LaneFullError, Ticket, Urgency
+from pipeline.lanes import Lane, LaneClosedError, LaneFullError, Ticket
 from pipeline.transcription.recording import PIECE_S, RecordingTranscription
 from pipeline.transcription.segments import Segment, whole_confidence, whole_text
 from server.errors import ApiError
 from server.memory_door import MemoryDoor
-from server.transcription.uploads import Upload, UploadRoom
+from server.transcription.uploads import Upload
 
 log = structlog.get_logger(__name__)
 
@@ -36,21 +36,19 @@ class Transcription:
 
     Args:
         work: what transcribes it.
-        source: its audio.
+        source: its audio; closed at the end.
         sha256: of what was uploaded, hex.
         ticket: place in all lanes.
-        lane: where it is decoded.
         longest_s: audio that is taken at most, seconds.
     """
 
     def __init__(
-        self, work: RecordingTranscription, source: AudioSource, sha256: str, ticket: Ticket, lane: Lane, longest_s: int
+        self, work: RecordingTranscription, source: DecodedAudio, sha256: str, ticket: Ticket, longest_s: int
     ) -> None:
         self.sha256 = sha256
         self._work = work
         self._source = source
         self._ticket = ticket
-        self._lane = lane
         self._longest_s = longest_s
 
     @property
@@ -99,7 +97,12 @@ class Transcription:
         except FAILURES as error:
             raise no_transcript(error) from None
         finally:
-            self._ticket.cancel()
+            self.close()
+
+    def close(self) -> None:
+        """End the work, also where it never began to run."""
+        self._ticket.cancel()
+        self._source.close()
 
     async def finish(self) -> "Transcription":
         """Run to the end; errors as `run`."""
@@ -110,20 +113,15 @@ class Transcription:
 
     async def _pieces(self) -> AsyncGenerator[Pcm, None]:
         taken = 0
-        try:
-            while (pcm := await self._lane.run(lambda: self._source.read(PIECE_S * HEARING_RATE), self._ticket)).size:
-                taken += pcm.size
-                if taken > self._longest_s * HEARING_RATE:
-                    raise too_long(self._longest_s)
-                yield pcm
-        finally:
-            # In the lane, where a read may still be under way.
-            with contextlib.suppress(LaneClosedError):
-                await self._lane.run(self._source.close, Ticket(Urgency.INTERIM))
+        while (pcm := await self._source.read(PIECE_S * HEARING_RATE)).size:
+            taken += pcm.size
+            if taken > self._longest_s * HEARING_RATE:
+                raise too_long(self._longest_s)
+            yield pcm
 
 
 class Transcriber:
-    """What the routes share: room for uploads, a lane to decode and to find speech in, and the engine.
+    """What the routes share: decoders, a lane to find speech in, and the engine.
 
     Args:
         engines: speech to text and voice activity.
@@ -131,10 +129,10 @@ class Transcriber:
         default_language: of clients who do not say; None to detect.
         languages: ISO 639-1 codes that the speech may be in, the likeliest first; empty for any.
         longest_s: audio that is taken at most, seconds.
+        decoders: of what is uploaded.
 
     Attributes:
         expected_language: what clients likely speak who do not say; None for no idea.
-        room: for uploads.
         done: transcriptions since the start.
     """
 
@@ -145,9 +143,9 @@ class Transcriber:
         default_language: str | None,
         languages: tuple[str, ...],
         longest_s: int,
+        decoders: DecoderPool,
     ) -> None:
         self.expected_language = default_language or next(iter(languages), None)
-        self.room = UploadRoom()
         self.done = 0
         self.engines = engines
         self._memory = memory
@@ -156,6 +154,7 @@ class Transcriber:
         self._only = languages[0] if len(languages) == 1 else None
         self._longest_s = longest_s
         self._lane = Lane("uploads")
+        self._decoders = decoders
         self._known_languages: set[str] = set()
 
     async def close(self) -> None:
@@ -209,9 +208,12 @@ class Transcriber:
         """
         ticket, longest = Ticket(), min(longest_s or self._longest_s, self._longest_s)
         try:
-            source, sha256 = await self._lane.run(lambda: _opened(upload), ticket)
+            sha256 = await self._lane.run(lambda: hashlib.sha256(upload.data).hexdigest(), ticket)
+            source = await self._decoders.open(upload.data, HEARING_RATE, pcm_rate=upload.rate, longest_s=longest)
         except AudioFileError as error:
             raise unreadable(error) from None
+        except DecoderBusyError:
+            raise busy() from None
         except FAILURES as error:
             raise no_transcript(error) from None
         if source.expected_s is not None and source.expected_s > longest + 1:
@@ -226,7 +228,7 @@ class Transcriber:
             expected=expected or self.expected_language,
             prompt=prompt,
         )
-        return Transcription(work, source, sha256, ticket, self._lane, longest)
+        return Transcription(work, source, sha256, ticket, longest)
 
     def record(self, done: Transcription) -> None:
         """Write a finished transcription down, where there is memory."""
@@ -276,9 +278,14 @@ def segment_json(segment: Segment, words: bool = False) -> dict[str, object]:
 def no_transcript(error: Exception) -> ApiError:
     """What the client is told of one of `FAILURES`."""
     if isinstance(error, LaneFullError):
-        return ApiError(503, "busy", "Too much audio waits to be transcribed", headers={"Retry-After": "2"})
+        return busy()
     log.error("no transcript", problem=str(error))
     return ApiError(503, "stt_failed", "The audio could not be transcribed now", headers={"Retry-After": "2"})
+
+
+def busy() -> ApiError:
+    """What a client is told that comes while too many others wait."""
+    return ApiError(503, "busy", "Too much audio waits to be transcribed", headers={"Retry-After": "2"})
 
 
 def unreadable(error: AudioFileError) -> ApiError:
@@ -295,7 +302,3 @@ def unreadable(error: AudioFileError) -> ApiError:
 def too_long(longest_s: int) -> ApiError:
     """What the client is told of audio that is too long."""
     return ApiError(413, "audio_too_long", f"The audio may be at most {longest_s} s long; send it in parts")
-
-
-def _opened(upload: Upload) -> tuple[AudioSource, str]:
-    return upload.open(), hashlib.sha256(upload.data).hexdigest()

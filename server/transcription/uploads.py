@@ -1,26 +1,15 @@
 """Audio as clients send it: a multipart form with a file, or the audio as the body itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import BodyPartReader, MultipartReader, web
 from multidict import CIMultiDictProxy, MultiDict
 
-from media.audio_file import AudioFile, AudioSource, RawAudio
 from pipeline.audio import HEARING_RATE
+from server.bounds import MAX_FIELD, MAX_PARTS, MAX_PCM_RATE, MAX_UPLOAD, MIN_PCM_RATE
 from server.errors import ApiError, read_body
-
-MAX_UPLOAD = 25 * 1024 * 1024
-"""Bytes of a file; OpenAI's limit too."""
-
-MAX_HELD = 256 * 1024 * 1024
-"""Bytes of all files that are held at the same time; with more, the next one is told to wait."""
-
-MAX_PARTS = 32
-MAX_FIELD = 16 * 1024
-MIN_RATE, MAX_RATE = 8_000, 96_000
+from server.held_bytes import Hold, hold_of
 
 RAW_TYPES = ("audio/pcm", "audio/x-pcm", "audio/raw")
 FILE_TYPES = ("application/octet-stream", "application/ogg", "video/webm", "video/mp4", "video/x-matroska")
@@ -54,48 +43,13 @@ class Upload:
     rate: int | None = None
     fields: MultiDict[str] = field(default_factory=MultiDict)
 
-    def open(self) -> AudioSource:
-        """Open it at 16 kHz. Blocking.
 
-        Raises:
-            media.audio_file.AudioFileError: it cannot be read.
-        """
-        if self.rate is not None:
-            return RawAudio(self.data, self.rate, HEARING_RATE)
-        return AudioFile(self.data, HEARING_RATE)
+async def read_upload(request: web.Request) -> Upload:
+    """A request's audio; what it holds is given back with the request.
 
-
-class UploadRoom:
-    """Room for uploads in memory; one that finds none is refused at once.
-
-    Args:
-        capacity: bytes.
+    Raises:
+        ApiError: 400 malformed, 413 too large, 415 no audio, 503 no room.
     """
-
-    def __init__(self, capacity: int = MAX_HELD) -> None:
-        self.held = 0
-        self._capacity = capacity
-
-    @asynccontextmanager
-    async def receive(self, request: web.Request) -> AsyncIterator[Upload]:
-        """Read a request's audio and hold it while the context lasts.
-
-        Raises:
-            ApiError: 400 malformed, 413 too large, 415 no audio, 503 no room.
-        """
-        size = min(request.content_length or MAX_UPLOAD, MAX_UPLOAD)
-        if self.held + size > self._capacity:
-            raise ApiError(
-                503, "busy", "Too much audio waits to be transcribed; try again soon", headers={"Retry-After": "5"}
-            )
-        self.held += size
-        try:
-            yield await _read(request)
-        finally:
-            self.held -= size
-
-
-async def _read(request: web.Request) -> Upload:
     if request.content_type == "multipart/form-data":
         return await _read_form(request)
     rate = raw_rate(request.headers)
@@ -112,6 +66,7 @@ async def _read(request: web.Request) -> Upload:
 async def _read_form(request: web.Request) -> Upload:
     if request.content_length is not None and request.content_length > MAX_UPLOAD + MAX_PARTS * MAX_FIELD:
         raise _too_large()
+    hold = hold_of(request)
     fields: MultiDict[str] = MultiDict(request.query)
     data: bytes | None = None
     rate: int | None = None
@@ -123,10 +78,12 @@ async def _read_form(request: web.Request) -> Upload:
             if count > MAX_PARTS or isinstance(part, MultipartReader):
                 raise ApiError(400, "invalid_form", f"The form may have at most {MAX_PARTS} plain fields")
             if part.name in ("file", "audio"):
+                if data is not None:
+                    raise ApiError(400, "invalid_form", "The form may have one file only")
                 rate = raw_rate(part.headers)
-                data = await _read_part(part, MAX_UPLOAD)
+                data = await _read_part(part, MAX_UPLOAD, hold)
             else:
-                content = await _read_part(part, MAX_FIELD)
+                content = await _read_part(part, MAX_FIELD, hold)
                 fields.add(part.name or "", content.decode("utf-8"))
     except (ValueError, AssertionError, UnicodeDecodeError, asyncio.IncompleteReadError, RuntimeError):
         raise ApiError(400, "invalid_form", "The body is no complete multipart/form-data with a boundary") from None
@@ -136,9 +93,10 @@ async def _read_form(request: web.Request) -> Upload:
     return Upload(data, rate, fields)
 
 
-async def _read_part(part: BodyPartReader, limit: int) -> bytes:
+async def _read_part(part: BodyPartReader, limit: int, hold: Hold) -> bytes:
     content = bytearray()
     while chunk := await part.read_chunk(65_536):
+        hold.more(len(chunk))
         content += chunk
         if len(content) > limit:
             raise _too_large() if limit == MAX_UPLOAD else ApiError(413, "field_too_large", f"{part.name}: too long")
@@ -160,11 +118,11 @@ def raw_rate(headers: "CIMultiDictProxy[str]") -> int | None:
         return None
     given = dict(part.strip().lower().partition("=")[::2] for part in rest.split(";") if "=" in part)
     rate, channels = given.get("rate", str(HEARING_RATE)), given.get("channels", "1")
-    if not rate.isascii() or not rate.isdigit() or not MIN_RATE <= int(rate[:9]) <= MAX_RATE or channels != "1":
+    if not rate.isascii() or not rate.isdigit() or not MIN_PCM_RATE <= int(rate[:9]) <= MAX_PCM_RATE or channels != "1":
         raise ApiError(
             400,
             "unsupported_pcm",
-            f"audio/pcm is 16-bit little-endian mono with a rate of {MIN_RATE} to {MAX_RATE} Hz, as in "
+            f"audio/pcm is 16-bit little-endian mono with a rate of {MIN_PCM_RATE} to {MAX_PCM_RATE} Hz, as in "
             "audio/pcm;rate=16000",
         )
     return int(rate)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from server.application import ENGINES, SETTINGS
+from server.application import DECODERS, ENGINES, SETTINGS
 from server.memory_door import MEMORY
 from server.transcription.sessions import SESSIONS, StreamSessions
 from server.transcription.transcriber import TRANSCRIBER, Transcriber
@@ -20,7 +20,10 @@ def add_transcription(app: web.Application, *, streams: bool) -> None:
 
     async def transcribing(app: web.Application) -> AsyncIterator[None]:
         settings, memory = app[SETTINGS], app[MEMORY]
-        transcriber = Transcriber(app[ENGINES], memory, settings.language, settings.languages, settings.stt_max_audio_s)
+        transcriber = Transcriber(
+            app[ENGINES], memory, settings.language, settings.languages, settings.stt_max_audio_s, app[DECODERS]
+        )
+        app[DECODERS].start()
         app[TRANSCRIBER] = transcriber
         if streams:
             app[SESSIONS] = StreamSessions(transcriber, memory, settings.stt_max_sessions, settings.stt_session_ttl_s)
@@ -28,5 +31,7 @@ def add_transcription(app: web.Application, *, streams: bool) -> None:
         if streams:
             await app[SESSIONS].close()
         await transcriber.close()
+        # Closed by whichever application goes first: by then all have stopped listening.
+        await app[DECODERS].close()
 
     app.cleanup_ctx.append(transcribing)

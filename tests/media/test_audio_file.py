@@ -89,6 +89,35 @@ def test_a_playlist_behind_the_first_bytes_of_audio_opens_no_other_file() -> Non
         list(pieces(b"ID3\x04\0\0\0\0\0\0" + b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n" * 20))
 
 
+@pytest.mark.parametrize("rate", [1, 100, 3_999])
+def test_a_rate_that_would_make_a_short_file_endless_is_refused(rate: int) -> None:
+    with pytest.raises(AudioFileError, match=f"{rate} samples a second"):
+        AudioFile(encoded("flac", "flac", rate, 400 / rate), RATE)
+
+
+def test_more_channels_than_any_recording_has_are_refused() -> None:
+    head = (
+        b"RIFF" + struct.pack("<I", 1_000) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 500, RATE, 1_000, 1_000, 16)
+    )
+    with pytest.raises(AudioFileError, match="500 channels"):
+        AudioFile(head + b"data" + struct.pack("<I", 100_000) + b"\0" * 100_000, RATE)
+
+
+@pytest.mark.parametrize("tag", [0x0002, 0x0011, 0x0161, 0x0162, 0x0270, 0x2000, 0x2001, 0x0050])
+def test_a_wav_header_that_asks_for_another_decoder_gets_none(tag: int) -> None:
+    """ADPCM, WMA, ATRAC3, AC-3, DTS and MPEG layer 2: decoders that no recording needs."""
+    fmt = struct.pack("<HHIIHHH", tag, 2, 44_100, 16_000, 384, 16, 32) + b"\1\0" * 16
+    body = b"WAVEfmt " + struct.pack("<I", len(fmt)) + fmt + b"data" + struct.pack("<I", 9_600) + bytes(range(240)) * 40
+    with pytest.raises(AudioFileError, match=r"is coded as|cannot be read"):
+        AudioFile(b"RIFF" + struct.pack("<I", len(body)) + body, RATE)
+
+
+@pytest.mark.parametrize(("container", "codec"), [("matroska", "ac3"), ("mp4", "ac3"), ("matroska", "mp2")])
+def test_a_container_that_holds_another_codec_is_refused(container: str, codec: str) -> None:
+    with pytest.raises(AudioFileError, match=f"is coded as {codec}"):
+        AudioFile(encoded(container, codec, 48_000), RATE)
+
+
 def test_an_empty_file_says_so() -> None:
     with pytest.raises(NoAudioError, match="empty"):
         AudioFile(b"", RATE)

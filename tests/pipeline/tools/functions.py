@@ -7,6 +7,7 @@ from typing import Any
 
 ran_in: list[str] = []
 cancelled = threading.Event()
+got: list[dict[str, Any]] = []
 
 
 def add(a: int, b: int) -> dict[str, int]:
@@ -30,6 +31,11 @@ async def wait(seconds: float) -> str:
     except asyncio.CancelledError:
         cancelled.set()
         raise
+    return "done"
+
+
+def whatever(**arguments: Any) -> str:
+    got.append(arguments)
     return "done"
 
 

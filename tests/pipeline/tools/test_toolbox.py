@@ -1,6 +1,7 @@
 """Tools are run for real: functions in threads of their own, endpoints over HTTP on loopback."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -23,6 +24,14 @@ NUMBERS = {
 }
 
 
+def of_one(name: str, kind: str) -> dict[str, Any]:
+    """A schema with one property."""
+    return {"type": "object", "properties": {name: {"type": kind}}}
+
+
+SECONDS = of_one("seconds", "number")
+
+
 def declared(function: str, **more: Any) -> ToolDeclaration:
     return ToolDeclaration(
         name=function, description="x", function=f"tests.pipeline.tools.functions:{function}", **more
@@ -40,7 +49,9 @@ async def test_a_function_gets_its_arguments_in_a_thread_of_its_own_and_returns_
 
 
 async def test_an_async_function_does_not_run_on_the_loop_of_the_calls() -> None:
-    result = await ran(Toolbox([declared("weather")]), "weather", '{"city": "Paris"}')
+    result = await ran(
+        Toolbox([declared("weather", parameters=of_one("city", "string"))]), "weather", '{"city": "Paris"}'
+    )
     assert result.content == "It is sunny in Paris"
     assert functions.ran_in[-1] == "tool-weather"
 
@@ -65,6 +76,58 @@ async def test_arguments_that_do_not_fit_are_told_to_the_model_and_run_nothing(a
     assert len(functions.ran_in) == before
 
 
+@pytest.mark.parametrize(
+    ("parameters", "arguments"),
+    [
+        (of_one("order", "integer"), '{"order": 7, "as_admin": true}'),
+        ({"type": "object"}, '{"as_admin": true}'),
+        (of_one("order", "integer"), '{"order": 7, "self": 1}'),
+        (
+            {
+                "type": "object",
+                "properties": {"order": {"$ref": "#/$defs/order"}},
+                "$defs": {"order": of_one("number", "integer")},
+            },
+            '{"order": {"number": 7}, "as_admin": true}',
+        ),
+        (
+            {"type": "object", "properties": {"order": of_one("number", "integer")}},
+            '{"order": {"number": 7, "as_admin": true}}',
+        ),
+        (
+            {"type": "object", "properties": {"orders": {"type": "array", "items": of_one("number", "integer")}}},
+            '{"orders": [{"number": 7, "as_admin": true}]}',
+        ),
+        ({"type": "object", "allOf": [of_one("order", "integer")]}, '{"order": 7, "as_admin": true}'),
+    ],
+)
+async def test_an_argument_that_no_schema_declares_reaches_no_function(
+    parameters: dict[str, Any], arguments: str
+) -> None:
+    functions.got.clear()
+    result = await ran(Toolbox([declared("whatever", parameters=parameters)]), "whatever", arguments)
+    assert (result.failed, functions.got) == (True, [])
+    assert "was unexpected" in result.content
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments"),
+    [
+        ({"type": "object", "additionalProperties": {"type": "string"}}, '{"city": "Paris"}'),
+        ({"type": "object", "patternProperties": {"^x_": {"type": "integer"}}}, '{"x_1": 1}'),
+        ({"type": "object", "properties": {"where": {"type": "object"}}}, '{"where": {"city": "Paris"}}'),
+        ({"type": "object", "$ref": "#/$defs/a", "$defs": {"a": of_one("city", "string")}}, '{"city": "Paris"}'),
+        ({"type": "object", "anyOf": [of_one("city", "string"), of_one("town", "string")]}, '{"town": "Ulm"}'),
+    ],
+)
+async def test_an_argument_that_a_schema_declares_in_any_way_gets_through(
+    parameters: dict[str, Any], arguments: str
+) -> None:
+    functions.got.clear()
+    assert not (await ran(Toolbox([declared("whatever", parameters=parameters)]), "whatever", arguments)).failed
+    assert functions.got == [json.loads(arguments)]
+
+
 async def test_an_unknown_tool_is_answered_with_the_known_ones() -> None:
     result = await ran(Toolbox([declared("add"), declared("weather")]), "subtract")
     assert (result.failed, result.content) == (True, "Error: there is no tool 'subtract'; there are add, weather")
@@ -86,7 +149,7 @@ async def test_a_long_result_is_cut_and_says_so() -> None:
 
 
 async def test_a_function_that_blocks_is_given_up_at_its_deadline_and_holds_nobody_up() -> None:
-    box = Toolbox([declared("block", timeout_s=0.2)])
+    box = Toolbox([declared("block", parameters=SECONDS, timeout_s=0.2)])
     began = time.monotonic()
     result, turns = await asyncio.gather(ran(box, "block", '{"seconds": 1}'), _turns(0.2))
     assert result.content == "Error: the tool took longer than 0.2 s"
@@ -106,7 +169,7 @@ async def _turns(seconds: float) -> int:
 
 async def test_cancelling_stops_an_async_function() -> None:
     functions.cancelled.clear()
-    running = asyncio.create_task(ran(Toolbox([declared("wait")]), "wait", '{"seconds": 30}'))
+    running = asyncio.create_task(ran(Toolbox([declared("wait", parameters=SECONDS)]), "wait", '{"seconds": 30}'))
     await asyncio.sleep(0.1)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -183,7 +246,13 @@ async def endpoint() -> AsyncIterator[Endpoint]:
 
 async def test_an_endpoint_gets_the_arguments_and_its_answer_is_the_result(endpoint: Endpoint) -> None:
     headers = {"Authorization": "Bearer secret"}
-    tool = ToolDeclaration(name="weather", description="x", url=f"{endpoint.url}/answer", headers=headers)
+    tool = ToolDeclaration(
+        name="weather",
+        description="x",
+        url=f"{endpoint.url}/answer",
+        headers=headers,
+        parameters=of_one("city", "string"),
+    )
     box = Toolbox([tool])
     result = await ran(box, "weather", '{"city": "Paris"}')
     await box.close()

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import gzip
 import io
+import json
 import struct
 import wave
 from pathlib import Path
@@ -15,6 +17,8 @@ import pytest
 import soundfile
 import soxr
 
+from server.bounds import MAX_HELD
+from tests.media.test_audio_file import encoded
 from tests.serving import RunningServer, serving
 from tests.spoken import spoken
 
@@ -160,6 +164,38 @@ def _wav_of(rate: int, seconds: int) -> bytes:
     )
 
 
+async def test_a_file_that_claims_one_sample_a_second_is_refused(url: str) -> None:
+    flac = encoded("flac", "flac", 1, 400)
+    status, told = await post(f"{url}/transcribe", data=form(flac))
+    assert (status, told["error"]["code"]) == (422, "invalid_audio"), told
+    assert "1 samples a second" in told["error"]["message"]
+
+
+async def test_bodies_count_as_what_they_are_once_unpacked(url: str) -> None:
+    """Twelve bodies of 24 KB each that unpack to 24 MB, none of them ever complete."""
+    bomb = gzip.compress(bytes(24 * 1024 * 1024))
+    host, port = url.removeprefix("http://").split(":")
+    head = (
+        f"POST /transcribe HTTP/1.1\r\nHost: {host}\r\nContent-Type: audio/pcm\r\nContent-Encoding: gzip\r\n"
+        f"Content-Length: {len(bomb)}\r\n\r\n"
+    )
+    connections = [await asyncio.open_connection(host, int(port)) for _ in range(12)]
+    for _, writer in connections:
+        writer.write(head.encode() + bomb[:-1])
+    answers = [asyncio.create_task(reader.readline()) for reader, _ in connections]
+    done, waiting = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+    assert {task.result().split()[1] for task in done} == {b"503"}
+    assert len(waiting) >= 8
+    async with aiohttp.ClientSession() as client:
+        held = (await (await client.get(f"{url}/health")).json())["load"]["upload_bytes"]
+        assert 8 * 24 * 1024 * 1024 <= held <= MAX_HELD
+        for _, writer in connections:
+            writer.close()
+        await asyncio.gather(*answers, return_exceptions=True)
+        while (await (await client.get(f"{url}/health")).json())["load"]["upload_bytes"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def test_hanging_up_ends_the_work(url: str, shared_audio: Path) -> None:
     lecture = form((shared_audio / "lecture.wav").read_bytes())
     async with aiohttp.ClientSession() as client:
@@ -259,6 +295,32 @@ async def test_a_websocket_tells_partials_and_the_final_text(url: str, pcm: byte
         assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
     assert all(partial["type"] == "partial" for partial in partials)
     assert any(partial["unstable"] or partial["partial"] for partial in partials)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("[" * 100_000, "invalid_json"),
+        ('{"type":"audio","audio_data":' + '{"a":' * 100_000, "invalid_json"),
+        ('{"type":"audio","audio_data":"","x":' + "[" * 900 + "]" * 900 + "}", "invalid_json"),
+        ("[]", "unknown_message"),
+        ('{"type":["end"]}', "unknown_message"),
+        ('{"type":"audio","audio_data":5}', "invalid_body"),
+        ('"\\ud800"', "invalid_json"),
+    ],
+)
+async def test_a_message_that_makes_no_sense_is_told_over_the_websocket(url: str, message: str, code: str) -> None:
+    """Also one that nests: it was answered with an HTTP response, in the middle of the WebSocket."""
+    session_id = await start(url)
+    async with aiohttp.ClientSession() as client, client.ws_connect(f"{url}/ws/stream/{session_id}") as socket:
+        await socket.send_str(message)
+        while (told := json.loads(await socket.receive_str()))["type"] == "partial":
+            pass
+        assert (told["type"], told["error"]["code"]) == ("error", code)
+        await socket.send_str('{"type":"end"}')
+        while (told := json.loads(await socket.receive_str()))["type"] == "partial":
+            pass
+        assert (told["type"], told["text"]) == ("final", "")
 
 
 async def test_a_websocket_that_breaks_can_be_opened_again(url: str, pcm: bytes) -> None:

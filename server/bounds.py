@@ -1,0 +1,117 @@
+"""How much of everything a client may send, and how much of what clients send is held: all bounds in one place.
+
+docs/bounds.md is written from this module (`python docs/write_bounds.py`): a heading is a comment with dashes behind
+it, a row is a constant and the docstring below it, whose first word in brackets is the unit.
+"""
+
+# Requests ------------------------------------------------------------------------------------------------------------
+
+MAX_HELD = 256 * 1024 * 1024
+"""[bytes] Of all bodies in hand at the same time, as they are once unpacked, of the audio in their base64, and of
+decoded audio that waits to be transcribed. With more, a request is told to come again (503)."""
+
+MAX_BODY = 64 * 1024
+"""[bytes] Of a body, where nothing else is said (413, as for all below)."""
+
+MAX_OPTIONS_BODY = 32 * 1024
+"""[bytes] Of a user's preferences as they arrive; 16 KiB of them are stored."""
+
+MAX_SMALL_BODY = 4 * 1024
+"""[bytes] Of a body with nothing but a few names and numbers in it."""
+
+MAX_CHAT_BODY = 2 * 1024 * 1024
+"""[bytes] Of a conversation for the language model, or of texts for vectors, under `/v1`."""
+
+MAX_PROMPT_BODY = 1024 * 1024
+"""[bytes] Of the same for the language model's own service."""
+
+MAX_SPEECH_BODY = 256 * 1024
+"""[bytes] Of a text to be said, in its longest spelling in JSON."""
+
+MAX_PROBLEMS = 50
+"""[problems] Of a body that are told one by one; of more, their number is."""
+
+# Audio ---------------------------------------------------------------------------------------------------------------
+
+MAX_UPLOAD = 25 * 1024 * 1024
+"""[bytes] Of a file; OpenAI's limit too. How long it may be is `MORGAN_STT_MAX_AUDIO_S`."""
+
+MAX_PARTS = 32
+"""[fields] Of a form; one of them is a file."""
+
+MAX_FIELD = 16 * 1024
+"""[bytes] Of a field of a form that is no file."""
+
+MIN_PCM_RATE, MAX_PCM_RATE = 8_000, 96_000
+"""[Hz] Sample rate of plain samples, lowest and highest."""
+
+MAX_AUDIO_JSON = 4 * 1024 * 1024
+"""[bytes] Of JSON with audio in it: about 95 s at 16 kHz."""
+
+MAX_CHUNK = 2 * 1024 * 1024
+"""[bytes] Of a piece of a stream, as JSON or as samples, in a request or in a message of `/ws/stream`."""
+
+MAX_SESSION_S = 3600
+"""[seconds] Audio of one streaming session."""
+
+MAX_TURN_S = 300
+"""[seconds] Audio of one turn of `/api/audio`; transcripts of longer recordings are to be had from
+`/v1/audio/transcriptions`."""
+
+MAX_SOCKET_MESSAGE = 1024 * 1024
+"""[bytes] Of a message of `/ws/audio`: half a minute of audio. A longer one closes the connection with code 1009."""
+
+MAX_SOCKET_ERRORS = 100
+"""[messages] That a client of `/ws/audio` may get wrong; then it is sent away."""
+
+MAX_SOCKET_WAITING = 256 * 1024
+"""[bytes] That wait for a client of `/ws/audio` to read them: five seconds of speech."""
+
+# Texts ---------------------------------------------------------------------------------------------------------------
+
+MAX_TEXT = 16_000
+"""[characters] Of what a user writes, and of a text to be said: about a quarter of an hour of speech."""
+
+MAX_INSTRUCTIONS = 16_000
+"""[characters] Of what a caller says about how Morgan should be."""
+
+MAX_STT_PROMPT = 4_000
+"""[characters] Of what was said before, for transcripts; of a longer one the end counts."""
+
+MAX_SEARCH = 2_000
+"""[characters] Of what is looked for in memory."""
+
+MAX_KEPT_SPEECH = 4 * 1024 * 1024
+"""[bytes] Of a text's audio beyond which it is not kept."""
+
+MAX_HEADER_TEXT = 2_000
+"""[characters] Of a text in a header of an answer; a longer one is left out."""
+
+# The language model --------------------------------------------------------------------------------------------------
+
+MAX_CHAT_MESSAGES = 1_000
+"""[messages] Of a conversation under `/v1`."""
+
+MAX_CHAT_CHARS = 400_000
+"""[characters] Of one of them."""
+
+MAX_PROMPT_MESSAGES = 500
+"""[messages] Of a conversation for the language model's own service."""
+
+MAX_PROMPT_CHARS = 200_000
+"""[characters] Of one of them, or of a prompt."""
+
+MAX_SYSTEM_CHARS = 50_000
+"""[characters] Of its system prompt."""
+
+MAX_SCHEMA_PARTS = 2_000
+"""[parts] Of the JSON schema of a tool's arguments: each object, list and value."""
+
+MAX_TOKENS = 32_768
+"""[tokens] That a client may ask for; in process no answer takes more than half of the model's context."""
+
+MAX_EMBEDDED = 256
+"""[texts] That are put into vectors in one request."""
+
+MAX_EMBEDDED_CHARS = 32_000
+"""[characters] Of each; models read a few hundred words and leave out the rest."""

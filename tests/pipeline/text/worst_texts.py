@@ -1,0 +1,8 @@
+"""Texts that cost the most to read for their length: each made a pattern look from every position to the end."""
+
+UNITS = ("a_", "1a", "a1-", "1-2-", "1.000.a", "a1e", "--a", "a+", "A1-", " ", "\n```\n", "[ ", "=\n", "http://a)")
+
+
+def worst(unit: str, length: int) -> str:
+    """The unit over and over, `length` characters."""
+    return (unit * (length // len(unit) + 1))[:length]
