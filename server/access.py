@@ -1,7 +1,6 @@
 """Who may use the API: whoever has one of the keys, where there are any; who tries wrong ones is slowed down."""
 
 import hmac
-import ipaddress
 import time
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 
 from server.errors import ApiError, Handler
 from server.metrics import Metrics
+from server.networks import network
 from server.operation import operation_of
 
 STATIC = "/static/"
@@ -37,20 +37,11 @@ class WrongKeys:
 
     async def tried(self, remote: str | None) -> float | None:
         """Count a wrong key; seconds to wait where there were too many, else None."""
-        bucket = str(hash(_network(remote)) % BUCKETS)
+        bucket = str(hash(network(remote)) % BUCKETS)
         if await self._limiter.hit(self._limit, bucket):
             return None
         resets_at, _ = await self._limiter.get_window_stats(self._limit, bucket)
         return max(1.0, resets_at - time.time())
-
-
-def _network(remote: str | None) -> str:
-    """Whom an address belongs to: itself in IPv4, its /64 in IPv6, which is what one customer has."""
-    try:
-        address = ipaddress.ip_address((remote or "").partition("%")[0])
-    except ValueError:
-        return remote or ""
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
 
 def guard(keys: Sequence[str], wrong_keys: WrongKeys, metrics: Metrics) -> Middleware:

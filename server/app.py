@@ -162,7 +162,7 @@ class Server:
         ]
         if settings.metrics_port:
             listening.append((metrics_application(parts), settings.metrics_port))
-        doors = Doors(settings.host, listening)
+        doors = Doors(settings.host, listening, settings.max_connections, settings.max_connections_per_address)
         try:
             await doors.open([memory.open(), _warm_up(engines, capacity)])
         except BaseException:

@@ -22,6 +22,7 @@ from pipeline.models import default_root
 from pipeline.text.languages import UNCLEAR
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.turn_taking_config import TurnTakingConfig
+from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
 from server.roles import Role, takes_calls
 
 PREFIX = "MORGAN_"
@@ -94,6 +95,14 @@ class Settings(BaseSettings):
     )
     wrong_keys_per_minute: int = Field(
         30, ge=1, description="Wrong keys from one address; further ones are answered 429."
+    )
+    max_connections: int = Field(
+        MAX_CONNECTIONS, ge=1, description="TCP connections at once; the idle ones make room for further ones."
+    )
+    max_connections_per_address: int = Field(
+        MAX_CONNECTIONS_EACH,
+        ge=1,
+        description="Of them, from one address (IPv6: /64). All have one behind a proxy: set max_connections.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
