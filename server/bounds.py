@@ -82,6 +82,10 @@ MAX_SOCKET_WAITING = 256 * 1024
 MAX_TEXT = 16_000
 """[characters] Of what a user writes, and of a text to be said: about a quarter of an hour of speech."""
 
+MAX_CHANNEL_MESSAGE = 64 * 1024
+"""[characters] Of a message on a call's data channel. What is typed there and waits for a `response.create` is a text
+too: `MAX_TEXT` of it."""
+
 MAX_INSTRUCTIONS = 16_000
 """[characters] Of what a caller says about how Morgan should be."""
 
