@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
@@ -14,7 +15,7 @@ from persistence.embedded_valkey import EmbeddedValkey
 from persistence.errors import StoreUnavailableError
 from persistence.memory import Memory
 from persistence.redis_tier import RedisTier
-from tests.persistence.parts import WordEmbedder, until
+from tests.persistence.parts import Open, WordEmbedder, item, stored, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -110,3 +111,41 @@ async def test_health_tells_of_a_redis_that_refuses_writes(valkey: Redis, dsn: s
         assert (await memory.health())["redis"].status == "ok"
     finally:
         await memory.close()
+
+
+async def read_only(dsn: str, value: str) -> None:
+    """Have the whole server refuse writes, or take them again, as a demotion does to sessions that stand."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("SET default_transaction_read_only = off")
+    await connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def writable_again(dsn: str) -> AsyncIterator[None]:
+    yield
+    await read_only(dsn, "off")
+
+
+@pytest.mark.usefixtures("writable_again")
+async def test_a_postgresql_that_turns_read_only_is_down_until_it_takes_writes_and_nothing_is_lost(
+    open_memory: Open, dsn: str
+) -> None:
+    memory = await open_memory()
+    assert (await memory.health())["postgres"].status == "ok"
+    await read_only(dsn, "on")
+    await until(lambda: not memory.postgres.up.is_set())
+    found = (await memory.health())["postgres"]
+    assert found.status == "down"
+    assert "read-only" in found.detail
+    log = memory.begin_session("call_1", "somebody")
+    log.user_turn(item(), "this waits in the journal")
+    # No connection to the demoted server is kept: the next one may lead elsewhere.
+    await until(lambda: memory.postgres.pool_size == 0)
+    assert not await memory.outbox.settle(0.5)
+    await read_only(dsn, "off")
+    await until(memory.postgres.up.is_set)
+    assert (await memory.health())["postgres"].status == "ok"
+    assert await memory.outbox.settle(20)
+    assert [row[2] for row in await stored(dsn)] == ["this waits in the journal"]
