@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import server.bounds
-from media import audio_file, decoder_pool, decoder_process
+from media import audio_file, decoder_pool, decoder_process, demux, dtls, ice, sdp
 
 PAGE = Path(__file__).with_name("bounds.md")
 SOURCE = Path(server.bounds.__file__)
@@ -21,6 +21,18 @@ it nests deeper is no JSON (400, or an `error` over a WebSocket).
 """
 
 TAIL = f"""
+## Calls on the wire
+
+| bound | |
+|---|---|
+| lines of an offer | {sdp.MAX_LINES:,} |
+| addresses that a connection names, in the offer and trickled | {sdp.MAX_CANDIDATES} |
+| with those learned from checks with its password | {ice.MAX_REMOTE_CANDIDATES} |
+| validated addresses of a connection | {demux.MAX_ADDRESSES_PER_PEER} |
+| SSRCs of a connection that are remembered | {dtls.MAX_SSRCS} |
+| connections of a call | 2 |
+| calls of a client that are not connected yet | `MORGAN_HALF_OPEN_CALLS` |
+
 ## Decoders
 
 Files of clients are decoded by FFmpeg in processes of their own (`media/decoder_process.py`): one file each, forked

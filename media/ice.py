@@ -11,10 +11,11 @@ from aioice.ice import CandidatePair, StunProtocol
 from aiortc import RTCIceGatherer
 
 from media.demux import Address
+from media.sdp import MAX_CANDIDATES
 from media.udp_port import UdpPort
 
-MAX_REMOTE_CANDIDATES = 64
-"""Remote candidates per peer, signalled and learned; more are ignored."""
+MAX_REMOTE_CANDIDATES = MAX_CANDIDATES + 12
+"""Remote candidates per peer, signalled and learned from checks with the right password; more are ignored."""
 
 DTLS_QUEUE = 64
 """DTLS records that may wait for the handshake or for SCTP; more are dropped, and DTLS or SCTP sends them again."""

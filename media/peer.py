@@ -8,18 +8,19 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from aiortc import RTCCertificate, RTCIceTransport
+from aiortc import RTCCertificate, RTCIceCandidate, RTCIceTransport
 from aiortc.rtcdtlstransport import RTCDtlsParameters
 from aiortc.rtcicetransport import RTCIceParameters
 
 from media.audio_link import AudioLink, LinkSettings
 from media.audio_sender import Due
 from media.data_channel import DataChannel
+from media.demux import Address
 from media.dtls import DtlsTransport
-from media.ice import MAX_REMOTE_CANDIDATES, IceConnection, IceGatherer
+from media.ice import IceConnection, IceGatherer
 from media.pacer import Pacer
 from media.playout import Playout
-from media.sdp import Offer, parse_candidate
+from media.sdp import MAX_CANDIDATES, Offer, parse_candidate
 from media.sdp_answer import LocalParameters, answered_direction, answered_dtls_role, build_answer
 from media.udp_port import UdpPort
 from media.values import AudioTap, IceCandidate, MediaConfig, PeerListener, PeerStats
@@ -74,6 +75,7 @@ class WebRtcPeer:
             consent_interval=config.consent_interval_s,
             consent_failures=config.consent_failures,
         )
+        self._signalled: set[Address] = set()
         self._gatherer = IceGatherer(self._ice)
         self._ice_transport = RTCIceTransport(self._gatherer)
         self._dtls = DtlsTransport(self._ice_transport, certificate, answered_dtls_role(offer))
@@ -123,7 +125,7 @@ class WebRtcPeer:
             ),
         )
         for candidate in self._offer.candidates:
-            await self._ice_transport.addRemoteCandidate(candidate)
+            await self._add_candidate(candidate)
         self._pacer.add(self)
         self._task = asyncio.create_task(self._run(), name="webrtc-peer")
 
@@ -143,8 +145,15 @@ class WebRtcPeer:
         """
         for trickled in candidates:
             candidate = parse_candidate(trickled.candidate)
-            if candidate is not None and len(self._ice.remote_candidates) < MAX_REMOTE_CANDIDATES:
-                await self._ice_transport.addRemoteCandidate(candidate)
+            if candidate is not None:
+                await self._add_candidate(candidate)
+
+    async def _add_candidate(self, candidate: RTCIceCandidate) -> None:
+        address = (candidate.ip, candidate.port)
+        # Checks go to whatever address is named, so only so many different ones may be.
+        if address not in self._signalled and len(self._signalled) < MAX_CANDIDATES:
+            self._signalled.add(address)
+            await self._ice_transport.addRemoteCandidate(candidate)
 
     def stats(self) -> PeerStats:
         if self._link is not None:

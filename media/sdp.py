@@ -20,8 +20,9 @@ MAX_OFFER = 64 * 1024
 """Characters."""
 MAX_SECTIONS = 32
 MAX_LINES = 3000
-MAX_CANDIDATES = 64
-"""Remote candidates taken from the offer; the rest is left out."""
+MAX_CANDIDATES = 20
+"""Different remote candidates taken, in the offer and trickled together; the rest is left out. We send checks to each
+of them, whatever address it names, so a browser's dozen has to do."""
 MAX_PAYLOAD_TYPES = 128
 
 _KEPT_SESSION_LINES = re.compile(r"[vost]=|a=(fingerprint|ice-lite|ice-pwd|ice-ufrag|group)(:|$)")
@@ -302,7 +303,11 @@ def _setup(session_lines: list[str], audio_lines: list[str]) -> str:
 def _candidates(groups: Iterable[list[str]]) -> tuple[RTCIceCandidate, ...]:
     lines = (line for group in groups for line in group if line.startswith("a=candidate:"))
     usable = (candidate for line in lines if (candidate := parse_candidate(line)) is not None)
-    return tuple(islice(usable, MAX_CANDIDATES))
+    # Some browsers repeat them in each of the bundled m-lines.
+    different: dict[tuple[str, int], RTCIceCandidate] = {}
+    for candidate in usable:
+        different.setdefault((candidate.ip, candidate.port), candidate)
+    return tuple(islice(different.values(), MAX_CANDIDATES))
 
 
 def _data_channel(session: SessionDescription, sections: tuple[Section, ...]) -> DataChannelOffer | None:

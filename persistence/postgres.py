@@ -20,8 +20,16 @@ log = structlog.get_logger(__name__)
 
 APPLICATION = "morgan"
 
+PROBE = """
+SELECT to_regclass('morgan_meta.migrations') IS NOT NULL, current_setting('transaction_read_only')::boolean
+"""
+
 ATTEMPTS_OF_A_POOL = 2
 """Failures in a row after which the next attempt begins with a pool of its own."""
+
+
+class ReadOnlyServerError(ConnectionError):
+    """The server answers and takes no writes: a standby, a demoted primary, or one that was set so."""
 
 
 async def _prepare(connection: Any) -> None:
@@ -135,7 +143,9 @@ class Postgres:
                     log.exception("probe of postgresql failed")
                 self._went_down(error)
                 pause = backoff.failed()
-                if backoff.failures >= ATTEMPTS_OF_A_POOL or isinstance(error, asyncpg.InternalClientError):
+                # Whoever is the primary now is found by connecting anew.
+                hopeless = (asyncpg.InternalClientError, ReadOnlyServerError)
+                if backoff.failures >= ATTEMPTS_OF_A_POOL or isinstance(error, hopeless):
                     self._give_up_pool()
                 await asyncio.sleep(pause)
                 continue
@@ -159,15 +169,25 @@ class Postgres:
             self._pool = await self._open()
         async with asyncio.timeout(self._connect_timeout_s), self._pool.acquire() as connection:
             started = time.monotonic()
-            known = await connection.fetchval("SELECT to_regclass('morgan_meta.migrations') IS NOT NULL")
+            known, read_only = await connection.fetchrow(PROBE)
+            if read_only:
+                raise ReadOnlyServerError("it is read-only")
             self.latency_ms = (time.monotonic() - started) * 1000
             if not known:
                 # Somebody put an empty database in the place of ours.
                 await migrate(connection)
 
     async def _open(self) -> Any:
-        connect = {"dsn": self.dsn, "timeout": self._connect_timeout_s}
-        connection = await asyncpg.connect(**connect)
+        # Of several hosts in the DSN, the one that takes writes.
+        connect = {
+            "dsn": self.dsn,
+            "timeout": self._connect_timeout_s,
+            "target_session_attrs": asyncpg.connect_utils.SessionAttribute.read_write,
+        }
+        try:
+            connection = await asyncpg.connect(**connect)
+        except asyncpg.TargetServerAttributeNotMatched as error:
+            raise ReadOnlyServerError("it is read-only") from error
         try:
             await migrate(connection)
         finally:

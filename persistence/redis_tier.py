@@ -8,6 +8,7 @@
     morgan:events:{conversation_id} channel of events
     morgan:invalidate               channel between Morgan's own processes
 
+A Redis that answers and refuses to be written to (full, a replica, one that cannot save) counts as down.
 Writes are queued and never waited for; of several to one key the last one counts. Reads fail at once while Redis is
 known to be down.
 """
@@ -25,7 +26,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from persistence.backoff import Backoff
 from persistence.errors import StoreUnavailableError
@@ -116,6 +117,8 @@ class RedisTier:
         self._look = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._refused = Backoff(0.1, 5.0)
+        self._logged_down = True
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, patience_s: float) -> bool:
@@ -296,26 +299,36 @@ class RedisTier:
     def _went_down(self, error: BaseException) -> None:
         self.problem = f"{type(error).__name__}: {error}"
         self.figures.failures += 1
-        if self.up.is_set():
-            log.error("redis does not answer, memory serves", problem=self.problem)
+        if not self._logged_down:
+            self._logged_down = True
+            log.error("redis does not serve, memory does", problem=self.problem)
         self.up.clear()
         self.latency_ms = None
+
+    def _is_up(self) -> None:
+        """It answers and takes what is written: what was queued too, or this is said again and again."""
+        if self._logged_down and not self._refused.failures:
+            self._logged_down = False
+            log.info("redis is up", latency_ms=round(self.latency_ms or 0.0, 1))
 
     async def _watch(self) -> None:
         backoff = Backoff(0.1, 2.0)
         while True:
             try:
                 started = time.monotonic()
-                await self._client.ping()
+                # Not PING, which a Redis that is full answers, too: this is a write, and leaves nothing behind.
+                await self._client.setrange(session_key(""), 0, b"")
                 self.latency_ms = (time.monotonic() - started) * 1000
             except FAILURES as error:
                 self._went_down(error)
+                if isinstance(error, ReadOnlyError):
+                    # Whoever is the primary now is found by connecting anew.
+                    await self._client.connection_pool.disconnect(inuse_connections=False)
                 await asyncio.sleep(backoff.failed())
                 continue
             backoff.succeeded()
-            if not self.up.is_set():
-                log.info("redis is up", latency_ms=round(self.latency_ms, 1))
-                self.up.set()
+            self.up.set()
+            self._is_up()
             self._look.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2.0):
@@ -337,7 +350,11 @@ class RedisTier:
                 self._look.set()
                 self._take_back(values, active, gone)
                 self.figures.dropped += len(messages)
+                # The watch may find it well again at once, and that must not make a circle.
+                await asyncio.sleep(self._refused.failed())
                 continue
+            self._refused.succeeded()
+            self._is_up()
             self.figures.written += len(values)
             self.figures.published += len(messages)
             if not self._wake.is_set():

@@ -152,7 +152,9 @@ class Server:
         speech = cached_speech(settings, engines.tts, memory)
         engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
         capacity = Capacity(settings.max_calls, CORES.count, speeds)
-        registry = CallRegistry(engines, endpoint, memory, metrics, options, capacity, settings.lost_grace_s)
+        registry = CallRegistry(
+            engines, endpoint, memory, metrics, options, capacity, settings.lost_grace_s, settings.half_open_calls
+        )
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
         parts = Parts(settings, engines, watches, memory, metrics, WrongKeys(settings.wrong_keys_per_minute), desk)
         app = build_app(parts, registry)
@@ -162,7 +164,7 @@ class Server:
         ]
         if settings.metrics_port:
             listening.append((metrics_application(parts), settings.metrics_port))
-        doors = Doors(settings.host, listening)
+        doors = Doors(settings.host, listening, settings.max_connections, settings.max_connections_per_address)
         try:
             await doors.open([memory.open(), _warm_up(engines, capacity)])
         except BaseException:

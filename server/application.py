@@ -16,7 +16,9 @@ from server.errors import errors_as_json
 from server.held_bytes import counting
 from server.memory_door import MEMORY, MemoryDoor
 from server.metrics import Metrics
+from server.operation import Cost
 from server.origins import Origins, add_cors_headers, only_ours
+from server.rate_limits import limited
 from server.request_metrics import counted
 from server.routes import docs, metrics, page
 from server.settings import Settings
@@ -66,6 +68,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
     """
     settings = parts.settings
     keys = [key.get_secret_value() for key in settings.api_keys]
+    limits: dict[Cost, int] = {"call": settings.calls_per_minute, "work": settings.requests_per_minute}
     origins = Origins(settings.allowed_origins, local_only=not keys)
     app = web.Application(
         middlewares=[
@@ -73,6 +76,8 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
             errors_as_json,
             only_ours(origins),
             guard(keys, parts.wrong_keys, parts.metrics),
+            # A service is asked by cores, each for all of its callers; what it takes at once is bounded by its lanes.
+            *([limited(limits)] if service == "core" else []),
             in_time(),
             counting(parts.decoders.budget),
         ]

@@ -4,6 +4,16 @@ docs/bounds.md is written from this module (`python docs/write_bounds.py`): a he
 it, a row is a constant and the docstring below it, whose first word in brackets is the unit.
 """
 
+# Connections ---------------------------------------------------------------------------------------------------------
+
+MAX_CONNECTIONS = 512
+"""[connections] Over TCP to all ports of a process (`MORGAN_MAX_CONNECTIONS`), fewer where it may not open so many
+files. With more, the oldest on which nothing was asked is closed, then the oldest between two requests, then the
+newest; a request in hand is never cut off."""
+
+MAX_CONNECTIONS_EACH = 128
+"""[connections] Of them, from one address, of IPv6 from one /64 (`MORGAN_MAX_CONNECTIONS_PER_ADDRESS`)."""
+
 # Requests ------------------------------------------------------------------------------------------------------------
 
 MAX_HELD = 256 * 1024 * 1024
@@ -71,6 +81,10 @@ MAX_SOCKET_WAITING = 256 * 1024
 
 MAX_TEXT = 16_000
 """[characters] Of what a user writes, and of a text to be said: about a quarter of an hour of speech."""
+
+MAX_CHANNEL_MESSAGE = 64 * 1024
+"""[characters] Of a message on a call's data channel. What is typed there and waits for a `response.create` is a text
+too: `MAX_TEXT` of it."""
 
 MAX_INSTRUCTIONS = 16_000
 """[characters] Of what a caller says about how Morgan should be."""

@@ -19,6 +19,7 @@ from pipeline.engines.protocols import Engines
 from server.beginnings import Beginning
 from server.call import Call
 from server.capacity import Capacity
+from server.line_book import LineBook
 from server.memory_door import MemoryDoor
 from server.metrics import Metrics
 from server.peer_sweep import PeerSweep
@@ -35,6 +36,10 @@ class CallsFullError(Exception):
     """No further call can be taken now; the message is fit for the caller."""
 
 
+class HalfOpenError(CallsFullError):
+    """This client has too many calls that are not connected yet."""
+
+
 class CallRegistry:
     """All calls of this process; implements `server.call.CallHost`. Needs a running event loop.
 
@@ -48,6 +53,7 @@ class CallRegistry:
         defaults: options of calls that do not say otherwise.
         capacity: how many calls may be open.
         lost_grace_s: how long a vanished caller is waited for.
+        half_open: calls of one client that may be unconnected at the same time.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class CallRegistry:
         defaults: CallOptions,
         capacity: Capacity,
         lost_grace_s: float,
+        half_open: int = 10,
     ) -> None:
         self.engines = engines
         self.endpoint = endpoint
@@ -72,6 +79,7 @@ class CallRegistry:
         self._defaults = defaults
         self._past: Counter[str] = Counter()
         self._calls: dict[str, Call] = {}
+        self._lines = LineBook(half_open)
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -97,7 +105,9 @@ class CallRegistry:
         return self._defaults
 
     @contextlib.asynccontextmanager
-    async def reserve(self, beginning: Beginning | None = None, **options: Any) -> AsyncIterator[Call]:
+    async def reserve(
+        self, beginning: Beginning | None = None, client: str | None = None, **options: Any
+    ) -> AsyncIterator[Call]:
         """A call that has its place from now on, to be put on a line and begun within the block.
 
         Leaving the block by whatever exception, or without having begun the call, ends it: the block's own exception
@@ -105,12 +115,13 @@ class CallRegistry:
 
         Args:
             beginning: the conversation that it goes on with; a new one if not given.
+            client: who asks (`server.rate_limits.client_of`); None where nobody counts them.
             options: fields of `CallOptions` that differ from the defaults; None values do not.
 
         Raises:
-            CallsFullError: the server is full or going down.
+            CallsFullError: the server is full or going down, or the client has too many calls half open.
         """
-        call = self._admit(beginning or Beginning(), options)
+        call = self._admit(beginning or Beginning(), client, options)
         try:
             yield call
         except BaseException:
@@ -119,19 +130,41 @@ class CallRegistry:
         if not call.has_begun:
             await call.end("failed")
 
-    def _admit(self, beginning: Beginning, options: dict[str, Any]) -> Call:
-        """Make a call that counts before anything is awaited, so that many at once cannot pass the bound."""
+    def check(self, client: str | None) -> Call | None:
+        """Whether a client may begin a call now, before anything is made for it.
+
+        Returns:
+            the half-open call of somebody else that has to make room for it; None where there is room.
+
+        Raises:
+            CallsFullError: as `reserve`.
+        """
         if self.draining:
             raise CallsFullError("This server is shutting down")
-        if len(self._calls) >= (capacity := self.capacity):
+        if client is not None and self._lines.too_many(client):
+            self.metrics.call_refused()
+            raise HalfOpenError(f"{self._lines.most} calls of yours are not connected yet")
+        if self._lines.taken(self._calls.values()) < (capacity := self.capacity):
+            return None
+        yielding = self._lines.yielding(client)
+        if yielding is None:
             self.metrics.call_refused()
             log.info("call refused", active=len(self._calls), capacity=capacity)
-            lines = "The only line is busy" if capacity == 1 else f"All {capacity} lines are busy"
-            raise CallsFullError(lines)
+            raise CallsFullError("The only line is busy" if capacity == 1 else f"All {capacity} lines are busy")
+        return yielding
+
+    def _admit(self, beginning: Beginning, client: str | None, options: dict[str, Any]) -> Call:
+        """Make a call that counts before anything is awaited, so that many at once cannot pass the bound."""
+        yielding = self.check(client)
+        if yielding is not None:
+            log.warning("half-open call makes room", call_id=yielding.id)
+            yielding.end_soon("displaced")
         given = {name: value for name, value in options.items() if value is not None}
         given["conversation_id"] = beginning.conversation_id
         call = Call(self, replace(self._defaults, **given), beginning)
         self._calls[call.id] = call
+        if client is not None:
+            self._lines.enter(call, client)
         self._empty.clear()
         return call
 
@@ -164,6 +197,7 @@ class CallRegistry:
     def forget(self, call: Call) -> None:
         """See `CallHost`."""
         self._calls.pop(call.id, None)
+        self._lines.leave(call)
         if call.has_begun:
             self._past.update(call.counts)
             self.messages += call.record.messages

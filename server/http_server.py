@@ -3,6 +3,10 @@
 import asyncio
 import errno
 import gc
+import os
+import resource
+import socket
+import time
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -13,7 +17,10 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from server.addresses import listening_addresses
+from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
+from server.connection_book import ConnectionBook
 from server.errors import ApiError
+from server.networks import network
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +35,45 @@ MAX_LINE_BYTES = 8190
 """Of the request line and of each header."""
 
 
+ACCEPTED_AT_ONCE = 16
+"""Connections that asyncio takes from the kernel in one go, before any of them can be given up."""
+
+BACKLOG = 128
+"""Connections that the kernel keeps for us meanwhile."""
+
+FILES = 96
+"""What else a server opens: stores, models, clients of other services, the journal."""
+
+FEWEST_CONNECTIONS = 16
+
+SHED_LOG_S = 60.0
+"""Shortest pause between two log records of connections that were given up."""
+
+
 class _Connection(RequestHandler):
-    """One connection of a client."""
+    """One connection of a client, entered in the book of all."""
+
+    def __init__(self, server: "_Server", book: "Book") -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **server._kwargs)
+        self._book = book
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        given_up = self._book.opened(self, network(peer[0] if isinstance(peer, tuple) else None))
+        if given_up is not None and given_up.transport is not None:
+            given_up.transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._book.closed(self)
+        super().connection_lost(exc)
+
+    async def _handle_request(self, *args: Any) -> tuple[web.StreamResponse, bool]:
+        self._book.busy(self)
+        try:
+            return await super()._handle_request(*args)
+        finally:
+            self._book.idle(self)
 
     def handle_error(
         self,
@@ -50,15 +94,58 @@ class _Connection(RequestHandler):
         return response
 
 
+class Book(ConnectionBook[_Connection]):
+    """The connections of all ports of a process; says in the log when it has to give some up."""
+
+    def __init__(self, most: int = MAX_CONNECTIONS, most_each: int = MAX_CONNECTIONS_EACH) -> None:
+        super().__init__(most, most_each)
+        self._logged_at = float("-inf")
+
+    def opened(self, connection: _Connection, network: str) -> _Connection | None:
+        """See `ConnectionBook`."""
+        given_up = super().opened(connection, network)
+        if given_up is not None and time.monotonic() - self._logged_at >= SHED_LOG_S:
+            self._logged_at = time.monotonic()
+            log.warning("too many connections, some are closed", network=network, open=len(self), closed=self.shed)
+        return given_up
+
+
+def affordable(connections: int, ports: int) -> int:
+    """So many of these connections fit into the files that this process may open; raises that limit where it can.
+
+    Args:
+        connections: that are wanted.
+        ports: that take them, each address counted.
+    """
+    # asyncio has taken some more by the time that those given up are closed: four turns of its loop.
+    rest = FILES + 4 * ACCEPTED_AT_ONCE * ports
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < connections + rest:
+        most = connections + rest
+        soft = most if hard == resource.RLIM_INFINITY else min(hard, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < most:
+            log.warning("few files may be opened, so few connections are taken", files=soft)
+    return connections if soft == resource.RLIM_INFINITY else max(FEWEST_CONNECTIONS, min(connections, soft - rest))
+
+
 class _Server(web.Server):
+    book: Book
+
     def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=asyncio.get_running_loop(), **self._kwargs)
+        return _Connection(self, self.book)
 
 
 class HttpRunner(web.AppRunner):
-    """Runs an application with the bounds of this module; a handler is cancelled when its client hangs up."""
+    """Runs an application with the bounds of this module; a handler is cancelled when its client hangs up.
 
-    def __init__(self, app: web.Application) -> None:
+    Args:
+        app: the application.
+        book: of the connections, shared by all ports of a process.
+    """
+
+    def __init__(self, app: web.Application, book: Book | None = None) -> None:
+        self._book = Book() if book is None else book
         super().__init__(
             app,
             access_log=None,
@@ -73,12 +160,14 @@ class HttpRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(
+        server = _Server(
             made.request_handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             **made._kwargs,
         )
+        server.book = self._book
+        return server
 
 
 class Doors:
@@ -87,11 +176,21 @@ class Doors:
     Args:
         host: address of all; "localhost" stands for both of its own.
         listening: applications, each with its port.
+        connections: that all of them take at once, where the process may open so many.
+        connections_each: of them, from one address (IPv6: /64).
     """
 
-    def __init__(self, host: str, listening: Sequence[tuple[web.Application, int]]) -> None:
+    def __init__(
+        self,
+        host: str,
+        listening: Sequence[tuple[web.Application, int]],
+        connections: int = MAX_CONNECTIONS,
+        connections_each: int = MAX_CONNECTIONS_EACH,
+    ) -> None:
         self._host = host
-        self._listening = [(HttpRunner(app), port) for app, port in listening]
+        listeners = len(listening) * len(listening_addresses(host))
+        book = Book(affordable(connections, listeners), connections_each)
+        self._listening = [(HttpRunner(app, book), port) for app, port in listening]
 
     @property
     def apps(self) -> list[web.Application]:
@@ -123,14 +222,28 @@ class Doors:
             raise
         first_address, *others = listening_addresses(self._host)
         for runner, port in self._listening:
-            await web.TCPSite(runner, first_address, port).start()
+            await listen(runner, first_address, port)
             for address in others:
                 with allowing_no_ipv6():
-                    await web.TCPSite(runner, address, port).start()
+                    await listen(runner, address, port)
 
     async def close(self) -> None:
         """Stop listening and end what is under way; applications that were never set up are left alone."""
         await asyncio.gather(*(runner.cleanup() for runner, _ in self._listening))
+
+
+async def listen(runner: HttpRunner, address: str, port: int) -> None:
+    """Take connections to a port.
+
+    Raises:
+        OSError: it cannot be bound.
+    """
+    site = web.TCPSite(runner, address, port, backlog=ACCEPTED_AT_ONCE)
+    await site.start()
+    for listener in site._server.sockets:  # type: ignore[union-attr]
+        # asyncio knows one number for what waits and for what is taken at once.
+        with socket.socket(fileno=os.dup(listener.fileno())) as same:
+            same.listen(BACKLOG)
 
 
 @contextmanager

@@ -46,6 +46,7 @@ END_REASONS = frozenset(
         "lost",
         "shutdown",
         "connect_timeout",
+        "displaced",
         "consent_expired",
         "dtls_closed",
         "bye",

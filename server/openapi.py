@@ -234,6 +234,8 @@ def _error_statuses(route: Route, *, keys: bool) -> set[int]:
         statuses.update(BODY_ERRORS)
     if keys and not operation.open:
         statuses.update((401, 429))
+    if operation.cost is not None:
+        statuses.add(429)
     return statuses
 
 

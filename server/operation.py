@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -12,6 +12,9 @@ from server.bounds import MAX_BODY
 from server.errors import read_json, read_query
 
 JSON = "application/json"
+
+Cost: TypeAlias = Literal["call", "work"]
+"""What a request costs: a call takes a line, work an engine or the database for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Operation:
         answers: by status.
         errors: statuses that the handler itself may answer with; those of validation and keys come by themselves.
         open: needs no key.
+        cost: what is limited for each client (`server.rate_limits`); None costs next to nothing.
         socket: a WebSocket, which OpenAPI knows no word for: it is told of in the description of the whole.
     """
 
@@ -58,6 +62,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     open: bool = False
     socket: bool = False
+    cost: Cost | None = None
 
 
 Routed = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -77,6 +82,7 @@ def operation(
     errors: tuple[int, ...] = (),
     open: bool = False,  # noqa: A002
     socket: bool = False,
+    cost: Cost | None = None,
 ) -> Callable[[Callable[..., Awaitable[web.StreamResponse]]], Routed]:
     """Describe a handler and validate for it; goes between the route and the handler.
 
@@ -86,7 +92,9 @@ def operation(
 
     Args: see `Operation`.
     """
-    described = Operation(tag, params, body, body_limit, uploads, upload_schema, answers or {}, errors, open, socket)
+    described = Operation(
+        tag, params, body, body_limit, uploads, upload_schema, answers or {}, errors, open, socket, cost
+    )
 
     def decorate(handler: Callable[..., Awaitable[web.StreamResponse]]) -> Routed:
         @functools.wraps(handler)

@@ -5,10 +5,8 @@ from typing import Any
 
 from pipeline.call.actor import CallActor
 from pipeline.call.inputs import StopReply, UserTyped
+from server.bounds import MAX_CHANNEL_MESSAGE, MAX_TEXT
 from server.realtime_events import Json, RealtimeEvents
-
-MAX_MESSAGE = 64 * 1024
-"""Longest message taken, in characters."""
 
 
 class RealtimeClient:
@@ -26,8 +24,9 @@ class RealtimeClient:
 
     def receive(self, text: str) -> list[Json]:
         """Apply a message; returns what to answer. Whatever comes, the call goes on."""
-        if len(text) > MAX_MESSAGE:
-            return [self._events.error("message_too_long", f"A message may have at most {MAX_MESSAGE} characters")]
+        if len(text) > MAX_CHANNEL_MESSAGE:
+            message = f"A message may have at most {MAX_CHANNEL_MESSAGE} characters"
+            return [self._events.error("message_too_long", message)]
         try:
             event = json.loads(text)
         except (ValueError, RecursionError):
@@ -67,5 +66,9 @@ class RealtimeClient:
         if not isinstance(item, dict) or item.get("role") != "user" or not any(texts):
             message = "Only user messages with input_text can be created on a call"
             return [self._events.error("unsupported_item", message, event_id)]
-        self._typed += [text for text in texts if text]
+        typed = [*self._typed, *(text for text in texts if text)]
+        if sum(len(text) + 1 for text in typed) > MAX_TEXT:
+            message = f"At most {MAX_TEXT} characters may wait for a response.create; this item was left out"
+            return [self._events.error("too_much_typed", message, event_id)]
+        self._typed = typed
         return []

@@ -70,7 +70,7 @@ class ServiceServer:
         listening = [(app, port)]
         if settings.metrics_port:
             listening.append((metrics_application(parts), settings.metrics_port))
-        doors = Doors(settings.host, listening)
+        doors = Doors(settings.host, listening, settings.max_connections, settings.max_connections_per_address)
         server = cls(settings, memory, doors.url(port), doors, drain, desk)
         try:
             await doors.open([memory.open(), *(engine.warm_up() for engine in engines.all().values())])

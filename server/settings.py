@@ -23,6 +23,7 @@ from pipeline.text.languages import UNCLEAR
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.turn_taking_config import TurnTakingConfig
 from server.addresses import is_loopback
+from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
 from server.roles import Role, takes_calls
 
 PREFIX = "MORGAN_"
@@ -99,6 +100,23 @@ class Settings(BaseSettings):
     )
     wrong_keys_per_minute: int = Field(
         30, ge=1, description="Wrong keys from one address; further ones are answered 429."
+    )
+    calls_per_minute: int = Field(
+        120, ge=1, description="Calls that one client (key and address) may begin; further ones are answered 429."
+    )
+    half_open_calls: int = Field(
+        10, ge=1, description="Of them, those that are not connected yet; further ones are answered 429."
+    )
+    requests_per_minute: int = Field(
+        1200, ge=1, description="Other requests of one client that cost something; further ones are answered 429."
+    )
+    max_connections: int = Field(
+        MAX_CONNECTIONS, ge=1, description="TCP connections at once; the idle ones make room for further ones."
+    )
+    max_connections_per_address: int = Field(
+        MAX_CONNECTIONS_EACH,
+        ge=1,
+        description="Of them, from one address (IPv6: /64). All have one behind a proxy: set max_connections.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

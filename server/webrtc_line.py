@@ -27,7 +27,11 @@ DELIBERATE = frozenset({"hangup", "dtls_closed", "bye"})
 
 
 async def open_webrtc(
-    calls: CallRegistry, offer: str, beginning: Beginning | None = None, **options: Any
+    calls: CallRegistry,
+    offer: str,
+    beginning: Beginning | None = None,
+    client: str | None = None,
+    **options: Any,
 ) -> tuple[Call, str]:
     """Take a call over WebRTC.
 
@@ -35,6 +39,7 @@ async def open_webrtc(
         calls: that it is to be one of.
         offer: SDP.
         beginning: as in `CallRegistry.reserve`.
+        client: as in `CallRegistry.reserve`.
         options: as in `CallRegistry.reserve`.
 
     Returns:
@@ -44,7 +49,7 @@ async def open_webrtc(
         CallsFullError: the server is full or going down.
         media.values.InvalidOfferError: the offer cannot be answered.
     """
-    async with calls.reserve(beginning, **options) as call:
+    async with calls.reserve(beginning, client, **options) as call:
         line = WebRtcLine(call, calls.endpoint, calls.lost_grace_s)
         try:
             call.put_on(line)

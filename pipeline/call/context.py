@@ -10,6 +10,9 @@ from pipeline.text.words import primary_language
 CUT_MARK = " —"
 """Ends a reply that the user interrupted, in the context; the instructions explain it to the model."""
 
+KEPT = 4
+"""So many times as many entries are kept as the model sees; memory has the rest."""
+
 SPOKEN_RULES = (
     "Your words are spoken aloud in a phone call: answer in one to three short plain sentences, "
     "without lists or markup. A reply of yours that ends in — was interrupted there by the user."
@@ -75,6 +78,8 @@ class Context:
                 self.entries[index] = entry
                 return
         self.entries.append(entry)
+        # However long a call is, and however fast somebody types.
+        del self.entries[: -self._max_entries * KEPT]
 
     def remove(self, item_id: str) -> None:
         """Take a message out again, if it is there."""

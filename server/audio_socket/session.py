@@ -14,6 +14,7 @@ from server.bounds import MAX_SOCKET_ERRORS
 from server.call import Call
 from server.calls import RETRY_S, CallsFullError
 from server.errors import ApiError
+from server.rate_limits import client_of
 from server.routes.calls import registry, wanted_call
 from server.services.stt import decode_base64
 from server.transcription.transcriber import TRANSCRIBER
@@ -115,9 +116,13 @@ class AudioSession:
         if start.language:
             start.language = await self._request.app[TRANSCRIBER].language(start.language) or ""
         calls = registry(self._request)
+        try:
+            calls.check(client_of(self._request))
+        except CallsFullError as full:
+            raise self._full(full) from None
         beginning, options = await wanted_call(self._request, start.user_id, start.conversation_id, start)
         try:
-            async with calls.reserve(beginning, **options) as call:
+            async with calls.reserve(beginning, client_of(self._request), **options) as call:
                 line = SocketLine(call, self._outbox, calls.endpoint.pacer, start.sample_rate)
                 call.put_on(line)
                 call.begin()
@@ -127,7 +132,10 @@ class AudioSession:
                 )
                 line.open()
         except CallsFullError as full:
-            raise ApiError(503, "no_capacity", f"{full}; try again in {RETRY_S} seconds") from None
+            raise self._full(full) from None
+
+    def _full(self, full: CallsFullError) -> ApiError:
+        return ApiError(503, "no_capacity", f"{full}; try again in {RETRY_S} seconds")
 
     def _hear(self, data: bytes) -> None:
         _, line = self._open()

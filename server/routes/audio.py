@@ -94,6 +94,7 @@ class AudioReply(BaseModel):
 @routes.post("/api/audio")
 @operation(
     "conversations",
+    cost="work",
     body_limit=MAX_UPLOAD,
     uploads=UPLOADS,
     upload_schema=UPLOAD_SCHEMA,

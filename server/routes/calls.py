@@ -12,11 +12,12 @@ from persistence.memory import Memory
 from server.beginnings import Beginning, ForeignConversationError, begin, language_options, preferred
 from server.bounds import MAX_BODY, MAX_INSTRUCTIONS
 from server.call import Call, CallOverError
-from server.calls import RETRY_S, CallRegistry, CallsFullError
+from server.calls import RETRY_S, CallRegistry, CallsFullError, HalfOpenError
 from server.errors import ApiError, parse_json, read_body, require_json
 from server.fields import ConversationId, Language, UserId
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
+from server.rate_limits import client_of, too_many
 from server.webrtc_line import WebRtcLine, open_webrtc
 
 SDPFRAG = "application/trickle-ice-sdpfrag"
@@ -172,12 +173,15 @@ def _no_such_call() -> ApiError:
 
 
 def _no_capacity(error: Exception) -> ApiError:
+    if isinstance(error, HalfOpenError):
+        return too_many("too_many_half_open", str(error), RETRY_S)
     return ApiError(503, "no_capacity", str(error), headers={"Retry-After": str(RETRY_S)})
 
 
 @routes.post("/api/calls")
 @operation(
     "calls",
+    cost="call",
     body=NewCall,
     body_limit=MAX_BODY,
     answers={201: Answer("The call stands as soon as its media does", OpenedCall, headers={"Location": "Its address"})},
@@ -189,10 +193,13 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
     With a conversation_id (a uuid, or "last") the call goes on with that conversation. A call that is not connected
     within ten seconds ends.
     """
-    user_id = body.user_id or registry(request).defaults.user_id
-    beginning, options = await wanted_call(request, user_id, body.conversation_id, body)
+    calls, client = registry(request), client_of(request)
+    user_id = body.user_id or calls.defaults.user_id
     try:
-        call, answer = await open_webrtc(registry(request), body.sdp, beginning, **options)
+        # Nothing is read for whoever is refused anyway.
+        calls.check(client)
+        beginning, options = await wanted_call(request, user_id, body.conversation_id, body)
+        call, answer = await open_webrtc(calls, body.sdp, beginning, client, **options)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
     except CallsFullError as error:
@@ -278,6 +285,7 @@ def known_voice(request: web.Request, voice: str | None) -> str | None:
 @routes.patch("/api/calls/{call_id}")
 @operation(
     "calls",
+    cost="work",
     params=OneCall,
     body=CallChange,
     body_limit=MAX_BODY,

@@ -201,6 +201,7 @@ async def list_messages(request: web.Request, params: ListMessages) -> web.Respo
 @routes.get("/api/conversations/{conversation_id}/export")
 @operation(
     "conversations",
+    cost="work",
     params=Export,
     answers={200: Answer("The file", content=tuple(content_type for _, content_type in EXPORTS.values()))},
     errors=(404, 503),

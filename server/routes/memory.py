@@ -61,7 +61,13 @@ class Rebuild(BaseModel):
 
 
 @routes.get("/api/memory/search")
-@operation("memory", params=Search, answers={200: Answer("The nearest messages, best first", Results)}, errors=(503,))
+@operation(
+    "memory",
+    cost="work",
+    params=Search,
+    answers={200: Answer("The nearest messages, best first", Results)},
+    errors=(503,),
+)
 async def search_memory(request: web.Request, params: Search) -> web.Response:
     """Search by meaning in the messages of one user's conversations."""
     memory = request.app[MEMORY].opened()
@@ -78,6 +84,7 @@ async def search_memory(request: web.Request, params: Search) -> web.Response:
 @routes.post("/api/memory/rebuild")
 @operation(
     "memory",
+    cost="work",
     body=Rebuild,
     answers={200: Answer("How far it is: events `progress` with `done` and `total`", content=(sse.EVENT_STREAM,))},
     errors=(409, 503),

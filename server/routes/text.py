@@ -43,6 +43,7 @@ class Reply(BaseModel):
 @routes.post("/api/text")
 @operation(
     "conversations",
+    cost="work",
     body=Text,
     body_limit=MAX_BODY,
     answers={200: Answer("The reply; with `stream`, as server-sent events", Reply, (EVENT_STREAM,))},

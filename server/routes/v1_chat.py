@@ -40,6 +40,7 @@ class ChatCompletion(BaseModel):
 @routes.post("/v1/chat/completions")
 @operation(
     "openai",
+    cost="work",
     body=ChatCompletionRequest,
     body_limit=MAX_CHAT_BODY,
     answers={200: Answer("The answer; with `stream`, as server-sent events", ChatCompletion, (sse.EVENT_STREAM,))},

@@ -65,6 +65,7 @@ class Embeddings(BaseModel):
 @routes.post("/v1/embeddings")
 @operation(
     "openai",
+    cost="work",
     body=EmbeddingRequest,
     body_limit=MAX_CHAT_BODY,
     answers={200: Answer("The vectors", Embeddings)},

@@ -52,6 +52,7 @@ class SpeechRequest(BaseModel):
 @routes.post("/v1/audio/speech")
 @operation(
     "openai",
+    cost="work",
     body=SpeechRequest,
     body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("The speech, as it is spoken", content=(*CONTENT_TYPES.values(), EVENT_STREAM))},

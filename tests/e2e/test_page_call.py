@@ -25,7 +25,7 @@ LOUDNESS = """() => new Promise((resolve) => {
     analyser.getFloatTimeDomainData(samples);
     const rms = Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
     loudest = Math.max(loudest, rms);
-    if (++frames < 250) setTimeout(look, 20); else resolve(loudest);
+    if (loudest <= 0.01 && ++frames < 1500) setTimeout(look, 20); else resolve(loudest);
   };
   look();
 })"""

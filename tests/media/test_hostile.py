@@ -7,10 +7,15 @@ import re
 import socket
 from collections.abc import AsyncIterator
 
+import pylibsrtp
 from aioice import stun
+from aiortc.rtp import RtpPacket
 
 from media.caller import Caller
+from media.dtls import MAX_SSRCS
 from media.endpoint import MediaEndpoint
+from media.sdp import MAX_CANDIDATES
+from media.values import IceCandidate
 from tests.media.calls import Notes, call, endpoint, tone, until
 
 NULL_CLIENT_HELLO = (
@@ -109,6 +114,62 @@ async def test_srtp_that_does_not_authenticate_is_counted_and_ignored() -> None:
         await until(lambda: peer.stats().packets_discarded >= 200)
         frames = len(notes.audio)
         await until(lambda: len(notes.audio) > frames + 10)
+        assert notes.closed == []
+
+
+async def test_checks_go_to_twenty_addresses_at_most_however_many_are_named_and_however_often() -> None:
+    """Real sockets stand for the addresses of strangers: who gets a check?"""
+    with contextlib.ExitStack() as sockets:
+        strangers = [sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(60)]
+        lines = []
+        for index, stranger in enumerate(strangers):
+            stranger.bind(("127.0.0.1", 0))
+            stranger.setblocking(False)
+            address = f"127.0.0.1 {stranger.getsockname()[1]}"
+            lines.append(f"candidate:{index} 1 udp {2130706431 - index} {address} typ host")
+        async with endpoint() as server, Caller() as caller:
+            offer = [line for line in (await caller.offer()).splitlines() if "candidate" not in line]
+            named = [f"a={line}" for line in lines[:30] for _ in range(2)]
+            peer = await server.answer("\r\n".join([*offer, *named]) + "\r\n", Notes())
+            for _ in range(2):
+                await peer.add_candidates([IceCandidate(line, "0") for line in lines[30:]])
+            reached: set[int] = set()
+
+            def reach() -> int:
+                for index, stranger in enumerate(strangers):
+                    with contextlib.suppress(BlockingIOError):
+                        stranger.recv(2048)
+                        reached.add(index)
+                return len(reached)
+
+            await until(lambda: reach() >= MAX_CANDIDATES)
+            # The checks are 20 ms apart: as many more would have gone out by now.
+            await asyncio.sleep(1.0)
+            reach()
+            assert reached == set(range(MAX_CANDIDATES))
+            assert MAX_CANDIDATES == 20
+
+
+async def test_of_a_peer_with_a_thousand_ssrcs_few_are_remembered_and_it_is_still_heard() -> None:
+    async with endpoint() as server, call(server) as (caller, peer, notes):
+        dtls = caller._sender().transport
+        first, last = 0x10_0000, 0x10_0000 + 1000
+        for ssrc in range(first, last):
+            packet = RtpPacket(payload_type=96, sequence_number=1, timestamp=960, ssrc=ssrc, payload=b"x" * 40)
+            # Past the caller's own transport: its statistics know one stream.
+            await dtls.transport._send(dtls._tx_srtp.protect(packet.serialize()))
+            if ssrc % 50 == 0:
+                await asyncio.sleep(0.01)
+        kept = []
+        await until(lambda: (last - 1).to_bytes(4) in peer._dtls._ssrcs)
+        for ssrc in range(first, last):
+            with contextlib.suppress(pylibsrtp.Error):
+                peer._dtls._rx_srtp.remove_stream(ssrc)
+                kept.append(ssrc)
+        assert 0 < len(kept) <= MAX_SSRCS
+        assert peer._dtls.srtp_discarded == 0
+        spoken = await caller.say(tone(440, 0.2, rate=48_000))
+        await until(lambda: notes.first_sound_after(spoken.first - 0.02))
         assert notes.closed == []
 
 

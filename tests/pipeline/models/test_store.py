@@ -121,4 +121,7 @@ def test_the_folder_is_the_named_one_or_the_cache_of_the_user() -> None:
 
 def test_the_models_of_this_machine_are_those_of_the_manifest(models_dir: Path) -> None:
     reports = ModelStore(models_dir).verify(read_again=True)
-    assert [f"{report.model}/{report.file.path}" for report in reports if report.state != "ok"] == []
+    # Nobody has to have pulled every model that there is.
+    wrong = [report for report in reports if report.state not in ("ok", "missing")]
+    assert [f"{report.model}/{report.file.path}" for report in wrong] == []
+    assert any(report.state == "ok" for report in reports)
