@@ -42,7 +42,6 @@ SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
 UNEVEN = HEARING_RATE // 100
 """Samples by which what is counted in seconds may be off: times are those of arrival, less even than samples."""
 
-
 BREATH_S = 0.7
 """Speech that goes on within this of the silence in which the turn was transcribed is one utterance with it."""
 
@@ -112,6 +111,9 @@ class Listening:
     def begin(self, since: float, now: float) -> Turn:
         """A new turn whose speech began at a monotonic time."""
         start = self._start_of(since)
+        if self.joined:
+            # It was transcribed together with a turn that this one does not go on with.
+            self.forget_overlap()
         self.turn = Turn(self._out.new_id("item"), start, start)
         self._open(now)
         return self.turn

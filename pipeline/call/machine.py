@@ -311,7 +311,9 @@ class CallMachine:
             meant = bool(words.text) and not is_backchannel(words.text, language)
         else:
             meant = takes_floor(words.text, language)
-        known = words.clear and is_all_of(words.text, self._turns.last_speech - self._turns.speech_began)
+        spoken_s = self._turns.last_speech - self._turns.speech_began
+        # What was heard together with the turn before is known whatever it is; its text has the words of both.
+        known = words.clear and (words.added is not None or is_all_of(words.text, spoken_s))
         self._decide(self._turns.overlap_words(meant, known=known, ended=words.ended), now)
         if meant or words.ended:
             self._listening.forget_overlap()
