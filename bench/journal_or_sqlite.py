@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import median
 
 from persistence.config import FsyncPolicy
-from persistence.journal import Journal
-from persistence.journal_frames import Frame
+from persistence.journal.frames import Frame
+from persistence.journal.journal import Journal
 
 RECORD = b'{"' + b"x" * 396 + b'"}'
 ROUNDS = 5

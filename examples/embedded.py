@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pipeline.models import ModelStore
 from server.app import SWITCH_INTERVAL_S, Server
-from server.engines import build_engines, needed_models
+from server.engines.factory import build_engines, needed_models
 from server.settings import load_settings
 
 

@@ -26,12 +26,12 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from persistence.config import FsyncPolicy
+from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.models import default_root
 from pipeline.plugins.engine_plugin import EngineRole
 from pipeline.plugins.registry import known_ids
 from pipeline.text.languages import UNCLEAR
 from pipeline.tools.declaration import ToolDeclaration
-from pipeline.turn_taking_config import TurnTakingConfig
 from server.addresses import is_loopback
 from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
 from server.roles import Role, takes_calls

@@ -39,21 +39,21 @@ HELPERS: Mapping[str, str] = {
     "tests.e2e.chromium": "browser",
     "tests.e2e.firefox": "browser",
     "playwright.async_api": "browser",
-    "persistence.embedded_postgres": "databases",
-    "persistence.embedded_valkey": "databases",
+    "persistence.embedded.postgres": "databases",
+    "persistence.embedded.valkey": "databases",
 }
 """The marker that follows from a name in the test's module: a function or class, or anything of a helper module."""
 
 WALL_CLOCK = (
     "tests/media/test_audio_link.py",
-    "tests/media/test_caller.py",
+    "tests/server/client/test_caller.py",
     "tests/media/test_chromium.py",
     "tests/media/test_endpoint.py",
     "tests/media/test_pacer.py",
     "tests/media/test_restart.py",
     "tests/media/test_udp_port.py",
-    "tests/pipeline/test_cores.py",
-    "tests/pipeline/test_lanes.py",
+    "tests/pipeline/scheduling/test_cores.py",
+    "tests/pipeline/scheduling/test_lanes.py",
     "tests/pipeline/text/test_linear.py",
 )
 """Files whose tests assert real time. A table and not a marker in them: xdist's scheduler sees paths only."""

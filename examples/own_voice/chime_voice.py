@@ -2,7 +2,7 @@
 
 Morgan finds it by the entry point in pyproject.toml, and loads it with `MORGAN_TTS_ENGINE=chime`. An engine keeps one
 of the protocols in `pipeline.engines.protocols`: its methods run on the event loop and never block it; work is done in
-a `pipeline.lanes.Lane`, which orders it by who waits for it, over all engines.
+a `pipeline.scheduling.lanes.Lane`, which orders it by who waits for it, over all engines.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -12,8 +12,8 @@ import numpy as np
 
 from pipeline.audio import SPEECH_RATE
 from pipeline.engines.protocols import SpeechChunk, Voice, Word
-from pipeline.lanes import Lane, Ticket
 from pipeline.plugins.engine_plugin import EngineHost, EngineOptions, EnginePlugin
+from pipeline.scheduling.lanes import Lane, Ticket
 
 SECONDS_PER_LETTER = 0.06
 

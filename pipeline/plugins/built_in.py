@@ -146,19 +146,19 @@ def _its_model(options: Any) -> Sequence[str]:
 
 
 def _silero(options: OnnxOptions, host: EngineHost) -> VoiceActivityDetector:
-    from pipeline.engines.silero import SileroVad
+    from pipeline.engines.vad.silero import SileroVad
 
     return SileroVad(host.folder_of(options.model), device=options.device)
 
 
 def _smart_turn(options: OnnxOptions, host: EngineHost) -> TurnDetector:
-    from pipeline.engines.smart_turn import SmartTurn
+    from pipeline.engines.turn.smart_turn import SmartTurn
 
     return SmartTurn(host.folder_of(options.model), device=options.device)
 
 
 def _whisper(options: WhisperOptions, host: EngineHost) -> SpeechToText:
-    from pipeline.engines.faster_whisper import FasterWhisper
+    from pipeline.engines.stt.faster_whisper import FasterWhisper
 
     # On the CPU the self-check may choose otherwise later: `server.calibration.calibrate.apply`.
     first = "int8" if options.device == "cpu" else "float16"
@@ -173,8 +173,8 @@ def _whisper(options: WhisperOptions, host: EngineHost) -> SpeechToText:
 
 
 def _llama_cpp(options: LlamaCppOptions, host: EngineHost) -> LanguageModel:
-    from pipeline.engines.llama_cpp import LlamaCppLanguageModel, LlamaOptions
-    from pipeline.engines.llama_weights import quick_weights
+    from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
+    from pipeline.engines.llm.llama_weights import quick_weights
 
     weights = host.folder_of(options.model)
     if options.requantize:
@@ -183,7 +183,7 @@ def _llama_cpp(options: LlamaCppOptions, host: EngineHost) -> LanguageModel:
 
 
 def _transformers(options: TransformersOptions, host: EngineHost) -> LanguageModel:
-    from pipeline.engines.transformers_lm import TransformersLanguageModel
+    from pipeline.engines.llm.transformers_lm import TransformersLanguageModel
 
     folder = host.folder_of(options.model)
     return TransformersLanguageModel(
@@ -192,7 +192,7 @@ def _transformers(options: TransformersOptions, host: EngineHost) -> LanguageMod
 
 
 def _openai_chat(options: EndpointOptions, _: EngineHost) -> LanguageModel:
-    from pipeline.engines.openai_compatible import Endpoint, OpenAiChat
+    from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiChat
 
     if not options.base_url:
         raise EngineError("llm_engine is openai, but llm_base_url is not set (MORGAN_LLM_BASE_URL)")
@@ -200,7 +200,7 @@ def _openai_chat(options: EndpointOptions, _: EngineHost) -> LanguageModel:
 
 
 def _openai_speech(options: SpeechEndpointOptions, _: EngineHost) -> TextToSpeech:
-    from pipeline.engines.openai_compatible import Endpoint, OpenAiSpeech
+    from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiSpeech
 
     if not options.base_url:
         raise EngineError("tts_engine is openai, but tts_base_url is not set (MORGAN_TTS_BASE_URL)")
@@ -209,34 +209,34 @@ def _openai_speech(options: SpeechEndpointOptions, _: EngineHost) -> TextToSpeec
 
 
 def _piper(options: VoiceOptions, host: EngineHost) -> TextToSpeech:
-    from pipeline.engines.piper import Piper
+    from pipeline.engines.tts.piper import Piper
 
     folder, lanes = host.folder_of(options.model), options.lanes or host.lanes
     return Piper(folder, lanes=lanes, default=options.voice, device=options.device)
 
 
 def _kokoro(options: VoiceOptions, host: EngineHost) -> TextToSpeech:
-    from pipeline.engines.kokoro import Kokoro
+    from pipeline.engines.tts.kokoro import Kokoro
 
     folder, lanes = host.folder_of(options.model), options.lanes or host.lanes
     return Kokoro(folder, lanes=lanes, default=options.voice, device=options.device)
 
 
 def _csm(options: CsmOptions, host: EngineHost) -> TextToSpeech:
-    from pipeline.engines.csm import Csm
+    from pipeline.engines.tts.csm import Csm
 
     return Csm(host.folder_of(options.model), device=options.device, compute_type=options.compute_type)
 
 
 def _bert(options: BertOptions, host: EngineHost) -> TextEmbedder:
-    from pipeline.engines.bert_embedder import BertEmbedder
+    from pipeline.engines.embedding.bert_embedder import BertEmbedder
 
     folder, cache = host.folder_of(options.model), host.cache_dir / "converted"
     return BertEmbedder(folder, cache, device=options.device, compute_type=options.compute_type)
 
 
 def _transformers_embedder(options: TransformersEmbedderOptions, host: EngineHost) -> TextEmbedder:
-    from pipeline.engines.transformers_embedder import TransformersEmbedder
+    from pipeline.engines.embedding.transformers_embedder import TransformersEmbedder
 
     return TransformersEmbedder(host.folder_of(options.model), device=options.device)
 

@@ -32,7 +32,7 @@ class EngineHost:
         folder_of: folder of a model, by its id in `pipeline/models.toml` or as a path; raises
             `pipeline.models.ModelError` where it has not been pulled.
         cache_dir: where converted weights may be kept.
-        lanes: jobs at once: as many as cores, because `pipeline.cores` never lets more run.
+        lanes: jobs at once: as many as cores, because `pipeline.scheduling.cores` never lets more run.
         voice_activity: builds the voice activity detector of the settings.
     """
 

@@ -7,7 +7,7 @@ import pytest
 from pipeline.engines.protocols import EngineError
 from pipeline.plugins.built_in import FASTER_WHISPER, OPENAI_CHAT, PIPER, SMART_TURN
 from pipeline.plugins.engine_plugin import EngineOptions, EnginePlugin
-from server.engines import build_stt, needed_models, options_of
+from server.engines.factory import build_stt, needed_models, options_of
 from server.settings import Settings, SettingsError, load_settings
 
 

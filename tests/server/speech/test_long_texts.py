@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from pipeline.engines.piper import Piper
+from pipeline.engines.tts.piper import Piper
 from server.bounds import MAX_TEXT
-from server.errors import ApiError
+from server.http.errors import ApiError
 from server.speech.speech import SpeechDesk, SpeechOrder
 from tests.pipeline.text.worst_texts import worst
 
