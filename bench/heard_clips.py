@@ -12,7 +12,7 @@ import numpy as np
 from bench.real_clips import RealClip
 from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.protocols import SpeechToText
-from pipeline.lanes import Ticket, Urgency
+from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.hallucination import clean_transcript
 
 SHORT_S: Final = 1.5
