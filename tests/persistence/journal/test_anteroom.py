@@ -82,7 +82,7 @@ def test_a_record_is_safe_from_a_kill_as_soon_as_append_returns(tmp_path: Path, 
         from persistence.config import PersistenceConfig
         from persistence.journal.operations import PutConversation
         from persistence.journal.outbox import Outbox
-        from persistence.postgres import Postgres
+        from persistence.postgres.pool import Postgres
 
         async def main():
             outbox = Outbox(PersistenceConfig(Path({str(tmp_path)!r})), Postgres("postgresql://127.0.0.1:9/nowhere"))
