@@ -11,8 +11,8 @@ from pipeline.audio import HEARING_RATE, Pcm, Waveform
 from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.call.user.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import Transcript, VoiceStream
+from pipeline.engines.stt.hallucination import clean_transcript
 from pipeline.text.agreement import LocalAgreement
-from pipeline.text.hallucination import clean_transcript
 from pipeline.transcription.segmenter import LIVE, Segmenter, Span
 from pipeline.transcription.segments import Segment, SpokenLanguage, one_segment, prompt_after, whole_text
 

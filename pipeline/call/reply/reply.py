@@ -12,10 +12,10 @@ import numpy as np
 from pipeline.audio import SPEECH_RATE, Pcm
 from pipeline.call.effects import Effect, Synthesize
 from pipeline.call.ports import Speaker
+from pipeline.call.reply.heard import HeardText
 from pipeline.engines.protocols import SpeechChunk, Word
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.chunker import TextChunker
-from pipeline.text.heard import HeardText
 from pipeline.text.spoken import Spoken, speak
 
 HELD_S = 0.6

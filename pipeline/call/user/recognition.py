@@ -15,11 +15,11 @@ from pipeline.call.user.pace import Pace
 from pipeline.call.user.turn import PRE_ROLL_S, Draft, Head, Interim, OverlapLook, OverlapWords, Turn
 from pipeline.call.user.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import Transcript
+from pipeline.engines.stt.hallucination import clean_transcript
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.agreement import LocalAgreement
 from pipeline.text.backchannel import backchannel_prompt
 from pipeline.text.going_on import words_added
-from pipeline.text.hallucination import clean_transcript
 
 AUDIBLE_DB = 30.0
 """Sound within this much of the loudest of the turn is speech, for measuring where it ended."""

@@ -15,8 +15,8 @@ from pipeline.engines.protocols import EngineError, EngineUnavailableError, Spee
 from pipeline.engines.tts.piper import split_speakable
 from pipeline.engines.tts.speech_edges import trim_edges
 from pipeline.engines.tts.tempo import change_tempo
+from pipeline.engines.tts.word_timing import estimate_word_times
 from pipeline.scheduling.lanes import Lane, Ticket
-from pipeline.text.word_timing import estimate_word_times
 
 VOICE = "csm-streaming"
 """Id of its voice."""

@@ -20,8 +20,8 @@ from pipeline.engines.tts.espeak import Espeak
 from pipeline.engines.tts.phoneme_timing import is_sounding, time_words, within
 from pipeline.engines.tts.piper import split_speakable
 from pipeline.engines.tts.speech_edges import trim_edges
+from pipeline.engines.tts.word_timing import estimate_word_times
 from pipeline.scheduling.lanes import Lane, Ticket
-from pipeline.text.word_timing import estimate_word_times
 
 Style = NDArray[np.float32]
 """A voice: one row of 256 numbers for each length of text in tokens, shape (510, 1, 256)."""

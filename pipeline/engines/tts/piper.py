@@ -22,8 +22,8 @@ from pipeline.engines.tts.espeak import ESPEAK
 from pipeline.engines.tts.phoneme_timing import is_sounding, time_words, within
 from pipeline.engines.tts.speech_edges import Part, SpeechEdges
 from pipeline.engines.tts.vits_decoder import Settled, VitsDecoder
+from pipeline.engines.tts.word_timing import estimate_word_times
 from pipeline.scheduling.lanes import Lane, Ticket
-from pipeline.text.word_timing import estimate_word_times
 
 _SLOWEST, _FASTEST = 0.25, 4.0
 _REFERENCE = "The quick brown fox jumps over the lazy dog."

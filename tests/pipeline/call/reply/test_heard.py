@@ -4,9 +4,9 @@ import random
 
 import pytest
 
+from pipeline.call.reply.heard import HeardText
 from pipeline.engines.protocols import Word
 from pipeline.text.chunker import TextChunker
-from pipeline.text.heard import HeardText
 from pipeline.text.spoken import speak
 
 RATE = 24_000

@@ -3,7 +3,12 @@
 import pytest
 
 from pipeline.engines.protocols import Transcript
-from pipeline.text.hallucination import HallucinationThresholds, clean_transcript, is_hallucination, strip_annotations
+from pipeline.engines.stt.hallucination import (
+    HallucinationThresholds,
+    clean_transcript,
+    is_hallucination,
+    strip_annotations,
+)
 
 # What whisper-base (int8, greedy) gave on silence, noise, hum and clicks; the last column is confidence.
 INVENTED = [

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from pipeline.text.word_timing import estimate_word_times
+from pipeline.engines.tts.word_timing import estimate_word_times
 
 
 def test_words_fill_the_time_in_order() -> None:
