@@ -1,9 +1,9 @@
-"""What one record costs on its way to disk: Morgan's journal beside SQLite. `python -m bench.journal_or_sqlite [FOLDER]`
+"""What a record costs on its way to disk: Morgan's journal beside SQLite. `python -m bench.journal_or_sqlite [FOLDER]`
 
-Records of 400 bytes are written one by one, as calls produce them, in rounds that alternate. Both are asked for the same
-safety: what was written survives a crash of the process; a power cut costs the last second ("interval": the journal's
-fsync once a second; SQLite in WAL mode with synchronous=NORMAL, whose log is synced at its checkpoints), or nothing
-("always": fsync after each; synchronous=FULL).
+Records of 400 bytes are written one by one, as calls produce them, in rounds that alternate. Both are asked for the
+same safety: what was written survives a crash of the process; a power cut costs the last second ("interval": the
+journal's fsync once a second; SQLite in WAL mode with synchronous=NORMAL, whose log is synced at its checkpoints), or
+nothing ("always": fsync after each; synchronous=FULL).
 """
 
 import sqlite3

@@ -39,6 +39,7 @@ HELPERS: Mapping[str, str] = {
     "tests.e2e.chromium": "browser",
     "tests.e2e.firefox": "browser",
     "playwright.async_api": "browser",
+    "pipeline.engines.llm.llama_api.load_library": "models",
     "persistence.embedded.postgres": "databases",
     "persistence.embedded.valkey": "databases",
 }

@@ -4,7 +4,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import
 
 from tests.needs import WALL_CLOCK
 
-SERVED = ("tests/e2e/", "tests/docs/", "tests/examples/", "tests/server/services/", "tests/server/test_memory_")
+SERVED = ("tests/e2e/", "tests/docs/", "tests/examples/", "tests/server/services/", "tests/server/memory/")
 """What the paths of the tests begin with that talk with a running server."""
 
 

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md answers a stranger's questions with paths that there are, and its neighbours link to what there is."""
+"""CONTRIBUTING.md answers a stranger's questions with paths that there are, and its neighbours link to files."""
 
 import re
 from pathlib import Path

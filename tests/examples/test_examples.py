@@ -91,7 +91,7 @@ async def test_a_page_in_thirty_lines(server: RunningServer, repository: Path, t
         assert "today" in (await words.inner_text()).lower()
 
 
-# A tool ----------------------------------------------------------------------------------------------------------------
+# A tool --------------------------------------------------------------------------------------------------------------
 
 
 @pytest_asyncio.fixture
@@ -137,7 +137,7 @@ async def test_a_weather_tool(weather_api: list[dict[str, str]]) -> None:
     assert unknown.failed
 
 
-# An engine of another package ------------------------------------------------------------------------------------------
+# An engine of another package ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_an_engine_of_another_package_speaks(chiming: RunningServer, tmp_path: P
     assert httpx.get(f"{chiming.url}/health").json()["components"]["tts"]["status"] == "ok"
 
 
-# Embedding -------------------------------------------------------------------------------------------------------------
+# Embedding -----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
