@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -168,12 +168,12 @@ def chiming(
 def test_an_engine_of_another_package_speaks(chiming: RunningServer, tmp_path: Path) -> None:
     host, _, port = chiming.url.rpartition(":")
     tts = f"{host}:{int(port) + 2}"
-    assert [voice["id"] for voice in httpx.get(f"{tts}/voices").json()["voices"]] == ["chime"]
-    spoken = httpx.post(f"{tts}/generate/audio", json={"text": "Four words, two commas.", "format": "wav"}, timeout=30)
+    assert [voice["id"] for voice in httpx2.get(f"{tts}/voices").json()["voices"]] == ["chime"]
+    spoken = httpx2.post(f"{tts}/generate/audio", json={"text": "Four words, two commas.", "format": "wav"}, timeout=30)
     (tmp_path / "spoken.wav").write_bytes(spoken.content)
     # Twenty letters, four word ends, 60 ms each.
     assert 1.0 < seconds_of(tmp_path / "spoken.wav") < 2.5
-    assert httpx.get(f"{chiming.url}/health").json()["components"]["tts"]["status"] == "ok"
+    assert httpx2.get(f"{chiming.url}/health").json()["components"]["tts"]["status"] == "ok"
 
 
 # Embedding -----------------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_morgan_inside_an_application(repository: Path, models_dir: Path, tmp_pa
             status = json.load(answer)
         assert status["calls"] == 0
         body = {"text": "Hello", "user_id": "application"}
-        assert httpx.post(f"{status['morgan']}/api/text", json=body, timeout=30).json()["text"]
+        assert httpx2.post(f"{status['morgan']}/api/text", json=body, timeout=30).json()["text"]
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
         assert process.wait(30) == 0
