@@ -27,7 +27,7 @@ from pipeline.call.tool_rounds import ToolRounds
 from pipeline.call.voice_choice import VoiceChoice
 from pipeline.engines.protocols import ToolCall
 from pipeline.lanes import Ticket, Urgency
-from pipeline.text.normalise import normalise
+from pipeline.text.same_words import same_words
 from pipeline.tools.toolbox import ToolResult
 from pipeline.turn_taking_config import WINDOW_S
 
@@ -72,7 +72,7 @@ class Answering:
         """Begin a reply to what may be the user's turn; one that answers the same words is kept."""
         reply = self.reply
         if reply is not None and not reply.released and reply.said is not None:
-            if normalise(reply.said) == normalise(said):
+            if same_words(reply.said, said, language):
                 return reply
             self.discard()
         reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, now))
