@@ -2,10 +2,10 @@
 
 import statistics
 
-from bench.virtual_call import Delays
 from pipeline.call.effects import Cancel, Generate, Transcribe
 from pipeline.call.events import PlaybackStarted, ReplyCreated, TranscriptCompleted, TurnLatency
 from pipeline.call.options import CallOptions
+from server.testing.virtual_call import Delays
 from tests.pipeline.call.simulation import Say, Simulation
 
 TEXT = "Could you please tell me how the weather will be in Paris tomorrow?"
