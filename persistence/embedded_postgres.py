@@ -17,6 +17,7 @@ from persistence.config import PersistenceConfig
 from persistence.embedded import EmbeddedServer
 from persistence.errors import EmbeddedServerError
 from persistence.outages import OUTAGES
+from persistence.passage import let_through
 from persistence.processes import (
     HOST,
     ServerProcess,
@@ -24,7 +25,6 @@ from persistence.processes import (
     command_of,
     free_port,
     identity,
-    let_through,
     unprivileged_user,
 )
 

@@ -10,6 +10,7 @@ from persistence.config import PersistenceConfig
 from persistence.errors import PersistenceError, StoreUnavailableError
 from persistence.memory import Memory
 from persistence.processes import write_private
+from persistence.redis_tier import RedisTier
 from pipeline.call.context import Context
 from pipeline.call.ports import Reminder
 from pipeline.engines.protocols import TextEmbedder
@@ -87,6 +88,10 @@ class MemoryDoor:
         else:
             self.problem = ""
             self.memory.on_deleted = self.recordings.delete
+
+    def redis(self) -> RedisTier | None:
+        """The fast tier, where there is one now."""
+        return None if self.memory is None else self.memory.redis
 
     def reminder(self, user_id: str, context: Context) -> Reminder | None:
         """Who reminds a conversation of what its user said in others; None where nobody does."""

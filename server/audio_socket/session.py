@@ -14,6 +14,7 @@ from server.bounds import MAX_SOCKET_ERRORS
 from server.call import Call
 from server.calls import RETRY_S, CallsFullError
 from server.errors import ApiError
+from server.identity.principal import named_user
 from server.rate_limits import client_of
 from server.routes.calls import registry, wanted_call
 from server.services.stt import decode_base64
@@ -120,7 +121,8 @@ class AudioSession:
             calls.check(client_of(self._request))
         except CallsFullError as full:
             raise self._full(full) from None
-        beginning, options = await wanted_call(self._request, start.user_id, start.conversation_id, start)
+        user_id = named_user(self._request, start.user_id)
+        beginning, options = await wanted_call(self._request, user_id, start.conversation_id, start)
         try:
             async with calls.reserve(beginning, client_of(self._request), **options) as call:
                 line = SocketLine(call, self._outbox, calls.endpoint.pacer, start.sample_rate)

@@ -18,6 +18,7 @@ from server.bounds import MAX_HEADER_TEXT, MAX_INSTRUCTIONS, MAX_TURN_S, MAX_UPL
 from server.errors import parse_json
 from server.fields import ConversationId, UserId
 from server.held_bytes import hold_of
+from server.identity.principal import named_user
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
 from server.routes.calls import registry, wanted_call
@@ -125,6 +126,7 @@ async def answer_audio(request: web.Request) -> web.Response:
     transcriber = request.app[TRANSCRIBER]
     upload = await read_upload(request)
     wanted = _wanted(upload)
+    wanted.user_id = named_user(request, wanted.user_id)
     if wanted.language:
         wanted.language = await transcriber.language(wanted.language) or ""
     beginning, options = await wanted_call(request, wanted.user_id, wanted.conversation_id, wanted)

@@ -9,15 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from media.endpoint import EndpointFullError
 from media.values import IceCandidate, InvalidOfferError
 from persistence.memory import Memory
-from server.beginnings import Beginning, ForeignConversationError, begin, language_options, preferred
+from server.beginnings import LAST, Beginning, ForeignConversationError, begin, language_options, preferred
 from server.bounds import MAX_BODY, MAX_INSTRUCTIONS
 from server.call import Call, CallOverError
 from server.calls import RETRY_S, CallRegistry, CallsFullError, HalfOpenError
 from server.errors import ApiError, parse_json, read_body, require_json
 from server.fields import ConversationId, Language, UserId
+from server.identity.principal import acting_user, principal_of
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
 from server.rate_limits import client_of, too_many
+from server.recall import UNNAMED
 from server.webrtc_line import WebRtcLine, open_webrtc
 
 SDPFRAG = "application/trickle-ice-sdpfrag"
@@ -157,13 +159,13 @@ def registry(request: web.Request) -> CallRegistry:
 
 
 def find_call(request: web.Request, call_id: str) -> Call:
-    """An open call.
+    """An open call, of whoever asks.
 
     Raises:
         ApiError: 404.
     """
     call = registry(request).find(call_id)
-    if call is None:
+    if call is None or not principal_of(request).reaches(call.options.user_id):
         raise _no_such_call()
     return call
 
@@ -195,7 +197,7 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
     within ten seconds ends.
     """
     calls, client = registry(request), client_of(request)
-    user_id = body.user_id or calls.defaults.user_id
+    user_id = acting_user(request, body.user_id) or calls.defaults.user_id
     try:
         # Nothing is read for whoever is refused anyway.
         calls.check(client)
@@ -238,22 +240,29 @@ class CallWishes(Protocol):
 async def wanted_call(
     request: web.Request, user_id: str, conversation_id: str | None, wishes: CallWishes
 ) -> tuple[Beginning, dict[str, Any]]:
-    """What a new call begins with, and its options: what the caller wishes goes before the user's preferences.
+    """What a new call begins with, and its options.
+
+    What the caller's token fixes goes before what the caller wishes, and that before the user's preferences.
 
     Raises:
-        ApiError: 400 unknown voice, 404 somebody else's conversation.
+        ApiError: 400 unknown voice, 404 somebody else's conversation, 422 "last" of nobody.
     """
+    fixed = principal_of(request).options
+    conversation_id = fixed.get("conversation_id", conversation_id)
+    instructions = fixed.get("instructions", wishes.instructions)
+    voice = fixed.get("voice", wishes.voice)
     options: dict[str, Any] = {"user_id": user_id}
-    if wishes.instructions is not None:
-        options["instructions"] = wishes.instructions
-    if wishes.voice is not None:
-        options["voice"] = known_voice(request, wishes.voice)
+    if instructions is not None:
+        options["instructions"] = instructions
+    if voice is not None:
+        options["voice"] = known_voice(request, voice)
     memory = request.app[MEMORY].memory
     beginning, preferences = await asyncio.gather(
         begin_for(memory, user_id, conversation_id),
         preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
     )
-    options |= language_options(wishes.language, preferences.pop("language", None), beginning.language)
+    language = fixed.get("language", wishes.language)
+    options |= language_options(language, preferences.pop("language", None), beginning.language)
     return beginning, {**preferences, **options}
 
 
@@ -261,8 +270,11 @@ async def begin_for(memory: Memory | None, user_id: str, wanted: str | None) -> 
     """The conversation that a request wants.
 
     Raises:
-        ApiError: 404 when it is somebody else's.
+        ApiError: 404 when it is somebody else's, 422 when it is the last one of nobody in particular.
     """
+    if wanted == LAST and user_id == UNNAMED:
+        message = f'user_id: "{LAST}" is the last conversation of a user, so say whose'
+        raise ApiError(422, "invalid_body", message, [{"field": "user_id", "message": message}])
     try:
         return await begin(memory, user_id, wanted)
     except ForeignConversationError:
@@ -373,7 +385,8 @@ def parse_sdpfrag(body: bytes) -> list[IceCandidate]:
 @routes.get("/api/calls")
 @operation("calls", scope="read", answers={200: Answer("The open calls", ListedCalls)})
 async def list_calls(request: web.Request) -> web.Response:
-    """The open calls."""
+    """The open calls, those of its user where the key or token is bound to one."""
+    principal = principal_of(request)
     calls = [
         {
             "call_id": call.id,
@@ -384,6 +397,7 @@ async def list_calls(request: web.Request) -> web.Response:
             "duration_s": round(call.record.seconds(), 3),
         }
         for call in registry(request).active
+        if principal.reaches(call.options.user_id)
     ]
     return web.json_response({"calls": calls})
 

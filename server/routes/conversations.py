@@ -13,6 +13,7 @@ from persistence.memory import Memory
 from persistence.values import Conversation, Message, Role
 from server.errors import ApiError
 from server.fields import UserId
+from server.identity.principal import acting_user, named_user
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
 from server.uninterrupted import to_the_end
@@ -139,13 +140,21 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-async def found_conversation(memory: Memory, conversation_id: str, user_id: str | None) -> Conversation:
-    """The conversation, settled: what was said a moment ago is in it.
+async def found_conversation(
+    request: web.Request, memory: Memory, conversation_id: str, user_id: str | None
+) -> Conversation:
+    """The conversation of whoever asks, settled: what was said a moment ago is in it.
+
+    Args:
+        request: of whoever asks.
+        memory: where it is.
+        conversation_id: of it.
+        user_id: whose it must be; None for whoever asks.
 
     Raises:
         ApiError: 404.
     """
-    found = await memory.find_conversation(conversation_id, user_id)
+    found = await memory.find_conversation(conversation_id, acting_user(request, user_id))
     if found is None:
         raise ApiError(404, "conversation_not_found", "There is no such conversation")
     return found
@@ -157,12 +166,12 @@ async def found_conversation(memory: Memory, conversation_id: str, user_id: str 
     scope="read",
     params=ListConversations,
     answers={200: Answer("A part of the list", Conversations)},
-    errors=(400, 503),
+    errors=(400, 404, 503),
 )
 async def list_conversations(request: web.Request, params: ListConversations) -> web.Response:
     """A user's conversations, latest first."""
     memory = request.app[MEMORY].opened()
-    page = await memory.list_conversations(params.user_id, params.limit, params.cursor)
+    page = await memory.list_conversations(named_user(request, params.user_id), params.limit, params.cursor)
     conversations = [shown_conversation(each) for each in page.items]
     return web.json_response({"conversations": conversations, "next_cursor": page.next_cursor})
 
@@ -178,7 +187,7 @@ async def list_conversations(request: web.Request, params: ListConversations) ->
 async def show_conversation(request: web.Request, params: OneConversation) -> web.Response:
     """One conversation, without its messages; with the recordings of its calls, where there are any."""
     door = request.app[MEMORY]
-    found = await found_conversation(door.opened(), params.conversation_id, params.user_id)
+    found = await found_conversation(request, door.opened(), params.conversation_id, params.user_id)
     recordings = await door.recordings.list(found.user_id, found.id)
     return web.json_response({**shown_conversation(found), "recordings": recordings})
 
@@ -194,9 +203,9 @@ async def show_conversation(request: web.Request, params: OneConversation) -> we
 async def list_messages(request: web.Request, params: ListMessages) -> web.Response:
     """Messages of a conversation in order, or latest first."""
     memory = request.app[MEMORY].opened()
-    found = await found_conversation(memory, params.conversation_id, params.user_id)
+    found = await found_conversation(request, memory, params.conversation_id, params.user_id)
     newest_first = params.order == "desc"
-    page = await memory.messages(str(found.id), params.limit, params.cursor, newest_first=newest_first)
+    page = await memory.messages(str(found.id), found.user_id, params.limit, params.cursor, newest_first=newest_first)
     messages = [shown_message(each) for each in page.items]
     return web.json_response({"messages": messages, "next_cursor": page.next_cursor})
 
@@ -213,8 +222,8 @@ async def list_messages(request: web.Request, params: ListMessages) -> web.Respo
 async def export_conversation(request: web.Request, params: Export) -> web.Response:
     """A conversation as a file."""
     memory = request.app[MEMORY].opened()
-    found = await found_conversation(memory, params.conversation_id, params.user_id)
-    messages = await memory.conversations.all_messages(found.id)
+    found = await found_conversation(request, memory, params.conversation_id, params.user_id)
+    messages = await memory.conversations.all_messages(found.id, found.user_id)
     render, content_type = EXPORTS[params.format]
     name = export.file_name(found, params.format)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -232,7 +241,9 @@ async def export_conversation(request: web.Request, params: Export) -> web.Respo
 async def delete_conversation(request: web.Request, params: OneConversation) -> web.Response:
     """Delete a conversation: rows, copies, vectors and recordings."""
     memory = request.app[MEMORY].opened()
-    user_id = params.user_id or (await found_conversation(memory, params.conversation_id, None)).user_id
+    user_id = acting_user(request, params.user_id)
+    if user_id is None:
+        user_id = (await found_conversation(request, memory, params.conversation_id, None)).user_id
     if not await to_the_end(memory.delete_conversation(user_id, params.conversation_id)):
         raise ApiError(404, "conversation_not_found", "There is no such conversation")
     return web.Response(status=204)

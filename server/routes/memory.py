@@ -15,6 +15,7 @@ from server import sse
 from server.bounds import MAX_SEARCH
 from server.errors import ApiError
 from server.fields import UserId
+from server.identity.principal import named_user
 from server.memory_door import MEMORY
 from server.operation import Answer, operation
 
@@ -67,13 +68,13 @@ class Rebuild(BaseModel):
     cost="work",
     params=Search,
     answers={200: Answer("The nearest messages, best first", Results)},
-    errors=(503,),
+    errors=(404, 503),
 )
 async def search_memory(request: web.Request, params: Search) -> web.Response:
     """Search by meaning in the messages of one user's conversations."""
     memory = request.app[MEMORY].opened()
     try:
-        found = await memory.search(params.user_id, params.q, params.limit)
+        found = await memory.search(named_user(request, params.user_id), params.q, params.limit)
     except LaneFullError:
         raise ApiError(503, "busy", "Too many texts wait already", headers={"Retry-After": "2"}) from None
     except (EngineError, LaneClosedError) as error:
