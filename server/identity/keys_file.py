@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from persistence.processes import write_private
+from persistence.embedded.processes import write_private
 from server.identity.principal import Principal
 from server.identity.scopes import Scope, parse_scopes
 

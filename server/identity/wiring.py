@@ -1,5 +1,6 @@
 """Who lets people in, made from the settings."""
 
+from server.http.rate_limits import NO_REDIS
 from server.identity.access import Access, WrongKeys
 from server.identity.jwt_keys import Jwks, JwtKeys, OneKey, public_key
 from server.identity.jwts import JwtRules, Jwts
@@ -9,9 +10,8 @@ from server.identity.keys_file import KEYS_FILE
 from server.identity.scopes import ALL, Scope, parse_scopes
 from server.identity.tokens import Tokens, read_secret
 from server.identity.used_tokens import UsedTokens
-from server.memory_door import MemoryDoor
-from server.metrics import Metrics
-from server.rate_limits import NO_REDIS
+from server.memory.door import MemoryDoor
+from server.observability.metrics import Metrics
 from server.roles import takes_calls
 from server.settings import Settings
 

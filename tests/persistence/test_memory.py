@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 from redis import Redis
 
+from persistence.cache.tts_cache import tts_key
 from persistence.errors import BadCursorError, TextTooLongError
 from persistence.export import as_json, as_text, as_vtt
 from persistence.memory import Memory
-from persistence.tts_cache import tts_key
 from persistence.values import AudioTranscription, TtsGeneration
 from tests.persistence.parts import Open, Relay, address, item, stored, texts, through, until
 
@@ -210,7 +210,7 @@ async def test_preferences_are_kept_after_the_clock_is_set_back(
         def now(cls, tz: tzinfo | None = None) -> "Clock":
             return cls.fromtimestamp((datetime.now(tz=UTC) + off[0]).timestamp(), tz)
 
-    monkeypatch.setattr("persistence.preferences.datetime", Clock)
+    monkeypatch.setattr("persistence.cache.preferences.datetime", Clock)
     first = await open_memory("a")
     first.put_preferences("ada", {"voice": "before"})
     assert await stored_preferences(first, "ada") == {"voice": "before"}

@@ -15,13 +15,13 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from media.caller import Caller
 from server.app import Server
-from server.engines import build_engines
+from server.client.caller import Caller
+from server.engines.factory import build_engines
+from server.http.operation import operation_of
 from server.identity.grant import Grant
 from server.identity.keys_file import KEYS_FILE, new_key, write_keys
 from server.identity.scopes import Scope
-from server.operation import operation_of
 from server.settings import Settings
 from tests.serving import free_port
 
