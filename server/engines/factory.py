@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from pydantic import ValidationError
 
@@ -201,5 +201,4 @@ def _local_voice(name: str, settings: Settings) -> TextToSpeech:
     plugin = next(each for each in engines_for_folders("tts") if each.fits is not None and each.fits(folder))
     given: dict[str, object] = {"model": model, "voice": speaker or None}
     options = options_of(plugin, settings, **{key: given[key] for key in given if key in plugin.options.model_fields})
-    engine: TextToSpeech = plugin.build(options, host)
-    return engine
+    return cast(TextToSpeech, plugin.build(options, host))
