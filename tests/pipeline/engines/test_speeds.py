@@ -47,8 +47,8 @@ class Slow:
             await self.work(0.02)
         yield ChatDelta("", "length", 20, 11)
 
-    async def synthesize(self, text: str, ticket: Ticket, **options: Any) -> AsyncIterator[SpeechChunk]:
-        for _ in range(4):
+    async def synthesize(self, text: str, ticket: Ticket, **_: Any) -> AsyncIterator[SpeechChunk]:
+        for _number in range(4):
             await self.work(0.03)
             yield SpeechChunk(np.full(SPEECH_RATE // 2, 1000, np.int16))
 
