@@ -177,6 +177,11 @@ class Call:
         return self._actor.state if self._actor else State.CONNECTING
 
     @property
+    def engines(self) -> Engines:
+        """As this call uses them."""
+        return self._host.engines_for(self.options.conversation_id)
+
+    @property
     def model(self) -> str:
         """Name of the language model."""
         return self._host.engines.llm.model

@@ -65,6 +65,7 @@ class CallMachine:
 
     Attributes:
         counts: of turns, replies, interruptions, faults and everything else worth a number.
+        requests: applies what the client asks for by name.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class CallMachine:
         self._recalling = Recalling(recall_s, context, self._out)
         self._replying = Replying(floor)
         self._ending = TurnEnding(floor, self._replying, self._recalling)
-        self._client = Requests(floor, self._replying, self._ending)
+        self.requests = Requests(floor, self._replying, self._ending)
 
     @property
     def state(self) -> State:
@@ -145,7 +146,7 @@ class CallMachine:
             case StopReply():
                 self._replying.stop(now)
             case ClientRequest():
-                self._client.apply(message, now)
+                self.requests.apply(message, now)
             case HangUp():
                 self._on_hang_up(message.reason)
             case AudioHeard():

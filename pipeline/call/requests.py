@@ -96,6 +96,15 @@ class Requests:
             begin = max(begin, turn.draft.end)
         return max(0, listening.heard_until - begin) * 1000 // HEARING_RATE
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether the user is in the middle of a turn that was found in the sound."""
+        return self._floor.turns.in_turn
+
+    def audio_ms(self, item_id: str) -> int:
+        """Length of the audio of a reply that went out, 0 where that is not known."""
+        return self._floor.answering.audio_ms(item_id)
+
     def apply(self, request: ClientRequest, now: float) -> None:
         """Do what is asked."""
         match request:
