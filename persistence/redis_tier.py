@@ -5,6 +5,8 @@
     user_prefs:{user_id}            JSON                                        24 h
     audio_buffer:{session_id}       list of PCM chunks that are not text yet    2 min
     active_users                    sorted set, score is Unix seconds
+    token_used:{id}                 "1", a single-use token that was used       until it expires
+    token_session:{id}              JSON, what a client secret is bound to      until it expires
     morgan:events:{conversation_id} channel of events
     morgan:invalidate               channel between Morgan's own processes
 
@@ -62,6 +64,16 @@ def preferences_key(user_id: str) -> str:
 def audio_key(session_id: str) -> str:
     """Key of a session's audio."""
     return f"audio_buffer:{session_id}"
+
+
+def used_token_key(token_id: str) -> str:
+    """Key of a single-use token that was used."""
+    return f"token_used:{token_id}"
+
+
+def token_session_key(token_id: str) -> str:
+    """Key of the session that a client secret is bound to."""
+    return f"token_session:{token_id}"
 
 
 @dataclass(slots=True)
@@ -163,6 +175,14 @@ class RedisTier:
     def delete(self, key: str) -> None:
         """Have a key deleted soon."""
         self._queue(key, None, 0)
+
+    async def claim(self, key: str, ttl_s: int) -> bool:
+        """Whether nobody has claimed a key before, in this process or another; from now on it is claimed.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+        return bool(await self._command(lambda: self._client.set(key, b"1", nx=True, ex=ttl_s)))
 
     def publish(self, channel: str, message: bytes) -> None:
         """Have a message published soon; with Redis down it is lost, as messages are."""

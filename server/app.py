@@ -15,11 +15,12 @@ from pipeline.engines.protocols import Engines
 from pipeline.engines.speeds import EngineSpeeds, measure_speeds
 from pipeline.text.languages import unclear_prompt
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
-from server.access import WrongKeys
 from server.application import Parts, application, metrics_application
 from server.calls import CallRegistry
 from server.capacity import MOST, Capacity
 from server.http_server import Doors, settled_memory
+from server.identity.access import Access
+from server.identity.wiring import build_access
 from server.memory_door import MemoryDoor
 from server.metrics import Metrics
 from server.metrics_sources import ServerCollector
@@ -33,6 +34,7 @@ from server.routes import (
     page,
     recordings,
     text,
+    tokens,
     users,
     v1_speech,
     v1_transcriptions,
@@ -91,7 +93,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     talking = (calls, text, audio, ws_audio)
-    modules = (*talking, conversations, memory, recordings, users, health, page, v1_speech, v1_transcriptions)
+    modules = (*talking, conversations, memory, recordings, users, tokens, health, page, v1_speech, v1_transcriptions)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[calls.REGISTRY] = registry
@@ -130,6 +132,7 @@ class Server:
     url: str
     _doors: Doors
     _desk: SpeechDesk
+    _access: Access
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
@@ -156,7 +159,8 @@ class Server:
             engines, endpoint, memory, metrics, options, capacity, settings.lost_grace_s, settings.half_open_calls
         )
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
-        parts = Parts(settings, engines, watches, memory, metrics, WrongKeys(settings.wrong_keys_per_minute), desk)
+        access = build_access(settings, memory, metrics)
+        parts = Parts(settings, engines, watches, memory, metrics, access, desk)
         app = build_app(parts, registry)
         listening = [(app, settings.port)]
         listening += [
@@ -169,6 +173,7 @@ class Server:
             await doors.open([memory.open(), _warm_up(engines, capacity)])
         except BaseException:
             await doors.close()
+            access.close()
             await registry.close()
             await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())
             await memory.close()
@@ -181,7 +186,7 @@ class Server:
         unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
-        return cls(settings, registry, memory, url, doors, desk)
+        return cls(settings, registry, memory, url, doors, desk, access)
 
     @property
     def apps(self) -> list[web.Application]:
@@ -202,6 +207,7 @@ class Server:
         await self.registry.drain(drain_s)
         await self.registry.close()
         await self._doors.close()
+        self._access.close()
         tools = self.registry.defaults.tools
         await asyncio.gather(self.registry.endpoint.close(), self._desk.close(), tools.close())
         # Last: what the calls said at their end is still to be written down.

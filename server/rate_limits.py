@@ -12,6 +12,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from server.errors import ApiError, Handler
+from server.identity.principal import principal_of
 from server.networks import network
 from server.operation import Cost, operation_of
 
@@ -19,9 +20,6 @@ log = structlog.get_logger(__name__)
 
 BUCKETS = 4096
 """Clients share this many counters, so that an attacker with many addresses costs no more memory than one with few."""
-
-PRINCIPAL = web.RequestKey("principal", str)
-"""Which key opened a request; there is none where no keys are asked for."""
 
 
 class PerClient:
@@ -45,8 +43,8 @@ class PerClient:
 
 
 def client_of(request: web.Request) -> str:
-    """Who asks, as far as anything is counted: the key, and the address it came from (IPv6: its /64)."""
-    return f"{request.get(PRINCIPAL, '')}@{network(request.remote)}"
+    """Who asks, as far as anything is counted: the principal, and the address it came from (IPv6: its /64)."""
+    return f"{principal_of(request).id}@{network(request.remote)}"
 
 
 def limited(per_minute: Mapping[Cost, int]) -> Middleware:

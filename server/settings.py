@@ -33,6 +33,7 @@ FOREIGN = frozenset({"MORGAN_CONFIG", "MORGAN_URL", "MORGAN_TOKEN", "MORGAN_SHAR
 """Variables with our prefix that are no settings: where the settings are, and what clients and tests read."""
 
 MIN_KEY_LENGTH = 24
+MIN_SECRET_LENGTH = 32
 MOST_LANES = 16
 
 STORE_SCHEMES = {
@@ -97,6 +98,11 @@ class Settings(BaseSettings):
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description=f"Keys that open the API, comma-separated, at least {MIN_KEY_LENGTH} characters each."
+    )
+    token_secret: SecretStr = Field(
+        SecretStr(""),
+        description="What tokens are signed with, at least 32 characters, the same for servers that take each "
+        "other's; empty: one of this data_dir's own.",
     )
     wrong_keys_per_minute: int = Field(
         30, ge=1, description="Wrong keys from one address; further ones are answered 429."
@@ -276,6 +282,15 @@ class Settings(BaseSettings):
                 f"a key needs at least {MIN_KEY_LENGTH} characters; `openssl rand -hex 24` makes a good one"
             )
         return keys
+
+    @field_validator("token_secret")
+    @classmethod
+    def _secret_enough(cls, secret: SecretStr) -> SecretStr:
+        if secret.get_secret_value() and len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
+            raise ValueError(
+                f"it needs at least {MIN_SECRET_LENGTH} characters; `openssl rand -hex 32` makes a good one"
+            )
+        return secret
 
     @field_validator("languages")
     @classmethod

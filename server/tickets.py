@@ -53,6 +53,7 @@ class TicketChange(BaseModel):
 @routes.post("/tickets/{name}")
 @operation(
     "tickets",
+    scope="service",
     params=TicketPath,
     body=TicketChange,
     body_limit=MAX_SMALL_BODY,

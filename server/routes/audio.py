@@ -94,6 +94,7 @@ class AudioReply(BaseModel):
 @routes.post("/api/audio")
 @operation(
     "conversations",
+    scope="calls",
     cost="work",
     body_limit=MAX_UPLOAD,
     uploads=UPLOADS,

@@ -181,6 +181,7 @@ def _no_capacity(error: Exception) -> ApiError:
 @routes.post("/api/calls")
 @operation(
     "calls",
+    scope="calls",
     cost="call",
     body=NewCall,
     body_limit=MAX_BODY,
@@ -285,6 +286,7 @@ def known_voice(request: web.Request, voice: str | None) -> str | None:
 @routes.patch("/api/calls/{call_id}")
 @operation(
     "calls",
+    scope="calls",
     cost="work",
     params=OneCall,
     body=CallChange,
@@ -369,7 +371,7 @@ def parse_sdpfrag(body: bytes) -> list[IceCandidate]:
 
 
 @routes.get("/api/calls")
-@operation("calls", answers={200: Answer("The open calls", ListedCalls)})
+@operation("calls", scope="read", answers={200: Answer("The open calls", ListedCalls)})
 async def list_calls(request: web.Request) -> web.Response:
     """The open calls."""
     calls = [
@@ -387,14 +389,14 @@ async def list_calls(request: web.Request) -> web.Response:
 
 
 @routes.get("/api/calls/{call_id}")
-@operation("calls", params=OneCall, answers={200: Answer("The call", ShownCall)}, errors=(404,))
+@operation("calls", scope="calls", params=OneCall, answers={200: Answer("The call", ShownCall)}, errors=(404,))
 async def show_call(request: web.Request, params: OneCall) -> web.Response:
     """State, turns, latency of each stage, media statistics."""
     return web.json_response(find_call(request, params.call_id).describe())
 
 
 @routes.delete("/api/calls/{call_id}")
-@operation("calls", params=OneCall, answers={204: Answer("The call is over")}, errors=(404,))
+@operation("calls", scope="calls", params=OneCall, answers={204: Answer("The call is over")}, errors=(404,))
 async def hang_up(request: web.Request, params: OneCall) -> web.Response:
     """Hang up."""
     await find_call(request, params.call_id).end("hangup")
@@ -402,7 +404,7 @@ async def hang_up(request: web.Request, params: OneCall) -> web.Response:
 
 
 @routes.get("/api/ice-servers")
-@operation("calls", answers={200: Answer("ICE servers", IceServers)})
+@operation("calls", scope="calls", answers={200: Answer("ICE servers", IceServers)})
 async def ice_servers(_: web.Request) -> web.Response:
     """ICE servers for callers; none are needed while the media port can be reached."""
     return web.json_response({"ice_servers": []})

@@ -154,6 +154,7 @@ async def found_conversation(memory: Memory, conversation_id: str, user_id: str 
 @routes.get("/api/conversations")
 @operation(
     "conversations",
+    scope="read",
     params=ListConversations,
     answers={200: Answer("A part of the list", Conversations)},
     errors=(400, 503),
@@ -169,6 +170,7 @@ async def list_conversations(request: web.Request, params: ListConversations) ->
 @routes.get("/api/conversations/{conversation_id}")
 @operation(
     "conversations",
+    scope="read",
     params=OneConversation,
     answers={200: Answer("The conversation", WholeConversation)},
     errors=(404, 503),
@@ -184,6 +186,7 @@ async def show_conversation(request: web.Request, params: OneConversation) -> we
 @routes.get("/api/conversations/{conversation_id}/messages")
 @operation(
     "conversations",
+    scope="read",
     params=ListMessages,
     answers={200: Answer("A part of the conversation", Messages)},
     errors=(400, 404, 503),
@@ -201,6 +204,7 @@ async def list_messages(request: web.Request, params: ListMessages) -> web.Respo
 @routes.get("/api/conversations/{conversation_id}/export")
 @operation(
     "conversations",
+    scope="read",
     cost="work",
     params=Export,
     answers={200: Answer("The file", content=tuple(content_type for _, content_type in EXPORTS.values()))},
@@ -220,6 +224,7 @@ async def export_conversation(request: web.Request, params: Export) -> web.Respo
 @routes.delete("/api/conversations/{conversation_id}")
 @operation(
     "conversations",
+    scope="erase",
     params=OneConversation,
     answers={204: Answer("Nothing is left of it")},
     errors=(404, 503),

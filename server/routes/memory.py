@@ -63,6 +63,7 @@ class Rebuild(BaseModel):
 @routes.get("/api/memory/search")
 @operation(
     "memory",
+    scope="read",
     cost="work",
     params=Search,
     answers={200: Answer("The nearest messages, best first", Results)},
@@ -84,6 +85,7 @@ async def search_memory(request: web.Request, params: Search) -> web.Response:
 @routes.post("/api/memory/rebuild")
 @operation(
     "memory",
+    scope="admin",
     cost="work",
     body=Rebuild,
     answers={200: Answer("How far it is: events `progress` with `done` and `total`", content=(sse.EVENT_STREAM,))},

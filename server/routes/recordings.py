@@ -22,6 +22,7 @@ class OneRecording(OneConversation):
 @routes.get("/api/conversations/{conversation_id}/recordings/{name}")
 @operation(
     "conversations",
+    scope="read",
     params=OneRecording,
     answers={
         200: Answer("Ogg Opus in stereo: the user left, Morgan right", content=("audio/ogg",)),

@@ -43,6 +43,7 @@ class Reply(BaseModel):
 @routes.post("/api/text")
 @operation(
     "conversations",
+    scope="calls",
     cost="work",
     body=Text,
     body_limit=MAX_BODY,

@@ -35,7 +35,7 @@ class Preferences(BaseModel):
 
 
 @routes.get("/api/users/{user_id}/preferences")
-@operation("users", params=User, answers={200: Answer("The preferences", Preferences)}, errors=(503,))
+@operation("users", scope="read", params=User, answers={200: Answer("The preferences", Preferences)}, errors=(503,))
 async def show_preferences(request: web.Request, params: User) -> web.Response:
     """A user's preferences; an empty object where there are none."""
     return web.json_response(await request.app[MEMORY].opened().preferences.get(params.user_id))
@@ -44,6 +44,7 @@ async def show_preferences(request: web.Request, params: User) -> web.Response:
 @routes.put("/api/users/{user_id}/preferences")
 @operation(
     "users",
+    scope="calls",
     params=User,
     body=Preferences,
     body_limit=MAX_OPTIONS_BODY,
@@ -60,7 +61,9 @@ async def put_preferences(request: web.Request, params: User, body: Preferences)
 
 
 @routes.delete("/api/users/{user_id}")
-@operation("users", params=User, answers={204: Answer("Nothing is known of the user any more")}, errors=(503,))
+@operation(
+    "users", scope="erase", params=User, answers={204: Answer("Nothing is known of the user any more")}, errors=(503,)
+)
 async def forget_user(request: web.Request, params: User) -> web.Response:
     """Delete everything that is known of a user."""
     await to_the_end(request.app[MEMORY].opened().delete_user(params.user_id))

@@ -134,6 +134,7 @@ class Vectors(BaseModel):
 @routes.post("/stream")
 @operation(
     "llm",
+    scope="llm",
     body=Prompt,
     body_limit=MAX_PROMPT_BODY,
     answers={200: Answer("Server-sent events", content=(EVENT_STREAM,))},
@@ -152,6 +153,7 @@ async def stream(request: web.Request, body: Prompt) -> web.StreamResponse:
 @routes.post("/generate")
 @operation(
     "llm",
+    scope="llm",
     body=Prompt,
     body_limit=MAX_PROMPT_BODY,
     answers={200: Answer("The answer", Generated)},
@@ -169,7 +171,9 @@ async def generate(request: web.Request, body: Prompt) -> web.Response:
 
 
 @routes.post("/prefill")
-@operation("llm", body=Opening, body_limit=MAX_PROMPT_BODY, answers={200: Answer("Read", Read)}, errors=(400, 503))
+@operation(
+    "llm", scope="llm", body=Opening, body_limit=MAX_PROMPT_BODY, answers={200: Answer("Read", Read)}, errors=(400, 503)
+)
 async def prefill(request: web.Request, body: Opening) -> web.Response:
     """Read a conversation ahead of time: an answer to it, or to a longer one with its key, then begins sooner.
 
@@ -185,7 +189,14 @@ async def prefill(request: web.Request, body: Opening) -> web.Response:
 
 
 @routes.post("/embed")
-@operation("llm", body=Texts, body_limit=MAX_PROMPT_BODY, answers={200: Answer("The vectors", Vectors)}, errors=(503,))
+@operation(
+    "llm",
+    scope="llm",
+    body=Texts,
+    body_limit=MAX_PROMPT_BODY,
+    answers={200: Answer("The vectors", Vectors)},
+    errors=(503,),
+)
 async def embed_texts(request: web.Request, body: Texts) -> web.Response:
     """Put texts into vectors."""
     found = await embed(request, body.texts or [body.text or ""])

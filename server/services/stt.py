@@ -105,6 +105,7 @@ ERRORS = (400, 413, 415, 422, 503)
 @routes.post("/transcribe")
 @operation(
     "stt",
+    scope="speech",
     body_limit=MAX_UPLOAD,
     uploads=UPLOADS,
     upload_schema=UPLOAD_SCHEMA,
@@ -132,6 +133,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
 @routes.post("/transcribe/realtime")
 @operation(
     "stt",
+    scope="speech",
     body=RealtimeAudio,
     body_limit=MAX_AUDIO_JSON,
     answers={200: Answer("The transcript", Transcribed)},

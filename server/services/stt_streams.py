@@ -112,6 +112,7 @@ class StreamEnded(BaseModel):
 @routes.post("/stream/start")
 @operation(
     "stt streams",
+    scope="speech",
     body=StreamWanted,
     body_limit=MAX_SMALL_BODY,
     answers={200: Answer("The session", StreamStarted)},
@@ -136,6 +137,7 @@ async def start_stream(request: web.Request, body: StreamWanted) -> web.Response
 @routes.post("/stream/{session_id}/chunk")
 @operation(
     "stt streams",
+    scope="speech",
     params=StreamPath,
     body=StreamChunk,
     body_limit=MAX_CHUNK,
@@ -159,6 +161,7 @@ async def add_chunk(request: web.Request, params: StreamPath) -> web.Response:
 @routes.post("/stream/{session_id}/end")
 @operation(
     "stt streams",
+    scope="speech",
     params=StreamPath,
     answers={200: Answer("The whole transcript", StreamEnded)},
     errors=(404, 429, 503),
@@ -169,7 +172,14 @@ async def end_stream(request: web.Request, params: StreamPath) -> web.Response:
 
 
 @routes.get("/ws/stream/{session_id}")
-@operation("stt streams", params=StreamPath, answers={101: Answer("A WebSocket")}, errors=(400, 404), socket=True)
+@operation(
+    "stt streams",
+    scope="speech",
+    params=StreamPath,
+    answers={101: Answer("A WebSocket")},
+    errors=(400, 404),
+    socket=True,
+)
 async def stream_socket(request: web.Request, params: StreamPath) -> web.StreamResponse:
     """A session over a WebSocket.
 
