@@ -46,7 +46,7 @@ def encode_mu_law(pcm: Pcm) -> bytes:
     exponent = _exponent(magnitude)
     mantissa = (magnitude >> (exponent + 3)) & 0x0F
     codes = ~(np.where(samples < 0, 0x80, 0) | (exponent << 4) | mantissa) & 0xFF
-    return codes.astype(np.uint8).tobytes()
+    return bytes(codes.astype(np.uint8))
 
 
 def encode_a_law(pcm: Pcm) -> bytes:
@@ -56,7 +56,7 @@ def encode_a_law(pcm: Pcm) -> bytes:
     exponent = np.where(magnitude < 0x100, 0, _exponent(magnitude))
     mantissa = np.where(exponent == 0, magnitude >> 4, magnitude >> (exponent + 3)) & 0x0F
     codes = (np.where(samples < 0, 0, 0x80) | (exponent << 4) | mantissa) ^ 0x55
-    return codes.astype(np.uint8).tobytes()
+    return bytes(codes.astype(np.uint8))
 
 
 def _exponent(magnitude: NDArray[np.int32]) -> NDArray[np.int32]:

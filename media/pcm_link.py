@@ -49,8 +49,7 @@ class PcmLink:
         now: when it begins.
         rate: of the audio that comes in (s16le, mono), Hz.
         tap: listens in on both directions.
-        lead_frames: so much of the outgoing audio goes out ahead of real time, for a listener who plays what comes as it
-            comes.
+        lead_frames: of the outgoing audio go out ahead of real time, for a listener who plays what comes as it comes.
 
     Attributes:
         intake: what has come in.

@@ -287,7 +287,7 @@ class Call:
 
     @property
     def kind(self) -> SessionKind:
-        """What the call is on: "call" (WebRTC) or "ws"."""
+        """What the call is on: "call" (WebRTC), "ws" or "realtime"."""
         return self.line.kind if self.line is not None else "call"
 
     @property

@@ -277,7 +277,7 @@ ClientEvent: TypeAlias = (
 )
 
 _FORMS: dict[str, TypeAdapter[ClientEvent]] = {
-    form.model_fields["type"].annotation.__args__[0]: TypeAdapter(form)  # type: ignore[union-attr]
+    form.model_fields["type"].annotation.__args__[0]: TypeAdapter(form)
     for form in ClientEvent.__args__
 }
 

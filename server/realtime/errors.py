@@ -13,7 +13,7 @@ _CODES = {
     "union_tag_not_found": "missing_required_parameter",
     "unsupported": "unsupported_parameter",
 }
-"""OpenAI's code for what Pydantic calls a problem; those about a type are `invalid_type`, all others `invalid_value`."""
+"""OpenAI's codes for what Pydantic calls a problem; about a type it is `invalid_type`, else `invalid_value`."""
 
 
 class RealtimeError(Exception):
@@ -26,9 +26,7 @@ class RealtimeError(Exception):
         kind: OpenAI's "type".
     """
 
-    def __init__(
-        self, code: str, message: str, param: str | None = None, kind: str = "invalid_request_error"
-    ) -> None:
+    def __init__(self, code: str, message: str, param: str | None = None, kind: str = "invalid_request_error") -> None:
         super().__init__(message)
         self.code = code
         self.message = message

@@ -37,6 +37,7 @@ from server.realtime.client_events import (
     DeleteItem,
     FunctionCallItem,
     FunctionOutputItem,
+    Item,
     MessageItem,
     ResponseWanted,
     RetrieveItem,
@@ -65,6 +66,9 @@ class Sink(Protocol):
 
     def put(self, message: Json) -> None:
         """Tell it of an event; returns at once."""
+
+    def over(self) -> None:
+        """The call is over."""
 
 
 class AudioPort(Protocol):
@@ -158,6 +162,8 @@ class RealtimeSession:
     def close(self) -> None:
         """The call is over."""
         self._out_of_band.close()
+        for sink in tuple(self.sinks):
+            sink.over()
         self._spoken_items.close()
 
     def _response(self, created: ReplyCreated) -> Response:
@@ -323,7 +329,7 @@ class RealtimeSession:
             return
         self.insert(item, item.id or self.new_id("item"), after)
 
-    def insert(self, item: MessageItem | FunctionCallItem | FunctionOutputItem, item_id: str, after: str | None) -> None:
+    def insert(self, item: Item, item_id: str, after: str | None) -> None:
         """Put an item into the conversation, where its place still is."""
         if after is not None and after != ROOT and after not in self.items:
             after = None
@@ -414,7 +420,7 @@ class RealtimeSession:
         return f"{kind}_{self._call.id[-16:]}_{next(self._ids)}"
 
 
-def _shown(item: MessageItem | FunctionCallItem | FunctionOutputItem, item_id: str, new_id: "NewId") -> Json:
+def _shown(item: Item, item_id: str, new_id: "NewId") -> Json:
     """An item as the client sees it."""
     match item:
         case MessageItem():
@@ -430,7 +436,7 @@ def _shown(item: MessageItem | FunctionCallItem | FunctionOutputItem, item_id: s
             return function_output(item_id, item.call_id, item.words())
 
 
-def _entry(item: MessageItem | FunctionCallItem | FunctionOutputItem, item_id: str, shown: Json) -> Entry:
+def _entry(item: Item, item_id: str, shown: Json) -> Entry:
     """An item as the language model gets to know it."""
     match item:
         case MessageItem():

@@ -1,4 +1,4 @@
-"""The configuration of one Realtime session: what the client has set, as a call follows it and as the client sees it."""
+"""The configuration of one Realtime session: what the client has set, as a call follows it and the client sees it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,6 @@ from server.realtime.session_schema import (
     AudioOutput,
     CustomVoice,
     FunctionTool,
-    NamedFunction,
     ServerVad,
     SpokenSession,
     Tool,

@@ -121,6 +121,9 @@ class RealtimeLine:
             self._call.record.events_dropped += 1
             self._too_slow()
 
+    def over(self) -> None:
+        """See `Sink`: the WebSocket is closed with the call."""
+
     # Audio as events -------------------------------------------------------------------------------------------------
 
     def append(self, audio: str) -> None:

@@ -134,7 +134,10 @@ class ServerEvents:
                     yield "input_audio_buffer.speech_stopped", _fields(event, "item_id", "audio_end_ms")
                 yield from self._committed(event.item_id)
             case IdleTimedOut():
-                yield "input_audio_buffer.timeout_triggered", _fields(event, "item_id", "audio_start_ms", "audio_end_ms")
+                yield (
+                    "input_audio_buffer.timeout_triggered",
+                    _fields(event, "item_id", "audio_start_ms", "audio_end_ms"),
+                )
                 yield from self._committed(event.item_id)
             case TurnCommitted():
                 if event.typed is not None and event.item_id not in self._items:
