@@ -277,8 +277,7 @@ ClientEvent: TypeAlias = (
 )
 
 _FORMS: dict[str, TypeAdapter[ClientEvent]] = {
-    form.model_fields["type"].annotation.__args__[0]: TypeAdapter(form)
-    for form in ClientEvent.__args__
+    form.model_fields["type"].annotation.__args__[0]: TypeAdapter(form) for form in ClientEvent.__args__
 }
 
 

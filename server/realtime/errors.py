@@ -77,12 +77,11 @@ def _told(kind: str, problem: str, param: str, context: Any) -> RealtimeError:
 
 TAGS = frozenset(
     {
-        *("realtime", "transcription", "server_vad", "semantic_vad", "audio/pcm", "audio/pcmu", "audio/pcma", "g711"),
-        *("function", "mcp", "message", "function_call", "function_call_output", "item_reference", "Single", "Named"),
-        *("user", "assistant", "system", "str", "int"),
+        *("realtime", "transcription", "server_vad", "semantic_vad", "CustomVoice", "str", "int"),
+        *("function", "mcp", "message", "function_call", "function_call_output", "item_reference"),
     }
 )
-"""Names of branches, which Pydantic puts into places and clients do not know."""
+"""Names of branches, which Pydantic puts into places and clients do not know; others are no identifiers."""
 
 
 def place(prefix: str, location: Sequence[int | str]) -> str:
@@ -91,6 +90,6 @@ def place(prefix: str, location: Sequence[int | str]) -> str:
     for part in location:
         if isinstance(part, int):
             found += f"[{part}]"
-        elif part not in TAGS and "[" not in part and "." not in part:
+        elif part not in TAGS and part.isidentifier():
             found += f".{part}" if found else part
     return found
