@@ -27,13 +27,9 @@ CHECKED: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
 FRAME_MS = 20.0
 
-ABILITIES = Abilities(
-    "a-model",
-    "whisper-base",
-    True,
-    [Voice("joe", "Joe", "en", "piper"), Voice("af_nova", "Nova", "en", "kokoro")],
-    "joe",
-)
+VOICES = (Voice("joe", "Joe", "en", "piper"), Voice("af_nova", "Nova", "en", "kokoro"))
+
+ABILITIES = Abilities("a-model", "whisper-base", True, VOICES, "joe")
 
 
 class Virtual(Simulation):

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.call.effects import Synthesize
+from pipeline.call.events import TurnCommitted
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import ToolCall
 from tests.server.realtime.talking import Say, Talk
@@ -248,8 +250,6 @@ def test_a_model_that_cannot_call_functions_is_given_none() -> None:
 
 
 def test_the_voice_and_the_speed_of_a_session_reach_the_voice() -> None:
-    from pipeline.call.effects import Synthesize
-
     talk = Talk()
     talk.update(audio={"output": {"voice": "nova", "speed": 1.25}})
     shown = talk.one("session.updated")["session"]["audio"]["output"]
@@ -261,8 +261,6 @@ def test_the_voice_and_the_speed_of_a_session_reach_the_voice() -> None:
 
 
 def test_a_typed_question_is_kept_in_memory_like_a_spoken_one() -> None:
-    from pipeline.call.events import TurnCommitted
-
     talk = Talk(options=CallOptions())
     item_id = talk.type("Hello.")
     kept = talk.call.all(TurnCommitted)

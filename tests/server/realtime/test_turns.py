@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.call.effects import Transcribe
 from tests.server.realtime.talking import Say, Talk
 
 QUESTION = Say(1.0, 2.5, "What is the weather in Paris?")
@@ -205,7 +206,7 @@ def test_without_interrupt_response_a_reply_is_said_to_its_end() -> None:
     talk = Talk(QUESTION, Say(5.0, 6.5, "Stop, that is enough, thank you."))
     talk.turn_detection({"type": "semantic_vad", "interrupt_response": False})
     talk.run(16)
-    assert [event["response"]["status"] for event in talk.all("response.done")][0] == "completed"
+    assert talk.all("response.done")[0]["response"]["status"] == "completed"
 
 
 @pytest.mark.parametrize("silence_ms", [300, 1500])
@@ -266,9 +267,8 @@ def test_nobody_is_prompted_before_anything_was_said() -> None:
 
 def test_a_transcription_session_makes_transcripts_and_nothing_else() -> None:
     talk = Talk(QUESTION, Say(6.0, 7.5, "And in London?"))
-    talk.say(
-        "session.update", session={"type": "transcription", "audio": {"input": {"transcription": {"language": "en"}}}}
-    )
+    heard = {"transcription": {"language": "en"}}
+    talk.say("session.update", session={"type": "transcription", "audio": {"input": heard}})
     updated = talk.one("session.updated")["session"]
     assert (updated["type"], updated["object"]) == ("transcription", "realtime.transcription_session")
     talk.run(12)
@@ -288,12 +288,9 @@ def test_without_transcription_the_words_are_not_told() -> None:
 
 
 def test_keywords_and_prompt_reach_speech_to_text() -> None:
-    from pipeline.call.effects import Transcribe
-
     talk = Talk(QUESTION)
-    talk.update(
-        audio={"input": {"transcription": {"prompt": "Weather.", "keywords": ["Sacre Coeur"], "language": "fr"}}}
-    )
+    asked = {"prompt": "Weather.", "keywords": ["Sacre Coeur"], "language": "fr"}
+    talk.update(audio={"input": {"transcription": asked}})
     talk.run(5)
     work = talk.call.effects(Transcribe)[-1]
     assert "Weather. Sacre Coeur" in work.prompt
