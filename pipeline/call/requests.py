@@ -7,11 +7,11 @@ from typing import Any
 from pipeline.audio import HEARING_RATE
 from pipeline.call.context import Entry
 from pipeline.call.effects import Cancel
+from pipeline.call.endpointing import Endpointing
 from pipeline.call.events import TurnCommitted, TurnDropped
-from pipeline.call.floor import Floor
 from pipeline.call.inputs import ClientRequest
-from pipeline.call.replying import Replying
-from pipeline.call.turn_ending import TurnEnding
+from pipeline.call.reply_lifecycle import ReplyLifecycle
+from pipeline.call.shared_state import SharedState
 from pipeline.call.wish import ReplyWish
 
 
@@ -81,7 +81,7 @@ class Requests:
         buffered_from: first sample of the user's audio that belongs to no turn yet.
     """
 
-    def __init__(self, floor: Floor, replying: Replying, ending: TurnEnding) -> None:
+    def __init__(self, floor: SharedState, replying: ReplyLifecycle, ending: Endpointing) -> None:
         self._floor = floor
         self._replying = replying
         self._ending = ending

@@ -6,17 +6,17 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from server.errors import ApiError, Handler
+from server.http.errors import ApiError, Handler
+from server.http.networks import network
+from server.http.operation import operation_of
+from server.http.rate_limits import PerClient, too_many
 from server.identity.credentials import credential_of
 from server.identity.errors import TokenError
 from server.identity.keys import KeyRing
 from server.identity.principal import LOCAL, PRINCIPAL, STRANGER, Principal
 from server.identity.scopes import Scope, missing_scope
 from server.identity.tokens import ShownToken, Tokens, is_token
-from server.metrics import Metrics
-from server.networks import network
-from server.operation import operation_of
-from server.rate_limits import PerClient, too_many
+from server.observability.metrics import Metrics
 
 STATIC = "/static/"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from persistence.processes import write_private
+from persistence.embedded.processes import write_private
 from server.identity.principal import Principal
 from server.identity.scopes import ALL, Scope, parse_scopes
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from server.errors import ApiError
+from server.http.errors import ApiError
 from server.identity.grant import Grant
 from server.identity.scopes import ALL, Scope
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, get_args
 
-from server.errors import ApiError
+from server.http.errors import ApiError
 
 Scope: TypeAlias = Literal["calls", "read", "erase", "speech", "llm", "tokens", "metrics", "service", "admin"]
 """calls: talk with Morgan, by voice or in writing, and say how. read: what is stored of it. erase: delete that.

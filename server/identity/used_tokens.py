@@ -10,8 +10,8 @@ from pathlib import Path
 
 import structlog
 
+from persistence.cache.redis_tier import RedisTier, used_token_key
 from persistence.errors import StoreUnavailableError
-from persistence.redis_tier import RedisTier, used_token_key
 
 PRUNE_EVERY = 1000
 

@@ -1,13 +1,13 @@
 """Who lets people in, made from the settings."""
 
-from persistence.redis_tier import RedisTier
+from persistence.cache.redis_tier import RedisTier
 from server.identity.access import Access, WrongKeys
 from server.identity.kept_sessions import KeptSessions
 from server.identity.keys import KEYS_FILE, KeyRing
 from server.identity.tokens import Tokens, read_secret
 from server.identity.used_tokens import UsedTokens
-from server.memory_door import MemoryDoor
-from server.metrics import Metrics
+from server.memory.door import MemoryDoor
+from server.observability.metrics import Metrics
 from server.settings import Settings
 
 USED_FILE = "used-tokens.db"

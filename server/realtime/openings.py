@@ -7,13 +7,13 @@ from typing import Any
 from aiohttp import web
 
 from pipeline.call.options import CallOptions
-from server.beginnings import Beginning
-from server.errors import ApiError
+from server.calls.registry.requests import registry
+from server.conversations.beginnings import Beginning
+from server.http.errors import ApiError
 from server.identity.principal import acting_user, principal_of
 from server.realtime.abilities import abilities_of
 from server.realtime.errors import RealtimeError
 from server.realtime.session_config import SessionConfig
-from server.routes.calls import registry
 
 
 def session_defaults(options: CallOptions) -> CallOptions:

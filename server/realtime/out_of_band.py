@@ -10,10 +10,10 @@ import structlog
 from media.values import Pcm
 from pipeline.call.events import ReplyDone, TokenUsage
 from pipeline.call.wish import ReplyWish
-from pipeline.lanes import Ticket, Urgency
+from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.chunker import TextChunker
 from pipeline.text.spoken import speak
-from server.call import Call
+from server.calls.call import Call
 from server.realtime.client_events import ResponseWanted
 from server.realtime.errors import RealtimeError, unsupported
 from server.realtime.responses import Response, Told

@@ -8,19 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from media.values import InvalidOfferError
 from server.bounds import MAX_BODY, MAX_REALTIME_SESSION
-from server.calls import CallsFullError
-from server.errors import ApiError, read_body
+from server.calls.registry import CallsFullError
+from server.calls.registry.requests import registry
+from server.calls.webrtc_line import open_webrtc
+from server.http.errors import ApiError, read_body
+from server.http.operation import Answer, operation
+from server.http.rate_limits import client_of
 from server.identity.errors import TokenTooLargeError
 from server.identity.grant import Grant
 from server.identity.principal import acting_user, principal_of
 from server.identity.tokens import TOKENS
-from server.operation import Answer, operation
-from server.rate_limits import client_of
 from server.realtime.openings import beginning_of, opening
 from server.realtime.session_config import SessionConfig
 from server.realtime.sockets import serve_call, serve_sideband
-from server.routes.calls import find_call, no_capacity, registry
-from server.webrtc_line import open_webrtc
+from server.routes.calls import find_call, no_capacity
 
 SDP = "application/sdp"
 

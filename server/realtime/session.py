@@ -23,7 +23,7 @@ from pipeline.call.requests import (
 )
 from pipeline.engines.protocols import Message, ToolCall
 from server.bounds import MAX_CHANNEL_MESSAGE
-from server.call import Call
+from server.calls.call import Call
 from server.realtime.audio_format import Encoder
 from server.realtime.client_events import (
     Append,

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipeline.call.options import CallOptions
+from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import ToolSpec, Voice
 from pipeline.text.words import primary_language
-from pipeline.turn_taking_config import TurnTakingConfig
-from server.errors import ApiError
+from server.conversations.tools import NO_TOOL_MODEL
+from server.http.errors import ApiError
 from server.realtime.errors import RealtimeError, unsupported, validated
 from server.realtime.session_schema import (
     MOST_TOKENS,
@@ -23,7 +24,6 @@ from server.realtime.session_schema import (
     TranscriptionSession,
 )
 from server.speech.voices import resolve_voice
-from server.tools import NO_TOOL_MODEL
 
 Json = dict[str, Any]
 

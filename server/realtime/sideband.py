@@ -5,8 +5,8 @@ import contextlib
 
 from aiohttp import WSMsgType, web
 
-from server.audio_socket.outbox import SocketOutbox
 from server.bounds import MAX_REALTIME_EVENT, MAX_REALTIME_WAITING
+from server.calls.websocket.send_queue import SocketOutbox
 from server.realtime.errors import RealtimeError
 from server.realtime.items import Json
 from server.realtime.session import RealtimeSession

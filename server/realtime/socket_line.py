@@ -15,8 +15,8 @@ from persistence.values import SessionKind
 from pipeline.call.actor import BROKEN
 from pipeline.call.events import CallEvent, PlaybackStarted
 from pipeline.call.state import State
-from server.audio_socket.outbox import SocketOutbox
-from server.call import Call
+from server.calls.call import Call
+from server.calls.websocket.send_queue import SocketOutbox
 from server.realtime.audio_format import Decoder, Encoder, silence
 from server.realtime.errors import RealtimeError
 from server.realtime.items import Json
@@ -44,7 +44,7 @@ CLOSE_CODES = {"shutdown": 1001, "slow_reader": 1008, "too_many_errors": 1008, B
 
 
 class RealtimeLine:
-    """Implements `server.call.Line`, `server.realtime.session.AudioPort` and `Sink`, `PcmListener` and `Paced`.
+    """Implements `server.calls.call.Line`, `server.realtime.session.AudioPort` and `Sink`, `PcmListener` and `Paced`.
 
     Args:
         call: that is on this line.

@@ -2,20 +2,21 @@
 
 from aiohttp import WSMsgType, web
 
-from server.audio_socket.outbox import SocketOutbox
 from server.bounds import MAX_REALTIME_EVENT, MAX_REALTIME_WAITING
-from server.call import Call
-from server.calls import CallsFullError
-from server.errors import ApiError
-from server.rate_limits import client_of
+from server.calls.call import Call
+from server.calls.registry import CallsFullError
+from server.calls.registry.requests import registry
+from server.calls.webrtc_line import WebRtcLine
+from server.calls.websocket.send_queue import SocketOutbox
+from server.http.errors import ApiError
+from server.http.rate_limits import client_of
+from server.http.uninterrupted import to_the_end
 from server.realtime.openings import beginning_of
 from server.realtime.session import RealtimeSession
 from server.realtime.session_config import SessionConfig
 from server.realtime.sideband import MOST, Sideband, not_binary
 from server.realtime.socket_line import RealtimeLine
-from server.routes.calls import no_capacity, registry
-from server.uninterrupted import to_the_end
-from server.webrtc_line import WebRtcLine
+from server.routes.calls import no_capacity
 
 PROTOCOL = "realtime"
 """Of those that a browser offers; the others carry its key, and the version of its SDK."""

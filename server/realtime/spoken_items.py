@@ -9,8 +9,8 @@ import structlog
 
 from media.values import RECEIVE_RATE, Pcm
 from pipeline.audio import to_waveform
-from pipeline.lanes import Ticket, Urgency
-from server.call import Call
+from pipeline.scheduling.lanes import Ticket, Urgency
+from server.calls.call import Call
 from server.realtime.audio_format import Decoder
 from server.realtime.client_events import ContentPart, MessageItem
 from server.realtime.errors import RealtimeError

@@ -6,14 +6,14 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.bounds import MAX_BODY, MAX_TOKEN_S, PAGE_TOKEN_S
-from server.errors import ApiError
-from server.fields import ConversationId, Language, UserId
+from server.http.errors import ApiError
+from server.http.fields import ConversationId, Language, UserId
+from server.http.operation import Answer, operation
 from server.identity.errors import TokenTooLargeError
 from server.identity.grant import Grant
 from server.identity.principal import acting_user, principal_of
 from server.identity.scopes import LENDABLE, Scope, missing_scope, parse_scopes
 from server.identity.tokens import TOKENS, Minted
-from server.operation import Answer, operation
 
 DEFAULT_SCOPES: frozenset[Scope] = frozenset({"calls", "read", "erase"})
 """What a caller does with a call page."""
