@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from pipeline.call.options import CallOptions
-from server.calls.registry.requests import registry
+from server.calls.requests import registry
 from server.conversations.beginnings import Beginning
 from server.http.errors import ApiError
 from server.identity.principal import acting_user, principal_of

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from media.values import InvalidOfferError
 from server.bounds import MAX_BODY, MAX_REALTIME_SESSION
 from server.calls.registry import CallsFullError
-from server.calls.registry.requests import registry
+from server.calls.requests import registry
 from server.calls.webrtc_line import open_webrtc
 from server.http.errors import ApiError, read_body
 from server.http.operation import Answer, operation

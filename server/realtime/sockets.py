@@ -5,7 +5,7 @@ from aiohttp import WSMsgType, web
 from server.bounds import MAX_REALTIME_EVENT, MAX_REALTIME_WAITING
 from server.calls.call import Call
 from server.calls.registry import CallsFullError
-from server.calls.registry.requests import registry
+from server.calls.requests import registry
 from server.calls.webrtc_line import WebRtcLine
 from server.calls.websocket.send_queue import SocketOutbox
 from server.http.errors import ApiError
