@@ -265,3 +265,13 @@ def test_a_typed_question_is_kept_in_memory_like_a_spoken_one() -> None:
     item_id = talk.type("Hello.")
     kept = talk.call.all(TurnCommitted)
     assert [(event.item_id, event.typed) for event in kept] == [(item_id, "Hello.")]
+
+
+def test_a_text_that_takes_its_time_is_waited_for() -> None:
+    talk = Talk()
+    talk.call.delays.llm_token = 1.5
+    talk.update(output_modalities=["text"])
+    talk.type("Hello.")
+    done = respond(talk, 60)
+    assert done["output"][0]["content"][0]["text"] == talk.call.reply
+    assert len(talk.all("response.done")) == 1

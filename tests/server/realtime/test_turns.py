@@ -185,7 +185,7 @@ def test_a_commit_ends_a_turn_that_turn_detection_still_waits_for() -> None:
     talk = Talk(Say(1.0, 2.5, "Well, I think that", score=0.05)).run(3)
     assert talk.all("input_audio_buffer.speech_stopped") == []
     talk.say("input_audio_buffer.commit")
-    assert talk.told[-1]["type"] == "conversation.item.done"
+    assert talk.all("input_audio_buffer.committed")
     talk.run(0.5)
     assert talk.one("conversation.item.input_audio_transcription.completed")["transcript"] == "Well, I think that"
 
@@ -320,3 +320,13 @@ def test_a_failed_transcription_is_told_as_such() -> None:
     talk = Talk(QUESTION, fail=frozenset({"stt"})).run(6)
     failed = talk.one("conversation.item.input_audio_transcription.failed")
     assert failed["error"]["code"] == "transcription_failed"
+
+
+def test_a_running_turn_tells_the_words_that_are_certain() -> None:
+    talk = Talk(Say(1.0, 9.0, "I would like to know what the weather will be like in Paris on the day after tomorrow"))
+    talk.run(8)
+    item_id = talk.one("input_audio_buffer.speech_started")["item_id"]
+    deltas = talk.all("conversation.item.input_audio_transcription.delta")
+    assert deltas
+    assert {event["item_id"] for event in deltas} == {item_id}
+    assert "I would like to know what" in "".join(event["delta"] for event in deltas)
