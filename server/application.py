@@ -71,8 +71,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
             errors_as_json,
             only_ours(origins),
             guard(parts.access),
-            # A service is asked by cores, each for all of its callers; what it takes at once is bounded by its lanes.
-            *([limited(limits)] if service == "core" else []),
+            limited(limits, parts.memory.redis, spare_cores=service != "core"),
             in_time(),
             counting(parts.decoders.budget),
         ]

@@ -47,6 +47,9 @@ MAX_SESSION_CONFIG = 64 * 1024
 MAX_KEPT_SESSIONS = 16 * 1024 * 1024
 """[bytes] Of all such sessions in memory; beyond that the oldest are in Redis only."""
 
+MAX_JWKS = 256 * 1024
+"""[bytes] Of the keys at `MORGAN_JWT_JWKS_URL`."""
+
 MAX_TOKEN_S = 7 * 24 * 3600
 """[seconds] Until a join token expires, at most; a minute where nothing is said."""
 

@@ -7,6 +7,7 @@
     active_users                    sorted set, score is Unix seconds
     token_used:{id}                 "1", a single-use token that was used       until it expires
     token_session:{id}              JSON, what a client secret is bound to      until it expires
+    morgan:limits:...               counters of requests by client              2 min
     morgan:events:{conversation_id} channel of events
     morgan:invalidate               channel between Morgan's own processes
 
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, RedisError
@@ -132,6 +133,11 @@ class RedisTier:
         self._refused = Backoff(0.1, 5.0)
         self._logged_down = True
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """Its connections, for what counts in Redis by itself."""
+        return self._client.connection_pool
 
     async def start(self, patience_s: float) -> bool:
         """Connect; waits for Redis up to `patience_s` seconds and returns whether it is up."""

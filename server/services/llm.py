@@ -25,6 +25,7 @@ from server.http.fields import UserId
 from server.http.operation import Answer, operation
 from server.http.sse import EVENT_STREAM
 from server.http.tickets import asked_ticket
+from server.identity.principal import acting_user
 from server.services.health import HEALTH, service_health
 from server.services.llm_conversation import kept_turn
 from server.v1 import chat_request as v1_chat_request
@@ -135,6 +136,7 @@ class Vectors(BaseModel):
 @operation(
     "llm",
     scope="llm",
+    cost="work",
     body=Prompt,
     body_limit=MAX_PROMPT_BODY,
     answers={200: Answer("Server-sent events", content=(EVENT_STREAM,))},
@@ -154,6 +156,7 @@ async def stream(request: web.Request, body: Prompt) -> web.StreamResponse:
 @operation(
     "llm",
     scope="llm",
+    cost="work",
     body=Prompt,
     body_limit=MAX_PROMPT_BODY,
     answers={200: Answer("The answer", Generated)},
@@ -172,7 +175,13 @@ async def generate(request: web.Request, body: Prompt) -> web.Response:
 
 @routes.post("/prefill")
 @operation(
-    "llm", scope="llm", body=Opening, body_limit=MAX_PROMPT_BODY, answers={200: Answer("Read", Read)}, errors=(400, 503)
+    "llm",
+    scope="llm",
+    cost="work",
+    body=Opening,
+    body_limit=MAX_PROMPT_BODY,
+    answers={200: Answer("Read", Read)},
+    errors=(400, 503),
 )
 async def prefill(request: web.Request, body: Opening) -> web.Response:
     """Read a conversation ahead of time: an answer to it, or to a longer one with its key, then begins sooner.
@@ -192,6 +201,7 @@ async def prefill(request: web.Request, body: Opening) -> web.Response:
 @operation(
     "llm",
     scope="llm",
+    cost="work",
     body=Texts,
     body_limit=MAX_PROMPT_BODY,
     answers={200: Answer("The vectors", Vectors)},
@@ -224,10 +234,11 @@ async def _answering(request: web.Request, body: Prompt) -> Generation | Written
     engines, settings = request.app[ENGINES], request.app[SETTINGS]
     temperature = settings.llm_temperature if body.temperature is None else body.temperature
     if body.prompt is not None and body.conversation_id is not None:
+        named = body.user_id if "user_id" in body.model_fields_set else None
         return await kept_turn(
             request,
             body.prompt,
-            user_id=body.user_id,
+            user_id=acting_user(request, named) or body.user_id,
             conversation=body.conversation_id,
             system=body.system or "",
             max_tokens=body.max_tokens,

@@ -103,6 +103,7 @@ async def show_voices(request: web.Request) -> web.Response:
 @operation(
     "speech",
     scope="speech",
+    cost="work",
     body=SpeechWanted,
     body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("The speech; with `stream` the audio itself, as it is spoken", Generated, AUDIO)},
@@ -129,6 +130,7 @@ async def generate(request: web.Request, body: SpeechWanted) -> web.StreamRespon
 @operation(
     "speech",
     scope="speech",
+    cost="work",
     body=AudioWanted,
     body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("The audio file", content=AUDIO)},
@@ -144,6 +146,7 @@ async def generate_audio(request: web.Request, body: AudioWanted) -> web.Respons
 @operation(
     "speech",
     scope="speech",
+    cost="work",
     body=ClauseWanted,
     body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("A line of JSON for each piece of audio", content=(NDJSON,))},

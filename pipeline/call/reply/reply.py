@@ -146,11 +146,6 @@ class Reply:
         return self.reply_id
 
     @property
-    def silent(self) -> bool:
-        """Whether there is nothing to say and there never will be."""
-        return self.text_ended and not self._pieces
-
-    @property
     def waiting(self) -> bool:
         """Whether an engine still owes something."""
         return not self.text_ended or any(not piece.ended for piece in self._pieces)
