@@ -34,6 +34,9 @@ class ReplyLifecycle:
         match message:
             case ReplyText():
                 reply.add_text(message.text, now)
+                if not reply.speaks:
+                    # Words are all that there will be of it: they are no silence.
+                    self._floor.watchdog.thinking(now)
             case ReplyTextEnded():
                 reply.count(message.usage)
                 reply.cut_short = reply.cut_short or message.cut_short

@@ -69,7 +69,7 @@ async def test_a_whole_recording_may_be_sent_at_once_where_the_client_ends_the_t
         await heard.connection.input_audio_buffer.commit()
         await heard.connection.response.create()
         done = (await heard.wait("response.done"))["response"]
-        completed = heard.all("conversation.item.input_audio_transcription.completed")[-1]
+        completed = await heard.wait("conversation.item.input_audio_transcription.completed", timeout_s=1)
         assert "how are you" in completed["transcript"].lower()
         assert completed["usage"]["seconds"] == pytest.approx(len(sound(QUESTION)) / 24_000, abs=0.1)
         assert done["output"][0]["content"][0]["type"] == "output_text"
