@@ -132,7 +132,8 @@ class ServerEvents:
             case SpeechStopped():
                 if not event.by_client:
                     yield "input_audio_buffer.speech_stopped", _fields(event, "item_id", "audio_end_ms")
-                yield from self._committed(event.item_id)
+                if not self._knows_morgan:
+                    yield from self._committed(event.item_id)
             case IdleTimedOut():
                 yield (
                     "input_audio_buffer.timeout_triggered",
@@ -140,7 +141,10 @@ class ServerEvents:
                 )
                 yield from self._committed(event.item_id)
             case TurnCommitted():
-                if event.typed is not None and event.item_id not in self._items:
+                if event.typed is None and self._knows_morgan:
+                    # Its page shows a turn once it has words, and puts those of one that goes on in their place.
+                    yield from self._committed(event.item_id)
+                elif event.typed is not None and event.item_id not in self._items:
                     yield from self.added(message(event.item_id, "user", "completed", [_text(event.typed)]))
             case TurnDropped():
                 self._items.remove(event.item_id)
@@ -148,7 +152,7 @@ class ServerEvents:
 
     def _taken_back(self, item_id: str) -> Iterator[Told]:
         """The user goes on with a turn that had been committed: it will be again, with all its words."""
-        if item_id in self._items:
+        if item_id in self._items and not self._knows_morgan:
             self._items.remove(item_id)
             yield "conversation.item.deleted", {"item_id": item_id}
 

@@ -62,7 +62,7 @@ async def test_a_server_sits_beside_the_call_of_its_browser(server_url: str, pee
             )
             await beside.connection.response.create()
             assert (await beside.wait("response.done"))["response"]["status"] == "completed"
-            assert peer.all("response.done")
+            await peer.wait("response.done")
             peer.send("conversation.item.retrieve", item_id="nobody")
             assert (await peer.wait("error"))["error"]["code"] == "item_not_found"
             assert not beside.all("error")

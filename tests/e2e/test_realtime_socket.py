@@ -87,9 +87,9 @@ async def test_speech_over_the_reply_ends_it_and_is_answered(server_url: str) ->
             done = (await heard.wait("response.done"))["response"]
             assert (done["status"], done["status_details"]["reason"]) == ("cancelled", "turn_detected")
             item_id = done["output"][0]["id"]
-            cut = {"item_id": item_id, "content_index": 0, "audio_end_ms": 500}
+            cut = {"item_id": item_id, "content_index": 0, "audio_end_ms": 100}
             await heard.connection.conversation.item.truncate(**cut)
-            assert (await heard.wait("conversation.item.truncated"))["audio_end_ms"] == 500
+            assert (await heard.wait("conversation.item.truncated"))["audio_end_ms"] == 100
             await heard.connection.conversation.item.retrieve(item_id=item_id)
             shown = (await heard.wait("conversation.item.retrieved"))["item"]["content"][0]["transcript"]
             assert len(shown) < len(done["output"][0]["content"][0]["transcript"])
