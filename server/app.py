@@ -28,6 +28,7 @@ from server.identity.wiring import build_access
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
+from server.realtime import routes as realtime
 from server.roles import port_of, services_of
 from server.routes import audio, calls, conversations, health, memory, recordings, text, tokens, users, ws_audio
 from server.services.process import build_service
@@ -87,7 +88,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
-    talking = (calls, text, audio, ws_audio)
+    talking = (calls, text, audio, ws_audio, realtime)
     modules = (*talking, conversations, memory, recordings, users, tokens, health, page, v1_speech, v1_transcriptions)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)

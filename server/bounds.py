@@ -92,6 +92,16 @@ MAX_SOCKET_ERRORS = 100
 MAX_SOCKET_WAITING = 256 * 1024
 """[bytes] That wait for a client of `/ws/audio` to read them: five seconds of speech."""
 
+MAX_REALTIME_EVENT = 4 * 1024 * 1024
+"""[characters] Of an event on `/v1/realtime`: about a minute of audio. A longer one is answered with an error; twice as
+long, it closes the connection with code 1009."""
+
+MAX_REALTIME_WAITING = 4 * 1024 * 1024
+"""[bytes] That wait for a client of `/v1/realtime` to read them."""
+
+MAX_REALTIME_SESSION = 64 * 1024
+"""[bytes] Of the configuration of a session in a request."""
+
 # Texts ---------------------------------------------------------------------------------------------------------------
 
 MAX_TEXT = 16_000
