@@ -59,7 +59,7 @@ FORM = (
     "multipart/form-data; boundary=part",
     b'--part\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\n'
     + WAV[1]
-    + b'\r\n--part\r\nContent-Disposition: form-data; name="model"\r\n\r\nany\r\n--part--\r\n',
+    + b'\r\n--part\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--part--\r\n',
 )
 HELLO = [{"role": "user", "content": "Say hi."}]
 
