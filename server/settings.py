@@ -11,16 +11,26 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 import pydantic_settings
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from persistence.config import FsyncPolicy
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.models import default_root
+from pipeline.plugins.engine_plugin import EngineRole
+from pipeline.plugins.registry import known_ids
 from pipeline.text.languages import UNCLEAR
 from pipeline.tools.declaration import ToolDeclaration
 from server.addresses import is_loopback
@@ -39,6 +49,12 @@ FOREIGN = frozenset({"MORGAN_CONFIG", "MORGAN_URL", "MORGAN_TOKEN", "MORGAN_SHAR
 MIN_KEY_LENGTH = 24
 MIN_SECRET_LENGTH = 32
 MOST_LANES = 16
+
+ENGINE_WORDS = {"llm": ("auto",), "tts": ("local",), "embedder": ("none",)}
+"""What an engine's setting may be besides ids, by role."""
+
+SECRET = re.compile("key|token|secret|password")
+"""In the names of engine options whose values are not shown."""
 
 STORE_SCHEMES = {
     "postgres_dsn": ("postgresql://", "postgres://"),
@@ -184,6 +200,12 @@ class Settings(BaseSettings):
     opus_bitrate: int = Field(28_000, ge=8_000, le=128_000, description="Of the outgoing voice, bit/s.")
     drain_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for calls to end.")
 
+    engine_options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Options of engines by their id, over the settings: a JSON object, or tables "
+        "[engine_options.faster-whisper] with device (cpu, cuda), compute_type and what else the engine has.",
+    )
+    stt_engine: str = Field("faster-whisper", description="Id of the speech to text engine.")
     stt_model: str = Field("whisper-base", description="Model id, or a folder with a CTranslate2 Whisper model.")
     stt_compute_type: Literal["auto", "int8", "float32"] = Field(
         "auto",
@@ -208,8 +230,10 @@ class Settings(BaseSettings):
         description="What callers may speak, ISO 639-1, comma-separated, the likeliest first: no other one is taken "
         "for heard unless a caller asks for it. None: any.",
     )
-    llm_engine: Literal["auto", "llama.cpp", "transformers", "openai"] = Field(
-        "auto", description="auto: openai if llm_base_url is set, else llama.cpp, else transformers."
+    llm_engine: str = Field(
+        "auto",
+        description="llama.cpp, transformers, openai or the id of an installed engine; auto: openai if llm_base_url is "
+        "set, else llama.cpp, else transformers.",
     )
     llm_model: str = Field("smollm2-135m-instruct", description="Model id, path, or the endpoint's model name.")
     llm_threads: int = Field(2, ge=1, le=64, description="Threads of the language model in process.")
@@ -220,8 +244,10 @@ class Settings(BaseSettings):
     llm_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
     llm_max_tokens: int = Field(160, ge=1, le=4096, description="Most tokens of a reply.")
     llm_temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
-    tts_engine: Literal["local", "openai"] = Field(
-        "local", description="local: in this process; openai: an endpoint with /audio/speech."
+    tts_engine: str = Field(
+        "local",
+        description="local: in this process, by what lies in the folders of the voices; openai: an endpoint with "
+        "/audio/speech; or the id of an installed engine.",
     )
     tts_voice: str = Field(
         "piper-en_US-joe-medium",
@@ -250,10 +276,14 @@ class Settings(BaseSettings):
     tool_rounds: int = Field(4, ge=1, le=16, description="How often in one turn it may ask for tools.")
     tool_filler: str = Field("One moment.", description="Said in calls when a tool takes its time; empty: nothing.")
     tool_filler_after_s: float = Field(1.0, ge=0, description="So much time.")
+    turn_engine: str = Field("smart-turn", description="Id of the end-of-turn engine.")
     turn_model: str = Field("smart-turn-v3.2", description="Model id or folder of the end-of-turn model.")
+    vad_engine: str = Field("silero", description="Id of the voice activity engine.")
     vad_model: str = Field("silero-vad-v6", description="Model id or folder of the voice activity model.")
-    embedder_engine: Literal["ctranslate2", "transformers", "none"] = Field(
-        "ctranslate2", description="What finds messages by their meaning; transformers uses a GPU; none: no search."
+    embedder_engine: str = Field(
+        "ctranslate2",
+        description="What finds messages by their meaning: ctranslate2, transformers or the id of an installed engine; "
+        "none: no search.",
     )
     embedder_model: str = Field("all-minilm-l6-v2", description="Model id or folder; 384 dimensions.")
     recall: bool = Field(True, description="Remind the language model of what the user said in earlier conversations.")
@@ -394,6 +424,22 @@ class Settings(BaseSettings):
             raise ValueError("two tools have the same name")
         return tools
 
+    @field_validator("stt_engine", "llm_engine", "tts_engine", "turn_engine", "vad_engine", "embedder_engine")
+    @classmethod
+    def _installed_engine(cls, engine_id: str, info: ValidationInfo) -> str:
+        role = (info.field_name or "").removesuffix("_engine")
+        known = [*ENGINE_WORDS.get(role, ()), *known_ids(cast(EngineRole, role))]
+        if engine_id not in known:
+            raise ValueError(f"there is no {role} engine {engine_id!r}; there are {', '.join(known)}")
+        return engine_id
+
+    @field_serializer("engine_options")
+    def _without_secrets(self, options: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {
+            engine: {name: "**********" if SECRET.search(name) else value for name, value in values.items()}
+            for engine, values in options.items()
+        }
+
     @field_validator("max_calls", "stt_lanes", "tts_lanes", mode="before")
     @classmethod
     def _by_the_machine(cls, count: object) -> object:
@@ -410,7 +456,7 @@ class Settings(BaseSettings):
             elsewhere = {
                 "stt_url": bool(self.stt_url),
                 "llm_url": bool(self.llm_url or self.llm_base_url),
-                "tts_url": bool(self.tts_url or self.tts_engine == "openai"),
+                "tts_url": bool(self.tts_url or self.tts_engine != "local"),
             }
             missing = [PREFIX + name.upper() for name, known in elsewhere.items() if not known]
             if missing:

@@ -105,7 +105,7 @@ async def test_events_are_published_as_json(memory: Memory, redis_url: str) -> N
         log.event({"type": "transcript", "text": "héllo"})
         log.state("speaking")
         await memory.redis.flush(1)
-        got = []
+        got: list[dict[str, object]] = []
         while len(got) < 2:
             message = channel.get_message(timeout=2)
             got += [json.loads(message["data"])] if message else []
@@ -277,7 +277,7 @@ async def test_with_postgresql_gone_calls_go_on_and_a_restart_knows_them(
     with Redis.from_url(redis_url) as client:
         client.flushall()
     relay_port = relay.port
-    restarted = asyncio.create_task(open_memory("a", postgres_dsn=through(dsn, relay_port)))
+    restarted = asyncio.ensure_future(open_memory("a", postgres_dsn=through(dsn, relay_port)))
     again = await restarted
     assert texts(await again.context("ada")) == ["during"]
     assert await again.preferences.get("ada") == {"voice": "amy"}

@@ -281,7 +281,8 @@ async def test_a_message_put_again_keeps_its_place(rig: Rig) -> None:
 async def test_later_messages_move_up_when_one_is_taken_back(rig: Rig) -> None:
     outbox = await rig.start()
     said = [turn(number) for number in range(1, 6)]
-    for operation in (begin(), *said, RemoveMessage(said[1].id, CONVERSATION), turn(6)):
+    operations: list[Operation] = [begin(), *said, RemoveMessage(said[1].id, CONVERSATION), turn(6)]
+    for operation in operations:
         outbox.append(operation)
     assert await outbox.settle(5)
     rows = await stored(rig.dsn)
