@@ -145,9 +145,10 @@ class Server:
             pipeline.tools.errors.ToolSetupError: a declared tool cannot be used.
         """
         options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
-        endpoint = await MediaEndpoint.open(media_config(settings))
         engines, watches = watched(engines)
         memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
+        access = build_access(settings, memory, metrics)
+        endpoint = await MediaEndpoint.open(media_config(settings))
         speech = cached_speech(settings, engines.tts, memory)
         engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
         capacity = Capacity(settings.max_calls, CORES.count, speeds)
@@ -155,7 +156,6 @@ class Server:
             engines, endpoint, memory, metrics, options, capacity, settings.lost_grace_s, settings.half_open_calls
         )
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
-        access = build_access(settings, memory, metrics)
         parts = Parts(settings, engines, watches, memory, metrics, access, desk)
         app = build_app(parts, registry)
         listening = [(app, settings.port)]
