@@ -36,6 +36,7 @@ from server.routes import (
     users,
     v1_speech,
     v1_transcriptions,
+    v1_voices,
     ws_audio,
 )
 from server.service_routes import CHAT_ROUTES
@@ -91,7 +92,8 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     talking = (calls, text, audio, ws_audio)
-    modules = (*talking, conversations, memory, recordings, users, health, page, v1_speech, v1_transcriptions)
+    remembered = (conversations, memory, recordings, users)
+    modules = (*talking, *remembered, health, page, v1_speech, v1_transcriptions, v1_voices)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[calls.REGISTRY] = registry

@@ -17,6 +17,7 @@ POLICY = "; ".join(
         "img-src 'self' data:",
         "media-src 'self' blob: mediastream:",
         "connect-src 'self'",
+        "manifest-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",

@@ -1,11 +1,11 @@
 /**
  * What the caller is told when something does not work: what happened, and what to do about it.
  *
- * @typedef {{code: string, title: string, text: string, action?: string, key?: boolean}} Notice `action` labels a
- *   button that tries again; `key` asks for the access key
+ * @typedef {{code: string, title: string, text: string, action?: string, key?: boolean, kind?: "news"}} Notice `action` labels
+ *   a button; `key` asks for the access key; "news" is nothing bad
  */
 
-import { SignalingError } from "./signaling.js";
+import { SignalingError } from "../morgan.js";
 
 const AGAIN = "Try again";
 
@@ -26,7 +26,7 @@ const MICROPHONE = {
   NotReadableError: {
     code: "microphone_in_use",
     title: "The microphone is in use",
-    text: "Another program holds it. Close that program, or choose another microphone in the browser’s settings.",
+    text: "Another program holds it. Close that program, or choose another microphone in the settings.",
     action: AGAIN,
   },
   InsecureContextError: {
@@ -57,6 +57,57 @@ export function noticeAtStart() {
   return null;
 }
 
+/** What can befall a running call. @type {Record<string, Notice>} */
+const TROUBLES = {
+  microphone_taken: {
+    code: "microphone_taken",
+    title: "The microphone was taken away",
+    text: "A phone call, Siri or the system uses it now. Morgan hears you again as soon as it is given back.",
+  },
+  microphone_gone: {
+    code: "microphone_gone",
+    title: "The microphone is gone",
+    text: "Plug it in again or choose another one in the settings; the call goes on.",
+    action: "Choose another",
+  },
+  microphone_silent: {
+    code: "microphone_silent",
+    title: "No sound from your microphone",
+    text: "For 15 seconds it has been completely silent. Is it switched off, or is another one in use?",
+    action: "Choose another",
+  },
+  audio_interrupted: {
+    code: "audio_interrupted",
+    title: "The sound was interrupted",
+    text: "Another app has taken it. Press to bring it back.",
+    action: "Bring the sound back",
+  },
+  audio_blocked: {
+    code: "audio_blocked",
+    title: "The browser plays no sound yet",
+    text: "It waits for a tap. Press anywhere to hear Morgan.",
+    action: "Hear Morgan",
+  },
+};
+
+/** @param {string} code @param {unknown} error @returns {Notice} */
+export function troubleNotice(code, error) {
+  if (code !== "microphone_gone" || !error) return TROUBLES[code];
+  return { ...TROUBLES[code], text: `${microphoneNotice(error).title}. ${TROUBLES[code].text}` };
+}
+
+/** @param {string} label @returns {Notice} */
+export function microphoneChanged(label) {
+  const text = label ? `You are heard through “${label}” now.` : "You are heard through another microphone now.";
+  return { code: "microphone_changed", title: "The microphone has changed", text, kind: "news", action: "Choose another" };
+}
+
+/** @param {SignalingError} error @returns {Notice} */
+export function joinNotice(error) {
+  if (error.status === 0) return signalingNotice(error, false);
+  return { code: "join_link", title: "This link is no longer good", text: "It can be used once and for a short time. Ask for a new one." };
+}
+
 /** @param {SignalingError} error @param {boolean} hadKey @returns {Notice} */
 export function signalingNotice(error, hadKey) {
   if (error.status === 0) {
@@ -68,6 +119,9 @@ export function signalingNotice(error, hadKey) {
     return { code: "unauthorized", title, text: "It stays in this tab and is forgotten when you close it.", key: true };
   }
   const wait = error.retryAfterS ? ` Try again in ${Math.ceil(error.retryAfterS)} seconds.` : "";
+  if (error.status === 503 && /shutting down|draining|restart/i.test(error.message)) {
+    return { code: "restarting", title: "Morgan is restarting", text: "It takes calls again in less than a minute.", action: AGAIN };
+  }
   if (error.status === 503) return { code: "full", title: "All lines are busy", text: error.message + wait, action: AGAIN };
   if (error.status === 429) return { code: "too_many", title: "Too many calls", text: error.message + wait, action: AGAIN };
   return { code: error.code, title: "The call was not accepted", text: error.message, action: AGAIN };
@@ -87,14 +141,14 @@ const ENDS = {
   lost: {
     code: "lost",
     title: "The connection was lost",
-    text: "Morgan tried for 20 seconds to bring the call back. Call again, and the conversation goes on.",
+    text: "Morgan tried for a minute to bring the call back. Call again, and the conversation goes on.",
     action: "Call again",
   },
-  gone: { code: "gone", title: "The call had ended", text: "The server no longer knew it.", action: "Call again" },
 };
 
-/** @param {import("./call.js").CallEnd} end @param {boolean} hadKey @returns {Notice|null} */
+/** @param {import("../morgan.js").CallEnd} end @param {boolean} hadKey @returns {Notice|null} */
 export function endNotice(end, hadKey) {
+  if (end.code === "microphone") return microphoneNotice(end.error);
   if (end.error instanceof SignalingError && end.code === "refused") return signalingNotice(end.error, hadKey);
   if (Object.hasOwn(ENDS, end.code)) return ENDS[end.code];
   const text = end.message || `Reason: ${end.code.replaceAll("_", " ")}.`;

@@ -12,6 +12,7 @@
 const DISCONNECTED_MS = 2000;
 const TRICKLE_MS = 100;
 const TRICKLE_TRIES = 3;
+const MAX_UNSAID = 32;
 
 export class Connection {
   #pc;
@@ -29,6 +30,8 @@ export class Connection {
   #waiting = null;
   #lost = false;
   #over = false;
+  /** What is to be said once the channel is open. @type {string[]} */
+  #unsaid = [];
 
   /**
    * @param {RTCIceServer[]} iceServers
@@ -41,6 +44,7 @@ export class Connection {
     this.#channel = this.#pc.createDataChannel("oai-events");
     this.#sender = this.#pc.addTrack(microphone.getAudioTracks()[0], microphone);
     this.#channel.onmessage = (message) => this.#receive(message.data);
+    this.#channel.onopen = () => this.#unsaid.splice(0).forEach((text) => this.#channel.send(text));
     this.#channel.onclose = () => this.#lose("channel closed");
     this.#pc.ontrack = (event) => listener.onVoice(event.streams[0] ?? new MediaStream([event.track]));
     this.#pc.onicecandidate = (event) => this.#gathered(event.candidate);
@@ -94,6 +98,23 @@ export class Connection {
   /** @param {MediaStreamTrack} track takes the place of the microphone in use */
   async replaceTrack(track) {
     await this.#sender.replaceTrack(track);
+  }
+
+  /** @param {object} event goes over the data channel, as soon as it is open */
+  send(event) {
+    const text = JSON.stringify(event);
+    if (this.#channel.readyState === "open") this.#channel.send(text);
+    else if (this.#channel.readyState === "connecting" && this.#unsaid.length < MAX_UNSAID) this.#unsaid.push(text);
+  }
+
+  /** @returns {Promise<RTCStatsReport>} */
+  stats() {
+    return this.#pc.getStats();
+  }
+
+  /** Whether ICE still has a path, as far as the browser knows. */
+  get alive() {
+    return !this.#lost && ["connected", "completed"].includes(this.#pc.iceConnectionState);
   }
 
   /**
