@@ -20,10 +20,7 @@ export class SettingsPanel {
   #test = null;
   #testing = false;
 
-  /**
-   * @param {import("../morgan.js").Signaling} signaling
-   * @param {(name: keyof Settings) => void} changed
-   */
+  /** @param {import("../morgan.js").Signaling} signaling @param {(name: keyof Settings) => void} changed */
   constructor(signaling, changed) {
     this.#signaling = signaling;
     this.#changed = changed;

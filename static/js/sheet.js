@@ -2,11 +2,7 @@
 
 import { element, make } from "./view.js";
 
-/**
- * @param {string} id of the dialog
- * @param {{opened: () => void, closed: () => void}} listener
- * @returns {HTMLDialogElement}
- */
+/** @param {string} id of the dialog @param {{opened: () => void, closed: () => void}} listener @returns {HTMLDialogElement} */
 export function sheet(id, listener) {
   const dialog = /** @type {HTMLDialogElement} */ (element(id));
   element(`open-${id}`).addEventListener("click", () => open(dialog, listener.opened));

@@ -67,10 +67,7 @@ export function keepLastConversation(id) {
   write(() => localStorage, CONVERSATION, id);
 }
 
-/**
- * @param {() => Storage} storage a function, since merely naming the storage may throw
- * @param {string} name
- */
+/** @param {() => Storage} storage a function, since merely naming the storage may throw @param {string} name */
 function read(storage, name) {
   try {
     return storage().getItem(name) || null;
@@ -79,11 +76,7 @@ function read(storage, name) {
   }
 }
 
-/**
- * @param {() => Storage} storage
- * @param {string} name
- * @param {string} value empty removes it
- */
+/** @param {() => Storage} storage @param {string} name @param {string} value empty removes it */
 function write(storage, name, value) {
   memory.set(name, value);
   try {

@@ -33,11 +33,7 @@ export class Connection {
   /** What is to be said once the channel is open. @type {string[]} */
   #unsaid = [];
 
-  /**
-   * @param {RTCIceServer[]} iceServers
-   * @param {MediaStream} microphone
-   * @param {ConnectionListener} listener
-   */
+  /** @param {RTCIceServer[]} iceServers @param {MediaStream} microphone @param {ConnectionListener} listener */
   constructor(iceServers, microphone, listener) {
     this.#listener = listener;
     this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });

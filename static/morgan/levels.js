@@ -35,10 +35,7 @@ export class Levels {
     if (this.#context.state !== "closed") this.#context.resume().catch((error) => console.info("levels:", error.message));
   }
 
-  /**
-   * @param {Source} name
-   * @param {MediaStream} stream replaces the one before
-   */
+  /** @param {Source} name @param {MediaStream} stream replaces the one before */
   listenTo(name, stream) {
     if (this.#context.state === "closed") return;
     this.#taps.get(name)?.source.disconnect();
