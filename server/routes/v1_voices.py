@@ -3,8 +3,8 @@
 from aiohttp import web
 from pydantic import BaseModel
 
-from server.operation import Answer, operation
-from server.routes.calls import registry
+from server.calls.registry.requests import registry
+from server.http.operation import Answer, operation
 
 routes = web.RouteTableDef()
 

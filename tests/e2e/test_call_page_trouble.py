@@ -36,7 +36,7 @@ async def page(browser: Browser, server: PageServer) -> AsyncIterator[Page]:
 
 async def place(page: Page, server: PageServer) -> StandInCall:
     await page.click("#call")
-    call = await server.call()
+    call = await server.calls.call()
     await reach(page, "listening")
     return call
 
@@ -140,7 +140,7 @@ async def test_where_the_server_no_longer_knows_the_call_its_conversation_goes_o
     call = await place(page, server)
     call.refuse_resume = 404
     await call.drop()
-    again = await server.call(2)
+    again = await server.calls.call(2)
     await reach(page, "listening")
     assert again.request["conversation_id"] == f"conv_{call.id}"
     assert not call.hung_up.is_set()
@@ -155,7 +155,7 @@ async def test_a_server_that_goes_down_is_waited_for(page: Page, server: PageSer
     await reach(page, "reconnecting")
     await expect(page.locator("#hint")).to_contain_text("s left")
     server.refusal = None
-    again = await server.call(2)
+    again = await server.calls.call(2)
     await reach(page, "listening", "speaking")
     assert again.request["conversation_id"] == f"conv_{call.id}"
 

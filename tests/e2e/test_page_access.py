@@ -120,7 +120,7 @@ async def test_a_whole_call_by_keyboard_with_writing_settings_and_hanging_up(
         await expect(page.locator("#open-settings")).to_be_focused()
         await tab_to(page, "#call")
         await page.keyboard.press("Enter")
-        await server.call()
+        await server.calls.call()
         await reach(page, "listening")
         assert await page.evaluate("() => document.getElementById('voice').volume") == 0
         await tab_to(page, "#typed")
