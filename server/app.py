@@ -28,7 +28,7 @@ from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.roles import port_of, services_of
-from server.routes import audio, calls, conversations, health, memory, recordings, text, users, v1_voices, ws_audio
+from server.routes import audio, calls, conversations, health, memory, recordings, text, users, ws_audio
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
 from server.settings import Settings
@@ -37,6 +37,7 @@ from server.speech.speech import SpeechDesk
 from server.transcription.wiring import add_transcription
 from server.v1 import speech as v1_speech
 from server.v1 import transcriptions as v1_transcriptions
+from server.v1 import voices as v1_voices
 
 LOOK_AHEAD_CORES = 4
 """Cores from which calls transcribe all the time while somebody speaks. On two, what is begun in vain stands in the way

@@ -3,7 +3,7 @@
 from aiohttp import web
 from pydantic import BaseModel
 
-from server.calls.registry.requests import registry
+from server.calls.requests import registry
 from server.http.operation import Answer, operation
 
 routes = web.RouteTableDef()
