@@ -1,16 +1,4 @@
-/**
- * Call Morgan from a web page.
- *
- *     import { connect } from "https://morgan.example.org/static/morgan.js";
- *
- *     button.onclick = () => {
- *       const call = connect({ token: joinToken });
- *       call.addEventListener("line", ({ detail }) => console.log(detail.role, detail.text));
- *       call.addEventListener("ended", ({ detail }) => console.log("ended", detail.code));
- *     };
- *
- * `call.say("…")`, `call.mute(true)`, `call.useMicrophone(id)`, `call.stats()`, `call.close()` and the rest: morgan.d.ts.
- */
+/** Call Morgan from a web page: `connect({ token })` inside a click. Types: morgan.d.ts; how: docs/browser.md. */
 
 export { Call, connect } from "./morgan/call.js";
 export { listDevices, openMicrophone } from "./morgan/devices.js";

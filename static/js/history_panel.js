@@ -155,11 +155,7 @@ export class HistoryPanel {
     });
   }
 
-  /**
-   * @template T
-   * @param {() => Promise<T>} ask
-   * @param {(answer: T) => void|Promise<void>} show
-   */
+  /** @template T @param {() => Promise<T>} ask @param {(answer: T) => void|Promise<void>} show */
   async #fetch(ask, show) {
     const asked = ++this.#asked;
     this.#say("One moment…");

@@ -1,4 +1,8 @@
-/** Puts the parts together: a press of the button becomes a call, its events become words on the page. */
+/**
+ * Puts the parts together: a press of the button becomes a call, its events become words on the page.
+ *
+ * @import {Call, CallEnd, CallState} from "../morgan.js"
+ */
 
 import { connect, Conversations, JOIN, Signaling } from "../morgan.js";
 import { ConnectionPanel } from "./connection_panel.js";
@@ -31,7 +35,7 @@ const pushToTalk = new PushToTalk(element("hold"), (held) => {
 });
 const surroundings = new Surroundings({ toggleMute, hangUp, call: () => call });
 
-/** @type {import("../morgan.js").Call|null} */
+/** @type {Call|null} */
 let call = null;
 /** The next call goes on with this conversation. @type {string|null} */
 let conversationId = null;
@@ -76,7 +80,7 @@ function setUp() {
   call?.mute(on);
 }
 
-/** @param {import("../morgan.js").Call} from @param {import("../morgan.js").CallState} state */
+/** @param {Call} from @param {CallState} state */
 function showState(from, state) {
   if (state === "ended") return;
   view.deadline = from.reconnectDeadline;
@@ -88,7 +92,7 @@ function showState(from, state) {
   }
 }
 
-/** @param {import("../morgan.js").Call} over @param {import("../morgan.js").CallEnd} end */
+/** @param {Call} over @param {CallEnd} end */
 function ended(over, end) {
   if (call !== over) return;
   call = null;

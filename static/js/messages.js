@@ -9,36 +9,21 @@ import { SignalingError } from "../morgan.js";
 
 const AGAIN = "Try again";
 
+/** @param {string} code @param {string} title @param {string} text @param {string} [action] @returns {Notice} */
+const told = (code, title, text, action) => ({ code, title, text, action });
+
 /** @type {Record<string, Notice>} */
 const MICROPHONE = {
-  NotAllowedError: {
-    code: "microphone_refused",
-    title: "Morgan may not use the microphone",
-    text: "Allow the microphone for this page in the browser’s address bar or site settings, then call again.",
-    action: AGAIN,
-  },
-  NotFoundError: {
-    code: "microphone_not_found",
-    title: "No microphone was found",
-    text: "Plug one in or switch it on, then call again.",
-    action: AGAIN,
-  },
-  NotReadableError: {
-    code: "microphone_in_use",
-    title: "The microphone is in use",
-    text: "Another program holds it. Close that program, or choose another microphone in the settings.",
-    action: AGAIN,
-  },
-  InsecureContextError: {
-    code: "insecure_context",
-    title: "This address cannot use a microphone",
-    text: "Browsers allow it only over https or on localhost. Open Morgan at an https:// address, or on the machine that it runs on at http://localhost.",
-  },
-  NotSupportedError: {
-    code: "unsupported",
-    title: "This browser cannot place calls",
-    text: "Morgan needs WebRTC. A current Chrome, Edge, Firefox or Safari has it.",
-  },
+  NotAllowedError: told("microphone_refused", "Morgan may not use the microphone",
+    "Allow the microphone for this page in the browser’s address bar or site settings, then call again.", AGAIN),
+  NotFoundError: told("microphone_not_found", "No microphone was found",
+    "Plug one in or switch it on, then call again.", AGAIN),
+  NotReadableError: told("microphone_in_use", "The microphone is in use",
+    "Another program holds it. Close that program, or choose another microphone in the settings.", AGAIN),
+  InsecureContextError: told("insecure_context", "This address cannot use a microphone",
+    "Browsers allow it only over https or on localhost. Open Morgan at an https:// address, or on the machine that it runs on at http://localhost."),
+  NotSupportedError: told("unsupported", "This browser cannot place calls",
+    "Morgan needs WebRTC. A current Chrome, Edge, Firefox or Safari has it."),
 };
 
 /** @param {unknown} error what getUserMedia threw @returns {Notice} */
@@ -59,35 +44,16 @@ export function noticeAtStart() {
 
 /** What can befall a running call. @type {Record<string, Notice>} */
 const TROUBLES = {
-  microphone_taken: {
-    code: "microphone_taken",
-    title: "The microphone was taken away",
-    text: "A phone call, Siri or the system uses it now. Morgan hears you again as soon as it is given back.",
-  },
-  microphone_gone: {
-    code: "microphone_gone",
-    title: "The microphone is gone",
-    text: "Plug it in again or choose another one in the settings; the call goes on.",
-    action: "Choose another",
-  },
-  microphone_silent: {
-    code: "microphone_silent",
-    title: "No sound from your microphone",
-    text: "For 15 seconds it has been completely silent. Is it switched off, or is another one in use?",
-    action: "Choose another",
-  },
-  audio_interrupted: {
-    code: "audio_interrupted",
-    title: "The sound was interrupted",
-    text: "Another app has taken it. Press to bring it back.",
-    action: "Bring the sound back",
-  },
-  audio_blocked: {
-    code: "audio_blocked",
-    title: "The browser plays no sound yet",
-    text: "It waits for a tap. Press anywhere to hear Morgan.",
-    action: "Hear Morgan",
-  },
+  microphone_taken: told("microphone_taken", "The microphone was taken away",
+    "A phone call, Siri or the system uses it now. Morgan hears you again as soon as it is given back."),
+  microphone_gone: told("microphone_gone", "The microphone is gone",
+    "Plug it in again or choose another one in the settings; the call goes on.", "Choose another"),
+  microphone_silent: told("microphone_silent", "No sound from your microphone",
+    "For 15 seconds it has been completely silent. Is it switched off, or is another one in use?", "Choose another"),
+  audio_interrupted: told("audio_interrupted", "The sound was interrupted",
+    "Another app has taken it. Press to bring it back.", "Bring the sound back"),
+  audio_blocked: told("audio_blocked", "The browser plays no sound yet",
+    "It waits for a tap. Press anywhere to hear Morgan.", "Hear Morgan"),
 };
 
 /** @param {string} code @param {unknown} error @returns {Notice} */
@@ -132,18 +98,10 @@ const ENDS = {
   hang_up: null,
   hangup: null,
   client_hangup: null,
-  no_media: {
-    code: "no_media",
-    title: "No voice connection",
-    text: "The server answered, but no sound gets through. A firewall may block UDP between this device and the server.",
-    action: AGAIN,
-  },
-  lost: {
-    code: "lost",
-    title: "The connection was lost",
-    text: "Morgan tried for a minute to bring the call back. Call again, and the conversation goes on.",
-    action: "Call again",
-  },
+  no_media: told("no_media", "No voice connection",
+    "The server answered, but no sound gets through. A firewall may block UDP between this device and the server.", AGAIN),
+  lost: told("lost", "The connection was lost",
+    "Morgan tried for two minutes to bring the call back. Call again, and the conversation goes on.", "Call again"),
 };
 
 /** @param {import("../morgan.js").CallEnd} end @param {boolean} hadKey @returns {Notice|null} */

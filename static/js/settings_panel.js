@@ -5,7 +5,7 @@ import { open, sheet } from "./sheet.js";
 import { accessKey, keepAccessKey, keepSettings, settings } from "./storage.js";
 import { element, input, make } from "./view.js";
 
-/** Languages that are offered; any other one by the address, `?language=`. */
+/** Any other one by the address, `?language=`. */
 const LANGUAGES = "ar bg ca cs da de el en es et fa fi fr he hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sr sv th tr uk ur vi zh".split(" ");
 /** Louder than this is somebody speaking. */
 const HEARD = 0.35;
@@ -148,30 +148,22 @@ export class SettingsPanel {
     element("test-level").setAttribute("aria-valuenow", String(Math.round(level * 100)));
   }
 
-  /** Two tones, as loud as Morgan will be, where Morgan will be heard. */
+  /** A tone, as loud as Morgan will be, where Morgan will be heard. */
   async #playSound() {
     const { speaker, volume } = settings();
     const context = new AudioContext();
-    const destination = context.createMediaStreamDestination();
-    const audio = new Audio();
-    audio.srcObject = destination.stream;
-    audio.volume = volume;
+    const to = context.createMediaStreamDestination();
+    const gain = new GainNode(context, { gain: 0 });
+    const source = new OscillatorNode(context, { frequency: 523 });
+    source.connect(gain).connect(to);
+    gain.gain.setTargetAtTime(0.3, context.currentTime + 0.1, 0.02);
+    gain.gain.setTargetAtTime(0, context.currentTime + 0.6, 0.1);
+    source.start();
+    const audio = Object.assign(new Audio(), { srcObject: to.stream, volume });
     if (speaker && "setSinkId" in audio) await audio.setSinkId(speaker).catch(() => {});
-    [523, 659].forEach((frequency, n) => tone(context, destination, frequency, context.currentTime + 0.1 + n * 0.25));
     await audio.play().catch((error) => console.info("no test sound:", error.message));
-    setTimeout(() => context.close(), 1200);
+    setTimeout(() => context.close(), 1500);
   }
-}
-
-/** @param {AudioContext} context @param {AudioNode} to @param {number} frequency @param {number} at */
-function tone(context, to, frequency, at) {
-  const gain = new GainNode(context, { gain: 0 });
-  gain.gain.setTargetAtTime(0.3, at, 0.01);
-  gain.gain.setTargetAtTime(0, at + 0.2, 0.06);
-  const source = new OscillatorNode(context, { frequency });
-  source.connect(gain).connect(to);
-  source.start(at);
-  source.stop(at + 0.6);
 }
 
 /** Fill a list of choices behind its default. @param {string} id @param {{id: string, name: string}[]} offered @param {string} chosen */

@@ -164,10 +164,8 @@ export class View {
     box.dataset.code = notice?.code ?? "";
     box.dataset.kind = notice?.kind ?? "trouble";
     element("hint").hidden = notice !== undefined && !this.live;
-    for (const [id, text] of [["notice-title", notice?.title], ["notice-text", notice?.text]]) {
-      const part = element(/** @type {string} */ (id));
-      if (part.textContent !== (text ?? "")) part.textContent = text ?? "";
-    }
+    element("notice-title").textContent = notice?.title ?? "";
+    element("notice-text").textContent = notice?.text ?? "";
     element("notice-close").hidden = !this.live;
     const action = element("notice-action");
     action.hidden = !notice?.action;

@@ -14,7 +14,7 @@ import { Statistics } from "./statistics.js";
 
 const CONNECT_MS = 15_000;
 /** A server that is started again has this long to come back. */
-const RESUME_MS = 60_000;
+const RESUME_MS = 120_000;
 const RESUME_TRY_MS = 8000;
 const RESUME_PAUSE_MS = 400;
 const RESUME_PAUSE_MAX_MS = 4000;
@@ -289,8 +289,7 @@ export class Call extends EventTarget {
   /**
    * Open a connection and wait until media flows. Where that fails it throws, and the one before stays in place.
    *
-   * @param {number} timeoutMs
-   * @param {(offer: string) => Promise<string>} exchange offer in, answer out
+   * @param {number} timeoutMs @param {(offer: string) => Promise<string>} exchange offer in, answer out
    */
   async #connect(timeoutMs, exchange) {
     const before = this.#connection;

@@ -58,22 +58,14 @@ export class Connection {
     return /** @type {RTCSessionDescription} */ (this.#pc.localDescription).sdp;
   }
 
-  /**
-   * @param {string} sdp the answer
-   * @param {(candidates: Candidate[]) => Promise<void>} deliver takes the local candidates, a batch at a time
-   */
+  /** @param {string} sdp the answer @param {(batch: Candidate[]) => Promise<void>} deliver takes the local candidates */
   async accept(sdp, deliver) {
     this.#deliver = deliver;
     this.#scheduleTrickle();
     await this.#pc.setRemoteDescription({ type: "answer", sdp });
   }
 
-  /**
-   * Wait until media flows; call it once, after `accept`. Rejects on a loss, too late, or when `signal` says to stop.
-   *
-   * @param {number} timeoutMs
-   * @param {AbortSignal} signal
-   */
+  /** Wait until media flows, once, after `accept`. Rejects on a loss. @param {number} timeoutMs @param {AbortSignal} signal */
   async established(timeoutMs, signal) {
     /** @type {Promise<void>} */
     const outcome = new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
@@ -114,8 +106,8 @@ export class Connection {
   }
 
   /**
-   * Say nothing more of losses, but go on for as long as it lasts: another connection is on its way. It may be closed
-   * only after that one has been answered, since DTLS tells the server of a close, which would take it for hanging up.
+   * Say nothing more of losses, but go on: another connection is on its way. It may be closed only when that one has been
+   * answered, since DTLS tells the server, which would take it for hanging up.
    */
   retire() {
     this.#lost = true;

@@ -1,6 +1,5 @@
 /**
- * Loudness of the microphone and of Morgan's voice, measured with one AnalyserNode each and smoothed so that it reads
- * like a needle: fast up, slow down.
+ * Loudness of the microphone and of Morgan's voice, smoothed like a needle: fast up, slow down.
  *
  * @typedef {"mic"|"voice"} Source
  * @typedef {{mic: number, voice: number}} LevelPair from 0 (silence) to 1 (as loud as speech gets)

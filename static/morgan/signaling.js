@@ -151,16 +151,13 @@ export class Signaling {
   }
 
   /**
-   * Any request to the server.
+   * Any request to the server; its JSON answer, null where there is none.
    *
-   * @param {string} method
-   * @param {string} path relative to the server's address, with its query
-   * @param {object} [body] sent as JSON
-   * @param {AbortSignal} [signal] gives up early
-   * @param {number} [timeoutMs]
+   * @param {string} method @param {string} path relative to the server's address, with its query
+   * @param {object} [body] sent as JSON @param {AbortSignal} [signal] gives up early @param {number} [timeoutMs]
    * @param {(response: Response) => Promise<any>} [read] what is made of a good answer
    * @param {string|null} [token] in place of the usual one
-   * @returns {Promise<any>} the JSON answer, null where there is none
+   * @returns {Promise<any>}
    */
   async request(method, path, body, signal, timeoutMs = TIMEOUT_MS, read = readJson, token = null) {
     const stop = new AbortController();

@@ -19,7 +19,7 @@ export class Statistics {
     const remote = all.find((s) => s.type === "remote-inbound-rtp" && s.kind === "audio") ?? {};
     const pair = pairOf(all, report);
     const now = countsOf(inbound, outbound);
-    const before = this.#before ?? { ...now, at: now.at - 1, received: 0, lost: 0, samples: 0, concealed: 0, delay: 0, emitted: 0, inBytes: now.inBytes, outBytes: now.outBytes };
+    const before = this.#before ?? now;
     this.#before = now;
     const since = (/** @type {Count} */ name) => now[name] - before[name];
     const seconds = Math.max(0.001, since("at") / 1000);

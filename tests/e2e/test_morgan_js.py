@@ -13,7 +13,7 @@ from tests.e2e.chromium import chromium, visit
 from tests.e2e.page_server import STATIC, PageServer
 from tests.serving import RunningServer, free_port, serving
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 KEY = "a-key-of-more-than-24-characters"
 WAIT_MS = 60_000

@@ -123,7 +123,7 @@ async def test_the_microphone_is_changed_during_the_call(page: Page, server: Pag
     await page.keyboard.press("Escape")
     await page.click("#hang-up")
     await page.click("#call")
-    await server.calls.call(2)
+    await server.call(2)
     assert await page.evaluate("() => opened[2].track.getSettings().deviceId") == wanted
 
 
