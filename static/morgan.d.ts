@@ -8,7 +8,7 @@ export interface CallOptions {
   server?: string | URL;
   token?: Token;
   /** Who calls: whose conversations go on and are remembered. */
-  userId?: string;
+  userId?: string | (() => string);
   /** A conversation to go on with, or "last". */
   conversationId?: string;
   /** ISO 639-1 that is spoken; the server decides without. */

@@ -24,8 +24,8 @@ class Voices(BaseModel):
 
 
 @routes.get("/v1/audio/voices")
-@operation("openai", answers={200: Answer("The voices", Voices)})
-async def show_voices(request: web.Request) -> web.Response:
+@operation("openai", scope="calls", answers={200: Answer("The voices", Voices)})
+async def list_voices(request: web.Request) -> web.Response:
     """The voices that are loaded."""
     voices = [
         Voice(id=each.id, name=each.name, language=each.language) for each in registry(request).engines.tts.voices

@@ -23,7 +23,9 @@ const transcript = new Transcript(
   element("scroller"),
   /** @type {HTMLButtonElement} */ (element("latest")),
 );
-const signaling = new Signaling(undefined, accessKey);
+/** Requests wait for a join link to have been exchanged. */
+const token = async () => (await joining, accessKey());
+const signaling = new Signaling(undefined, token);
 const conversations = new Conversations(signaling, userId);
 const settingsPanel = new SettingsPanel(signaling, applySetting);
 const historyPanel = new HistoryPanel(conversations, { goOn: (id) => goOnWith(id), deleted });
@@ -35,6 +37,7 @@ const pushToTalk = new PushToTalk(element("hold"), (held) => {
 });
 const surroundings = new Surroundings({ toggleMute, hangUp, call: () => call });
 
+const joining = takeJoinToken();
 /** @type {Call|null} */
 let call = null;
 /** The next call goes on with this conversation. @type {string|null} */
@@ -47,7 +50,7 @@ function placeCall() {
   const { microphone, speaker, volume, language, voice, instructions } = settings();
   const wished = new URLSearchParams(location.search).get("language") ?? language;
   const begun = connect({
-    token: accessKey, userId: userId(), conversationId: conversationId ?? undefined,
+    token, userId, conversationId: conversationId ?? undefined,
     language: wished, voice, instructions, microphone, speaker, volume,
     audio: /** @type {HTMLAudioElement} */ (element("voice")),
   });
@@ -207,7 +210,6 @@ async function takeJoinToken() {
   try {
     const session = await signaling.exchange(token);
     keepAccessKey(session.token, session.user_id);
-    offerLast();
   } catch (error) {
     view.notify(joinNotice(/** @type {any} */ (error)));
   }
@@ -233,4 +235,3 @@ announceCaptions();
 offerLast();
 const notice = noticeAtStart();
 if (notice) view.notify(notice);
-takeJoinToken();

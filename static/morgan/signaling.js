@@ -5,7 +5,7 @@
  *   ice_servers?: RTCIceServer[]}} CallAnswer
  * @typedef {{sdp: string, type: "answer", resume_token?: string}} ResumeAnswer
  * @typedef {{candidate: string, sdpMid: string|null, sdpMLineIndex: number|null}} Candidate
- * @typedef {{userId?: string|null, conversationId?: string|null, language?: string|null, voice?: string|null,
+ * @typedef {{userId?: string|(() => string), conversationId?: string|null, language?: string|null, voice?: string|null,
  *   instructions?: string|null}} Caller
  * @typedef {{token: string, user_id?: string}} Session
  * @typedef {string|null|undefined|(() => string|null|undefined|Promise<string|null|undefined>)} Token
@@ -75,7 +75,7 @@ export class Signaling {
   async createCall(sdp, caller) {
     /** @type {Record<string, string>} */
     const body = { sdp, type: "offer" };
-    const user = (await this.joinedUser()) ?? caller.userId;
+    const user = (await this.joinedUser()) ?? (typeof caller.userId === "function" ? caller.userId() : caller.userId);
     if (user) body.user_id = user;
     if (caller.conversationId) body.conversation_id = caller.conversationId;
     if (caller.language) body.language = caller.language;
