@@ -39,6 +39,7 @@ from server.speech.speech import SpeechDesk
 from server.transcription.wiring import add_transcription
 from server.v1 import speech as v1_speech
 from server.v1 import transcriptions as v1_transcriptions
+from server.v1 import voices as v1_voices
 
 LOOK_AHEAD_CORES = 4
 """Cores from which calls transcribe all the time while somebody speaks. On two, what is begun in vain stands in the way
@@ -89,7 +90,8 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     talking = (calls, text, audio, ws_audio, realtime)
-    modules = (*talking, conversations, memory, recordings, users, tokens, health, page, v1_speech, v1_transcriptions)
+    remembered = (conversations, memory, recordings, users)
+    modules = (*talking, *remembered, tokens, health, page, v1_speech, v1_transcriptions, v1_voices)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[REGISTRY] = registry
