@@ -72,7 +72,7 @@ def ipv6() -> bool:
 
 
 @contextmanager
-def serving(models_dir: Path, folder: Path, *, at_port: int | None = None, **environ: str) -> Iterator[RunningServer]:
+def serving(models_dir: Path, folder: Path, at_port: int | None = None, /, **environ: str) -> Iterator[RunningServer]:
     """A server that is ready for calls; it must end well when asked to.
 
     Args:

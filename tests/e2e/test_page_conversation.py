@@ -170,7 +170,7 @@ async def test_a_restart_of_the_server_is_waited_for_and_the_conversation_goes_o
 ) -> None:
     port = free_port()
     placed: list[str] = []
-    with serving(models_dir, tmp_path / "data", at_port=port, MORGAN_DRAIN_S="1") as first:
+    with serving(models_dir, tmp_path / "data", port, MORGAN_DRAIN_S="1") as first:
         visiting = visit(browser, first.url)
         page = await visiting.__aenter__()
         page.on("request", lambda r: placed.append(r.post_data or "{}") if r.method == "POST" else None)
@@ -181,7 +181,7 @@ async def test_a_restart_of_the_server_is_waited_for_and_the_conversation_goes_o
         # Serving ends in a thread of its own, or the page could not be watched meanwhile.
     await reach(page, "reconnecting")
     await expect(page.locator("#hint")).to_contain_text("s left")
-    starting = serving(models_dir, tmp_path / "data", at_port=port)
+    starting = serving(models_dir, tmp_path / "data", port)
     await asyncio.to_thread(starting.__enter__)
     try:
         await reach(page, "listening", "user_speaking", timeout=90)
