@@ -81,6 +81,10 @@ class Context:
         # However long a call is, and however fast somebody types.
         del self.entries[: -self._max_entries * KEPT]
 
+    def instruct(self, instructions: str) -> None:
+        """From now on Morgan should be otherwise."""
+        self.instructions = instructions
+
     def insert(self, entry: Entry, after: str | None) -> None:
         """Put a message somewhere.
 

@@ -132,7 +132,7 @@ class Requests:
         floor.voices.choose(options.voice)
         floor.listening.call_language.force(options.language)
         if "instructions" in changes:
-            floor.context.instructions = options.instructions
+            floor.context.instruct(options.instructions)
         if heard_turns is not options.hears_turns:
             self._clear(now)
         floor.answering.discard()

@@ -3,13 +3,9 @@
 import json
 from typing import Any
 
+from server.bounds import MAX_ITEM_CHARS, MAX_ITEMS
+
 Json = dict[str, Any]
-
-MAX_ITEMS = 2_000
-"""Items of a conversation that can be asked for; the oldest go first."""
-
-MAX_CHARS = 4_000_000
-"""Characters of all of them together, likewise."""
 
 ROOT = "root"
 """In place of an item's id: in front of all items."""
@@ -51,7 +47,7 @@ class ItemList:
         self._items[item_id] = item
         self._count(item)
         previous = self.previous(item_id)
-        while len(self._order) > MAX_ITEMS or (self._chars > MAX_CHARS and len(self._order) > 1):
+        while len(self._order) > MAX_ITEMS or (self._chars > MAX_ITEM_CHARS and len(self._order) > 1):
             self.remove(self._order[0])
         return previous
 

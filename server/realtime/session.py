@@ -22,7 +22,7 @@ from pipeline.call.requests import (
     TruncateReply,
 )
 from pipeline.engines.protocols import Message, ToolCall
-from server.bounds import MAX_CHANNEL_MESSAGE
+from server.bounds import MAX_CHANNEL_MESSAGE, MAX_HELD_EVENTS
 from server.calls.call import Call
 from server.realtime.audio_format import Encoder
 from server.realtime.client_events import (
@@ -56,9 +56,6 @@ from server.realtime.wishes import asked_messages, reply_wish
 
 LEAST_COMMIT_MS = 100
 """A shorter turn is none."""
-
-MAX_HELD = 200
-"""Events that wait for a commit; more are refused."""
 
 
 class Sink(Protocol):
@@ -210,7 +207,7 @@ class RealtimeSession:
                 assert problem is not None
                 raise problem
             if self._held and not isinstance(event, Append):
-                if len(self._held) >= MAX_HELD:
+                if len(self._held) >= MAX_HELD_EVENTS:
                     raise RealtimeError("too_many_events", "Too many events wait for the audio before them")
                 self._held.append((event, event_id, sink))
                 return

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from openai.types.realtime import RealtimeServerEvent
 
@@ -29,9 +30,12 @@ def test_each_row_names_a_test_that_there_is(repository: Path) -> None:
     assert sorted(set(told.values()) - defined) == []
 
 
+SERVER_EVENTS: Any = RealtimeServerEvent
+
+
 def test_every_event_is_told_of(repository: Path) -> None:
     told, page = rows(repository), (repository / "docs" / "realtime.md").read_text()
-    theirs = kinds(RealtimeServerEvent.__args__[0]) | kinds(ClientEvent)
+    theirs = kinds(SERVER_EVENTS.__args__[0]) | kinds(ClientEvent)
     never = page[page.index("Never sent:") :]
     missing = {
         event

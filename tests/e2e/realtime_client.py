@@ -14,7 +14,6 @@ import numpy as np
 import openai
 import soundfile
 import soxr
-from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 from websockets.exceptions import ConnectionClosed
@@ -49,7 +48,8 @@ async def gone(http: httpx2.AsyncClient, call_id: str) -> None:
 class Heard:
     """What a connection is told; every event passes openai-python's types, strictly."""
 
-    def __init__(self, connection: AsyncRealtimeConnection) -> None:
+    def __init__(self, connection: Any) -> None:
+        # Without its types: they want of plain dictionaries more than they are.
         self.connection = connection
         self.told: list[Json] = []
         self.audio = bytearray()

@@ -58,7 +58,7 @@ async def test_a_server_sits_beside_the_call_of_its_browser(server_url: str, pee
             assert (await peer.wait("session.updated"))["session"]["instructions"] == "You are a parrot."
             content = [{"type": "input_text", "text": "Say hello."}]
             await beside.connection.conversation.item.create(
-                item={"type": "message", "role": "user", "content": content}  # type: ignore[typeddict-item]
+                item={"type": "message", "role": "user", "content": content}
             )
             await beside.connection.response.create()
             assert (await beside.wait("response.done"))["response"]["status"] == "completed"

@@ -129,7 +129,7 @@ async def test_an_item_with_audio_is_transcribed_and_answered(server_url: str) -
     async with client(server_url) as made, connected(made) as heard:
         audio = base64.b64encode(sound(QUESTION).tobytes()).decode()
         item = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": audio}]}
-        await heard.connection.conversation.item.create(item=item)  # type: ignore[arg-type]
+        await heard.connection.conversation.item.create(item=item)
         await heard.connection.response.create(response={"output_modalities": ["text"]})
         await heard.wait("response.done")
         completed = heard.all("conversation.item.input_audio_transcription.completed")[-1]

@@ -63,14 +63,14 @@ async def test_a_spoken_question_is_answered_with_what_the_clients_function_says
     calling: RunningServer, upstream: Server
 ) -> None:
     async with client(calling.url) as made, connected(made) as heard:
-        await heard.connection.session.update(session={"type": "realtime", "tools": [WEATHER]})  # type: ignore[list-item]
+        await heard.connection.session.update(session={"type": "realtime", "tools": [WEATHER]})
         assert (await heard.wait("session.updated"))["session"]["tools"][0]["name"] == "weather"
         await heard.say(sound(CLIPS / "question.wav"), 1.0)
         async with silence_going_on(heard):
             (called,) = (await heard.wait("response.done"))["response"]["output"]
             assert (called["type"], called["name"], called["arguments"]) == ("function_call", "weather", ARGUMENTS)
             result = {"type": "function_call_output", "call_id": called["call_id"], "output": "21 degrees"}
-            await heard.connection.conversation.item.create(item=result)  # type: ignore[arg-type]
+            await heard.connection.conversation.item.create(item=result)
             await heard.connection.response.create()
             done = (await heard.wait("response.done", 2))["response"]
         assert done["output"][0]["content"][0]["transcript"] == "The tool says: 21 degrees."
@@ -83,9 +83,9 @@ async def test_the_model_is_told_which_function_to_call(calling: RunningServer, 
     async with client(calling.url) as made, connected(made) as heard:
         content = [{"type": "input_text", "text": "What is the weather?"}]
         message = {"type": "message", "role": "user", "content": content}
-        await heard.connection.conversation.item.create(item=message)  # type: ignore[arg-type]
+        await heard.connection.conversation.item.create(item=message)
         wanted = {"tools": [WEATHER], "tool_choice": {"type": "function", "name": "weather"}}
-        await heard.connection.response.create(response=wanted)  # type: ignore[arg-type]
+        await heard.connection.response.create(response=wanted)
         (called,) = (await heard.wait("response.done"))["response"]["output"]
         assert called["name"] == "weather"
         assert upstream.asked[-1]["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
