@@ -1,4 +1,4 @@
-/** Earlier conversations: listed, searched, read, heard again in step with their words, taken away, deleted. */
+/** Earlier conversations: listed, searched, read, heard again, taken away, deleted. */
 
 import { Replay } from "./replay.js";
 import { sheet } from "./sheet.js";
@@ -67,7 +67,7 @@ export class HistoryPanel {
       this.#cursor = page.next_cursor;
       element("conversations").append(...page.conversations.map((each) => this.#card(each.id, title(each), `${day(each.started_at)} · ${count(each.message_count)}`)));
       element("more").hidden = !this.#cursor;
-      this.#say(element("conversations").childElementCount ? "" : "Nothing yet. What you say in calls is kept on the server, for you alone.");
+      this.#say(element("conversations").childElementCount ? "" : "Nothing yet. What you say in calls is kept for you alone.");
     });
   }
 

@@ -24,7 +24,7 @@ export function latencyOf(latency) {
   const list = make("dl", { class: "latency-stages" });
   for (const [name, ms] of stages) {
     const shown = STAGES[name] ?? name.replaceAll("_", " ");
-    const part = make("span", { class: "strip-part", "data-stage": name, title: `${shown}: ${milliseconds(ms)}` });
+    const part = make("span", { class: "strip-part", "data-stage": name });
     part.style.flexGrow = String(Math.max(0, ms));
     bar.append(part);
     list.append(make("div", { class: "latency-stage", "data-stage": name }, make("dt", {}, shown), make("dd", {}, milliseconds(ms))));

@@ -1,8 +1,7 @@
 /**
  * What the caller is told when something does not work: what happened, and what to do about it.
  *
- * @typedef {{code: string, title: string, text: string, action?: string, key?: boolean, kind?: "news"}} Notice `action` labels
- *   a button; `key` asks for the access key; "news" is nothing bad
+ * @typedef {{code: string, title: string, text: string, action?: string, key?: boolean, kind?: "news"}} Notice
  */
 
 import { SignalingError } from "../morgan.js";
@@ -31,8 +30,7 @@ export function microphoneNotice(error) {
   const name = error instanceof Error || error instanceof DOMException ? error.name : "";
   if (name === "SecurityError") return MICROPHONE.NotAllowedError;
   if (name === "AbortError") return MICROPHONE.NotReadableError;
-  const unknown = { code: "microphone_failed", title: "The microphone did not start", text: String(error), action: AGAIN };
-  return MICROPHONE[name] ?? unknown;
+  return MICROPHONE[name] ?? told("microphone_failed", "The microphone did not start", String(error), AGAIN);
 }
 
 /** @returns {Notice|null} what can be said before anybody has pressed the button */

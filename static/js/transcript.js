@@ -1,6 +1,6 @@
 /**
- * The transcript in the page: one list item per line. A line is hidden from assistive technology until its words are
- * final, so that `role="log"` announces each line once and whole, not word by word.
+ * The transcript in the page: one list item per line, hidden from assistive technology until its words are final, so that
+ * it is announced once and whole.
  *
  * @import {Line, Message} from "../morgan.js"
  * @typedef {{message: Message, item: HTMLElement}} PastLine

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -81,8 +82,20 @@ async def test_the_example_page_is_refused_without_a_token(browser: Browser, pag
         await expect(page.locator("#state")).to_contain_text(re.compile("^ended: .*key"), timeout=WAIT_MS)
 
 
-async def test_the_element_calls_under_a_strict_policy(browser: Browser, pages: str) -> None:
-    async with visit(browser, f"{pages}/element?token={KEY}") as page:
+async def join_token(morgan: RunningServer) -> str:
+    """A token for one guest."""
+    bearer = {"Authorization": f"Bearer {KEY}"}
+    async with (
+        aiohttp.ClientSession(morgan.url, headers=bearer) as http,
+        http.post("/api/tokens", json={"user_id": "guest"}) as answer,
+    ):
+        return str((await answer.json())["token"])
+
+
+async def test_the_element_calls_with_a_join_token_under_a_strict_policy(
+    browser: Browser, pages: str, morgan: RunningServer
+) -> None:
+    async with visit(browser, f"{pages}/element?token={await join_token(morgan)}") as page:
         button = page.get_by_role("button")
         await expect(button).to_have_text("Ask us")
         await button.click()
@@ -96,6 +109,19 @@ async def test_the_element_is_refused_without_a_token(browser: Browser, pages: s
     async with visit(browser, f"{pages}/element") as page:
         await page.get_by_role("button").click()
         await expect(page.get_by_role("status")).to_contain_text("key", timeout=WAIT_MS)
+
+
+async def test_a_join_link_opens_the_page_for_its_guest_once(browser: Browser, morgan: RunningServer) -> None:
+    link = f"{morgan.url}/?token={await join_token(morgan)}"
+    async with visit(browser, link) as page:
+        await page.click("#call")
+        await expect(page.locator("#transcript")).to_contain_text("Hello from the shop.", timeout=WAIT_MS)
+        assert page.url == f"{morgan.url}/"
+        await page.click("#hang-up")
+        await page.click("#open-history")
+        await expect(page.locator("#conversations .card").first).to_be_visible(timeout=WAIT_MS)
+    async with visit(browser, link) as page:
+        await expect(page.locator("#notice-text")).to_contain_text("Ask for a new one", timeout=WAIT_MS)
 
 
 async def test_the_types_name_what_the_module_exports(browser: Browser) -> None:
