@@ -175,9 +175,6 @@ class CallMachine:
             return
         self._listening.hear(voice)
         probability = 0.0 if self._answering.is_echo(voice, now) else voice.probability
-        reply = self._answering.reply
-        if reply is not None and reply.audible and not reply.interruptible:
-            return
         self._listening.meter.hear(voice, probability)
         level, tail = max(voice.levels_db), max(voice.levels_db[2:])
         if voice.missing:
@@ -292,9 +289,9 @@ class CallMachine:
             self._judge(words, now)
         elif self._listening.transcribed(message.job, message.transcript, now):
             self._ending.drafted(now)
-        elif self._listening.turn is not None and self._turns.in_turn:
-            self._ending.guess(now)
+        elif message.transcript is not None and self._listening.turn is not None and self._turns.in_turn:
             self._recalling.overhear(self._listening.turn)
+            self._ending.guess(now)
             self._ending.prefill_overheard(now)
 
     def _judge_overlap(self, at: float, *, ended: bool) -> None:

@@ -28,7 +28,7 @@ from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.turn_taking.config import WINDOW_S
 from pipeline.engines.protocols import ToolCall
 from pipeline.scheduling.lanes import Ticket, Urgency
-from pipeline.text.normalise import normalise
+from pipeline.text.same_words import same_words
 from pipeline.tools.toolbox import ToolResult
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
@@ -47,7 +47,6 @@ class ReplyPlayer:
     ) -> None:
         self.reply: Reply | None = None
         self.network_delay_s = 0.04
-        self.started_at: float | None = None
         self._options = options
         self._context = context
         self._speaker = speaker
@@ -72,7 +71,7 @@ class ReplyPlayer:
         """Begin a reply to what may be the user's turn; one that answers the same words is kept."""
         reply = self.reply
         if reply is not None and not reply.released and reply.said is not None:
-            if normalise(reply.said) == normalise(said):
+            if same_words(reply.said, said, language):
                 return reply
             self.discard()
         reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, now))
@@ -106,7 +105,6 @@ class ReplyPlayer:
         )
         self._tools = ToolRounds(self.reply, options, self._context, self._out)
         self._told = 0
-        self.started_at = None
         return self.reply
 
     def discard(self) -> None:
@@ -184,13 +182,12 @@ class ReplyPlayer:
 
     # Playing -----------------------------------------------------------------------------------------------
 
-    def started(self, at: float) -> bool:
+    def started(self) -> bool:
         """The playout began to sound; True when that is the beginning of the reply in hand."""
         reply = self.reply
         if reply is None or not reply.released or reply.audible:
             return False
         reply.audible = True
-        self.started_at = at
         self._out.emit(PlaybackStarted(reply.reply_id))
         return True
 
