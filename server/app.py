@@ -22,15 +22,15 @@ from server.calls.requests import REGISTRY
 from server.conversations.tools import build_toolbox
 from server.engines.watched import watched
 from server.http import page
+from server.http.guard import Access
 from server.http.server import Doors, settled_memory
-from server.identity.access import Access
-from server.identity.wiring import build_access
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.realtime import routes as realtime
 from server.roles import port_of, services_of
 from server.routes import audio, calls, conversations, health, memory, recordings, text, tokens, users, ws_audio
+from server.services.access import build_access
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
 from server.settings import Settings

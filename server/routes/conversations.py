@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from persistence import export
 from persistence.values import Conversation, Message, Role
 from server.conversations.requests import OneConversation, PathId, found_conversation
+from server.http.acting import acting_user, named_user
 from server.http.errors import ApiError
 from server.http.fields import UserId
 from server.http.operation import Answer, operation
 from server.http.uninterrupted import to_the_end
-from server.identity.principal import acting_user, named_user
 from server.memory.door import MEMORY
 
 MAX_PAGE = 200

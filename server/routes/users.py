@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from server.bounds import MAX_OPTIONS_BODY
 from server.calls.requests import known_voice
+from server.http.acting import named_user
 from server.http.fields import Language, UserId
 from server.http.operation import Answer, operation
 from server.http.uninterrupted import to_the_end
-from server.identity.principal import named_user
 from server.memory.door import MEMORY
 
 routes = web.RouteTableDef()
