@@ -170,7 +170,7 @@ async def test_the_page_is_light_quiet_and_asks_nobody_else(browser: Browser, se
     context = await browser.new_context()
     page: Page = await context.new_page()
     page.on("console", lambda message: said_.append(message.text) if message.type in ("warning", "error") else None)
-    page.on("request", lambda request: fetched.setdefault(request.url, 0))
+    page.on("request", lambda request: fetched.update({request.url: fetched.get(request.url, 0)}))
     await page.goto(server.url)
     await place(page, server)
     await page.click("#hang-up")
