@@ -185,9 +185,16 @@ class VirtualCall(ABC):
             self._frame()
 
     def post(self, message: Input) -> None:
-        """Hand an input to the machine and carry out what it wants."""
+        """Hand an input to the machine and carry out what it wants.
+
+        Raises:
+            AssertionError: it led to a trigger that `TRANSITIONS` does not have in the state that the call was in.
+        """
+        state = self.machine.state
         for effect in self.machine.handle(message, self.now):
             self._carry_out(effect)
+        unexpected = [name for name in self.machine.counts if name.startswith("unexpected_")]
+        assert not unexpected, f"{type(message).__name__} in {state}: {unexpected}"
 
     def _frame(self) -> None:
         """20 ms: what the engines finished, what the user said, what went out."""
