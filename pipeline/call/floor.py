@@ -10,7 +10,7 @@ from pipeline.call.language import CallLanguage
 from pipeline.call.listening import Listening
 from pipeline.call.options import CallOptions
 from pipeline.call.outbox import Outbox
-from pipeline.call.ports import Speaker
+from pipeline.call.playback import Playback
 from pipeline.call.state import TRANSITIONS, State, Trigger
 from pipeline.call.voice_choice import VoiceChoice
 from pipeline.call.watchdog import Watchdog
@@ -23,7 +23,6 @@ class Floor:
     Args:
         options: what this call asked for.
         context: the conversation, possibly with what was said before.
-        speaker: the outgoing audio.
         outbox: takes what is to be done.
         decide: carries out what the policy decided at a monotonic time.
         voices: that replies can be spoken with.
@@ -34,13 +33,13 @@ class Floor:
         turns: the policy.
         listening: the user's side.
         answering: Morgan's side.
+        playback: the outgoing audio.
     """
 
     def __init__(
         self,
         options: CallOptions,
         context: Context,
-        speaker: Speaker,
         outbox: Outbox,
         decide: Callable[[list[Decision], float], None],
         voices: VoiceChoice,
@@ -56,7 +55,8 @@ class Floor:
         self.listening = Listening(
             options, outbox, CallLanguage(options.language, options.expected_language, voices.language)
         )
-        self.answering = Answering(options, context, speaker, outbox, voices)
+        self.playback = Playback(outbox)
+        self.answering = Answering(options, context, self.playback, outbox, voices)
         self.watchdog = Watchdog()
 
     def change(self, trigger: Trigger) -> bool:

@@ -22,6 +22,7 @@ from pipeline.call.inputs import (
     Input,
     PieceEnded,
     PieceSpoken,
+    Playhead,
     PlayoutDrained,
     PlayoutStarted,
     PlayoutStarved,
@@ -38,8 +39,7 @@ from pipeline.call.inputs import (
     VoiceHeard,
 )
 from pipeline.call.options import CallOptions
-from pipeline.call.outbox import Outbox, random_id
-from pipeline.call.ports import Speaker
+from pipeline.call.outbox import Outbox
 from pipeline.call.recalling import Recalling
 from pipeline.call.replying import Replying
 from pipeline.call.state import State, Trigger
@@ -56,8 +56,7 @@ class CallMachine:
     Args:
         options: what this call asked for.
         context: the conversation, possibly with what was said before.
-        speaker: the outgoing audio.
-        new_id: makes ids; tests hand in a predictable one.
+        new_id: makes ids from a kind ("item", "resp").
         recall_s: within which somebody answers what `Recall` asks; 0 where nobody does.
         voices: that replies can be spoken with; None for only one, of no known language.
 
@@ -69,8 +68,7 @@ class CallMachine:
         self,
         options: CallOptions,
         context: Context,
-        speaker: Speaker,
-        new_id: Callable[[str], str] = random_id,
+        new_id: Callable[[str], str],
         *,
         recall_s: float = 0.0,
         voices: VoiceChoice | None = None,
@@ -79,7 +77,7 @@ class CallMachine:
         self.context = context
         self._out = Outbox(new_id)
         self._floor = floor = Floor(
-            options, context, speaker, self._out, self._decide, voices or VoiceChoice(chosen=options.voice)
+            options, context, self._out, self._decide, voices or VoiceChoice(chosen=options.voice)
         )
         self.counts = floor.counts
         self._now = 0.0
@@ -94,21 +92,13 @@ class CallMachine:
         """What the call is doing, see `TRANSITIONS`."""
         return self._floor.state
 
-    @property
-    def network_delay_s(self) -> float:
-        """Seconds that a frame takes to the user's ear."""
-        return self._answering.network_delay_s
-
-    @network_delay_s.setter
-    def network_delay_s(self, seconds: float) -> None:
-        self._answering.network_delay_s = seconds
-
-    def handle(self, message: Input, now: float) -> list[Effect]:
+    def handle(self, message: Input, now: float, head: Playhead) -> list[Effect]:
         """Apply one input.
 
         Args:
             message: what happened.
             now: monotonic time.
+            head: where the outgoing audio is now.
 
         Returns:
             What is to be done about it, in order.
@@ -116,6 +106,7 @@ class CallMachine:
         if self.state is State.ENDED:
             return []
         self._now = now
+        self._floor.playback.follow(head)
         match message:
             case VoiceHeard():
                 self._on_voice(message, now)
@@ -175,9 +166,6 @@ class CallMachine:
             return
         self._listening.hear(voice)
         probability = 0.0 if self._answering.is_echo(voice, now) else voice.probability
-        reply = self._answering.reply
-        if reply is not None and reply.audible and not reply.interruptible:
-            return
         self._listening.meter.hear(voice, probability)
         level, tail = max(voice.levels_db), max(voice.levels_db[2:])
         if voice.missing:
@@ -338,7 +326,7 @@ class CallMachine:
             self._floor.heal("no_reply")
             self._replying.give_up_thinking(now)
         if self.state is State.SPEAKING and self._watchdog.silent_too_long(
-            now, dry=self._answering.dry, working=self._replying.waits_for_engines()
+            now, dry=self._floor.playback.dry, working=self._replying.waits_for_engines()
         ):
             self._floor.heal("speaking_without_audio")
             self._replying.finish(now)

@@ -33,6 +33,7 @@ class CallOptions:
         duck_gain: loudness of a reply while somebody may be speaking over it.
         turn_taking: the policy's settings.
         tools: what the language model may do.
+        record_inputs: whether what the call is told is written down, to be replayed; see `pipeline.call.replay`.
     """
 
     user_id: str = "anonymous"
@@ -56,3 +57,4 @@ class CallOptions:
     duck_gain: float = 0.25
     turn_taking: TurnTakingConfig = field(default_factory=TurnTakingConfig)
     tools: Toolbox = NO_TOOLS
+    record_inputs: bool = False

@@ -90,7 +90,7 @@ class Replying:
 
     def started(self, at: float) -> None:
         """The playout began to sound."""
-        if not self._answering.started(at):
+        if not self._answering.started():
             return
         self._floor.counts["replies"] += 1
         self._floor.change(Trigger.REPLY_AUDIBLE)
@@ -107,7 +107,7 @@ class Replying:
     def drained(self, at: float) -> None:
         """Everything that was written has gone out."""
         reply = self._answering.reply
-        if reply is not None and reply.finished and reply.audible and self._answering.dry:
+        if reply is not None and reply.finished and reply.audible and self._answering.playback.dry:
             self.finish(at)
 
     def finish(self, at: float) -> None:

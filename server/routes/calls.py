@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from media.endpoint import EndpointFullError
 from media.values import IceCandidate, InvalidOfferError
 from persistence.memory import Memory
+from server.application import SETTINGS
 from server.beginnings import Beginning, ForeignConversationError, begin, language_options, preferred
 from server.bounds import MAX_BODY, MAX_INSTRUCTIONS
 from server.call import Call, CallOverError
@@ -43,6 +44,7 @@ class NewCall(_Request):
     language: Language | None = None
     voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     instructions: Annotated[str, Field(max_length=MAX_INSTRUCTIONS)] | None = None
+    record_inputs: bool = False
 
 
 class Candidate(BaseModel):
@@ -191,14 +193,16 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
     """Take a call: an SDP offer in, the answer out.
 
     With a conversation_id (a uuid, or "last") the call goes on with that conversation. A call that is not connected
-    within ten seconds ends.
+    within ten seconds ends. With record_inputs what the call is told is written down, where the server does that.
     """
     calls, client = registry(request), client_of(request)
     user_id = body.user_id or calls.defaults.user_id
     try:
         # Nothing is read for whoever is refused anyway.
         calls.check(client)
+        recorded = _recorded(request, body)
         beginning, options = await wanted_call(request, user_id, body.conversation_id, body)
+        options |= recorded
         call, answer = await open_webrtc(calls, body.sdp, beginning, client, **options)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
@@ -216,6 +220,21 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
         status=201,
         headers={"Location": f"/api/calls/{call.id}"},
     )
+
+
+def _recorded(request: web.Request, body: NewCall) -> dict[str, bool]:
+    """The options by which the inputs of a call are recorded, where it asks for that.
+
+    Raises:
+        ApiError: 400 the server does not do that, 503 there is no memory now.
+    """
+    if not body.record_inputs:
+        return {}
+    if request.app[SETTINGS].record_inputs == "never":
+        told = "MORGAN_RECORD_INPUTS=asked (or morgan serve --record-inputs asked) lets callers ask for it"
+        raise ApiError(400, "inputs_not_recorded", f"This server records no inputs of calls; {told}")
+    request.app[MEMORY].opened()
+    return {"record_inputs": True}
 
 
 class CallWishes(Protocol):

@@ -16,7 +16,6 @@ from pipeline.call.effects import AskTurnModel, Synthesize, Transcribe
 from pipeline.call.events import PlaybackCleared, ReplyDone
 from pipeline.call.hearing import Hearing
 from pipeline.call.inputs import PieceEnded, PieceSpoken, UserTyped, VoiceHeard
-from pipeline.call.machine import CallMachine
 from pipeline.engines.protocols import SpeechChunk, Transcript, VoiceActivityDetector
 from pipeline.engines.silero import SileroVad
 
@@ -56,7 +55,6 @@ class LeakingCall(VirtualCall):
         super().__post_init__()
         self.loudspeaker = Loudspeaker()
         self.playout = self.loudspeaker
-        self.machine = CallMachine(self.options, self.context, self.playout)
         self._hearing = Hearing(self.vad.open_stream())
         self._resampler = soxr.ResampleStream(SPEECH_RATE, HEARING_RATE, 1, dtype="int16")
         self._room = np.random.default_rng(1)
