@@ -1,9 +1,9 @@
 """When to speak and when to listen: a pure policy over voice activity, turn scores and the clock.
 
 `TurnTaking` is told what is heard (`hear`, once per 32 ms window), what the turn model thinks (`score`), what the words
-look like (`words`), and whether Morgan is audible (`reply_audible`); it returns decisions. It owns no clock: every
-method takes `at`, monotonic seconds. Waits count from the last speech, so the time that models take lies inside of
-them, not on top.
+look like (`words`), and when Morgan is audible (`reply_began`, `reply_over`); it returns decisions. It owns no clock:
+every method takes `at`, monotonic seconds. Waits count from the last speech, so the time that models take lies inside
+of them, not on top.
 """
 
 import enum
@@ -383,13 +383,18 @@ class TurnTaking:
 
     # What Morgan does --------------------------------------------------------------------------------------------
 
-    def reply_audible(self, audible: bool, at: float) -> list[Decision]:
-        """Say whether a reply is sounding; speech over it is an overlap, not a turn."""
-        if audible:
-            if self._reply_since is None:
-                self._reply_since = at
-            self._quiet_since = None
-            return []
+    def reply_began(self, level_db: float, at: float) -> None:
+        """Say that a reply sounds from now on; speech over it is an overlap, not a turn.
+
+        Args:
+            level_db: how loud it is, dBFS, against which its echo is judged.
+            at: monotonic time.
+        """
+        self._reply_since, self._reply_level_db = at, level_db
+        self._quiet_since = None
+
+    def reply_over(self, at: float) -> list[Decision]:
+        """Say that no reply sounds any more."""
         self._reply_since = None
         self._quiet_since = at
         if self._phase in (_Phase.OVERLAP, _Phase.OVERLAP_ENDED):
@@ -397,10 +402,6 @@ class TurnTaking:
             self._begin_turn()
             return [Decision.SPEECH_STARTED]
         return []
-
-    def reply_level(self, level_db: float) -> None:
-        """Say how loud the reply is now, dBFS, against which echo is judged."""
-        self._reply_level_db = level_db
 
     def reopen(self) -> None:
         """The committed turn goes on: be as patient with this speaker as that pause would have needed."""

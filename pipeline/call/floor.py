@@ -1,7 +1,6 @@
 """What both halves of a call share: whose turn it is, the policy that decides on it, and what has been counted."""
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
 
 from pipeline.call.answering import Answering
 from pipeline.call.context import Context
@@ -24,11 +23,11 @@ class Floor:
         options: what this call asked for.
         context: the conversation, possibly with what was said before.
         outbox: takes what is to be done.
-        decide: carries out what the policy decided at a monotonic time.
         voices: that replies can be spoken with.
 
     Attributes:
         state: see `TRANSITIONS`.
+        decisions: of the policy, with the monotonic times that they are of, which are still to be carried out.
         counts: of turns, replies, interruptions, faults and everything else worth a number.
         turns: the policy.
         listening: the user's side.
@@ -41,15 +40,14 @@ class Floor:
         options: CallOptions,
         context: Context,
         outbox: Outbox,
-        decide: Callable[[list[Decision], float], None],
         voices: VoiceChoice,
     ) -> None:
         self.options = options
         self.context = context
         self.out = outbox
-        self.decide = decide
         self.voices = voices
         self.state = State.CONNECTING
+        self.decisions: deque[tuple[Decision, float]] = deque()
         self.counts: Counter[str] = Counter()
         self.turns = TurnTaking(options.turn_taking)
         self.listening = Listening(
@@ -69,6 +67,15 @@ class Floor:
             self.state = after
             self.out.emit(StateChanged(after))
         return True
+
+    def decide(self, decisions: list[Decision], at: float) -> None:
+        """Have decisions carried out: right behind what is being done now, before what was decided earlier."""
+        self.decisions.extendleft((decision, at) for decision in reversed(decisions))
+
+    def reply_over(self, trigger: Trigger, at: float) -> None:
+        """The reply in hand has ended by itself or was stopped: nothing sounds, and nobody has taken the floor."""
+        self.change(trigger)
+        self.decide(self.turns.reply_over(at), at)
 
     def heal(self, what: str) -> None:
         """Count and tell of something that was stuck."""

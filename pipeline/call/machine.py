@@ -76,9 +76,7 @@ class CallMachine:
         self.options = options
         self.context = context
         self._out = Outbox(new_id)
-        self._floor = floor = Floor(
-            options, context, self._out, self._decide, voices or VoiceChoice(chosen=options.voice)
-        )
+        self._floor = floor = Floor(options, context, self._out, voices or VoiceChoice(chosen=options.voice))
         self.counts = floor.counts
         self._now = 0.0
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
@@ -138,6 +136,7 @@ class CallMachine:
                 pass
             case _:
                 assert_never(message)
+        self._carry_out()
         return self._out.drain()
 
     # Beginning and end -----------------------------------------------------------------------------------------------
@@ -176,7 +175,14 @@ class CallMachine:
             self._listening.interim(voice.at)
 
     def _decide(self, decisions: list[Decision], at: float) -> None:
-        for decision in decisions:
+        """Carry out what the policy decides, with all that this leads to."""
+        self._floor.decide(decisions, at)
+        self._carry_out()
+
+    def _carry_out(self) -> None:
+        """Do what has been decided; what that leads the policy to decide comes next, before the rest."""
+        while self._floor.decisions:
+            decision, at = self._floor.decisions.popleft()
             match decision:
                 case Decision.SPEECH_STARTED:
                     self._begin_turn(at)
@@ -271,7 +277,7 @@ class CallMachine:
             if self.options.speculate:
                 self._turns.words_pending(self._listening.pace.transcript_s)
                 self._ending.guess(at)
-            self._decide(self._turns.tick(at), at)
+            self._floor.decide(self._turns.tick(at), at)
 
     def _on_transcribed(self, message: Transcribed, now: float) -> None:
         going_on = self._turns.continues_turn(self._turns.speech_began)
@@ -318,6 +324,7 @@ class CallMachine:
         if self._recalling.overdue(now):
             self._ending.reminded(now)
         self._replying.advance(now)
+        self._carry_out()
         self._watchdog.excuse(self._answering.tools_answered_by)
         if self._listening.overlap_overdue(now, self._watchdog.overlap_limit_s):
             self._floor.heal("overlap_words_late")
@@ -325,6 +332,7 @@ class CallMachine:
         if self.state is State.THINKING and self._watchdog.thought_too_long(now):
             self._floor.heal("no_reply")
             self._replying.give_up_thinking(now)
+            self._carry_out()
         if self.state is State.SPEAKING and self._watchdog.silent_too_long(
             now, dry=self._floor.playback.dry, working=self._replying.waits_for_engines()
         ):

@@ -71,8 +71,7 @@ class Replying:
         if reply.failed:
             self._floor.counts["tts_failed"] += 1
             self._out.emit(CallFault("tts_failed", "text to speech failed"))
-        self._floor.change(Trigger.REPLY_ENDED)
-        self._floor.decide(self._turns.reply_audible(False, now), now)
+        self._floor.reply_over(Trigger.REPLY_ENDED, now)
 
     def apologise(self, code: str, message: str, answers: str | None, now: float) -> None:
         """An engine failed: tell of it, and say sorry."""
@@ -96,8 +95,7 @@ class Replying:
         self._floor.change(Trigger.REPLY_AUDIBLE)
         reply, turn = self._answering.reply, self._listening.turn
         assert reply is not None
-        self._turns.reply_level(reply.level_db)
-        self._floor.decide(self._turns.reply_audible(True, at), at)
+        self._turns.reply_began(reply.level_db, at)
         if turn is not None and reply.answers == turn.item_id and turn.instants.played is None:
             turn.instants.played = at + reply.lead_s()
             total = turn.instants.voice_to_voice_ms()
@@ -113,8 +111,7 @@ class Replying:
     def finish(self, at: float) -> None:
         """The reply was heard to its end."""
         self._answering.complete()
-        self._floor.change(Trigger.REPLY_ENDED)
-        self._floor.decide(self._turns.reply_audible(False, at), at)
+        self._floor.reply_over(Trigger.REPLY_ENDED, at)
 
     def stop(self, now: float) -> None:
         """The client asked for silence."""
@@ -124,8 +121,7 @@ class Replying:
 
     def _cut_short(self, reason: CancelReason, now: float) -> None:
         self._answering.cut(reason)
-        self._floor.change(Trigger.STOPPED)
-        self._floor.decide(self._turns.reply_audible(False, now), now)
+        self._floor.reply_over(Trigger.STOPPED, now)
 
     def give_up_thinking(self, now: float) -> None:
         """Say sorry, once; a voice that cannot even say that leaves the floor to the user."""
