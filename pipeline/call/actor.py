@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from pipeline.call.context import Context
+from pipeline.call.effect_queue import KEY_BYTES
 from pipeline.call.effects import (
     AskTurnModel,
     Cancel,
@@ -35,7 +36,6 @@ from pipeline.call.effects import (
     WriteAudio,
 )
 from pipeline.call.events import CallEnded, CallEvent, CallFault, StateChanged
-from pipeline.call.hearing import Hearing
 from pipeline.call.inputs import (
     AudioHeard,
     HangUp,
@@ -52,17 +52,17 @@ from pipeline.call.inputs import (
     Transcribed,
     TurnScored,
 )
-from pipeline.call.last_words import say_last_words
 from pipeline.call.options import CallOptions
-from pipeline.call.outbox import KEY_BYTES
 from pipeline.call.playback import play, playhead
 from pipeline.call.ports import Reminder, Speaker
 from pipeline.call.replay.beginning import CallBeginning
 from pipeline.call.replay.recorder import InputRecorder
+from pipeline.call.reply.last_words import say_last_words
 from pipeline.call.state import State
-from pipeline.cores import CORES
+from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.engines.protocols import Engines, ToolCall
-from pipeline.lanes import Ticket, Urgency
+from pipeline.scheduling.cores import CORES
+from pipeline.scheduling.lanes import Ticket, Urgency
 
 TICK_S = 0.1
 """Pause between two ticks while no audio comes; audio itself ticks every 20 ms."""
@@ -129,7 +129,7 @@ class CallActor:
         self._closing = False
         self._reminder = reminder
         self._engines = engines
-        self._hearing = Hearing(engines.vad.open_stream())
+        self._hearing = AudioBuffer(engines.vad.open_stream())
         self._on_event = on_event
         self._inbox: deque[Input] = deque()
         self._applying = False

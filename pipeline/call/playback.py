@@ -7,6 +7,7 @@ where the playout is comes in with every input (`Playhead`). Sans-I/O.
 from typing import assert_never
 
 from pipeline.audio import SPEECH_RATE, Pcm
+from pipeline.call.effect_queue import EffectQueue
 from pipeline.call.effects import (
     AudioEffect,
     DuckAudio,
@@ -17,7 +18,6 @@ from pipeline.call.effects import (
     WriteAudio,
 )
 from pipeline.call.inputs import Playhead
-from pipeline.call.outbox import Outbox
 from pipeline.call.ports import Speaker
 
 
@@ -33,7 +33,7 @@ class Playback:
         gain: loudness, 1 being full.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: EffectQueue) -> None:
         self.written = 0
         self.paused = False
         self.gain = 1.0

@@ -17,10 +17,10 @@ from pipeline.models import ModelError, ModelStore
 from server.app import SWITCH_INTERVAL_S, Server
 from server.calibration.calibrate import calibrated
 from server.cli.models import rendered_progress
-from server.engines import build_engines, needed_models
-from server.logs import configure_logs
+from server.engines.factory import build_engines, needed_models
+from server.observability.logs import configure_logs
 from server.roles import ENGINES_OF, Role, port_of, services_of, takes_calls
-from server.service_server import ServiceServer
+from server.services.process import ServiceServer
 from server.settings import RecordInputs, Settings, SettingsError, load_settings
 
 console = Console(stderr=True)

@@ -15,7 +15,7 @@ from pipeline.call.replay.replay import Replayed, replay
 from pipeline.engines.protocols import Engines
 from server.app import Server
 from server.cli.call import CallError, CallReport, place_call, read_audio
-from server.engines import build_engines
+from server.engines.factory import build_engines
 from server.settings import Settings, SettingsError, load_settings
 from tests.serving import free_port
 

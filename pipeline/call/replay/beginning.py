@@ -6,15 +6,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.call.context import Context, Entry
+from pipeline.call.effect_queue import ids_of
 from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
-from pipeline.call.outbox import ids_of
 from pipeline.call.replay.codec import ReplayError, adapter, plain
-from pipeline.call.voice_choice import VoiceChoice
+from pipeline.call.reply.voice_choice import VoiceChoice
+from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import Voice
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.toolbox import Toolbox
-from pipeline.turn_taking_config import TurnTakingConfig
 
 
 @dataclass(frozen=True, slots=True)

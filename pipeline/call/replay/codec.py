@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.call.effects import Effect, Emit
 from pipeline.call.inputs import Input, PieceSpoken
 from pipeline.engines.protocols import SpeechChunk, Word
-from pipeline.lanes import Ticket
+from pipeline.scheduling.lanes import Ticket
 
 KIND = "is"
 """Key of the type's name."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.call.effect_queue import KEY_BYTES
 from pipeline.call.effects import Effect
 from pipeline.call.inputs import Input, Playhead
-from pipeline.call.outbox import KEY_BYTES
 from pipeline.call.replay.beginning import CallBeginning
 from pipeline.call.replay.recorder import InputRecorder
 from tests.pipeline.call.stalling_call import StallingCall

@@ -38,10 +38,10 @@ from pipeline.call.inputs import (
 )
 from pipeline.call.options import CallOptions
 from pipeline.call.state import TRANSITIONS, State
+from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.toolbox import Toolbox, ToolResult
-from pipeline.turn_taking_config import TurnTakingConfig
 from tests.pipeline.call.simulation import Delays, Say, Simulation
 from tests.pipeline.call.stalling_call import StallingCall
 

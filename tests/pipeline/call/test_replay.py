@@ -18,10 +18,10 @@ from pipeline.call.inputs import HangUp, UserTyped
 from pipeline.call.options import CallOptions
 from pipeline.call.replay.codec import ReplayError, effect_json
 from pipeline.call.replay.replay import Replayed, replay
+from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import ToolCall, Voice
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.toolbox import Toolbox
-from pipeline.turn_taking_config import TurnTakingConfig
 from server.cli.main import app
 from tests.pipeline.call.recorded import RecordedSimulation
 from tests.pipeline.call.simulation import Delays, Say

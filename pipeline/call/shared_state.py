@@ -1,0 +1,83 @@
+"""What both halves of a call share: whose turn it is, the policy that decides on it, and what has been counted."""
+
+from collections import Counter, deque
+
+from pipeline.call.context import Context
+from pipeline.call.effect_queue import EffectQueue
+from pipeline.call.events import CallFault, StateChanged
+from pipeline.call.options import CallOptions
+from pipeline.call.playback import Playback
+from pipeline.call.reply.player import ReplyPlayer
+from pipeline.call.reply.voice_choice import VoiceChoice
+from pipeline.call.state import TRANSITIONS, State, Trigger
+from pipeline.call.turn_taking.policy import Decision, TurnTaking
+from pipeline.call.user.language import CallLanguage
+from pipeline.call.user.recognition import Recognition
+from pipeline.call.watchdog import Watchdog
+
+
+class SharedState:
+    """The floor of one call.
+
+    Args:
+        options: what this call asked for.
+        context: the conversation, possibly with what was said before.
+        outbox: takes what is to be done.
+        voices: that replies can be spoken with.
+
+    Attributes:
+        state: see `TRANSITIONS`.
+        decisions: of the policy, with the monotonic times that they are of, which are still to be carried out.
+        counts: of turns, replies, interruptions, faults and everything else worth a number.
+        turns: the policy.
+        listening: the user's side.
+        answering: Morgan's side.
+        playback: the outgoing audio.
+    """
+
+    def __init__(
+        self,
+        options: CallOptions,
+        context: Context,
+        outbox: EffectQueue,
+        voices: VoiceChoice,
+    ) -> None:
+        self.options = options
+        self.context = context
+        self.out = outbox
+        self.voices = voices
+        self.state = State.CONNECTING
+        self.decisions: deque[tuple[Decision, float]] = deque()
+        self.counts: Counter[str] = Counter()
+        self.turns = TurnTaking(options.turn_taking)
+        self.listening = Recognition(
+            options, outbox, CallLanguage(options.language, options.expected_language, voices.language)
+        )
+        self.playback = Playback(outbox)
+        self.answering = ReplyPlayer(options, context, self.playback, outbox, voices)
+        self.watchdog = Watchdog()
+
+    def change(self, trigger: Trigger) -> bool:
+        """Follow the table; a trigger that it does not know in this state is counted and changes nothing."""
+        after = TRANSITIONS.get((self.state, trigger))
+        if after is None:
+            self.counts["unexpected_" + trigger.value] += 1
+            return False
+        if after is not self.state:
+            self.state = after
+            self.out.emit(StateChanged(after))
+        return True
+
+    def decide(self, decisions: list[Decision], at: float) -> None:
+        """Have decisions carried out: right behind what is being done now, before what was decided earlier."""
+        self.decisions.extendleft((decision, at) for decision in reversed(decisions))
+
+    def reply_over(self, trigger: Trigger, at: float) -> None:
+        """The reply in hand has ended by itself or was stopped: nothing sounds, and nobody has taken the floor."""
+        self.change(trigger)
+        self.decide(self.turns.reply_over(at), at)
+
+    def heal(self, what: str) -> None:
+        """Count and tell of something that was stuck."""
+        self.counts["healed"] += 1
+        self.out.emit(CallFault("healed", what))
