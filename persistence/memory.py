@@ -396,7 +396,7 @@ class Memory:
         wanted = None if conversation_id is None else uuid.UUID(conversation_id)
         return await self.conversations.context(user_id, wanted, count)
 
-    def forget(self, user_id: str, conversations: set[uuid.UUID], sessions: "tuple[str, ...] | list[str]") -> None:
+    def forget(self, user_id: str, conversations: set[uuid.UUID], sessions: Collection[str]) -> None:
         """Whoever still writes to what is deleted writes into the void, and copies here go."""
         for session_id, writer in list(self._logs.items()):
             if writer.user_id == user_id and writer.conversation_id in conversations:

@@ -53,11 +53,11 @@ from pipeline.call.inputs import (
     TurnScored,
 )
 from pipeline.call.options import CallOptions
-from pipeline.call.playback import play, playhead
 from pipeline.call.ports import Reminder, Speaker
 from pipeline.call.replay.beginning import CallBeginning
 from pipeline.call.replay.recorder import InputRecorder
 from pipeline.call.reply.last_words import say_last_words
+from pipeline.call.reply.playback import play, playhead
 from pipeline.call.state import State
 from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.engines.protocols import Engines, ToolCall

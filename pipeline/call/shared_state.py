@@ -6,7 +6,7 @@ from pipeline.call.context import Context
 from pipeline.call.effect_queue import EffectQueue
 from pipeline.call.events import CallFault, StateChanged
 from pipeline.call.options import CallOptions
-from pipeline.call.playback import Playback
+from pipeline.call.reply.playback import Playback
 from pipeline.call.reply.player import ReplyPlayer
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.state import TRANSITIONS, State, Trigger

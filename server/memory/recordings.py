@@ -23,7 +23,7 @@ import structlog
 
 from media.recording import Recorder, Recording
 from media.recording_file import duration_s
-from server.input_file import InputFile
+from server.memory.input_file import InputFile
 
 FOLDER = "recordings"
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from server.bounds import MAX_OPTIONS_BODY
-from server.calls.registry.requests import known_voice
+from server.calls.requests import known_voice
 from server.http.fields import Language, UserId
 from server.http.operation import Answer, operation
 from server.http.uninterrupted import to_the_end

@@ -56,7 +56,7 @@ from pipeline.call.inputs import (
 )
 from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
-from pipeline.call.playback import play, playhead
+from pipeline.call.reply.playback import play, playhead
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript, Voice
 from pipeline.tools.toolbox import ToolResult

@@ -20,8 +20,8 @@ from pipeline.call.events import (
 )
 from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
-from pipeline.call.playback import Playback
 from pipeline.call.reply.echo import EchoGuard
+from pipeline.call.reply.playback import Playback
 from pipeline.call.reply.reply import Reply
 from pipeline.call.reply.tool_rounds import ToolRounds
 from pipeline.call.reply.voice_choice import VoiceChoice

@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.audio import SPEECH_RATE, Pcm
 from pipeline.call.effects import Effect, Synthesize
-from pipeline.call.playback import Playback
 from pipeline.call.reply.heard import HeardText
+from pipeline.call.reply.playback import Playback
 from pipeline.engines.protocols import SpeechChunk, Word
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.chunker import TextChunker
