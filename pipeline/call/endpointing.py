@@ -141,6 +141,16 @@ class Endpointing:
         self._answering.release(now)
         self._replying.advance(now)
 
+    def give_up(self) -> None:
+        """The words of the committed turn would come too late: what is still learnt of it leads to nothing any more."""
+        turn = self._listening.turn
+        if turn is None or not turn.committed or turn.text or turn.draft is None:
+            return
+        turn.draft = None
+        self._floor.counts["stt_failed"] += 1
+        self._out.do(Cancel(turn.group))
+        self._out.emit(TranscriptFailed(turn.item_id, "no words came in time"))
+
     def _add_turn(self, turn: Turn, text: str) -> None:
         turn.text = text
         self._unclear_in_a_row = 0

@@ -331,6 +331,7 @@ class CallMachine:
             self._decide(self._turns.overlap_words(False, known=False), now)
         if self.state is State.THINKING and self._watchdog.thought_too_long(now):
             self._floor.heal("no_reply")
+            self._ending.give_up()
             self._replying.give_up_thinking(now)
             self._carry_out()
         if self.state is State.SPEAKING and self._watchdog.silent_too_long(

@@ -56,6 +56,7 @@ utterance = st.tuples(
 stray = st.tuples(st.floats(0.0, 12.0), st.integers(0, 15), st.integers(0, 6))
 stall = st.tuples(st.floats(0.5, 12.0), st.floats(0.1, 5.0), st.booleans())
 delay = st.sampled_from([0.01, 0.1, 0.4, 1.5])
+slow = st.sampled_from([0.01, 0.01, 0.1, 0.1, 0.4, 0.4, 1.5, 1.5, 17.0, 25.0])
 
 
 ASKED = ToolCall("call_1", "weather", "{}")
@@ -148,7 +149,7 @@ def run(
 @given(
     st.lists(utterance, max_size=5),
     st.lists(stray, max_size=6),
-    st.tuples(delay, delay, delay, delay),
+    st.tuples(slow, delay, delay, delay),
     st.frozensets(st.sampled_from(["stt", "turn", "llm", "tts"]), max_size=1),
     st.booleans(),
     st.sampled_from([None, None, 0.05, 1.5, 7.0]),
