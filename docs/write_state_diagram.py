@@ -10,7 +10,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from pipeline.call.state import TRANSITIONS, State, Trigger
+from pipeline.call.state import TRANSITIONS, Phase, Trigger
 
 PAGE = Path(__file__).with_name("architecture.md")
 BEGIN = "<!-- written by docs/write_state_diagram.py from pipeline/call/state.py -->\n"
@@ -18,8 +18,14 @@ END = "<!-- end of what is written -->\n"
 
 
 def section() -> str:
-    """The diagram and the table of triggers."""
-    return f"```mermaid\n{_diagram()}```\n\n| trigger | |\n|---|---|\n{_triggers()}"
+    """The diagram, and the tables of phases and triggers."""
+    told = "".join(
+        f"| `{phase.value}` | `{phase.state.value}` |\n" for phase in Phase if phase.value != phase.state.value
+    )
+    return (
+        f"```mermaid\n{_diagram()}```\n\n| phase | of the state |\n|---|---|\n{told}\n"
+        f"| trigger | |\n|---|---|\n{_triggers()}"
+    )
 
 
 def page() -> str:
@@ -33,22 +39,22 @@ def page() -> str:
 def _diagram() -> str:
     """`stateDiagram-v2`: one arrow for each pair of states; what leads out of every state begins at the frame."""
     anywhere = {(trigger, target) for (_, trigger), target in TRANSITIONS.items() if _from_everywhere(trigger, target)}
-    arrows: dict[tuple[State, State], list[str]] = {}
+    arrows: dict[tuple[Phase, Phase], list[str]] = {}
     for (source, trigger), target in TRANSITIONS.items():
         if (trigger, target) not in anywhere:
             arrows.setdefault((source, target), []).append(trigger.value)
-    lines = ["stateDiagram-v2", "    state call {", f"        [*] --> {State.CONNECTING.value}"]
+    lines = ["stateDiagram-v2", "    state call {", f"        [*] --> {Phase.CONNECTING.value}"]
     lines += [
         f"        {source.value} --> {target.value}: {', '.join(names)}" for (source, target), names in arrows.items()
     ]
     lines.append("    }")
     lines += [f"    call --> {target.value}: {trigger.value}" for trigger, target in sorted(anywhere, key=str)]
-    lines.append(f"    {State.ENDED.value} --> [*]")
+    lines.append(f"    {Phase.ENDED.value} --> [*]")
     return "\n".join(lines) + "\n"
 
 
-def _from_everywhere(trigger: Trigger, target: State) -> bool:
-    return all(TRANSITIONS.get((state, trigger)) is target for state in State if state is not target)
+def _from_everywhere(trigger: Trigger, target: Phase) -> bool:
+    return all(TRANSITIONS.get((phase, trigger)) is target for phase in Phase if phase is not target)
 
 
 def _triggers() -> str:

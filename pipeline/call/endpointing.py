@@ -95,7 +95,7 @@ class Endpointing:
             return
         if waited:
             self.reminded(now)
-        elif message.memories and self._turns.in_turn:
+        elif message.memories and self._floor.state is State.USER_SPEAKING:
             self.prefill_overheard(now)
 
     def reminded(self, now: float) -> None:

@@ -1,7 +1,7 @@
 """The call as one state machine: inputs in, effects out, no clock, no tasks, no waiting.
 
 `CallMachine.handle` is called with one input at a time by the actor (the only writer) and with virtual time by the
-tests. What the call is doing is one value, `SharedState.state`, changed only by `TRANSITIONS`; the user's side and
+tests. What the call is doing is one value, `CallPhase`, changed only by `TRANSITIONS`; the user's side and
 Morgan's side are `Recognition` and `ReplyPlayer`; when to do what is `TurnTaking`. What the end of a turn leads to is
 `Endpointing`, what becomes of replies is `ReplyLifecycle`.
 """
@@ -43,11 +43,14 @@ from pipeline.call.options import CallOptions
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.reply_lifecycle import ReplyLifecycle
 from pipeline.call.shared_state import SharedState
-from pipeline.call.state import State, Trigger
-from pipeline.call.turn_taking.policy import Decision
+from pipeline.call.state import Phase, State, Trigger
+from pipeline.call.turn_taking.policy import TRIGGERS, Decision
 from pipeline.call.user.recalling import Recalling
 from pipeline.call.user.turn import OverlapWords
 from pipeline.text.backchannel import is_all_of, is_backchannel, takes_floor
+
+WITHIN_A_STATE = TRIGGERS.keys() - {Decision.SPEECH_STARTED, Decision.COMMIT, Decision.INTERRUPT}
+"""Decisions with which only the phase changes, before anything else; the others tell of a new state when it is due."""
 
 
 class CallMachine:
@@ -87,7 +90,7 @@ class CallMachine:
 
     @property
     def state(self) -> State:
-        """What the call is doing, see `TRANSITIONS`."""
+        """What the call is doing, as its user would put it."""
         return self._floor.state
 
     def handle(self, message: Input, now: float, head: Playhead) -> list[Effect]:
@@ -171,7 +174,7 @@ class CallMachine:
             self._decide(self._turns.miss(voice.at), voice.at)
             return
         self._decide(self._turns.hear(probability, voice.at, level, tail), voice.at)
-        if self.state is State.USER_SPEAKING and self._turns.in_turn and not self._turns.silent:
+        if self._floor.call.phase is Phase.USER_SPEAKING:
             self._listening.interim(voice.at)
 
     def _decide(self, decisions: list[Decision], at: float) -> None:
@@ -183,6 +186,8 @@ class CallMachine:
         """Do what has been decided; what that leads the policy to decide comes next, before the rest."""
         while self._floor.decisions:
             decision, at = self._floor.decisions.popleft()
+            if decision in WITHIN_A_STATE:
+                self._floor.change(TRIGGERS[decision])
             match decision:
                 case Decision.SPEECH_STARTED:
                     self._begin_turn(at)
@@ -212,6 +217,8 @@ class CallMachine:
                     self._judge_overlap(at, ended=False)
                 case Decision.OVERLAP_ENDED:
                     self._judge_overlap(at, ended=True)
+                case Decision.OVERLAP_RESUMED:
+                    pass
                 case Decision.INTERRUPT:
                     self._interrupt(at)
                 case Decision.IDLE_PROMPT:
@@ -286,7 +293,7 @@ class CallMachine:
             self._judge(words, now)
         elif self._listening.transcribed(message.job, message.transcript, now):
             self._ending.drafted(now)
-        elif self._listening.turn is not None and self._turns.in_turn:
+        elif self._listening.turn is not None and self.state is State.USER_SPEAKING:
             self._ending.guess(now)
             self._recalling.overhear(self._listening.turn)
             self._ending.prefill_overheard(now)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.call.state import TRANSITIONS, State, Trigger
+from pipeline.call.state import TRANSITIONS, Phase, Trigger
 
 ARROW = re.compile(r"^ *(\S+) --> (\S+): (.+)$", re.MULTILINE)
 
@@ -29,10 +29,10 @@ def test_the_diagram_is_not_stale(repository: Path) -> None:
 
 
 def test_the_arrows_are_the_table(diagram: str) -> None:
-    drawn: dict[tuple[State, Trigger], State] = {}
+    drawn: dict[tuple[Phase, Trigger], Phase] = {}
     for source, target, triggers in ARROW.findall(diagram):
-        sources = [state for state in State if state is not State.ENDED] if source == "call" else [State(source)]
-        drawn |= {(state, Trigger(name)): State(target) for state in sources for name in triggers.split(", ")}
+        sources = [phase for phase in Phase if phase is not Phase.ENDED] if source == "call" else [Phase(source)]
+        drawn |= {(phase, Trigger(name)): Phase(target) for phase in sources for name in triggers.split(", ")}
     assert drawn == TRANSITIONS
 
 

@@ -37,7 +37,7 @@ from pipeline.call.inputs import (
     UserTyped,
 )
 from pipeline.call.options import CallOptions
-from pipeline.call.state import TRANSITIONS, State
+from pipeline.call.state import TRANSITIONS, Phase, State
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
 from pipeline.tools.declaration import ToolDeclaration
@@ -232,8 +232,8 @@ def test_no_sound_and_no_word_after_a_cancel_or_the_end(
 
 
 def test_the_table_leads_from_every_state_to_the_end_and_from_every_other_back_to_listening() -> None:
-    def reachable(state: State) -> set[State]:
-        found, todo = {state}, [state]
+    def reachable(phase: Phase) -> set[Phase]:
+        found, todo = {phase}, [phase]
         while todo:
             here = todo.pop()
             for (source, _), target in TRANSITIONS.items():
@@ -242,10 +242,10 @@ def test_the_table_leads_from_every_state_to_the_end_and_from_every_other_back_t
                     todo.append(target)
         return found
 
-    for state in State:
-        if state is not State.ENDED:
-            assert State.ENDED in reachable(state)
-            assert State.LISTENING in reachable(state)
+    for phase in Phase:
+        if phase is not Phase.ENDED:
+            assert Phase.ENDED in reachable(phase)
+            assert Phase.LISTENING in reachable(phase)
 
 
 def test_the_same_sequence_gives_the_same_events() -> None:
