@@ -60,7 +60,7 @@ async def delete_conversation(memory: DeletableParts, user_id: str, conversation
     if memory.postgres.up.is_set():
         if await memory.find_conversation(conversation_id, user_id) is None:
             return False
-        sessions = tuple(session.id for session in await memory.conversations.sessions(identity))
+        sessions = tuple(session.id for session in await memory.conversations.sessions(identity, user_id))
     memory.forget(user_id, {identity}, sessions)
     memory.store.forget(user_id, str(identity))
     await _carry_out(memory, DeleteConversation(identity, user_id))
@@ -79,7 +79,7 @@ async def delete_user(memory: DeletableParts, user_id: str) -> tuple[uuid.UUID, 
     """
     await memory.settle()
     found = await memory.conversations.ids_of(user_id)
-    sessions = [session.id for each in found for session in await memory.conversations.sessions(each)]
+    sessions = [session.id for each in found for session in await memory.conversations.sessions(each, user_id)]
     memory.forget(user_id, set(found), sessions)
     memory.store.forget(user_id)
     memory.preferences.forget(user_id)

@@ -293,18 +293,24 @@ class Memory:
         return await self.conversations.list(user_id, limit, cursor)
 
     async def messages(
-        self, conversation_id: str, limit: int = 50, cursor: str | None = None, *, newest_first: bool = False
+        self,
+        conversation_id: str,
+        user_id: str,
+        limit: int = 50,
+        cursor: str | None = None,
+        *,
+        newest_first: bool = False,
     ) -> Page[Message]:
-        """Messages of a conversation; raises `BadCursorError`. Whose it is, `find_conversation` tells."""
+        """Messages of a user's conversation, none where it is not theirs; raises `BadCursorError`."""
         await self.settle()
         return await self.conversations.messages(
-            conversation_uuid(conversation_id), limit, cursor, newest_first=newest_first
+            conversation_uuid(conversation_id), user_id, limit, cursor, newest_first=newest_first
         )
 
     async def export(self, conversation_id: str, user_id: str) -> tuple[Conversation, tuple[Message, ...]] | None:
         """A conversation with all its messages, for `persistence.export`."""
         found = await self.find_conversation(conversation_id, user_id)
-        return None if found is None else (found, await self.conversations.all_messages(found.id))
+        return None if found is None else (found, await self.conversations.all_messages(found.id, user_id))
 
     # Deleting.
 

@@ -25,6 +25,8 @@ MEDIA_COUNTERS = {
     "packets_sent": "RTP packets sent.",
     "bytes_received": "RTP payload received.",
     "bytes_sent": "RTP payload sent.",
+    "srtp_early": "SRTP packets that came before the keys of the handshake.",
+    "dtls_dropped": "DTLS records that found their queue full.",
 }
 
 JOURNAL_COUNTERS = ("recorded", "delivered", "refused", "lost", "failures")
@@ -142,6 +144,9 @@ def _of_media(endpoint: MediaEndpoint) -> Iterator[Metric]:
     for kind, number in stats.datagrams_dropped.items():
         dropped.add_metric([kind], number)
     yield dropped
+    yield CounterMetricFamily(
+        "morgan_media_send_failures", "Datagrams that the kernel did not take.", stats.send_failures
+    )
     failures = CounterMetricFamily(
         "morgan_media_failures", "Exceptions of one peer that were kept from all others.", labels=["at"]
     )

@@ -31,6 +31,7 @@ class InputsOfCall(OneConversation):
 @routes.get("/api/conversations/{conversation_id}/inputs/{call_id}")
 @operation(
     "conversations",
+    scope="read",
     params=InputsOfCall,
     answers={200: Answer("JSON lines, as `morgan replay` reads them", content=("application/jsonl",))},
     errors=(404, 503),
@@ -38,7 +39,7 @@ class InputsOfCall(OneConversation):
 async def download_inputs(request: web.Request, params: InputsOfCall) -> web.StreamResponse:
     """What a call was told, where that was recorded; of one that goes on, what is on disk by now."""
     door = request.app[MEMORY]
-    found = await found_conversation(door.opened(), params.conversation_id, params.user_id)
+    found = await found_conversation(request, door.opened(), params.conversation_id, params.user_id)
     path = await door.recordings.find_inputs(found.user_id, found.id, params.call_id)
     if path is None:
         raise ApiError(404, "inputs_not_found", "The inputs of such a call were not recorded in this conversation")
@@ -53,6 +54,7 @@ async def download_inputs(request: web.Request, params: InputsOfCall) -> web.Str
 @routes.get("/api/conversations/{conversation_id}/recordings/{name}")
 @operation(
     "conversations",
+    scope="read",
     params=OneRecording,
     answers={
         200: Answer("Ogg Opus in stereo: the user left, Morgan right", content=("audio/ogg",)),
@@ -64,7 +66,7 @@ async def download_inputs(request: web.Request, params: InputsOfCall) -> web.Str
 async def download_recording(request: web.Request, params: OneRecording) -> web.StreamResponse:
     """What was heard in a call; of one that goes on, what is on disk by now."""
     door = request.app[MEMORY]
-    found = await found_conversation(door.opened(), params.conversation_id, params.user_id)
+    found = await found_conversation(request, door.opened(), params.conversation_id, params.user_id)
     path = await door.recordings.find(found.user_id, found.id, params.name)
     if path is None:
         raise ApiError(404, "recording_not_found", "This conversation has no such recording")

