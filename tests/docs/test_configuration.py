@@ -7,7 +7,6 @@ from pathlib import Path
 
 from server.settings import Settings
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
