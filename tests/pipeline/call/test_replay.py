@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from pipeline.call.effects import Emit, WriteAudio
 from pipeline.call.events import CallEnded, ReplyDone, ReplyTruncated, ToolReturned, TranscriptCompleted
