@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.call.events import PlaybackStarted, SpeechStarted, SpeechStopped
+from pipeline.call.state import CallPhase, Phase
 from pipeline.call.turn_taking.config import TurnTakingConfig
-from pipeline.call.turn_taking.policy import Decision, TurnTaking
+from pipeline.call.turn_taking.policy import Decision, TurnTaking, follow
 from server.testing.recorded_call import Judged, RecordedCall, Recording
 
 LABELS = Path(__file__).with_name("turns.toml")
@@ -100,9 +101,10 @@ def one_wait(config: TurnTakingConfig, wait_s: float) -> TurnTakingConfig:
 
 def find_pauses(recording: Recording, config: TurnTakingConfig, labels: Sequence[Pause] = ()) -> list[Pause]:
     """The pauses that a policy of endless patience sees in a recording, labelled where there is a label."""
-    policy, found, silent_from = TurnTaking(one_wait(config, _FOREVER_S)), [], 0.0
+    call, found, silent_from = CallPhase(Phase.LISTENING), [], 0.0
+    policy = TurnTaking(one_wait(config, _FOREVER_S), call)
     for window in recording.all_windows():
-        for decision in policy.hear(window.probability, window.at, max(window.levels_db)):
+        for decision in follow(call, policy.hear(window.probability, window.at, max(window.levels_db))):
             if decision is Decision.EARLY_SILENCE:
                 silent_from = policy.last_speech
             elif decision is Decision.SPEECH_RESUMED:

@@ -77,6 +77,13 @@ class Playout:
         """Written samples that have gone out."""
         return self._position
 
+    @property
+    def tail(self) -> int:
+        """Most samples of what waits that would still go out, fading, if it were flushed now."""
+        if self._tail is not None:
+            return len(self._tail)
+        return FADE_SAMPLES if self._sounding else 0
+
     def write(self, pcm: Pcm) -> int:
         """Queue audio (it is copied); returns the position of its first sample. Takes back a `finish` before it.
 
@@ -112,7 +119,7 @@ class Playout:
         Where sound is going out, the next 8 ms of it stay, fading out. Ends a pause, since nothing is held any more.
         """
         if self._tail is None and self._sounding:
-            self._tail = self._take(min(FADE_SAMPLES, self._written - self._position))
+            self._tail = self._take(min(self.tail, self._written - self._position))
         self._queue.clear()
         self._written = self._position + (0 if self._tail is None else len(self._tail))
         self._idle = True

@@ -106,6 +106,10 @@ class Speaker(Protocol):
     def position(self) -> int:
         """Samples that have gone out on the wire."""
 
+    @property
+    def tail(self) -> int:
+        """Most samples of what waits that would still go out, fading, if it were flushed now."""
+
     def write(self, pcm: Pcm) -> int:
         """Queue audio behind what waits; returns the position of its first sample."""
 

@@ -83,6 +83,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         speculate=settings.speculate,
         turn_taking=settings.turn_taking,
         tools=tools,
+        record_inputs=settings.record_inputs == "always",
     )
     return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
 

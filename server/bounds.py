@@ -67,6 +67,13 @@ MAX_PARTS = 32
 MAX_FIELD = 16 * 1024
 """[bytes] Of a field of a form that is no file."""
 
+MAX_INPUTS = 64 * 1024 * 1024
+"""[bytes] Of the recorded inputs of one call (`MORGAN_RECORD_INPUTS`); what comes later is left out. An hour in which
+nobody speaks takes about 27 MiB, a minute of Morgan's voice 4."""
+
+MAX_INPUTS_WAITING = 4 * 1024 * 1024
+"""[bytes] Of them, those that wait for the disk; where there are more, the recording ends."""
+
 MIN_PCM_RATE, MAX_PCM_RATE = 8_000, 96_000
 """[Hz] Sample rate of plain samples, lowest and highest."""
 

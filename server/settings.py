@@ -46,6 +46,8 @@ NESTED = "__"
 FOREIGN = frozenset({"MORGAN_CONFIG", "MORGAN_URL", "MORGAN_TOKEN", "MORGAN_SHARED_AUDIO"})
 """Variables with our prefix that are no settings: where the settings are, and what clients and tests read."""
 
+RecordInputs = Literal["never", "asked", "always"]
+
 MIN_KEY_LENGTH = 24
 MIN_SECRET_LENGTH = 32
 MOST_LANES = 16
@@ -115,6 +117,12 @@ class Settings(BaseSettings):
     )
     record_calls: bool = Field(
         False, description="Keep the sound of calls in the data_dir. Tell your callers: many laws ask for it."
+    )
+    record_inputs: RecordInputs = Field(
+        "never",
+        description="Write down what a call is told, to replay it (`morgan replay`): of calls that ask for it "
+        "(`morgan call --record-inputs`), or of all. There are the words of both sides in it, the instructions and "
+        "Morgan's voice, but not the user's.",
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description=f"Keys that open the API, comma-separated, at least {MIN_KEY_LENGTH} characters each."
@@ -469,6 +477,8 @@ class Settings(BaseSettings):
     def _recordings_belong_to_conversations(self) -> "Settings":
         if self.record_calls and self.memory == "off":
             raise ValueError("record_calls needs memory: recordings are listed and deleted with their conversations")
+        if self.record_inputs != "never" and self.memory == "off":
+            raise ValueError("record_inputs needs memory: what is recorded is deleted with its conversation")
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ code raises, its state is not to be trusted any more, so that this call, and no 
 """
 
 import asyncio
+import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -15,17 +16,24 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from pipeline.call.context import Context
+from pipeline.call.effect_queue import KEY_BYTES
 from pipeline.call.effects import (
     AskTurnModel,
     Cancel,
+    DuckAudio,
     Effect,
     Emit,
+    FinishAudio,
+    FlushAudio,
     Generate,
+    PauseAudio,
     Prefill,
     Recall,
+    ResumeAudio,
     RunTool,
     Synthesize,
     Transcribe,
+    WriteAudio,
 )
 from pipeline.call.events import CallEnded, CallEvent, CallFault, StateChanged, TokenUsage
 from pipeline.call.inputs import (
@@ -34,6 +42,7 @@ from pipeline.call.inputs import (
     Input,
     PieceEnded,
     PieceSpoken,
+    Playhead,
     Remembered,
     ReplyText,
     ReplyTextEnded,
@@ -43,11 +52,12 @@ from pipeline.call.inputs import (
     Transcribed,
     TurnScored,
 )
-from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder, Speaker
+from pipeline.call.replay.beginning import CallBeginning
+from pipeline.call.replay.recorder import InputRecorder
 from pipeline.call.reply.last_words import say_last_words
-from pipeline.call.reply.voice_choice import VoiceChoice
+from pipeline.call.reply.playback import play, playhead
 from pipeline.call.state import State
 from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.engines.protocols import Engines, ToolCall
@@ -83,6 +93,10 @@ class CallActor:
         on_event: told of every event, on the event loop; must return at once. `CallEnded` is the last; whoever hears it
             has to `close` the actor.
         reminder: knows what the user said in earlier conversations; None for no reminding.
+        recorder: takes down all that the machine is told and wants; None where that is not asked for.
+
+    Attributes:
+        network_delay_s: that a frame takes to the user's ear, see `Playhead`.
     """
 
     def __init__(
@@ -93,11 +107,22 @@ class CallActor:
         context: Context,
         on_event: Callable[[CallEvent], None],
         reminder: Reminder | None = None,
+        recorder: InputRecorder | None = None,
     ) -> None:
-        voices = VoiceChoice(engines.tts.voices, engines.tts.default_voice, options.voice)
-        recall_s = reminder.budget_s if reminder else 0.0
-        self.machine = CallMachine(options, context, speaker, recall_s=recall_s, voices=voices)
-        self._voices = voices
+        beginning = CallBeginning(
+            options,
+            context,
+            tuple(engines.tts.voices),
+            engines.tts.default_voice,
+            recall_s=reminder.budget_s if reminder else 0.0,
+            key=secrets.token_bytes(KEY_BYTES),
+        )
+        self.machine = beginning.machine()
+        self.network_delay_s = Playhead().delay_s
+        self._recorder = recorder
+        if recorder is not None:
+            recorder.begin(beginning)
+        self._voices = beginning.voice_choice()
         self._speaker = speaker
         self._options = options
         self._broken: State | None = None
@@ -205,16 +230,23 @@ class CallActor:
         now = time.monotonic()
         if isinstance(message, AudioHeard):
             for voice in self._hearing.add(message.pcm, message.at, missing=message.missing):
-                self._run(self.machine.handle(voice, now))
+                self._handle(voice, now)
             if self.state is State.LISTENING and now - self._last_tick < SAME_S:
                 return
             message = Tick()
         if isinstance(message, Tick):
             self._last_tick = now
-        self._run(self.machine.handle(message, now))
+        self._handle(message, now)
         if self._resting and self.state is not State.LISTENING:
             self._timer.cancel()
             self._arm()
+
+    def _handle(self, message: Input, now: float) -> None:
+        head = playhead(self._speaker, self.network_delay_s)
+        effects = self.machine.handle(message, now, head)
+        if self._recorder is not None:
+            self._recorder.note(message, now, head, effects)
+        self._run(effects)
 
     def _arm(self) -> None:
         """Tick without audio, too; often while something goes on."""
@@ -252,6 +284,8 @@ class CallActor:
                     self._start(effect.group, self._synthesize(effect))
                 case Recall():
                     self._start(effect.group, self._recall(effect))
+                case WriteAudio() | FinishAudio() | FlushAudio() | PauseAudio() | ResumeAudio() | DuckAudio():
+                    play(effect, self._speaker)
 
     def _start(self, group: str, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -1,7 +1,7 @@
 """What has been said, as the language model gets to see it."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.engines.protocols import ChatRequest, Message, ToolCall, ToolSpec
 from pipeline.text.languages import NAMES
@@ -65,6 +65,16 @@ class Context:
         self._rules = rules
         self._language = ""
         self._tells_language = False
+
+    def beginning(self) -> dict[str, Any]:
+        """What `Context` is made of to begin as this one is now, and its entries."""
+        return {
+            "instructions": self.instructions,
+            "conversation": self.conversation,
+            "max_entries": self._max_entries,
+            "rules": self._rules,
+            "entries": list(self.entries),
+        }
 
     @property
     def last_id(self) -> str | None:

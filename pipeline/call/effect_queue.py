@@ -1,26 +1,35 @@
 """Where the two sides of a call put what they want done, in order."""
 
+import hashlib
 import itertools
-import uuid
 from collections.abc import Callable
 
 from pipeline.call.effects import Effect, Emit
 from pipeline.call.events import CallEvent
 
+KEY_BYTES = 32
+"""Of the random key from which all ids of a call follow."""
 
-def random_id(kind: str) -> str:
-    """An id that nobody can guess, such as "item_9f...": 128 random bits."""
-    return f"{kind}_{uuid.uuid4().hex}"
+
+def ids_of(key: bytes) -> Callable[[str], str]:
+    """The ids of one call, such as "item_9f..." with 128 bits: nobody guesses them who does not know the key."""
+    numbers = itertools.count()
+
+    def new_id(kind: str) -> str:
+        number = next(numbers).to_bytes(8, "big")
+        return f"{kind}_{hashlib.blake2b(number, key=key, digest_size=16).hexdigest()}"
+
+    return new_id
 
 
 class EffectQueue:
     """Collects the effects of one input.
 
     Args:
-        new_id: makes ids from a kind ("item", "resp"); tests hand in a predictable one.
+        new_id: makes ids from a kind ("item", "resp").
     """
 
-    def __init__(self, new_id: Callable[[str], str] = random_id) -> None:
+    def __init__(self, new_id: Callable[[str], str]) -> None:
         self.new_id = new_id
         self._effects: list[Effect] = []
         self._jobs = itertools.count(1)

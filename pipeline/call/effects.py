@@ -1,4 +1,4 @@
-"""What a call wants done by others: work for the engines, and news for whoever listens.
+"""What a call wants done by others: work for the engines, sound for the speaker, and news for the listeners.
 
 Work carries a `Ticket`, by which its urgency can change while it waits, and a `group`, by which everything behind a
 reply or a turn is cancelled at once.
@@ -7,6 +7,7 @@ reply or a turn is cancelled at once.
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from pipeline.audio import Pcm
 from pipeline.call.events import CallEvent
 from pipeline.engines.protocols import ChatRequest, ToolCall
 from pipeline.scheduling.lanes import Ticket
@@ -110,4 +111,64 @@ class Emit:
     event: CallEvent
 
 
-Effect: TypeAlias = Transcribe | AskTurnModel | Generate | RunTool | Prefill | Synthesize | Recall | Cancel | Emit
+@dataclass(frozen=True, slots=True, eq=False)
+class WriteAudio:
+    """Queue sound of a reply.
+
+    Attributes:
+        pcm: 24 kHz, shape (n,).
+        at: position at which its first sample will lie.
+    """
+
+    pcm: Pcm
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishAudio:
+    """The utterance is complete: an empty queue is its end, no starvation."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushAudio:
+    """Drop what waits, and hold nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseAudio:
+    """Hold the queue where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAudio:
+    """Go on from where it was paused, or from a position up to 2 s before that."""
+
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DuckAudio:
+    """Change the loudness to `gain`, 1 being full."""
+
+    gain: float
+
+
+AudioEffect: TypeAlias = WriteAudio | FinishAudio | FlushAudio | PauseAudio | ResumeAudio | DuckAudio
+
+Effect: TypeAlias = (
+    Transcribe
+    | AskTurnModel
+    | Generate
+    | RunTool
+    | Prefill
+    | Synthesize
+    | Recall
+    | Cancel
+    | Emit
+    | WriteAudio
+    | FinishAudio
+    | FlushAudio
+    | PauseAudio
+    | ResumeAudio
+    | DuckAudio
+)

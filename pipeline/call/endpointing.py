@@ -97,7 +97,7 @@ class Endpointing:
             return
         if waited:
             self.reminded(now)
-        elif self._turns.in_turn:
+        elif self._floor.state is State.USER_SPEAKING:
             self.guess(now)
             if message.memories:
                 self.prefill_overheard(now)
@@ -171,6 +171,16 @@ class Endpointing:
         if self._floor.state is State.USER_SPEAKING:
             self._floor.change(Trigger.TURN_DROPPED)
         self._replying.fulfil(None, now)
+
+    def give_up(self) -> None:
+        """The words of the committed turn would come too late: what is still learnt of it leads to nothing any more."""
+        turn = self._listening.turn
+        if turn is None or not turn.committed or turn.text or turn.draft is None:
+            return
+        turn.draft = None
+        self._floor.counts["stt_failed"] += 1
+        self._out.do(Cancel(turn.group))
+        self._out.emit(TranscriptFailed(turn.item_id, "no words came in time"))
 
     def _add_turn(self, turn: Turn, text: str) -> None:
         turn.text = text

@@ -195,6 +195,22 @@ class HangUp:
     reason: str
 
 
+class Playhead(NamedTuple):
+    """Where the outgoing audio is; part of every input.
+
+    Attributes:
+        position: samples (24 kHz, of written audio, since the call began) that have gone out.
+        written: position at which the next written sample will lie.
+        tail: most samples of what waits that would still go out, fading, if it were flushed now.
+        delay_s: seconds that a frame takes to the user's ear; what was sent later was not heard yet.
+    """
+
+    position: int = 0
+    written: int = 0
+    tail: int = 0
+    delay_s: float = 0.04
+
+
 Input: TypeAlias = (
     Connected
     | AudioHeard

@@ -1,7 +1,7 @@
 """The call as one state machine: inputs in, effects out, no clock, no tasks, no waiting.
 
 `CallMachine.handle` is called with one input at a time by the actor (the only writer) and with virtual time by the
-tests. What the call is doing is one value, `SharedState.state`, changed only by `TRANSITIONS`; the user's side and
+tests. What the call is doing is one value, `CallPhase`, changed only by `TRANSITIONS`; the user's side and
 Morgan's side are `Recognition` and `ReplyPlayer`; when to do what is `TurnTaking`. What the end of a turn leads to is
 `Endpointing`, what becomes of replies is `ReplyLifecycle`.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from pipeline.call.context import Context
-from pipeline.call.effect_queue import EffectQueue, random_id
+from pipeline.call.effect_queue import EffectQueue
 from pipeline.call.effects import Cancel, Effect
 from pipeline.call.endpointing import Endpointing
 from pipeline.call.events import (
@@ -24,6 +24,7 @@ from pipeline.call.inputs import (
     Input,
     PieceEnded,
     PieceSpoken,
+    Playhead,
     PlayoutDrained,
     PlayoutStarted,
     PlayoutStarved,
@@ -40,16 +41,18 @@ from pipeline.call.inputs import (
     VoiceHeard,
 )
 from pipeline.call.options import CallOptions
-from pipeline.call.ports import Speaker
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.reply_lifecycle import ReplyLifecycle
 from pipeline.call.requests import Requests
 from pipeline.call.shared_state import SharedState
-from pipeline.call.state import State, Trigger
-from pipeline.call.turn_taking.policy import Decision
+from pipeline.call.state import Phase, State, Trigger
+from pipeline.call.turn_taking.policy import TRIGGERS, Decision
 from pipeline.call.user.recalling import Recalling
 from pipeline.call.user.turn import OverlapWords
 from pipeline.text.backchannel import is_all_of, is_backchannel, takes_floor
+
+WITHIN_A_STATE = TRIGGERS.keys() - {Decision.SPEECH_STARTED, Decision.COMMIT, Decision.INTERRUPT}
+"""Decisions with which only the phase changes, before anything else; the others tell of a new state when it is due."""
 
 
 class CallMachine:
@@ -58,8 +61,7 @@ class CallMachine:
     Args:
         options: what this call asked for.
         context: the conversation, possibly with what was said before.
-        speaker: the outgoing audio.
-        new_id: makes ids; tests hand in a predictable one.
+        new_id: makes ids from a kind ("item", "resp").
         recall_s: within which somebody answers what `Recall` asks; 0 where nobody does.
         voices: that replies can be spoken with; None for only one, of no known language.
 
@@ -72,8 +74,7 @@ class CallMachine:
         self,
         options: CallOptions,
         context: Context,
-        speaker: Speaker,
-        new_id: Callable[[str], str] = random_id,
+        new_id: Callable[[str], str],
         *,
         recall_s: float = 0.0,
         voices: VoiceChoice | None = None,
@@ -81,9 +82,7 @@ class CallMachine:
         self.options = options
         self.context = context
         self._out = EffectQueue(new_id)
-        self._floor = floor = SharedState(
-            options, context, speaker, self._out, self._decide, voices or VoiceChoice(chosen=options.voice)
-        )
+        self._floor = floor = SharedState(options, context, self._out, voices or VoiceChoice(chosen=options.voice))
         self.counts = floor.counts
         self._now = 0.0
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
@@ -95,24 +94,16 @@ class CallMachine:
 
     @property
     def state(self) -> State:
-        """What the call is doing, see `TRANSITIONS`."""
+        """What the call is doing, as its user would put it."""
         return self._floor.state
 
-    @property
-    def network_delay_s(self) -> float:
-        """Seconds that a frame takes to the user's ear."""
-        return self._answering.network_delay_s
-
-    @network_delay_s.setter
-    def network_delay_s(self, seconds: float) -> None:
-        self._answering.network_delay_s = seconds
-
-    def handle(self, message: Input, now: float) -> list[Effect]:
+    def handle(self, message: Input, now: float, head: Playhead) -> list[Effect]:
         """Apply one input.
 
         Args:
             message: what happened.
             now: monotonic time.
+            head: where the outgoing audio is now.
 
         Returns:
             What is to be done about it, in order.
@@ -120,6 +111,7 @@ class CallMachine:
         if self.state is State.ENDED:
             return []
         self._now = now
+        self._floor.playback.follow(head)
         match message:
             case VoiceHeard():
                 self._on_voice(message, now)
@@ -153,6 +145,7 @@ class CallMachine:
                 pass
             case _:
                 assert_never(message)
+        self._carry_out()
         return self._out.drain()
 
     # Beginning and end -----------------------------------------------------------------------------------------------
@@ -192,11 +185,20 @@ class CallMachine:
             self._decide(self._turns.miss(voice.at), voice.at)
             return
         self._decide(self._turns.hear(probability, voice.at, level, tail), voice.at)
-        if self.state is State.USER_SPEAKING and self._turns.in_turn and not self._turns.silent:
+        if self._floor.call.phase is Phase.USER_SPEAKING:
             self._listening.interim(voice.at)
 
     def _decide(self, decisions: list[Decision], at: float) -> None:
-        for decision in decisions:
+        """Carry out what the policy decides, with all that this leads to."""
+        self._floor.decide(decisions, at)
+        self._carry_out()
+
+    def _carry_out(self) -> None:
+        """Do what has been decided; what that leads the policy to decide comes next, before the rest."""
+        while self._floor.decisions:
+            decision, at = self._floor.decisions.popleft()
+            if decision in WITHIN_A_STATE:
+                self._floor.change(TRIGGERS[decision])
             match decision:
                 case Decision.SPEECH_STARTED:
                     self._begin_turn(at)
@@ -226,6 +228,8 @@ class CallMachine:
                     self._judge_overlap(at, ended=False)
                 case Decision.OVERLAP_ENDED:
                     self._judge_overlap(at, ended=True)
+                case Decision.OVERLAP_RESUMED:
+                    pass
                 case Decision.INTERRUPT:
                     self._interrupt(at)
                 case Decision.IDLE_PROMPT:
@@ -297,7 +301,7 @@ class CallMachine:
             if self.options.speculate:
                 self._turns.words_pending(self._listening.pace.transcript_s)
                 self._ending.guess(at)
-            self._decide(self._turns.tick(at), at)
+            self._floor.decide(self._turns.tick(at), at)
 
     def _on_transcribed(self, message: Transcribed, now: float) -> None:
         going_on = self._turns.continues_turn(self._turns.speech_began)
@@ -306,7 +310,7 @@ class CallMachine:
             self._judge(words, now)
         elif self._listening.transcribed(message.job, message.transcript, now):
             self._ending.drafted(now)
-        elif message.transcript is not None and self._listening.turn is not None and self._turns.in_turn:
+        elif message.transcript is not None and self._listening.turn is not None and self.state is State.USER_SPEAKING:
             self._recalling.overhear(self._listening.turn)
             self._ending.guess(now)
             self._ending.prefill_overheard(now)
@@ -344,15 +348,18 @@ class CallMachine:
         if self._recalling.overdue(now):
             self._ending.reminded(now)
         self._replying.advance(now)
+        self._carry_out()
         self._watchdog.excuse(self._answering.tools_answered_by)
         if self._listening.overlap_overdue(now, self._watchdog.overlap_limit_s):
             self._floor.heal("overlap_words_late")
             self._decide(self._turns.overlap_words(False, known=False), now)
         if self.state is State.THINKING and self._watchdog.thought_too_long(now):
             self._floor.heal("no_reply")
+            self._ending.give_up()
             self._replying.give_up_thinking(now)
+            self._carry_out()
         if self.state is State.SPEAKING and self._watchdog.silent_too_long(
-            now, dry=self._answering.dry, working=self._replying.waits_for_engines()
+            now, dry=self._floor.playback.dry, working=self._replying.waits_for_engines()
         ):
             self._floor.heal("speaking_without_audio")
             self._replying.finish(now)

@@ -43,6 +43,7 @@ class CallOptions:
         speaks: replies are spoken; off, they are text.
         idle_replies: at the silence of `idle_prompt_s` the language model says something, in place of `idle_prompt`.
         stt_prompt: names and style that transcripts are to follow.
+        record_inputs: whether what the call is told is written down, to be replayed; see `pipeline.call.replay`.
     """
 
     user_id: str = "anonymous"
@@ -75,3 +76,4 @@ class CallOptions:
     speaks: bool = True
     idle_replies: bool = False
     stt_prompt: str = ""
+    record_inputs: bool = False

@@ -32,6 +32,10 @@ class Speaker(Protocol):
     def position(self) -> int:
         """Samples that have gone out."""
 
+    @property
+    def tail(self) -> int:
+        """Most samples of what waits that would still go out, fading, if it were flushed now."""
+
     def write(self, pcm: Pcm) -> int:
         """Queue audio; returns the position of its first sample."""
 

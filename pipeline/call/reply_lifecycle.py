@@ -82,8 +82,7 @@ class ReplyLifecycle:
         elif reply.failed:
             self._floor.counts["tts_failed"] += 1
             self._out.emit(CallFault("tts_failed", "text to speech failed"))
-        self._floor.change(Trigger.REPLY_ENDED)
-        self._floor.decide(self._turns.reply_audible(False, now), now)
+        self._floor.reply_over(Trigger.REPLY_ENDED, now)
 
     def apologise(self, code: str, message: str, answers: str | None, now: float) -> None:
         """An engine failed: tell of it, and say sorry."""
@@ -102,7 +101,9 @@ class ReplyLifecycle:
     def wish(self, wish: ReplyWish, now: float) -> None:
         """The client asks for a reply: it comes at once, or when the turn in hand has its words."""
         turn = self._listening.turn
-        if self._turns.in_turn or (turn is not None and turn.committed and not turn.text and not turn.settled):
+        if self._floor.state is State.USER_SPEAKING or (
+            turn is not None and turn.committed and not turn.text and not turn.settled
+        ):
             self._wished = wish
         else:
             self._respond(wish, None, now)
@@ -142,8 +143,7 @@ class ReplyLifecycle:
             self._answering.truncate(item_id, audio_end_ms)
             return
         self._answering.cut("client_cancelled", at_ms=audio_end_ms)
-        self._floor.change(Trigger.STOPPED)
-        self._floor.decide(self._turns.reply_audible(False, now), now)
+        self._floor.reply_over(Trigger.STOPPED, now)
 
     def started(self, at: float) -> None:
         """The playout began to sound."""
@@ -153,8 +153,7 @@ class ReplyLifecycle:
         self._floor.change(Trigger.REPLY_AUDIBLE)
         reply, turn = self._answering.reply, self._listening.turn
         assert reply is not None
-        self._turns.reply_level(reply.level_db)
-        self._floor.decide(self._turns.reply_audible(True, at), at)
+        self._turns.reply_began(reply.level_db, at)
         if turn is not None and reply.answers == turn.item_id and turn.instants.played is None:
             turn.instants.played = at + reply.lead_s()
             total = turn.instants.voice_to_voice_ms()
@@ -164,14 +163,13 @@ class ReplyLifecycle:
     def drained(self, at: float) -> None:
         """Everything that was written has gone out."""
         reply = self._answering.reply
-        if reply is not None and reply.finished and reply.audible and self._answering.dry:
+        if reply is not None and reply.finished and reply.audible and self._answering.playback.dry:
             self.finish(at)
 
     def finish(self, at: float) -> None:
         """The reply was heard to its end."""
         self._answering.complete()
-        self._floor.change(Trigger.REPLY_ENDED)
-        self._floor.decide(self._turns.reply_audible(False, at), at)
+        self._floor.reply_over(Trigger.REPLY_ENDED, at)
 
     def stop(self, now: float) -> None:
         """The client asked for silence."""
@@ -181,8 +179,7 @@ class ReplyLifecycle:
 
     def _cut_short(self, reason: CancelReason, now: float) -> None:
         self._answering.cut(reason)
-        self._floor.change(Trigger.STOPPED)
-        self._floor.decide(self._turns.reply_audible(False, now), now)
+        self._floor.reply_over(Trigger.STOPPED, now)
 
     def give_up_thinking(self, now: float) -> None:
         """Say sorry, once; a voice that cannot even say that leaves the floor to the user."""

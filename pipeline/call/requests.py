@@ -12,6 +12,7 @@ from pipeline.call.events import TurnCommitted, TurnDropped
 from pipeline.call.inputs import ClientRequest
 from pipeline.call.reply_lifecycle import ReplyLifecycle
 from pipeline.call.shared_state import SharedState
+from pipeline.call.state import State
 from pipeline.call.wish import ReplyWish
 
 
@@ -99,7 +100,7 @@ class Requests:
     @property
     def in_turn(self) -> bool:
         """Whether the user is in the middle of a turn that was found in the sound."""
-        return self._floor.turns.in_turn
+        return self._floor.state is State.USER_SPEAKING
 
     def audio_ms(self, item_id: str) -> int:
         """Length of the audio of a reply that went out, 0 where that is not known."""
@@ -139,7 +140,7 @@ class Requests:
 
     def _commit(self, now: float) -> None:
         floor = self._floor
-        if floor.turns.in_turn:
+        if floor.state is State.USER_SPEAKING:
             floor.decide(floor.turns.end_now(now), now)
         elif self.buffered_ms:
             begin = floor.listening.heard_until - self.buffered_ms * HEARING_RATE // 1000
@@ -151,7 +152,7 @@ class Requests:
     def _clear(self, now: float) -> None:
         floor = self._floor
         turn = floor.listening.turn
-        if floor.turns.in_turn and turn is not None and not turn.committed:
+        if floor.state is State.USER_SPEAKING and turn is not None and not turn.committed:
             floor.out.do(Cancel(turn.group))
             floor.out.emit(TurnDropped(turn.item_id))
             floor.turns.drop_turn(now)

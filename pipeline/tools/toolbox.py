@@ -82,6 +82,7 @@ class Toolbox:
         filler: str = "",
         filler_after_s: float = 1.0,
     ) -> None:
+        self.declarations = tuple(declarations)
         self.specs: tuple[ToolSpec, ...] = tuple(declaration.spec() for declaration in declarations)
         self.rounds = rounds
         self.filler = filler

@@ -5,6 +5,7 @@ import inspect
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
@@ -18,13 +19,16 @@ from pipeline.call.context import Context
 from pipeline.call.events import CallEnded, CallEvent, StateChanged, TurnLatency, TurnUnclear
 from pipeline.call.inputs import AudioHeard, Connected, PlayoutDrained, PlayoutStarted, PlayoutStarved
 from pipeline.call.options import CallOptions
+from pipeline.call.replay.recorder import InputRecorder
 from pipeline.call.state import State
 from pipeline.engines.protocols import Engines
+from server.bounds import MAX_INPUTS
 from server.calls.call_memory import CallMemory
 from server.calls.call_record import CallRecord
 from server.conversations.beginnings import Beginning
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
+from server.version import version
 
 RELEASE_S = 5.0
 """Patience with each thing that an ended call frees; a line says goodbye within two seconds."""
@@ -154,7 +158,8 @@ class Call:
         context = Context(options.instructions, options.conversation_id)
         context.entries.extend(self._beginning.past)
         reminder = host.memory.reminder(options.user_id, context)
-        actor = CallActor(options, engines, self.line.speaker, context, self._on_event, reminder)
+        recorder = self._begin_inputs(engines)
+        actor = CallActor(options, engines, self.line.speaker, context, self._on_event, reminder, recorder)
         self._own("actor", lambda reason: actor.close(reason))
         self._actor = actor
         host.begun(self)
@@ -195,6 +200,27 @@ class Call:
         if recording is not None:
             self._own("recording", lambda _: recording.close())
         return recording
+
+    def _begin_inputs(self, engines: Engines) -> InputRecorder | None:
+        """Take down what the call's machine is told from now on, where that is asked for."""
+        door, options = self._host.memory, self.options
+        if door.memory is None or not options.record_inputs:
+            return None
+        file = door.recordings.begin_inputs(options.user_id, options.conversation_id, self.id)
+        about = {
+            "version": version(),
+            "call_id": self.id,
+            "began_at": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+            "engines": {role: {"name": each.name, "model": each.model} for role, each in engines.all().items()},
+        }
+        recorder = InputRecorder(file.add, about, MAX_INPUTS)
+
+        async def finish(_: str) -> None:
+            recorder.close()
+            await file.close()
+
+        self._own("inputs", finish)
+        return recorder
 
     def _begin_memory(self, kind: SessionKind) -> None:
         """Write this call down from now on, where there is memory."""
@@ -338,4 +364,4 @@ class Call:
 
     def delayed_by(self, seconds: float) -> None:
         """So long what goes out now takes to the user's ear."""
-        self.actor.machine.network_delay_s = seconds
+        self.actor.network_delay_s = seconds

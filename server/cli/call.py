@@ -63,11 +63,18 @@ def call(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     user_id: Annotated[str, typer.Option(help="Who calls.")] = "morgan-call",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the reply.")] = 30.0,
+    record_inputs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what the server's call was told to this file, for `morgan replay`; it holds all words."
+        ),
+    ] = None,
 ) -> None:
     """Place a call, speak a file, wait for the reply."""
     try:
         speech = read_audio(file)
-        report, heard = asyncio.run(place_call(speech, url.rstrip("/"), user_id=user_id, timeout=timeout))
+        placing = place_call(speech, url.rstrip("/"), user_id=user_id, timeout=timeout, inputs=record_inputs)
+        report, heard = asyncio.run(placing)
     except (CallError, CallFailedError) as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
@@ -117,7 +124,7 @@ def write_wav(path: Path, pcm: Pcm) -> None:
 
 
 async def place_call(
-    speech: Pcm, url: str, *, user_id: str = "morgan-call", timeout: float = 30.0
+    speech: Pcm, url: str, *, user_id: str = "morgan-call", timeout: float = 30.0, inputs: Path | None = None
 ) -> tuple[CallReport, Pcm]:
     """Call, speak, listen until the reply is over.
 
@@ -126,6 +133,7 @@ async def place_call(
         url: of the server.
         user_id: who calls.
         timeout: seconds to wait for the reply to begin, and for its end.
+        inputs: where to write what the server's call was told; None for nowhere.
 
     Returns:
         The report, and what was heard at 48 kHz.
@@ -138,7 +146,7 @@ async def place_call(
     report = CallReport()
     async with aiohttp.ClientSession(headers=headers) as http, Caller() as caller:
         began = time.monotonic()
-        opened = await _open(http, url, await caller.offer(), user_id)
+        opened = await _open(http, url, await caller.offer(), user_id, record_inputs=inputs is not None)
         report.call_id, report.conversation_id = opened["call_id"], opened["conversation_id"]
         try:
             await caller.accept(opened["sdp"])
@@ -153,6 +161,8 @@ async def place_call(
         finally:
             with contextlib.suppress(aiohttp.ClientError):
                 await http.delete(f"{url}/api/calls/{report.call_id}")
+        if inputs is not None:
+            await _fetch_inputs(http, url, report, user_id, inputs)
         return report, caller.heard_pcm(RATE)
 
 
@@ -166,8 +176,28 @@ def speech_tail_s(speech: Pcm) -> float:
     return (len(speech) - (int(loud[-1]) + 1) * 480) / RATE if len(loud) else 0.0
 
 
-async def _open(http: aiohttp.ClientSession, url: str, offer: str, user_id: str) -> dict[str, Any]:
-    body = {"sdp": offer, "type": "offer", "user_id": user_id}
+async def _fetch_inputs(http: aiohttp.ClientSession, url: str, report: CallReport, user_id: str, path: Path) -> None:
+    """Write down what the call was told."""
+    address = f"{url}/api/conversations/{report.conversation_id}/inputs/{report.call_id}"
+    try:
+        async with http.get(address, params={"user_id": user_id}) as response:
+            if response.status != 200:
+                raise CallError(f"{url} has no inputs of the call ({response.status})")
+            with path.open("wb") as file:
+                async for piece in response.content.iter_any():
+                    file.write(piece)
+    except aiohttp.ClientError as error:
+        raise CallError(f"The inputs of the call could not be fetched: {error}") from None
+    except OSError as error:
+        raise CallError(f"{path} cannot be written: {error.strerror}") from None
+
+
+async def _open(
+    http: aiohttp.ClientSession, url: str, offer: str, user_id: str, *, record_inputs: bool
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"sdp": offer, "type": "offer", "user_id": user_id}
+    if record_inputs:
+        body["record_inputs"] = True
     try:
         async with http.post(f"{url}/api/calls", json=body) as response:
             answer: dict[str, Any] = await response.json(content_type=None)

@@ -8,7 +8,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from server.cli import bench, calibrate, call, doctor, env, keys, memory, models, serve
+from server.cli import bench, calibrate, call, doctor, env, keys, memory, models, replay, serve
 from server.version import version
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(serve.serve)
 app.command()(call.call)
+app.command()(replay.replay)
 app.add_typer(models.app, name="models")
 app.command()(doctor.doctor)
 app.command()(calibrate.calibrate)

@@ -21,7 +21,7 @@ from server.engines.factory import build_engines, needed_models
 from server.observability.logs import configure_logs
 from server.roles import ENGINES_OF, Role, port_of, services_of, takes_calls
 from server.services.process import ServiceServer
-from server.settings import Settings, SettingsError, load_settings
+from server.settings import RecordInputs, Settings, SettingsError, load_settings
 
 console = Console(stderr=True)
 
@@ -35,10 +35,15 @@ def serve(
         int | None, typer.Option(min=1, max=65532, help="Port of the page; llm, tts and stt are on the next three.")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where Morgan keeps its data.")] = None,
+    record_inputs: Annotated[
+        RecordInputs | None, typer.Option(help="Of which calls the inputs are written down, for `morgan replay`.")
+    ] = None,
 ) -> None:
     """Serve the call page and the API, or one part of it."""
     try:
-        settings = load_settings({"role": role, "host": host, "port": port, "data_dir": data_dir})
+        settings = load_settings(
+            {"role": role, "host": host, "port": port, "data_dir": data_dir, "record_inputs": record_inputs}
+        )
     except SettingsError as error:
         _stop(f"The settings do not fit.\n{error}", code=2)
     configure_logs(settings)

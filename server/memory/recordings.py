@@ -1,6 +1,7 @@
 """Recordings of calls on disk: begun with a call, listed with its conversation, gone with it.
 
     <data-dir>/recordings/<digest of the user id>/<conversation id>/<time>-<call id>.ogg
+    <data-dir>/recordings/<digest of the user id>/<conversation id>/<call id>.inputs.jsonl
 
 Folders and files can be read by Morgan's own user alone. What is there is told by the folders, not by the database: a
 recording of a call whose rows still wait in the journal is deleted all the same.
@@ -12,6 +13,7 @@ import re
 import shutil
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,13 @@ import structlog
 
 from media.recording import Recorder, Recording
 from media.recording_file import duration_s
+from server.memory.input_file import InputFile
 
 FOLDER = "recordings"
 
 NAME = re.compile(r"(\d{8}T\d{6}Z)-(call_[0-9a-f]{1,64})\.ogg")
+CALL_ID = re.compile(r"call_[0-9a-f]{1,64}")
+INPUTS = ".inputs.jsonl"
 TIME = "%Y%m%dT%H%M%SZ"
 
 log = structlog.get_logger(__name__)
@@ -43,6 +48,8 @@ class Recordings:
         self._root = data_dir / FOLDER
         self._recorder: Recorder | None = None
         self._running: weakref.WeakSet[Recording] = weakref.WeakSet()
+        self._inputs: weakref.WeakSet[InputFile] = weakref.WeakSet()
+        self._input_writer: ThreadPoolExecutor | None = None
 
     def begin(self, user_id: str, conversation_id: str, call_id: str) -> Recording | None:
         """Record a call from now on; None where calls are not recorded."""
@@ -54,6 +61,21 @@ class Recordings:
         recording = self._recorder.begin(self._folder(user_id, UUID(conversation_id)) / name)
         self._running.add(recording)
         return recording
+
+    def begin_inputs(self, user_id: str, conversation_id: str, call_id: str) -> InputFile:
+        """A file that takes down the inputs of a call, see `pipeline.call.replay`."""
+        if self._input_writer is None:
+            self._input_writer = ThreadPoolExecutor(1, "morgan-inputs")
+        path = self._folder(user_id, UUID(conversation_id)) / f"{call_id}{INPUTS}"
+        file = InputFile(path, self._input_writer)
+        self._inputs.add(file)
+        return file
+
+    async def find_inputs(self, user_id: str, conversation_id: UUID, call_id: str) -> Path | None:
+        """The file of a call's inputs; None where there is none."""
+        path = self._folder(user_id, conversation_id) / f"{call_id}{INPUTS}"
+        known = CALL_ID.fullmatch(call_id) is not None and await asyncio.to_thread(path.is_file)
+        return path if known else None
 
     async def list(self, user_id: str, conversation_id: UUID) -> list[dict[str, Any]]:
         """The recordings of a conversation, oldest first: name, call_id, started_at, duration_s, bytes."""
@@ -71,6 +93,8 @@ class Recordings:
         for recording in [each for each in self._running if each.path.is_relative_to(folder)]:
             recording.close()
             await asyncio.wrap_future(recording.ended)
+        for file in [each for each in self._inputs if each.path.is_relative_to(folder)]:
+            await file.close()
         await asyncio.to_thread(_remove, folder)
 
     def figures(self) -> Mapping[str, float]:
@@ -83,6 +107,9 @@ class Recordings:
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
             self._recorder = None
+        if self._input_writer is not None:
+            await asyncio.to_thread(self._input_writer.shutdown)
+            self._input_writer = None
 
     def _folder(self, user_id: str, conversation_id: UUID | None) -> Path:
         # A user id may hold anything, a digest of it is a name for a folder.

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from media.endpoint import EndpointFullError
 from media.values import IceCandidate, InvalidOfferError
+from server.app_keys import SETTINGS
 from server.bounds import MAX_BODY, MAX_INSTRUCTIONS
 from server.calls.call import Call, CallOverError
 from server.calls.registry import RETRY_S, CallsFullError, HalfOpenError
@@ -18,6 +19,7 @@ from server.http.fields import ConversationId, Language, UserId
 from server.http.operation import Answer, operation
 from server.http.rate_limits import client_of, too_many
 from server.identity.principal import principal_of
+from server.memory.door import MEMORY
 
 SDPFRAG = "application/trickle-ice-sdpfrag"
 
@@ -41,6 +43,7 @@ class NewCall(_Request):
     language: Language | None = None
     voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     instructions: Annotated[str, Field(max_length=MAX_INSTRUCTIONS)] | None = None
+    record_inputs: bool = False
 
 
 class Candidate(BaseModel):
@@ -185,14 +188,16 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
     """Take a call: an SDP offer in, the answer out.
 
     With a conversation_id (a uuid, or "last") the call goes on with that conversation. A call that is not connected
-    within ten seconds ends.
+    within ten seconds ends. With record_inputs what the call is told is written down, where the server does that.
     """
     calls, client = registry(request), client_of(request)
     user_id = acting_user(request, body.user_id) or calls.defaults.user_id
     try:
         # Nothing is read for whoever is refused anyway.
         calls.check(client)
+        recorded = _recorded(request, body)
         beginning, options = await wanted_call(request, user_id, body.conversation_id, body)
+        options |= recorded
         call, answer = await open_webrtc(calls, body.sdp, beginning, client, **options)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
@@ -210,6 +215,21 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
         status=201,
         headers={"Location": f"/api/calls/{call.id}"},
     )
+
+
+def _recorded(request: web.Request, body: NewCall) -> dict[str, bool]:
+    """The options by which the inputs of a call are recorded, where it asks for that.
+
+    Raises:
+        ApiError: 400 the server does not do that, 503 there is no memory now.
+    """
+    if not body.record_inputs:
+        return {}
+    if request.app[SETTINGS].record_inputs == "never":
+        told = "MORGAN_RECORD_INPUTS=asked (or morgan serve --record-inputs asked) lets callers ask for it"
+        raise ApiError(400, "inputs_not_recorded", f"This server records no inputs of calls; {told}")
+    request.app[MEMORY].opened()
+    return {"record_inputs": True}
 
 
 @routes.patch("/api/calls/{call_id}")

@@ -1,4 +1,7 @@
-"""`/api/conversations/{id}/recordings/{name}`: the sound of a call. Which there are, the conversation tells."""
+"""`/api/conversations/{id}/recordings/{name}`: the sound of a call. Which there are, the conversation tells.
+
+`/api/conversations/{id}/inputs/{call_id}`: what a call was told, to be replayed.
+"""
 
 from typing import Annotated
 
@@ -17,6 +20,35 @@ class OneRecording(OneConversation):
     """Which recording of which conversation."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class InputsOfCall(OneConversation):
+    """Which call of which conversation."""
+
+    call_id: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+@routes.get("/api/conversations/{conversation_id}/inputs/{call_id}")
+@operation(
+    "conversations",
+    scope="read",
+    params=InputsOfCall,
+    answers={200: Answer("JSON lines, as `morgan replay` reads them", content=("application/jsonl",))},
+    errors=(404, 503),
+)
+async def download_inputs(request: web.Request, params: InputsOfCall) -> web.StreamResponse:
+    """What a call was told, where that was recorded; of one that goes on, what is on disk by now."""
+    door = request.app[MEMORY]
+    found = await found_conversation(request, door.opened(), params.conversation_id, params.user_id)
+    path = await door.recordings.find_inputs(found.user_id, found.id, params.call_id)
+    if path is None:
+        raise ApiError(404, "inputs_not_found", "The inputs of such a call were not recorded in this conversation")
+    headers = {
+        "Content-Type": "application/jsonl",
+        "Content-Disposition": f'attachment; filename="{path.name}"',
+        "Cache-Control": "private, no-cache",
+    }
+    return web.FileResponse(path, headers=headers)
 
 
 @routes.get("/api/conversations/{conversation_id}/recordings/{name}")

@@ -19,14 +19,20 @@ from pipeline.call.context import Context
 from pipeline.call.effects import (
     AskTurnModel,
     Cancel,
+    DuckAudio,
     Effect,
     Emit,
+    FinishAudio,
+    FlushAudio,
     Generate,
+    PauseAudio,
     Prefill,
     Recall,
+    ResumeAudio,
     RunTool,
     Synthesize,
     Transcribe,
+    WriteAudio,
 )
 from pipeline.call.events import CallEvent
 from pipeline.call.inputs import (
@@ -34,6 +40,7 @@ from pipeline.call.inputs import (
     Input,
     PieceEnded,
     PieceSpoken,
+    Playhead,
     PlayoutDrained,
     PlayoutStarted,
     PlayoutStarved,
@@ -49,12 +56,16 @@ from pipeline.call.inputs import (
 )
 from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
+from pipeline.call.reply.playback import play, playhead
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript, Voice
 from pipeline.tools.toolbox import ToolResult
 
 FRAME_S = 0.02
 FRAME_SAMPLES = HEARING_RATE // 50
+
+NETWORK_DELAY_S = 0.04
+"""Seconds that a frame takes to the user's ear."""
 
 _PLAYOUT: dict[PlayoutChange, type[PlayoutStarted | PlayoutDrained | PlayoutStarved]] = {
     PlayoutChange.STARTED: PlayoutStarted,
@@ -139,7 +150,6 @@ class VirtualCall(ABC):
         self.machine = CallMachine(
             self.options,
             self.context,
-            self.playout,
             lambda kind: f"{kind}_{next(ids)}",
             recall_s=0.02 if self.memories is not None else 0.0,
             voices=VoiceChoice(self.voices, self.voices[0].id if self.voices else "", self.options.voice),
@@ -185,9 +195,20 @@ class VirtualCall(ABC):
             self._frame()
 
     def post(self, message: Input) -> None:
-        """Hand an input to the machine and carry out what it wants."""
-        for effect in self.machine.handle(message, self.now):
+        """Hand an input to the machine and carry out what it wants.
+
+        Raises:
+            AssertionError: it led to a trigger that `TRANSITIONS` does not have in the state that the call was in.
+        """
+        state = self.machine.state
+        for effect in self.handled(message, playhead(self.playout, NETWORK_DELAY_S)):
             self._carry_out(effect)
+        unexpected = [name for name in self.machine.counts if name.startswith("unexpected_")]
+        assert not unexpected, f"{type(message).__name__} in {state}: {unexpected}"
+
+    def handled(self, message: Input, head: Playhead) -> list[Effect]:
+        """What the machine wants when it is told this."""
+        return self.machine.handle(message, self.now, head)
 
     def _frame(self) -> None:
         """20 ms: what the engines finished, what the user said, what went out."""
@@ -238,6 +259,11 @@ class VirtualCall(ABC):
                 self._at(self.delays.recall, Remembered(effect.job, self.memories or ()), effect.group)
             case Prefill():
                 pass
+            case WriteAudio():
+                assert effect.at == self.playout.written, "the machine has lost count of the playout"
+                play(effect, self.playout)
+            case FinishAudio() | FlushAudio() | PauseAudio() | ResumeAudio() | DuckAudio():
+                play(effect, self.playout)
 
     def _stt_delay(self, work: Transcribe) -> float | None:
         if self.delays.stt is None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from server.settings import Settings
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def check(script: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(script), "--check"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
 

@@ -20,9 +20,9 @@ from pipeline.call.events import (
 )
 from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
-from pipeline.call.ports import Speaker
 from pipeline.call.reply.echo import EchoGuard
 from pipeline.call.reply.heard import HeardText
+from pipeline.call.reply.playback import Playback
 from pipeline.call.reply.reply import Reply
 from pipeline.call.reply.tool_rounds import ToolRounds
 from pipeline.call.reply.voice_choice import VoiceChoice
@@ -44,25 +44,22 @@ class ReplyPlayer:
 
     Attributes:
         reply: the reply in hand, None when there is none.
-        network_delay_s: time that a frame takes to the user's ear; what was sent later was not heard yet.
+        playback: its sound on the way out.
     """
 
     def __init__(
-        self, options: CallOptions, context: Context, speaker: Speaker, outbox: EffectQueue, voices: VoiceChoice
+        self, options: CallOptions, context: Context, playback: Playback, outbox: EffectQueue, voices: VoiceChoice
     ) -> None:
         self.reply: Reply | None = None
-        self.network_delay_s = 0.04
+        self.playback = playback
         self._options = options
         self._context = context
-        self._speaker = speaker
         self._out = outbox
         self._voices = voices
         self._told = 0
         self._tools: ToolRounds | None = None
         self._said: dict[str, tuple[HeardText, int, int]] = {}
-        self._paused = False
         self._echo = EchoGuard()
-        self._gain = 1.0
         self._clock = CaptureClock()
         self._line = PlayoutLine()
 
@@ -162,14 +159,14 @@ class ReplyPlayer:
         reply = self.reply
         if reply is None:
             return False
-        self._line.note(now, self._speaker.position)
+        self._line.note(now, self.playback.position)
         reply.hurry(now)
         if self._tools is not None:
             self._tools.advance(now)
-        first = reply.play(self._speaker)
+        first = reply.play(self.playback)
         if not parked:
-            self._out.do(*reply.next_pieces(self._speaker, now))
-        reply.pace(self._speaker, now)
+            self._out.do(*reply.next_pieces(self.playback, now))
+        reply.pace(self.playback, now)
         if reply.released:
             self._tell(reply)
         return first
@@ -227,11 +224,6 @@ class ReplyPlayer:
         reply = self.reply
         return reply is not None and reply.released and reply.finished and reply.start_position() is None
 
-    @property
-    def dry(self) -> bool:
-        """Whether all that was written has gone out."""
-        return self._speaker.written <= self._speaker.position
-
     def complete(self) -> None:
         """The reply was heard to its end."""
         reply, self.reply = self.reply, None
@@ -239,7 +231,7 @@ class ReplyPlayer:
             return
         self._end_tools()
         text = reply.text.strip() if reply.start_position() is not None or not reply.speaks else ""
-        self._remember(reply, self._speaker.position)
+        self._remember(reply, self.playback.position)
         if text:
             self._context.add(Entry(reply.item_id, "assistant", text))
         status: Literal["failed", "completed"] = "failed" if reply.failed else "completed"
@@ -263,11 +255,7 @@ class ReplyPlayer:
         """The words of the reply in hand that have reached the user's ear."""
         if self.reply is None or not self.reply.audible:
             return ""
-        return self.reply.heard(self._reached(self._speaker.position))
-
-    def _reached(self, position: int) -> int:
-        """What has reached the user's ear when the playout is at a position: all of it while the reply is paused."""
-        return position if self._paused else position - int(self.network_delay_s * SPEECH_RATE)
+        return self.reply.heard(self.playback.reached(self.playback.position))
 
     def cut(self, reason: CancelReason, keep: bool = True, at_ms: int | None = None) -> str:
         """Stop the reply at once, in sound and behind it; returns the words that were heard.
@@ -284,19 +272,16 @@ class ReplyPlayer:
         self._end_tools()
         if not reply.released:
             return ""
-        position = self._speaker.flush()
-        start = reply.start_position()
+        position, start = self.playback.cut, reply.start_position()
         if at_ms is not None and start is not None:
             position = min(position, start + at_ms * SPEECH_RATE // 1000)
             heard = reply.heard(position)
         else:
-            heard = reply.heard(self._reached(position)) if reply.audible else ""
+            heard = reply.heard(self.playback.reached(position)) if reply.audible else ""
         if not reply.speaks:
             heard = reply.text.strip()
         self._remember(reply, position)
-        self._paused = False
-        self._speaker.resume()
-        self._duck(1.0)
+        self.playback.flush()
         if keep and heard:
             self._context.add(Entry(reply.item_id, "assistant", heard, interrupted=True))
         if reply.audible:
@@ -322,7 +307,7 @@ class ReplyPlayer:
         reply = self.reply
         if reply is not None and reply.item_id == item_id:
             start = reply.start_position()
-            return 0 if start is None else max(0, self._speaker.position - start) * 1000 // SPEECH_RATE
+            return 0 if start is None else max(0, self.playback.position - start) * 1000 // SPEECH_RATE
         _, start, end = self._said.get(item_id, (None, 0, 0))
         return max(0, end - start) * 1000 // SPEECH_RATE
 
@@ -348,30 +333,22 @@ class ReplyPlayer:
 
     def is_echo(self, voice: VoiceHeard, now: float) -> bool:
         """Whether a window of the user's audio holds only the echo of the reply; every window has to be shown."""
-        self._line.note(now, self._speaker.position)
+        self._line.note(now, self.playback.position)
         end = self._clock.time(voice.end, voice.at)
         begin, until = self._line.position(end - WINDOW_S), self._line.position(end)
         played = 0.0 if self.reply is None else self.reply.energy(begin, until) / (WINDOW_S * SPEECH_RATE)
-        return self._echo.hear(voice.loudness, self._gain * math.sqrt(played))
-
-    def _duck(self, gain: float) -> None:
-        self._gain = gain
-        self._speaker.duck(gain)
+        return self._echo.hear(voice.loudness, self.playback.gain * math.sqrt(played))
 
     def duck(self) -> None:
         """Somebody may be speaking: get quieter."""
-        self._duck(self._options.duck_gain)
+        self.playback.duck(self._options.duck_gain)
 
     def pause(self) -> None:
         """Somebody is speaking: fall silent, ready to go on."""
-        self._paused = True
-        self._speaker.pause()
+        self.playback.pause()
 
     def go_on(self) -> None:
         """It was nothing: loud again, and after a pause from the beginning of the word that it broke off."""
-        self._duck(1.0)
-        if self._paused and self.reply is not None:
-            self._speaker.resume(self.reply.word_start(self._speaker.position))
-        else:
-            self._speaker.resume()
-        self._paused = False
+        self.playback.duck(1.0)
+        if self.playback.paused:
+            self.playback.resume(self.reply.word_start(self.playback.position) if self.reply is not None else None)

@@ -12,8 +12,8 @@ import numpy as np
 from pipeline.audio import SPEECH_RATE, Pcm
 from pipeline.call.effects import Effect, Synthesize
 from pipeline.call.events import TokenUsage
-from pipeline.call.ports import Speaker
 from pipeline.call.reply.heard import HeardText
+from pipeline.call.reply.playback import Playback
 from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import SpeechChunk, Word
 from pipeline.scheduling.lanes import Ticket, Urgency
@@ -189,11 +189,11 @@ class Reply:
         if self.speaks and not self.text_ended and not self.ticket.resting:
             self._add_pieces(self._chunker.flush_if_older(now), now)
 
-    def pace(self, speaker: Speaker, now: float) -> None:
+    def pace(self, playback: Playback, now: float) -> None:
         """Have the language model work as fast as what it says is heard: hurry, take its time, or rest."""
         if self.text_ended or self.first_clause_at is None:
             return
-        ticket, covered = self.ticket, self._ahead_s(speaker) + self._unspoken_s()
+        ticket, covered = self.ticket, self._ahead_s(playback) + self._unspoken_s()
         dry = self.released and covered < TEXT_DRY_S
         ticket.urgency = Urgency.RUNNING_DRY if dry else Urgency.LOOK_AHEAD
         if not ticket.resting:
@@ -242,14 +242,14 @@ class Reply:
             if piece.requested and not piece.ended:
                 piece.ticket.urgency = Urgency.FIRST_AUDIO
 
-    def next_pieces(self, speaker: Speaker, now: float) -> list[Effect]:
+    def next_pieces(self, playback: Playback, now: float) -> list[Effect]:
         """The work that is worth starting now: at most one piece, by how much audio there is."""
         if any(piece.requested and not piece.ended for piece in self._pieces):
             return []
         piece = next((piece for piece in self._pieces if not piece.requested), None)
         if piece is None:
             return []
-        ahead = self._ahead_s(speaker)
+        ahead = self._ahead_s(playback)
         if ahead >= (AHEAD_S if self.released else HELD_S):
             return []
         piece.ticket.urgency, piece.ticket.deadline = self._urgency(ahead), now + ahead
@@ -267,12 +267,12 @@ class Reply:
             return Urgency.FIRST_AUDIO
         return Urgency.RUNNING_DRY if ahead < DRY_S else Urgency.LOOK_AHEAD
 
-    def _ahead_s(self, speaker: Speaker) -> float:
+    def _ahead_s(self, playback: Playback) -> float:
         held = sum(len(chunk.pcm) for piece in self._pieces for chunk in piece.chunks[piece.written :])
-        queued = speaker.written - speaker.position if self.released else 0
+        queued = playback.waiting if self.released else 0
         return (held + queued) / SPEECH_RATE
 
-    def play(self, speaker: Speaker) -> bool:
+    def play(self, playback: Playback) -> bool:
         """Write what may be written, in order; True when that was the first audio of the reply."""
         if not self.released:
             return False
@@ -280,19 +280,19 @@ class Reply:
         while self._playing < len(self._pieces):
             piece = self._pieces[self._playing]
             for chunk in piece.chunks[piece.written :]:
-                self._note_written(piece, chunk, speaker.write(chunk.pcm))
+                self._note_written(piece, chunk, playback.write(chunk.pcm))
                 piece.written += 1
             if not piece.ended:
                 break
             self._playing += 1
-        urgency = self._urgency(self._ahead_s(speaker))
+        urgency = self._urgency(self._ahead_s(playback))
         for piece in self._pieces[self._playing :]:
             if piece.requested and not piece.ended:
                 piece.ticket.urgency = urgency
         if self.text_ended and self._playing == len(self._pieces) and not self.finished:
             self.finished = True
             if self.speaks:
-                speaker.finish()
+                playback.finish()
         return not before and any(piece.written for piece in self._pieces)
 
     # What was heard -----------------------------------------------------------------------------------------------

@@ -1,14 +1,15 @@
 """When to speak and when to listen: a pure policy over voice activity, turn scores and the clock.
 
 `TurnTaking` is told what is heard (`hear`, once per 32 ms window), what the turn model thinks (`score`), what the words
-look like (`words`), and whether Morgan is audible (`reply_audible`); it returns decisions. It owns no clock: every
-method takes `at`, monotonic seconds. Waits count from the last speech, so the time that models take lies inside of
-them, not on top.
+look like (`words`), and when Morgan is audible (`reply_began`, `reply_over`); it returns decisions. It owns no clock:
+every method takes `at`, monotonic seconds. Waits count from the last speech, so the time that models take lies inside
+of them, not on top.
 """
 
 import enum
 import math
 
+from pipeline.call.state import CallPhase, Phase, State, Trigger
 from pipeline.call.turn_taking.adaptive_wait import AdaptiveWait
 from pipeline.call.turn_taking.config import WINDOW_S, TurnTakingConfig
 from pipeline.call.turn_taking.speaker_level import SpeakerLevel
@@ -46,6 +47,8 @@ class Decision(enum.Enum):
     """They go on; whether they mean it is told by the words so far."""
     OVERLAP_ENDED = "overlap_ended"
     """They stopped; whether they meant it is told by the words."""
+    OVERLAP_RESUMED = "overlap_resumed"
+    """They speak again before that is known."""
     UNDUCK = "unduck"
     """It was nothing."""
     INTERRUPT = "interrupt"
@@ -54,27 +57,46 @@ class Decision(enum.Enum):
     IDLE_HANGUP = "idle_hangup"
 
 
-class _Phase(enum.Enum):
-    QUIET = enum.auto()
-    SPEECH = enum.auto()
-    SILENCE = enum.auto()
-    OVERLAP = enum.auto()
-    OVERLAP_ENDED = enum.auto()
+TRIGGERS: dict[Decision, Trigger] = {
+    Decision.SPEECH_STARTED: Trigger.SPEECH_STARTED,
+    Decision.EARLY_SILENCE: Trigger.FELL_SILENT,
+    Decision.SPEECH_RESUMED: Trigger.SPEECH_RESUMED,
+    Decision.COMMIT: Trigger.TURN_COMMITTED,
+    Decision.DUCK: Trigger.OVERLAP_BEGAN,
+    Decision.PAUSE: Trigger.OVERLAP_LASTED,
+    Decision.OVERLAP_ENDED: Trigger.OVERLAP_ENDED,
+    Decision.OVERLAP_RESUMED: Trigger.OVERLAP_RESUMED,
+    Decision.UNDUCK: Trigger.OVERLAP_PASSED,
+    Decision.INTERRUPT: Trigger.INTERRUPTED,
+}
+"""What the decisions do to the call's phase, which the policy reads and whoever carries them out changes."""
+
+
+def follow(call: CallPhase, decisions: list[Decision]) -> list[Decision]:
+    """Change the phase of a call by what the policy decided, where there is no machine that does; returns the same."""
+    for decision in decisions:
+        if decision in TRIGGERS:
+            call.change(TRIGGERS[decision])
+    return decisions
 
 
 class TurnTaking:
     """The policy of one call.
+
+    Args:
+        config: how patient and how easily interrupted it is.
+        call: what the call is doing; changed by whoever carries out the decisions, at once and in their order.
 
     Attributes:
         last_speech: monotonic time of the end of the last window with speech.
         speech_began: monotonic time of the start of the first window of the speech in hand.
     """
 
-    def __init__(self, config: TurnTakingConfig | None = None) -> None:
+    def __init__(self, config: TurnTakingConfig | None = None, call: CallPhase | None = None) -> None:
         self.config = config or TurnTakingConfig()
+        self._call = call or CallPhase(Phase.LISTENING)
         self.last_speech = 0.0
         self.speech_began = 0.0
-        self._phase = _Phase.QUIET
         self._onset = 0.0
         self._score: float | None = None
         self._more, self._question = More.NO, False
@@ -84,11 +106,10 @@ class TurnTaking:
         self._next_ask_s, self._asked = 0.0, False
         self._patience = AdaptiveWait(self.config)
         self._level = SpeakerLevel()
-        self._paused = False
         self._next_words_s = self._give_up_s = 0.0
         self._loudest_db = -100.0
         self._floor_db = 0.0
-        self._reply_since: float | None = None
+        self._reply_since = 0.0
         self._reply_level_db = -100.0
         self._committed_at: float | None = None
         self._going_on_until = 0.0
@@ -104,14 +125,12 @@ class TurnTaking:
             self._patience.configure(config)
 
     @property
-    def in_turn(self) -> bool:
-        """Whether a turn is open: begun and not committed."""
-        return self._phase in (_Phase.SPEECH, _Phase.SILENCE)
+    def _phase(self) -> Phase:
+        return self._call.phase
 
     @property
-    def silent(self) -> bool:
-        """Whether the open turn is in a pause."""
-        return self._phase is _Phase.SILENCE
+    def _sounding(self) -> bool:
+        return self._phase.state is State.SPEAKING
 
     @property
     def words_end(self) -> float:
@@ -139,12 +158,8 @@ class TurnTaking:
     @property
     def going_on(self) -> bool:
         """Whether speech over a reply goes on with the committed turn: nothing of the reply could be answered yet."""
-        since = self._reply_since
-        return (
-            since is not None
-            and self.speech_began - since < self.config.unheard_s
-            and self.continues_turn(self.speech_began)
-        )
+        unheard = self.speech_began - self._reply_since < self.config.unheard_s
+        return self._sounding and unheard and self.continues_turn(self.speech_began)
 
     # What is heard -----------------------------------------------------------------------------------------------
 
@@ -165,15 +180,15 @@ class TurnTaking:
         self._patience.hear(probability, at)
         self._level.hear(level_db)
         match self._phase:
-            case _Phase.QUIET:
-                return self._hear_quiet(probability, at, level_db)
-            case _Phase.SPEECH:
+            case Phase.USER_SPEAKING:
                 dip = self._dip(level_db if tail_db is None else tail_db, at)
                 return self._hear_speech(probability, at, level_db) or dip
-            case _Phase.SILENCE:
+            case Phase.USER_PAUSING:
                 return self._hear_silence(probability, at, level_db)
-            case _:
+            case Phase.DUCKED | Phase.PAUSED | Phase.WEIGHING:
                 return self._hear_overlap(probability, at, level_db)
+            case _:
+                return self._hear_quiet(probability, at, level_db)
 
     def miss(self, at: float) -> list[Decision]:
         """Take in a window that was lost: for `missing_s` the time in it does not pass.
@@ -183,7 +198,7 @@ class TurnTaking:
         """
         self._heard_at = at
         self._missing_s += WINDOW_S
-        if self._missing_s <= self.config.missing_s and self._phase is not _Phase.QUIET:
+        if self._missing_s <= self.config.missing_s and not self._phase.quiet:
             self.last_speech += WINDOW_S
             return []
         return self._hear_nothing(at)
@@ -191,20 +206,20 @@ class TurnTaking:
     def _hear_nothing(self, at: float) -> list[Decision]:
         """Silence of which nothing is known."""
         match self._phase:
-            case _Phase.QUIET:
-                return self._idle(at)
-            case _Phase.SPEECH:
+            case Phase.USER_SPEAKING:
                 return self._hear_speech(0.0, at, self._loudest_db)
-            case _Phase.SILENCE:
+            case Phase.USER_PAUSING:
                 return self.tick(at)
-            case _:
+            case Phase.DUCKED | Phase.PAUSED | Phase.WEIGHING:
                 return self._hear_overlap(0.0, at, self._loudest_db)
+            case _:
+                return self._idle(at)
 
     def _is_voice(self, probability: float, at: float, level_db: float) -> bool:
-        since = self._reply_since
-        if since is not None and self._level.too_far(self._phase is _Phase.OVERLAP or self._onset > 0):
+        begun = self._phase in (Phase.DUCKED, Phase.PAUSED) or self._onset > 0
+        if self._sounding and self._level.too_far(begun):
             return False
-        if since is not None and at - since < self.config.echo_guard_s:
+        if self._sounding and at - self._reply_since < self.config.echo_guard_s:
             return (
                 probability >= self.config.echo_threshold
                 and level_db >= self._reply_level_db - self.config.echo_margin_db
@@ -224,14 +239,12 @@ class TurnTaking:
         if self._onset == 0.0:
             self.speech_began = at - WINDOW_S
         self._onset += WINDOW_S
-        needed = self.config.duck_s if self._reply_since is not None else self.config.onset_s
+        needed = self.config.duck_s if self._sounding else self.config.onset_s
         if self._onset < needed - 1e-6:
             return []
         self.last_speech = at
         self._quiet_since = None
-        if self._reply_since is not None:
-            self._phase = _Phase.OVERLAP
-            self._paused = False
+        if self._sounding:
             self._next_words_s, self._give_up_s = self.config.overlap_words_s, self.config.cancel_s
             return [Decision.DUCK, *self._overlap_pause(at)]
         self._begin_turn()
@@ -247,7 +260,6 @@ class TurnTaking:
         return [self._fall_silent()]
 
     def _fall_silent(self) -> Decision:
-        self._phase = _Phase.SILENCE
         self._onset = 0.0
         self._score = None
         self._words_pending = self._hurried = False
@@ -274,43 +286,39 @@ class TurnTaking:
         if self._onset < self.config.resume_s - 1e-6:
             return []
         self.last_speech = at
-        self._phase = _Phase.SPEECH
         self._more, self._question = More.NO, False
         return [Decision.SPEECH_RESUMED]
 
     def _hear_overlap(self, probability: float, at: float, level_db: float) -> list[Decision]:
         if self._is_voice(probability, at, level_db):
             self.last_speech = at
-            self._phase = _Phase.OVERLAP
+            again = [Decision.OVERLAP_RESUMED] if self._phase is Phase.WEIGHING else []
             spoken = at - self.speech_began
             if spoken >= self._give_up_s:
-                return [self._interrupt()]
-            if self._paused and spoken >= self._next_words_s:
-                self._next_words_s = spoken + self.config.overlap_again_s
-                return [Decision.OVERLAP_WORDS]
-            return self._overlap_pause(at)
-        if self._phase is _Phase.OVERLAP_ENDED or self.silence(at) < self.config.overlap_end_s - 1e-6:
+                return [*again, self._interrupt()]
+            if self._phase is Phase.DUCKED:
+                return self._overlap_pause(at)
+            if spoken < self._next_words_s:
+                return again
+            self._next_words_s = spoken + self.config.overlap_again_s
+            return [*again, Decision.OVERLAP_WORDS]
+        if self._phase is Phase.WEIGHING or self.silence(at) < self.config.overlap_end_s - 1e-6:
             return []
-        if self._paused:
-            self._phase = _Phase.OVERLAP_ENDED
+        if self._phase is Phase.PAUSED:
             return [Decision.OVERLAP_ENDED]
         self._end_overlap()
         return [Decision.UNDUCK]
 
     def _overlap_pause(self, at: float) -> list[Decision]:
         """A reply that answers a turn of a moment ago stops at once: the user is simply going on."""
-        if self._paused:
-            return []
-        if at - self.speech_began >= self.config.pause_s or self.continues_turn(at):
-            self._paused = True
-            return [Decision.PAUSE]
-        return []
+        lasted = at - self.speech_began >= self.config.pause_s
+        return [Decision.PAUSE] if lasted or self.continues_turn(at) else []
 
     # What the models say -----------------------------------------------------------------------------------------
 
     def score(self, completeness: float) -> None:
         """Take in the turn model's answer to the last question."""
-        if self._phase is _Phase.SILENCE:
+        if self._phase is Phase.USER_PAUSING:
             self._score = completeness
 
     def words_pending(self, expected_s: float) -> None:
@@ -344,15 +352,12 @@ class TurnTaking:
                 to mean it in the end.
             ended: these are all the words; those of the rest may still say otherwise.
         """
-        if self._phase not in (_Phase.OVERLAP, _Phase.OVERLAP_ENDED):
+        if not self._phase.overlapped:
             return []
+        weighing = self._phase is Phase.WEIGHING
         if meant:
-            ended = self._phase is _Phase.OVERLAP_ENDED
-            decisions = [self._interrupt()]
-            if ended:
-                decisions.append(self._fall_silent())
-            return decisions
-        if self._phase is _Phase.OVERLAP:
+            return [self._interrupt(), self._fall_silent()] if weighing else [self._interrupt()]
+        if not weighing:
             if known:
                 self._give_up_s = max(self._give_up_s, self._next_words_s + self.config.cancel_s)
             return []
@@ -389,24 +394,24 @@ class TurnTaking:
 
     # What Morgan does --------------------------------------------------------------------------------------------
 
-    def reply_audible(self, audible: bool, at: float) -> list[Decision]:
-        """Say whether a reply is sounding; speech over it is an overlap, not a turn."""
-        if audible:
-            if self._reply_since is None:
-                self._reply_since = at
-            self._quiet_since = None
-            return []
-        self._reply_since = None
+    def reply_began(self, level_db: float, at: float) -> None:
+        """Say that a reply sounds from now on; speech over it is an overlap, not a turn.
+
+        Args:
+            level_db: how loud it is, dBFS, against which its echo is judged.
+            at: monotonic time.
+        """
+        self._reply_since, self._reply_level_db = at, level_db
+        self._quiet_since = None
+
+    def reply_over(self, at: float) -> list[Decision]:
+        """Say that the reply that sounds, or should have, does so no longer; before the state says so."""
         self._quiet_since = at
-        if self._phase in (_Phase.OVERLAP, _Phase.OVERLAP_ENDED):
+        if self._phase.overlapped:
             # The reply ended by itself while somebody spoke: what they say is a turn like any other.
             self._begin_turn()
             return [Decision.SPEECH_STARTED]
         return []
-
-    def reply_level(self, level_db: float) -> None:
-        """Say how loud the reply is now, dBFS, against which echo is judged."""
-        self._reply_level_db = level_db
 
     def reopen(self) -> None:
         """The committed turn goes on: be as patient with this speaker as that pause would have needed."""
@@ -416,10 +421,7 @@ class TurnTaking:
     def drop_turn(self, at: float) -> None:
         """The open turn held no words, or the user turned to typing: nothing is open and nothing sounds."""
         self._level.dropped()
-        self._phase = _Phase.QUIET
         self._onset = 0.0
-        self._paused = False
-        self._reply_since = None
         self._quiet_since = at
 
     # The clock -----------------------------------------------------------------------------------------------
@@ -430,11 +432,11 @@ class TurnTaking:
         Audio that has not come yet is no silence: time stands still, until so much is missing that the caller may be
         gone.
         """
-        if self._phase is _Phase.QUIET:
+        if self._phase.quiet:
             return self._idle(at)
         missing = 0.0 if self._heard_at is None else max(at - self._heard_at - UNHEARD_S, 0.0)
         heard = at - min(missing, self.config.missing_s)
-        if self._phase is not _Phase.SILENCE:
+        if self._phase is not Phase.USER_PAUSING:
             return self._hear_nothing(heard) if missing > self.config.missing_s else []
         silence = self.silence(heard)
         # A voice that has just come back decides by itself, within two windows, whether it goes on.
@@ -449,7 +451,7 @@ class TurnTaking:
 
     def end_now(self, at: float) -> list[Decision]:
         """The open turn is over because the client says so."""
-        if not self.in_turn:
+        if self._call.phase not in (Phase.USER_SPEAKING, Phase.USER_PAUSING):
             return []
         self._words_pending = False
         return self._end_turn(at, self.silence(at))
@@ -461,14 +463,13 @@ class TurnTaking:
         self._patience.committed(self.last_speech, self.wait())
         self._level.committed()
         self._committed_at, self._going_on_until = at, at + self.config.continuation_s
-        self._phase = _Phase.QUIET
         self._onset = 0.0
         self._prompts = 0
         return [Decision.COMMIT]
 
     def _idle(self, at: float) -> list[Decision]:
         if self._quiet_since is None:
-            if self._reply_since is None:
+            if not self._sounding:
                 self._quiet_since = at
             return []
         quiet = at - self._quiet_since
@@ -482,7 +483,6 @@ class TurnTaking:
         return []
 
     def _begin_turn(self) -> None:
-        self._phase = _Phase.SPEECH
         self._loudest_db = -100.0
         self._level.begin()
         self._onset = 0.0
@@ -491,7 +491,6 @@ class TurnTaking:
         self._quiet_since = None
 
     def _interrupt(self) -> Decision:
-        self._reply_since = None
         self._begin_turn()
         return Decision.INTERRUPT
 
@@ -500,9 +499,7 @@ class TurnTaking:
         if self._committed_at is not None and self.continues_turn(self.speech_began):
             longest = self._committed_at + 2 * self.config.continuation_s
             self._going_on_until = min(self.last_speech + self.config.continuation_s, longest)
-        self._phase = _Phase.QUIET
         self._onset = 0.0
-        self._paused = False
 
 
 def _between(x: float, x0: float, y0: float, x1: float, y1: float) -> float:

@@ -18,6 +18,7 @@ from pipeline.call.events import (
     SpeechStarted,
     StateChanged,
     TranscriptCompleted,
+    TranscriptFailed,
     TurnCommitted,
     TurnDropped,
     TurnLatency,
@@ -71,6 +72,25 @@ def test_work_begins_at_the_early_silence_and_not_at_the_commit() -> None:
     guess = Simulation([QUESTION]).run(12)
     wait = Simulation([QUESTION], options=CallOptions(speculate=False)).run(12)
     assert wait.when(PlaybackStarted) - guess.when(PlaybackStarted) >= 0.08
+
+
+@pytest.mark.parametrize("text", [QUESTION.text, ""])
+@pytest.mark.parametrize("stt", [16.5, 18.0, 21.0, 30.0])
+def test_words_that_come_after_the_apology_for_their_lateness_lead_to_nothing(stt: float, text: str) -> None:
+    call = Simulation([replace(QUESTION, text=text, voice=0.97)], delays=Delays(stt=stt)).run(60)
+    assert [event.message for event in call.all(TranscriptFailed)] == ["no words came in time"]
+    assert [event.status for event in call.all(ReplyDone)] == ["completed"]
+    assert len(call.all(ReplyCreated)) == 1
+    assert call.machine.state is State.LISTENING
+
+
+def test_who_goes_on_after_such_an_apology_is_heard_whole() -> None:
+    call = Simulation([QUESTION, Say(22.0, 23.0, "Please."), Say(40.0, 42.0, "Hello?")], delays=Delays(stt=16.5))
+    call.run(22).delays.stt = 0.1
+    call.run(40)
+    assert call.all(TranscriptCompleted)[-1].text == "Hello?"
+    created, done = call.all(ReplyCreated), call.all(ReplyDone)
+    assert [event.reply_id for event in created] == [event.reply_id for event in done]
 
 
 def test_a_pause_in_a_sentence_is_waited_out() -> None:

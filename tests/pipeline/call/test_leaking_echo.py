@@ -14,7 +14,6 @@ from pipeline.audio import HEARING_RATE, SPEECH_RATE, Pcm
 from pipeline.call.effects import AskTurnModel, Synthesize, Transcribe
 from pipeline.call.events import PlaybackCleared, ReplyDone
 from pipeline.call.inputs import PieceEnded, PieceSpoken, UserTyped, VoiceHeard
-from pipeline.call.machine import CallMachine
 from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.engines.protocols import SpeechChunk, Transcript, VoiceActivityDetector
 from pipeline.engines.vad.silero import SileroVad
@@ -56,7 +55,6 @@ class LeakingCall(VirtualCall):
         super().__post_init__()
         self.loudspeaker = Loudspeaker()
         self.playout = self.loudspeaker
-        self.machine = CallMachine(self.options, self.context, self.playout)
         self._hearing = AudioBuffer(self.vad.open_stream())
         self._resampler = soxr.ResampleStream(SPEECH_RATE, HEARING_RATE, 1, dtype="int16")
         self._room = np.random.default_rng(1)

@@ -1,5 +1,7 @@
 """Random inputs in random order: a call never gets stuck, loses a turn, or speaks when told not to.
 
+No input leads to a trigger that the state table does not know where the call is: `VirtualCall.post` raises if one does.
+
 Every sequence is a list of small integers and floats. What fails is printed, in its shortest form, as the arguments of
 the test; `run` plays them again in virtual time, always with the same outcome, and so does the printed
 `@reproduce_failure` line above the test.
@@ -17,6 +19,7 @@ from pipeline.audio import SPEECH_RATE
 from pipeline.call.effects import Generate, Synthesize, Transcribe
 from pipeline.call.events import CallEnded, PlaybackStarted, ReplyCreated, ReplyDone, TranscriptCompleted, TurnCommitted
 from pipeline.call.inputs import (
+    Connected,
     HangUp,
     PieceEnded,
     PieceSpoken,
@@ -34,11 +37,13 @@ from pipeline.call.inputs import (
     UserTyped,
 )
 from pipeline.call.options import CallOptions
-from pipeline.call.state import TRANSITIONS, State
+from pipeline.call.state import TRANSITIONS, Phase, State
+from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.toolbox import Toolbox, ToolResult
 from tests.pipeline.call.simulation import Delays, Say, Simulation
+from tests.pipeline.call.stalling_call import StallingCall
 
 EXAMPLES = int(os.environ.get("MORGAN_TEST_SEQUENCES", "300"))
 
@@ -48,8 +53,10 @@ utterance = st.tuples(
     st.sampled_from(["", "mhm", "stop", "what is the weather", "in Paris today?", "I think that", "Thank you."]),
     st.sampled_from([0.02, 0.3, 0.6, 0.95]),  # completeness
 )
-stray = st.tuples(st.floats(0.0, 12.0), st.integers(0, 14), st.integers(0, 6))
+stray = st.tuples(st.floats(0.0, 12.0), st.integers(0, 15), st.integers(0, 6))
+stall = st.tuples(st.floats(0.5, 12.0), st.floats(0.1, 5.0), st.booleans())
 delay = st.sampled_from([0.01, 0.1, 0.4, 1.5])
+slow = st.sampled_from([0.01, 0.01, 0.1, 0.1, 0.4, 0.4, 1.5, 1.5, 17.0, 25.0])
 
 
 ASKED = ToolCall("call_1", "weather", "{}")
@@ -85,6 +92,7 @@ def stray_input(kind: int, number: int) -> object:
         ToolsAsked(name, (ASKED,)),
         ToolRan(name, number, ToolResult(ASKED, "stray", failed=False)),
         Remembered(number, ("stray memories",)),
+        Connected(),
     ][kind]
 
 
@@ -97,12 +105,30 @@ def run(
     speculate: bool,
     tool: float | None = None,
     recall: float | None = 0.0,
+    stalls: list[tuple[float, float, bool]] | None = None,
+    unasked: bool = False,
 ) -> Simulation:
-    """Play a conversation with strays thrown in, then let it settle."""
+    """Play a conversation with strays thrown in, then let it settle.
+
+    Args:
+        utterances: pause before, length, words and completeness of each.
+        strays: second, kind and number of inputs that nobody asked for.
+        delays: of speech to text, the turn model, the language model and the voice.
+        fail: engines that break.
+        speculate: see `CallOptions`.
+        tool: seconds that a tool takes; None for no tools.
+        recall: seconds that memories take; 0 for none, None for never.
+        stalls: second, length, and whether the audio is lost rather than late.
+        unasked: Morgan greets, and asks into a silence.
+    """
     stt, turn, llm, tts = delays
-    call = Simulation(
+    policy = TurnTakingConfig(idle_prompt_s=2.5) if unasked else TurnTakingConfig()
+    greeting = "Hello, this is Morgan." if unasked else ""
+    call = StallingCall(
         script_of(utterances),
-        options=replace(CallOptions(), speculate=speculate, tools=TOOLS),
+        options=replace(CallOptions(), speculate=speculate, tools=TOOLS, greeting=greeting, turn_taking=policy),
+        stalls=[(at, at + length) for at, length, lost in stalls or () if not lost],
+        swallowed=[(at, at + length) for at, length, lost in stalls or () if lost],
         asks=() if tool is None else (("", ASKED), ("Let me see.", ASKED)),
         reply="It is sunny today. The wind comes from the west.",
         memories=None if recall == 0.0 else ("I live in Rome.",),
@@ -123,11 +149,13 @@ def run(
 @given(
     st.lists(utterance, max_size=5),
     st.lists(stray, max_size=6),
-    st.tuples(delay, delay, delay, delay),
+    st.tuples(slow, delay, delay, delay),
     st.frozensets(st.sampled_from(["stt", "turn", "llm", "tts"]), max_size=1),
     st.booleans(),
     st.sampled_from([None, None, 0.05, 1.5, 7.0]),
     st.sampled_from([0.0, 0.0, 0.01, 0.3, None]),
+    st.lists(stall, max_size=2),
+    st.booleans(),
 )
 def test_every_sequence_settles(
     utterances: list[tuple[float, float, str, float]],
@@ -137,8 +165,20 @@ def test_every_sequence_settles(
     speculate: bool,
     tool: float | None,
     recall: float | None,
+    stalls: list[tuple[float, float, bool]],
+    unasked: bool,
 ) -> None:
-    call = run(utterances, strays, delays, fail, speculate=speculate, tool=tool, recall=recall)
+    call = run(
+        utterances,
+        strays,
+        delays,
+        fail,
+        speculate=speculate,
+        tool=tool,
+        recall=recall,
+        stalls=stalls,
+        unasked=unasked,
+    )
     # No stuck state: long after the last input the call listens again.
     assert call.machine.state is State.LISTENING
     # No lost turn: every committed turn was answered or taken up again, every reply that began has ended.
@@ -192,8 +232,8 @@ def test_no_sound_and_no_word_after_a_cancel_or_the_end(
 
 
 def test_the_table_leads_from_every_state_to_the_end_and_from_every_other_back_to_listening() -> None:
-    def reachable(state: State) -> set[State]:
-        found, todo = {state}, [state]
+    def reachable(phase: Phase) -> set[Phase]:
+        found, todo = {phase}, [phase]
         while todo:
             here = todo.pop()
             for (source, _), target in TRANSITIONS.items():
@@ -202,10 +242,10 @@ def test_the_table_leads_from_every_state_to_the_end_and_from_every_other_back_t
                     todo.append(target)
         return found
 
-    for state in State:
-        if state is not State.ENDED:
-            assert State.ENDED in reachable(state)
-            assert State.LISTENING in reachable(state)
+    for phase in Phase:
+        if phase is not Phase.ENDED:
+            assert Phase.ENDED in reachable(phase)
+            assert Phase.LISTENING in reachable(phase)
 
 
 def test_the_same_sequence_gives_the_same_events() -> None:

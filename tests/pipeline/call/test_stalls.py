@@ -1,7 +1,7 @@
 """Audio that does not come for a while, and then all at once: what the call makes of it, in virtual time."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
@@ -10,37 +10,10 @@ from pipeline.call.events import PlaybackStarted, ReplyDone, TranscriptCompleted
 from pipeline.call.inputs import VoiceHeard
 from pipeline.call.turn_taking.config import WINDOW_S
 from tests.pipeline.call.simulation import WINDOW, Say, Simulation
+from tests.pipeline.call.stalling_call import StallingCall
 
 QUESTION = Say(1.0, 3.0, "What will the weather be like in Paris tomorrow?")
 HALVES = [Say(1.0, 2.0, "What will the weather", score=0.9), Say(2.12, 3.0, "be like in Paris tomorrow?")]
-
-
-@dataclass
-class StallingCall(Simulation):
-    """Windows of a stall (from, to, in seconds of the call) come together at its end, dated as if they came in time.
-
-    Attributes:
-        stalls: held back,
-        swallowed: or lost, and told as missing at their end.
-    """
-
-    stalls: list[tuple[float, float]] = field(default_factory=list)
-    swallowed: list[tuple[float, float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._held: list[VoiceHeard] = []
-
-    def hear(self, end: int) -> list[VoiceHeard]:
-        windows = super().hear(end)
-        second = self.now - self.began
-        if any(start < second <= until for start, until in self.swallowed):
-            windows = [window._replace(probability=0.0, levels_db=(-100.0,) * 4, missing=True) for window in windows]
-        self._held += windows
-        if any(start < second < until for start, until in [*self.stalls, *self.swallowed]):
-            return []
-        held, self._held = self._held, []
-        return held
 
 
 def said(call: Simulation) -> list[str]:

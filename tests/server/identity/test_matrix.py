@@ -33,6 +33,7 @@ ALICE, BOB = "alice", "bob"
 SERVICES = ("core", "llm", "tts", "stt")
 CLIP = Path(__file__).parents[2] / "clips" / "mhm.wav"
 RECORDING = "20261126T120000Z-call_1.ogg"
+RECORDED_CALL = "call_1"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ EXAMPLES: dict[str, Example] = {
     "export_conversation": Example(ONE),
     "delete_conversation": Example({"conversation_id": "{gone}"}),
     "download_recording": Example({**ONE, "name": RECORDING}),
+    "download_inputs": Example({**ONE, "call_id": RECORDED_CALL}),
     "search_memory": Example({**USER, "q": "hi"}),
     "rebuild_memory": Example(json={}),
     "show_preferences": Example(USER),
@@ -254,6 +256,7 @@ async def alices(server: Server, http: aiohttp.ClientSession, keys: dict[str, st
     recordings = server.settings.data_dir / "recordings" / digest / str(uuid.UUID(found["conversation"]))
     recordings.mkdir(parents=True)
     (recordings / RECORDING).write_bytes(b"OggS" + bytes(100))
+    (recordings / f"{RECORDED_CALL}.inputs.jsonl").write_bytes(b"{}\n")
     return found
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from pipeline.call.state import CallPhase, Phase
 from pipeline.call.turn_taking.config import WINDOW_S, TurnTakingConfig
-from pipeline.call.turn_taking.policy import Decision, TurnTaking
+from pipeline.call.turn_taking.policy import Decision, TurnTaking, follow
 from pipeline.text.groups import More
 
 
@@ -11,7 +12,8 @@ class Talk:
     """A user who speaks and falls silent, and a turn model that answers within a window."""
 
     def __init__(self) -> None:
-        self.policy = TurnTaking()
+        self.call = CallPhase(Phase.LISTENING)
+        self.policy = TurnTaking(call=self.call)
         self.now = 10.0
         self.decisions: list[Decision] = []
 
@@ -46,7 +48,7 @@ class Talk:
 
     def _hear(self, probability: float, level_db: float) -> list[Decision]:
         self.now += WINDOW_S
-        found = self.policy.hear(probability, self.now, level_db)
+        found = follow(self.call, self.policy.hear(probability, self.now, level_db))
         self.decisions += found
         return found
 

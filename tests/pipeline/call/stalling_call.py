@@ -1,0 +1,34 @@
+"""A simulated call over a network that stalls."""
+
+from dataclasses import dataclass, field
+
+from pipeline.call.inputs import VoiceHeard
+from tests.pipeline.call.simulation import Simulation
+
+
+@dataclass
+class StallingCall(Simulation):
+    """Windows of a stall (from, to, in seconds of the call) come together at its end, dated as if they came in time.
+
+    Attributes:
+        stalls: held back,
+        swallowed: or lost, and told as missing at their end.
+    """
+
+    stalls: list[tuple[float, float]] = field(default_factory=list)
+    swallowed: list[tuple[float, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._held: list[VoiceHeard] = []
+
+    def hear(self, end: int) -> list[VoiceHeard]:
+        windows = super().hear(end)
+        second = self.now - self.began
+        if any(start < second <= until for start, until in self.swallowed):
+            windows = [window._replace(probability=0.0, levels_db=(-100.0,) * 4, missing=True) for window in windows]
+        self._held += windows
+        if any(start < second < until for start, until in [*self.stalls, *self.swallowed]):
+            return []
+        held, self._held = self._held, []
+        return held
