@@ -77,7 +77,12 @@ class SharedState:
         self.decisions.extendleft((decision, at) for decision in reversed(decisions))
 
     def reply_over(self, trigger: Trigger, at: float) -> None:
-        """The reply in hand has ended by itself or was stopped: nothing sounds, and nobody has taken the floor."""
+        """The reply in hand has ended by itself or was stopped: nothing sounds, and nobody has taken the floor.
+
+        A text that was written while the user spoke, or after they took their turn back, changes nothing.
+        """
+        if self.state not in (State.THINKING, State.SPEAKING):
+            return
         decisions = self.turns.reply_over(at)
         self.change(trigger)
         self.decide(decisions, at)
