@@ -92,7 +92,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
         app[TICKETS] = {}
     for table in (*routes, metrics.routes, docs.routes):
         app.add_routes(table)
-    app.router.add_static("/static/", page.STATIC)
+    app.router.add_get("/static/{name:.+}", page.static_file)
     docs.add_description(app, service, keys=guarded)
     return app
 

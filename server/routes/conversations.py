@@ -127,6 +127,7 @@ def _plain(value: Any) -> Any:
 @operation(
     "conversations",
     scope="read",
+    cost="work",
     params=ListConversations,
     answers={200: Answer("A part of the list", Conversations)},
     errors=(400, 404, 503),
@@ -143,6 +144,7 @@ async def list_conversations(request: web.Request, params: ListConversations) ->
 @operation(
     "conversations",
     scope="read",
+    cost="work",
     params=OneConversation,
     answers={200: Answer("The conversation", WholeConversation)},
     errors=(404, 503),
@@ -159,6 +161,7 @@ async def show_conversation(request: web.Request, params: OneConversation) -> we
 @operation(
     "conversations",
     scope="read",
+    cost="work",
     params=ListMessages,
     answers={200: Answer("A part of the conversation", Messages)},
     errors=(400, 404, 503),
@@ -197,6 +200,7 @@ async def export_conversation(request: web.Request, params: Export) -> web.Respo
 @operation(
     "conversations",
     scope="erase",
+    cost="work",
     params=OneConversation,
     answers={204: Answer("Nothing is left of it")},
     errors=(404, 503),
