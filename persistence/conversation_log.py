@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from persistence.cache.conversation_store import ConversationStore
-from persistence.cache.redis_tier import RedisTier, session_key
+from persistence.cache.keys import session_key
+from persistence.cache.redis_tier import RedisTier
 from persistence.ids import message_uuid
 from persistence.journal.operations import (
     EndSession,

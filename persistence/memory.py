@@ -12,8 +12,9 @@ import structlog
 
 from persistence import deletion, reports
 from persistence.cache.conversation_store import ConversationStore
+from persistence.cache.keys import audio_key, session_key
 from persistence.cache.preferences import Preferences
-from persistence.cache.redis_tier import RedisTier, audio_key, session_key
+from persistence.cache.redis_tier import RedisTier
 from persistence.cache.restore import restore
 from persistence.cache.tts_cache import TtsCache
 from persistence.config import PersistenceConfig

@@ -16,7 +16,8 @@ from typing import Any
 import structlog
 
 from persistence.cache.conversation_copy import ConversationCopy, parse
-from persistence.cache.redis_tier import INVALIDATE, RedisTier, conversation_key
+from persistence.cache.keys import INVALIDATE, conversation_key
+from persistence.cache.redis_tier import RedisTier
 from persistence.config import PersistenceConfig
 from persistence.errors import StoreUnavailableError
 from persistence.values import ContextMessage, ConversationContext

@@ -8,7 +8,8 @@ from typing import Any
 
 import structlog
 
-from persistence.cache.redis_tier import INVALIDATE, RedisTier, preferences_key
+from persistence.cache.keys import INVALIDATE, preferences_key
+from persistence.cache.redis_tier import RedisTier
 from persistence.config import PersistenceConfig
 from persistence.errors import StoreUnavailableError
 from persistence.journal.operations import PutPreferences

@@ -1,15 +1,4 @@
-"""The fast tier: what is in Redis, under which keys, for how long.
-
-    conversation:{user_id}          JSON, the user's last conversation          1 h
-    stream_session:{id}             JSON, a running or just ended session       30 min, of a transcription 2 min
-    user_prefs:{user_id}            JSON                                        24 h
-    audio_buffer:{session_id}       list of PCM chunks that are not text yet    2 min
-    active_users                    sorted set, score is Unix seconds
-    token_used:{id}                 "1", a single-use token that was used       until it expires
-    token_session:{id}              JSON, what a client secret is bound to      until it expires
-    morgan:limits:...               counters of requests by client              2 min
-    morgan:events:{conversation_id} channel of events
-    morgan:invalidate               channel between Morgan's own processes
+"""The fast tier: Redis, under the keys of `persistence.cache.keys`.
 
 A Redis that answers and refuses to be written to (full, a replica, one that cannot save) counts as down.
 Writes are queued and never waited for; of several to one key the last one counts. Reads fail at once while Redis is
@@ -22,7 +11,6 @@ import json
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -32,61 +20,19 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, RedisError
 
 from persistence.backoff import Backoff
+from persistence.cache.keys import ACTIVE_USERS, INVALIDATE, audio_key, session_key
+from persistence.cache.redis_figures import RedisFigures
 from persistence.errors import StoreUnavailableError
 from persistence.tasks import ended, keep_running
 
 log = structlog.get_logger(__name__)
 
-INVALIDATE = "morgan:invalidate"
-ACTIVE_USERS = "active_users"
 ACTIVE_S = 300.0
 """A user counts as active for so long after the last sign of life."""
 
 MAX_KEYS_WAITING = 10_000
 MAX_MESSAGES_WAITING = 2_000
 FAILURES = (RedisError, OSError, TimeoutError)
-
-
-def conversation_key(user_id: str) -> str:
-    """Key of a user's last conversation."""
-    return f"conversation:{user_id}"
-
-
-def session_key(session_id: str) -> str:
-    """Key of a streaming session."""
-    return f"stream_session:{session_id}"
-
-
-def preferences_key(user_id: str) -> str:
-    """Key of a user's preferences."""
-    return f"user_prefs:{user_id}"
-
-
-def audio_key(session_id: str) -> str:
-    """Key of a session's audio."""
-    return f"audio_buffer:{session_id}"
-
-
-def used_token_key(token_id: str) -> str:
-    """Key of a single-use token that was used."""
-    return f"token_used:{token_id}"
-
-
-def token_session_key(token_id: str) -> str:
-    """Key of the session that a client secret is bound to."""
-    return f"token_session:{token_id}"
-
-
-@dataclass(slots=True)
-class RedisFigures:
-    """Counters since the start; hits and misses count as `keyspace_hits` and `keyspace_misses` of Redis do."""
-
-    hits: int = 0
-    misses: int = 0
-    written: int = 0
-    published: int = 0
-    dropped: int = 0
-    failures: int = 0
 
 
 class RedisTier:

@@ -14,11 +14,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from pipeline.scheduling.core_budget import Claim, Room
 from pipeline.scheduling.cores import CORES, Cores
+from pipeline.scheduling.pipe import Pipe, post, storable
 from pipeline.scheduling.thread_cpu import cpu_of, name_thread
 from pipeline.scheduling.ticket import Ticket, Urgency
 
@@ -150,15 +151,15 @@ class Lane:
             try:
                 result = function()
             except BaseException as error:
-                failure = _storable(error)
-                return lambda: _post(loop, settle, lambda: future.set_exception(failure))
-            return lambda: _post(loop, settle, lambda: future.set_result(result))
+                failure = storable(error)
+                return lambda: post(loop, settle, lambda: future.set_exception(failure))
+            return lambda: post(loop, settle, lambda: future.set_result(result))
 
         def abandon(error: BaseException) -> None:
             if isinstance(error, asyncio.CancelledError):
-                _post(loop, settle, future.cancel)
+                post(loop, settle, future.cancel)
             else:
-                _post(loop, settle, lambda: future.set_exception(error))
+                post(loop, settle, lambda: future.set_exception(error))
 
         job = self._submit(ticket, work, abandon)
         try:
@@ -177,14 +178,14 @@ class Lane:
             LaneFullError: the queue is full, or the consumer left `backlog` results unread.
             LaneClosedError: the lane was closed before the generator was through.
         """
-        pipe: _Pipe[T] = _Pipe(asyncio.get_running_loop(), self._backlog)
+        pipe: Pipe[T] = Pipe(asyncio.get_running_loop(), self._backlog)
 
         def work(job: _Job) -> Callable[[], None]:
             failure: BaseException | None = None
             try:
                 self._drain(function(), pipe, job)
             except BaseException as error:
-                failure = _storable(error)
+                failure = storable(error)
             return lambda: pipe.end(failure)
 
         def abandon(error: BaseException) -> None:
@@ -254,7 +255,7 @@ class Lane:
         for job in waiting:
             job.abandon(LaneClosedError(f"lane {self.name} is closed"))
 
-    def _drain(self, iterator: Iterator[T], pipe: "_Pipe[T]", job: _Job) -> None:
+    def _drain(self, iterator: Iterator[T], pipe: "Pipe[T]", job: _Job) -> None:
         """Send a generator's items until it ends or nobody wants more; runs in a worker."""
         ticket = job.claim.ticket
 
@@ -382,48 +383,3 @@ class Lane:
     def _end_if_empty(self) -> None:
         if self._closed and self._alive == 0 and not self._ended.done():
             self._ended.set_result(None)
-
-
-@dataclass(slots=True)
-class _Item(Generic[T]):
-    value: Any = field(default=None)
-    last: bool = False
-    error: BaseException | None = None
-
-
-class _Pipe(Generic[T]):
-    """The way of a stream's results from the worker to the loop; `sent` belongs to the one, `read` to the other."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, backlog: int) -> None:
-        self.results: asyncio.Queue[_Item[T]] = asyncio.Queue()
-        self.stopped = False
-        self.read = 0
-        self._sent = 0
-        self._loop = loop
-        self._backlog = backlog
-
-    def put(self, value: T) -> bool:
-        """Send a result; False when too many are unread."""
-        if self._sent - self.read >= self._backlog:
-            return False
-        self._sent += 1
-        _post(self._loop, self.results.put_nowait, _Item(value=value))
-        return True
-
-    def end(self, error: BaseException | None) -> None:
-        _post(self._loop, self.results.put_nowait, _Item(last=True, error=error))
-
-
-def _storable(error: BaseException) -> BaseException:
-    """The error in a form that a future takes: a StopIteration would be refused, and its waiter would wait for ever."""
-    if isinstance(error, StopIteration):
-        wrapped = RuntimeError("the job raised StopIteration")
-        wrapped.__cause__ = error
-        return wrapped
-    return error
-
-
-def _post(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
-    """Call a function on the loop's thread; a loop that is gone needs no result any more."""
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(function, *args)

@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from persistence.cache.redis_tier import RedisTier, token_session_key
+from persistence.cache.keys import token_session_key
+from persistence.cache.redis_tier import RedisTier
 from persistence.errors import StoreUnavailableError
 from server.bounds import MAX_KEPT_SESSIONS, MAX_SESSION_CONFIG
 from server.identity.errors import TokenTooLargeError

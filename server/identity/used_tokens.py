@@ -10,7 +10,8 @@ from pathlib import Path
 
 import structlog
 
-from persistence.cache.redis_tier import RedisTier, used_token_key
+from persistence.cache.keys import used_token_key
+from persistence.cache.redis_tier import RedisTier
 from persistence.errors import StoreUnavailableError
 
 PRUNE_EVERY = 1000

@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from persistence.cache.redis_tier import RedisTier, audio_key, session_key
+from persistence.cache.keys import audio_key, session_key
+from persistence.cache.redis_tier import RedisTier
 from persistence.config import PersistenceConfig
 from persistence.embedded.valkey import EmbeddedValkey
 from pipeline.audio import to_pcm
