@@ -52,6 +52,7 @@ WALL_CLOCK = (
     "tests/media/test_chromium.py",
     "tests/media/test_endpoint.py",
     "tests/media/test_pacer.py",
+    "tests/media/test_recording.py",
     "tests/media/test_restart.py",
     "tests/media/test_udp_port.py",
     "tests/pipeline/scheduling/test_cores.py",
