@@ -18,7 +18,7 @@ MARKERS: Mapping[str, str] = {
     "browser": "Chromium or Firefox",
     "tools": "programs that Python packages do not bring: ffmpeg, node, psql, curl",
     "wall_clock": "asserts real time: one worker runs all of these, one after the other",
-    "unit": "none of the above but wall_clock",
+    "unit": "none of the above",
 }
 """Every marker of this module and what a test that carries it needs."""
 
@@ -52,6 +52,7 @@ WALL_CLOCK = (
     "tests/media/test_chromium.py",
     "tests/media/test_endpoint.py",
     "tests/media/test_pacer.py",
+    "tests/media/test_recording.py",
     "tests/media/test_restart.py",
     "tests/media/test_udp_port.py",
     "tests/pipeline/scheduling/test_cores.py",
@@ -64,15 +65,14 @@ WALL_CLOCK = (
 def mark(items: Iterable[pytest.Item]) -> None:
     """Add the markers of `MARKERS` to collected tests."""
     for item in items:
-        needs = set(needs_of(item))
-        for name in needs or {"unit"}:
+        for name in set(needs_of(item)) or {"unit"}:
             item.add_marker(name)
-        if item.nodeid.startswith(WALL_CLOCK):
-            item.add_marker("wall_clock")
 
 
 def needs_of(item: pytest.Item) -> Iterator[str]:
     """The needs of a test, some of them more than once."""
+    if item.nodeid.startswith(WALL_CLOCK):
+        yield "wall_clock"
     for fixture in getattr(item, "fixturenames", ()):
         if fixture in FIXTURES:
             yield FIXTURES[fixture]

@@ -78,7 +78,8 @@ def _variables(values: Mapping[str, Any], prefix: str = "MORGAN_") -> list[tuple
     pairs: list[tuple[str, str]] = []
     for name, value in values.items():
         variable = f"{prefix}{name.upper()}"
-        if isinstance(value, Mapping):
+        # The options of engines are one variable, in JSON: their ids are no parts of variables' names.
+        if isinstance(value, Mapping) and name != "engine_options":
             pairs += _variables(value, f"{variable}__")
         else:
             pairs.append((variable, value if isinstance(value, str) else json.dumps(value)))
