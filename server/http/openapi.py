@@ -4,6 +4,7 @@ https://spec.openapis.org/oas/v3.1.1
 """
 
 import inspect
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -91,9 +92,14 @@ def describe(app: web.Application, service: str, *, keys: bool) -> Schema:
     routes = described_routes(app)
     schemas = _Schemas([route.operation for route in routes if not route.operation.socket])
     paths: dict[str, Schema] = {}
+    names: Counter[str] = Counter()
     for route in routes:
         if not route.operation.socket:
-            paths.setdefault(route.path, {})[route.method] = _operation(route, schemas, keys=keys)
+            described = paths.setdefault(route.path, {})[route.method] = _operation(route, schemas, keys=keys)
+            names[route.name] += 1
+            if names[route.name] > 1:
+                # The same at another address, or a namesake.
+                described["operationId"] = f"{route.name}_{names[route.name]}"
     document: Schema = {
         "openapi": "3.1.0",
         "info": {"title": TITLES[service], "version": version(), "description": _about(routes)},
