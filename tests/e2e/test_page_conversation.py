@@ -137,7 +137,7 @@ async def test_what_is_deleted_is_gone(page: Page, talked: str) -> None:
     await page.get_by_role("button", name="Keep").click()
     await page.click("#delete")
     await page.click("#delete-for-good")
-    await expect(page.locator("#conversations")).to_be_visible()
+    await expect(page.locator("#history-back")).to_be_hidden()
     await expect(page.locator(f"[data-conversation='{talked}']")).to_have_count(0)
     gone = await page.evaluate("async id => (await fetch('api/conversations/' + id)).status", talked)
     assert gone == 404
