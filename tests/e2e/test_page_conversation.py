@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.chromium import chromium, reach, visit
-from tests.serving import RunningServer, free_port, serving
+from tests.serving import RunningServer, free_port, serving, serving_at
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
@@ -137,7 +137,7 @@ async def test_what_is_deleted_is_gone(page: Page, talked: str) -> None:
     await page.get_by_role("button", name="Keep").click()
     await page.click("#delete")
     await page.click("#delete-for-good")
-    await expect(page.locator("#conversations")).to_be_visible()
+    await expect(page.locator("#history-back")).to_be_hidden()
     await expect(page.locator(f"[data-conversation='{talked}']")).to_have_count(0)
     gone = await page.evaluate("async id => (await fetch('api/conversations/' + id)).status", talked)
     assert gone == 404
@@ -170,18 +170,20 @@ async def test_a_restart_of_the_server_is_waited_for_and_the_conversation_goes_o
 ) -> None:
     port = free_port()
     placed: list[str] = []
-    with serving(models_dir, tmp_path / "data", port, MORGAN_DRAIN_S="1") as first:
+    with serving_at(port, models_dir, tmp_path / "data", MORGAN_DRAIN_S="1") as first:
         visiting = visit(browser, first.url)
         page = await visiting.__aenter__()
         page.on("request", lambda r: placed.append(r.post_data or "{}") if r.method == "POST" else None)
         await page.click("#call")
         await reach(page, "listening", "user_speaking", timeout=60)
+        await page.fill("#typed", "How are you today?")
+        await page.keyboard.press("Enter")
         await expect(page.locator(".line[data-role=assistant]").first).to_be_visible(timeout=WAIT_MS)
         conversation = await page.evaluate("() => localStorage.getItem('morgan.conversation')")
         # Serving ends in a thread of its own, or the page could not be watched meanwhile.
     await reach(page, "reconnecting")
     await expect(page.locator("#hint")).to_contain_text("s left")
-    starting = serving(models_dir, tmp_path / "data", port)
+    starting = serving_at(port, models_dir, tmp_path / "data")
     await asyncio.to_thread(starting.__enter__)
     try:
         await reach(page, "listening", "user_speaking", timeout=90)

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from server.http.page import STATIC
+from tests.e2e.test_page_access import MOST_BYTES, shipped
 from tests.serving import RunningServer
 
 
@@ -40,3 +41,13 @@ async def test_nothing_else_is_to_be_had(server: RunningServer, name: str) -> No
     async with aiohttp.ClientSession(server.url) as http, http.get(f"/static/{name}") as answer:
         assert answer.status == 404
         assert "error" in await answer.json()
+
+
+async def test_the_whole_page_is_less_than_half_of_that_on_the_wire(server: RunningServer) -> None:
+    on_the_wire = 0
+    async with aiohttp.ClientSession(server.url, auto_decompress=False) as http:
+        for path in ("", *(f"static/{name}" for name in shipped())):
+            async with http.get(f"/{path}", headers={"Accept-Encoding": "gzip"}) as answer:
+                assert answer.status == 200
+                on_the_wire += len(await answer.read())
+    assert on_the_wire <= MOST_BYTES / 2
