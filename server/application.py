@@ -15,12 +15,12 @@ from server.http import docs, metrics, page
 from server.http.body_deadline import in_time
 from server.http.cors import Origins, add_cors_headers, only_ours
 from server.http.errors import errors_as_json
+from server.http.guard import ACCESS, Access, guard
 from server.http.held_bytes import counting
 from server.http.operation import Cost
 from server.http.rate_limits import limited
 from server.http.request_metrics import counted
 from server.http.tickets import TICKETS
-from server.identity.access import ACCESS, Access, guard
 from server.identity.tokens import TOKENS
 from server.memory.door import MEMORY, MemoryDoor
 from server.observability.metrics import Metrics
@@ -92,7 +92,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
         app[TICKETS] = {}
     for table in (*routes, metrics.routes, docs.routes):
         app.add_routes(table)
-    app.router.add_static("/static/", page.STATIC)
+    app.router.add_get("/static/{name:.+}", page.static_file)
     docs.add_description(app, service, keys=guarded)
     return app
 

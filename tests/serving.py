@@ -72,16 +72,17 @@ def ipv6() -> bool:
 
 
 @contextmanager
-def serving(models_dir: Path, folder: Path, **environ: str) -> Iterator[RunningServer]:
+def serving(models_dir: Path, folder: Path, at_port: int | None = None, /, **environ: str) -> Iterator[RunningServer]:
     """A server that is ready for calls; it must end well when asked to.
 
     Args:
         models_dir: the weights.
         folder: its data directory.
+        at_port: where it is, as `free_port` gives them; any without.
         environ: further settings.
     """
     folder.mkdir(exist_ok=True)
-    port, log = free_port(), folder / "log"
+    port, log = at_port or free_port(), folder / "log"
     command = [sys.executable, "-m", "server.cli.main", "serve", "--port", str(port), "--data-dir", str(folder)]
     environment = {**os.environ, "MORGAN_MODELS_DIR": str(models_dir), "MORGAN_LOG_FORMAT": "json"}
     # Tests call as often as they need to, on whatever machine.

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Middleware
 
 from server.addresses import is_loopback
 from server.http.errors import ApiError, Handler
-from server.identity.access import is_open
+from server.http.guard import is_open
 
 SAFE = frozenset({"GET", "HEAD"})
 

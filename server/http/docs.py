@@ -6,7 +6,7 @@ from aiohttp import web
 
 from server.http.openapi import describe
 from server.http.operation import Answer, operation
-from server.http.page import STATIC
+from server.http.page import STATIC, page_file
 
 DESCRIPTION: web.AppKey[bytes] = web.AppKey("description", bytes)
 
@@ -33,6 +33,6 @@ async def show_description(request: web.Request) -> web.Response:
 
 @routes.get("/docs")
 @operation("operations", answers={200: Answer("A page", content=("text/html",))}, open=True)
-async def show_docs(_: web.Request) -> web.FileResponse:
+async def show_docs(request: web.Request) -> web.Response:
     """The description as a page to read and to try out."""
-    return web.FileResponse(STATIC / "docs.html", headers={"Cache-Control": "no-cache"})
+    return page_file(request, STATIC / "docs.html")

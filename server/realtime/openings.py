@@ -9,8 +9,9 @@ from aiohttp import web
 from pipeline.call.options import CallOptions
 from server.calls.requests import registry
 from server.conversations.beginnings import Beginning
+from server.http.acting import acting_user
 from server.http.errors import ApiError
-from server.identity.principal import acting_user, principal_of
+from server.identity.principal import principal_of
 from server.realtime.abilities import abilities_of
 from server.realtime.errors import RealtimeError
 from server.realtime.session_config import SessionConfig

@@ -11,12 +11,13 @@ from server.bounds import MAX_BODY, MAX_REALTIME_SESSION
 from server.calls.registry import CallsFullError
 from server.calls.requests import registry
 from server.calls.webrtc_line import open_webrtc
+from server.http.acting import acting_user
 from server.http.errors import ApiError, read_body
 from server.http.operation import Answer, operation
 from server.http.rate_limits import client_of
 from server.identity.errors import TokenTooLargeError
 from server.identity.grant import Grant
-from server.identity.principal import acting_user, principal_of
+from server.identity.principal import principal_of
 from server.identity.tokens import TOKENS
 from server.realtime.openings import beginning_of, opening
 from server.realtime.session_config import SessionConfig

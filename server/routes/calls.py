@@ -12,11 +12,12 @@ from server.calls.call import Call, CallOverError
 from server.calls.registry import RETRY_S, CallsFullError, HalfOpenError
 from server.calls.requests import registry, wanted_call
 from server.calls.webrtc_line import WebRtcLine, open_webrtc
+from server.http.acting import acting_user
 from server.http.errors import ApiError, parse_json, read_body, require_json
 from server.http.fields import ConversationId, Language, UserId
 from server.http.operation import Answer, operation
 from server.http.rate_limits import client_of, too_many
-from server.identity.principal import acting_user, principal_of
+from server.identity.principal import principal_of
 
 SDPFRAG = "application/trickle-ice-sdpfrag"
 

@@ -1,165 +1,196 @@
-/** Puts the parts together: a press of the button becomes a call, its events become words on the page. */
+/**
+ * Puts the parts together: a press of the button becomes a call, its events become words on the page.
+ *
+ * @import {Call, CallEnd, CallState} from "../morgan.js"
+ */
 
-import { Call } from "./call.js";
-import { accessKey, keepAccessKey, openMicrophone, userId } from "./caller.js";
-import { Conversation } from "./events.js";
-import { endNotice, microphoneNotice, noticeAtStart, signalingNotice } from "./messages.js";
-import { joinByLink } from "./join.js";
-import { Meter } from "./meter.js";
-import { Signaling, SignalingError } from "./signaling.js";
+import { connect, Conversations, JOIN, Signaling } from "../morgan.js";
+import { ConnectionPanel } from "./connection_panel.js";
+import { HistoryPanel } from "./history_panel.js";
+import { endNotice, joinNotice, microphoneChanged, noticeAtStart, troubleNotice } from "./messages.js";
+import { PushToTalk } from "./push_to_talk.js";
+import { SettingsPanel } from "./settings_panel.js";
+import { accessKey, keepAccessKey, keepLastConversation, lastConversation, settings, userId } from "./storage.js";
+import { Surroundings } from "./surroundings.js";
 import { Transcript } from "./transcript.js";
-import { element, View } from "./view.js";
+import { element, input, View } from "./view.js";
 
-const view = new View({ call: placeCall, hangUp, mute: toggleMute, afresh: startAfresh, key: callWithKey });
-const meter = new Meter((levels) => view.setLevels(levels));
-const signaling = new Signaling(accessKey);
-const voice = /** @type {HTMLAudioElement} */ (element("voice"));
+const NEWS_MS = 6000;
+
+const view = new View({ call: placeCall, hangUp, mute: toggleMute, afresh: startAfresh, resume: goOn, key: callWithKey, notice: actOnNotice });
 const transcript = new Transcript(
   /** @type {HTMLOListElement} */ (element("transcript")),
   element("scroller"),
   /** @type {HTMLButtonElement} */ (element("latest")),
 );
+/** Requests wait for a join link to have been exchanged. */
+const token = async () => (await joining, accessKey());
+const signaling = new Signaling(undefined, token);
+const conversations = new Conversations(signaling, userId);
+const settingsPanel = new SettingsPanel(signaling, applySetting);
+const historyPanel = new HistoryPanel(conversations, { goOn: (id) => goOnWith(id), deleted });
+const connectionPanel = new ConnectionPanel(() => call);
+const pushToTalk = new PushToTalk(element("hold"), (held) => {
+  call?.mute(!held);
+  view.setMuted(!held);
+  view.setPushToTalk(true, held);
+});
+const surroundings = new Surroundings({ toggleMute, hangUp, call: () => call });
 
-const joining = joinByLink();
-joining.catch((error) => view.notify(signalingNotice(error, false)));
-
+const joining = takeJoinToken();
 /** @type {Call|null} */
 let call = null;
-/** @type {MediaStream|null} */
-let microphone = null;
-/** Leaves the preparations of a call that was hung up before it was placed. */
-let preparing = new AbortController();
 /** The next call goes on with this conversation. @type {string|null} */
 let conversationId = null;
-/** @type {WakeLockSentinel|null} */
-let wakeLock = null;
-let muted = false;
 
-async function placeCall() {
-  if (view.state !== "idle" && view.state !== "ended") return;
-  preparing = new AbortController();
-  const { signal } = preparing;
-  setMuted(false);
-  view.notify(null);
+function placeCall() {
+  if (view.live) return;
+  view.clearNotices();
   view.setState("connecting");
-  meter.start();
-  try {
-    await joining;
-    const iceServers = await signaling.iceServers(signal);
-    const stream = await openMicrophone();
-    if (signal.aborted) return stream.getTracks().forEach((track) => track.stop());
-    useMicrophone(stream);
-    const caller = { userId: userId(), conversationId, language: new URLSearchParams(location.search).get("language") };
-    call = openCall(iceServers, stream, caller);
-    keepScreenOn();
-    await call.start();
-    conversationId = call?.conversationId || conversationId;
-  } catch (error) {
-    if (signal.aborted) return;
-    finish();
-    if (error instanceof SignalingError) view.notify(signalingNotice(error, accessKey() !== null));
-    else view.notify(microphoneNotice(error));
+  const { microphone, speaker, volume, language, voice, instructions } = settings();
+  const wished = new URLSearchParams(location.search).get("language") ?? language;
+  const begun = connect({
+    token, userId, conversationId: conversationId ?? undefined,
+    language: wished, voice, instructions, microphone, speaker, volume,
+    audio: /** @type {HTMLAudioElement} */ (element("voice")),
+  });
+  call = begun;
+  view.levels = () => begun.levels();
+  setUp();
+  on(begun, "state", ({ state }) => showState(begun, state));
+  on(begun, "line", (line) => (transcript.show(line), view.setConversationEmpty(false)));
+  on(begun, "lineremoved", ({ id }) => transcript.remove(id));
+  on(begun, "event", (event) => event.type === "response.created" && view.settle("problem"));
+  on(begun, "problem", ({ message }) => view.notify({ code: "problem", title: "Morgan had a problem", text: message }));
+  on(begun, "trouble", ({ code, error }) => view.notify(troubleNotice(code, error)));
+  on(begun, "troubleover", ({ code }) => view.settle(code));
+  on(begun, "microphone", ({ label, changed }) => changed && showNews(microphoneChanged(label)));
+  on(begun, "rejoined", () => transcript.divide("Morgan was restarted; the conversation goes on"));
+  on(begun, "ended", (end) => ended(begun, end));
+}
+
+/** @param {EventTarget} target @param {string} type @param {(detail: any) => void} listener */
+function on(target, type, listener) {
+  target.addEventListener(type, (event) => listener(/** @type {CustomEvent} */ (event).detail));
+}
+
+/** Mute and push to talk as they are to be at the beginning of a call. */
+function setUp() {
+  const { pushToTalk: on } = settings();
+  pushToTalk.on = on;
+  view.setPushToTalk(on, false);
+  view.setMuted(on);
+  call?.mute(on);
+}
+
+/** @param {Call} from @param {CallState} state */
+function showState(from, state) {
+  if (state === "ended") return;
+  view.deadline = from.reconnectDeadline;
+  view.setState(state);
+  surroundings.callRuns(view.connected);
+  if (from.conversationId) {
+    conversationId = from.conversationId;
+    keepLastConversation(conversationId);
   }
 }
 
-/**
- * @param {RTCIceServer[]} iceServers
- * @param {MediaStream} stream
- * @param {import("./signaling.js").Caller} caller
- */
-function openCall(iceServers, stream, caller) {
-  const conversation = new Conversation({
-    onLine: (line) => (transcript.show(line), view.setConversationEmpty(false)),
-    onLineGone: (id) => transcript.remove(id),
-    onTurn: (turn) => view.state !== "reconnecting" && view.state !== "connecting" && view.setState(turn),
-    onProblem: (message) => view.notify({ code: "problem", title: "Morgan had a problem", text: message }),
-  });
-  return new Call(signaling, iceServers, stream, caller, {
-    onEvent: (event) => {
-      if (event.type === "response.created" && element("notice").dataset.code === "problem") view.notify(null);
-      conversation.apply(event);
-    },
-    onVoice: play,
-    onState: (state) => view.setState(state === "connected" ? conversation.turn : state),
-    onEnd: (end) => {
-      conversation.finish();
-      finish();
-      if (end.code === "refused" && end.error instanceof SignalingError && end.error.status === 404) conversationId = null;
-      view.notify(endNotice(end, accessKey() !== null));
-    },
-  });
+/** @param {Call} over @param {CallEnd} end */
+function ended(over, end) {
+  if (call !== over) return;
+  call = null;
+  pushToTalk.on = false;
+  surroundings.callIsOver();
+  connectionPanel.close();
+  const time = new Date().toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
+  transcript.divide(`Call ended, ${time}`);
+  view.clearNotices();
+  view.setState(view.connected ? "ended" : "idle");
+  const { error } = /** @type {any} */ (end);
+  if (end.code === "refused" && error.status === 404) forgetConversation();
+  const notice = endNotice(end, accessKey() !== null);
+  if (notice) view.notify(notice);
+  offerLast();
 }
 
-/** @param {MediaStream} stream */
-function play(stream) {
-  voice.srcObject = stream;
-  meter.listenTo("voice", stream);
-  voice.play().catch((error) => {
-    if (error.name === "AbortError") return; // the next stream took its place
-    view.notify({ code: "no_sound", title: "The browser plays no sound", text: "Click anywhere on the page to hear Morgan." });
-    document.addEventListener("click", () => voice.play().then(() => view.notify(null), console.warn), { once: true });
-  });
-}
-
-/** @param {MediaStream} stream */
-function useMicrophone(stream) {
-  microphone = stream;
-  setMuted(muted);
-  meter.listenTo("mic", stream);
-  stream.getAudioTracks()[0].addEventListener("ended", microphoneGone);
-}
-
-/** Unplugged, or taken away by the system: go on with the one that is now the default. */
-async function microphoneGone() {
-  const running = call;
-  if (!running) return;
-  try {
-    const stream = await openMicrophone();
-    if (call !== running) return stream.getTracks().forEach((track) => track.stop());
-    useMicrophone(stream);
-    await running.replaceMicrophone(stream);
-  } catch (error) {
-    const { title, text } = microphoneNotice(error);
-    if (call === running) view.notify({ code: "microphone_gone", title, text });
-  }
+/** @param {import("./messages.js").Notice} notice that goes away by itself */
+function showNews(notice) {
+  view.notify(notice);
+  setTimeout(() => view.settle(notice.code), NEWS_MS);
 }
 
 function hangUp() {
-  preparing.abort();
-  if (call) call.hangUp();
-  else finish();
-}
-
-/** Give everything back that a call holds. */
-function finish() {
-  call = null;
-  microphone?.getTracks().forEach((track) => track.stop());
-  microphone = null;
-  voice.srcObject = null;
-  meter.stop();
-  wakeLock?.release().catch(console.warn);
-  wakeLock = null;
-  const time = new Date().toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
-  transcript.divide(`Call ended, ${time}`);
-  view.setState(view.connected ? "ended" : "idle");
+  call?.close();
 }
 
 function toggleMute() {
-  setMuted(!muted);
+  if (!call || settings().pushToTalk) return;
+  call.mute(!call.muted);
+  view.setMuted(call.muted);
+  surroundings.muted(call.muted);
 }
 
-/** @param {boolean} mute */
-function setMuted(mute) {
-  muted = mute;
-  microphone?.getAudioTracks().forEach((track) => (track.enabled = !mute));
-  view.setMuted(mute);
+/** The button of a notice. @param {string} code */
+function actOnNotice(code) {
+  if (!call) placeCall();
+  else if (code.startsWith("microphone")) settingsPanel.open(true);
+  else call.unblock();
+}
+
+/** @param {keyof import("./storage.js").Settings} name */
+function applySetting(name) {
+  const wanted = settings();
+  if (!call) return;
+  if (name === "microphone") call.useMicrophone(wanted.microphone);
+  if (name === "speaker") call.useSpeaker(wanted.speaker);
+  if (name === "volume") call.volume = wanted.volume;
+  if (name === "pushToTalk") setUp();
 }
 
 function startAfresh() {
   conversationId = null;
   transcript.clear();
   view.reset();
+  offerLast();
   element("call").focus();
+}
+
+function goOn() {
+  const last = lastConversation();
+  if (last) goOnWith(last);
+}
+
+/** The next call goes on with an earlier conversation, whose words are shown. @param {string} id */
+async function goOnWith(id) {
+  if (view.live) return;
+  try {
+    const messages = await conversations.messages(id);
+    startAfresh();
+    conversationId = id;
+    transcript.showPast(messages);
+    view.setConversationEmpty(messages.length === 0);
+    view.offerResume(false);
+    element("hint").textContent = "Press to call, and the conversation goes on.";
+  } catch (error) {
+    if (/** @type {any} */ (error).status === 404) forgetConversation();
+    view.notify(/** @type {any} */ (endNotice({ code: "refused", error }, accessKey() !== null)));
+  }
+}
+
+/** @param {string} id */
+function deleted(id) {
+  if (id === lastConversation()) keepLastConversation("");
+  if (id === conversationId && !view.live) startAfresh();
+  offerLast();
+}
+
+function forgetConversation() {
+  conversationId = null;
+  keepLastConversation("");
+}
+
+function offerLast() {
+  view.offerResume(conversationId === null && lastConversation() !== null);
 }
 
 /** @param {string} key */
@@ -168,19 +199,39 @@ function callWithKey(key) {
   placeCall();
 }
 
-/** A phone that goes dark in the middle of a call takes the microphone with it. */
-async function keepScreenOn() {
+/** A join link carries its token in the address; it stays neither there nor in the browser's history. */
+async function takeJoinToken() {
+  const address = new URL(location.href);
+  const token = address.searchParams.get("token");
+  if (!token) return;
+  address.searchParams.delete("token");
+  history.replaceState(null, "", address);
+  if (!token.startsWith(JOIN)) return keepAccessKey(token);
   try {
-    wakeLock = (await navigator.wakeLock?.request("screen")) ?? null;
-    if (!call) await wakeLock?.release();
+    const session = await signaling.exchange(token);
+    keepAccessKey(session.token, session.user_id);
   } catch (error) {
-    console.info("the screen may go dark:", error instanceof Error ? error.message : error);
+    view.notify(joinNotice(/** @type {any} */ (error)));
   }
 }
 
-window.addEventListener("online", () => call?.networkChanged());
-window.addEventListener("pagehide", hangUp);
-document.addEventListener("visibilitychange", () => {
-  if (call && document.visibilityState === "visible") keepScreenOn(); // the lock goes with the page's visibility
+element("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const field = input("typed");
+  const text = field.value.trim();
+  if (!text || !call) return;
+  call.say(text);
+  field.value = "";
 });
-view.notify(noticeAtStart());
+element("announce").addEventListener("change", announceCaptions);
+
+function announceCaptions() {
+  element("log").setAttribute("aria-live", input("announce").checked ? "polite" : "off");
+}
+
+document.addEventListener("click", () => call?.unblock());
+window.addEventListener("pagehide", hangUp);
+announceCaptions();
+offerLast();
+const notice = noticeAtStart();
+if (notice) view.notify(notice);

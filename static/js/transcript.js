@@ -1,10 +1,13 @@
 /**
- * The transcript in the page: one list item per line. A line is hidden from assistive technology until its words are
- * final, so that `role="log"` announces each line once and whole, not word by word.
+ * The transcript in the page: one list item per line, hidden from assistive technology until its words are final, so that
+ * it is announced once and whole.
  *
- * @typedef {import("./events.js").Line} Line
- * @typedef {import("./events.js").Latency} Latency
+ * @import {Line, Message} from "../morgan.js"
+ * @typedef {{message: Message, item: HTMLElement}} PastLine
  */
+
+import { latencyOf } from "./latency.js";
+import { make } from "./view.js";
 
 /** Nearer to the end than this (px), the list keeps following. */
 const FOLLOW_PX = 64;
@@ -15,7 +18,7 @@ export class Transcript {
   #list;
   #scroller;
   #latest;
-  /** @type {Map<string, HTMLLIElement>} */
+  /** @type {Map<string, HTMLElement>} */
   #items = new Map();
   #following = true;
 
@@ -31,6 +34,7 @@ export class Transcript {
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     list.addEventListener("toggle", () => this.#follow(false), { capture: true }); // opened latencies take room
     latest.addEventListener("click", () => this.#follow(true));
+    new ResizeObserver(() => this.#follow(false)).observe(scroller);
   }
 
   get empty() {
@@ -39,17 +43,22 @@ export class Transcript {
 
   /** @param {Line} line */
   show(line) {
-    const item = this.#items.get(line.id) ?? this.#add(line);
-    item.dataset.status = line.status;
-    const text = /** @type {HTMLElement} */ (item.querySelector(".line-text"));
-    if (text.textContent !== line.text) text.textContent = line.text;
-    text.dataset.empty = String(!line.text);
-    const mark = /** @type {HTMLElement} */ (item.querySelector(".line-mark"));
-    mark.hidden = line.status !== "interrupted";
+    let item = this.#items.get(line.id);
+    if (!item) {
+      item = lineItem(line.id, line.role);
+      this.#items.set(line.id, item);
+      this.#list.append(item);
+    }
+    fill(item, line);
     if (line.latency && !item.querySelector(".latency")) item.querySelector(".line-meta")?.append(latencyOf(line.latency));
-    if (line.status === "interim") item.setAttribute("aria-hidden", "true");
-    else item.removeAttribute("aria-hidden");
     this.#follow(false);
+  }
+
+  /** What was said in an earlier call. @param {Message[]} messages */
+  showPast(messages) {
+    this.#list.append(...pastLines(messages).map(({ item }) => item));
+    this.divide("Earlier");
+    this.#follow(true);
   }
 
   /** @param {string} id */
@@ -60,35 +69,17 @@ export class Transcript {
 
   /** Mark where a call ended. @param {string} text */
   divide(text) {
-    if (this.empty || this.#list.lastElementChild?.matches(".divider")) return;
-    const item = document.createElement("li");
-    item.className = "divider";
-    item.textContent = text;
-    this.#list.append(item);
+    if (!this.empty && !this.#list.lastElementChild?.matches(".divider")) {
+      this.#list.append(make("li", { class: "divider" }, text));
+      this.#follow(false);
+    }
     this.#items.clear(); // the next call may use the same ids
-    this.#follow(false);
   }
 
   clear() {
     this.#list.replaceChildren();
     this.#items.clear();
     this.#following = true;
-  }
-
-  /** @param {Line} line */
-  #add(line) {
-    const item = document.createElement("li");
-    item.className = "line";
-    item.dataset.role = line.role;
-    item.dataset.itemId = line.id;
-    item.append(part("span", "line-speaker", SPEAKERS[line.role]), part("p", "line-text", ""));
-    /** @type {HTMLElement} */ (item.lastElementChild).dir = "auto";
-    const meta = part("div", "line-meta", "");
-    meta.append(part("span", "line-mark", "interrupted"));
-    item.append(meta);
-    this.#items.set(line.id, item);
-    this.#list.append(item);
-    return item;
   }
 
   #scrolled() {
@@ -105,32 +96,37 @@ export class Transcript {
   }
 }
 
-/** @param {string} tag @param {string} className @param {string} text */
-function part(tag, className, text) {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  return element;
+/**
+ * The lines of a conversation that is over.
+ *
+ * @param {Message[]} messages
+ * @returns {PastLine[]}
+ */
+export function pastLines(messages) {
+  const spoken = messages.filter(({ role }) => role === "user" || role === "assistant");
+  return spoken.map((message) => {
+    const item = lineItem(message.id, /** @type {"user"|"assistant"} */ (message.role));
+    fill(item, { text: message.content, unheard: "", status: message.interrupted ? "interrupted" : "final" });
+    return { message, item };
+  });
 }
 
-/** @param {Latency} latency */
-function latencyOf(latency) {
-  const details = /** @type {HTMLDetailsElement} */ (part("details", "latency", ""));
-  details.dataset.role = "latency";
-  const summary = part("summary", "latency-total", milliseconds(latency.voiceToVoiceMs));
-  summary.setAttribute("aria-label", `Answered after ${milliseconds(latency.voiceToVoiceMs)}`);
-  details.append(summary);
-  const stages = part("dl", "latency-stages", "");
-  for (const [name, ms] of Object.entries(latency.stages)) {
-    const stage = part("div", "latency-stage", "");
-    stage.append(part("dt", "", name.replaceAll("_", " ").replace(/ ms$/, "")), part("dd", "", milliseconds(ms)));
-    stages.append(stage);
+/** @param {string} id @param {"user"|"assistant"} role */
+function lineItem(id, role) {
+  const text = make("p", { class: "line-text", dir: "auto" }, make("span", { class: "heard" }), make("s", { class: "unheard", "aria-hidden": "true" }));
+  const meta = make("div", { class: "line-meta" }, make("span", { class: "line-mark" }, "interrupted"));
+  return make("li", { class: "line", "data-role": role, "data-item-id": id }, make("span", { class: "line-speaker" }, SPEAKERS[role]), text, meta);
+}
+
+/** @param {HTMLElement} item @param {Pick<Line, "text"|"unheard"|"status">} line */
+function fill(item, line) {
+  item.dataset.status = line.status;
+  const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (item.querySelector(name));
+  for (const [name, text] of [[".heard", line.text], [".unheard", line.unheard]]) {
+    if (part(name).textContent !== text) part(name).textContent = text;
   }
-  if (stages.childElementCount) details.append(stages);
-  return details;
-}
-
-/** @param {number} ms */
-function milliseconds(ms) {
-  return `${Math.round(ms)} ms`;
+  part(".line-text").dataset.empty = String(!line.text);
+  part(".line-mark").hidden = line.status !== "interrupted";
+  if (line.status === "interim") item.setAttribute("aria-hidden", "true");
+  else item.removeAttribute("aria-hidden");
 }

@@ -23,7 +23,10 @@ from aiortc.sdp import candidate_from_sdp
 from av import AudioFrame
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; media-src 'self'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; "
+    "media-src 'self' blob:"
+)
 RATE = 48_000
 FRAME_SAMPLES = RATE // 50
 
@@ -145,6 +148,7 @@ class PageServer:
     Attributes:
         refusal: status, code, message and headers with which POST /api/calls is refused; None accepts.
         api_key: when set, /api needs it as a bearer token.
+        join_token: good once at /api/tokens/exchange, for the API key and the user "alice".
         answering: clear it to let requests to /api hang, as a frozen server would.
         url: address of the page, ends with a slash.
         calls: every call so far.
@@ -155,6 +159,7 @@ class PageServer:
     ) -> None:
         self.api_key = api_key
         self.refusal = refusal
+        self.join_token: str | None = None
         self.answering = asyncio.Event()
         self.answering.set()
         self.url = ""
@@ -166,6 +171,9 @@ class PageServer:
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/", self._page)
         app.router.add_static("/static", STATIC)
+        app.router.add_post("/api/tokens/exchange", self._exchange)
+        app.router.add_get("/v1/audio/voices", self._voices)
+        app.router.add_get("/api/conversations", self._conversations)
         app.router.add_get("/api/ice-servers", self._ice_servers)
         app.router.add_post("/api/calls", self._open)
         app.router.add_patch("/api/calls/{id}", self._change)
@@ -202,7 +210,7 @@ class PageServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.path.startswith("/api/"):
+        if request.path.startswith("/api/") and request.path != "/api/tokens/exchange":
             await self.answering.wait()
             if self.api_key is not None and request.headers.get("Authorization") != f"Bearer {self.api_key}":
                 return failure(401, "unauthorized", "A valid API key is needed.")
@@ -212,6 +220,18 @@ class PageServer:
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         return web.FileResponse(STATIC / "index.html")
+
+    async def _exchange(self, request: web.Request) -> web.Response:
+        if self.join_token is None or request.headers.get("Authorization") != f"Bearer {self.join_token}":
+            return failure(401, "unauthorized", "This token was used, or is too old.")
+        self.join_token = None
+        return web.json_response({"token": self.api_key, "user_id": "alice", "scopes": ["calls"]}, status=201)
+
+    async def _voices(self, request: web.Request) -> web.Response:
+        return web.json_response({"voices": [{"id": "joe", "name": "Joe", "language": "en-US"}]})
+
+    async def _conversations(self, request: web.Request) -> web.Response:
+        return web.json_response({"conversations": [], "next_cursor": None})
 
     async def _ice_servers(self, request: web.Request) -> web.Response:
         return web.json_response({"ice_servers": []})

@@ -12,6 +12,7 @@
 const DISCONNECTED_MS = 2000;
 const TRICKLE_MS = 100;
 const TRICKLE_TRIES = 3;
+const MAX_UNSAID = 32;
 
 export class Connection {
   #pc;
@@ -29,18 +30,17 @@ export class Connection {
   #waiting = null;
   #lost = false;
   #over = false;
+  /** What is to be said once the channel is open. @type {string[]} */
+  #unsaid = [];
 
-  /**
-   * @param {RTCIceServer[]} iceServers
-   * @param {MediaStream} microphone
-   * @param {ConnectionListener} listener
-   */
+  /** @param {RTCIceServer[]} iceServers @param {MediaStream} microphone @param {ConnectionListener} listener */
   constructor(iceServers, microphone, listener) {
     this.#listener = listener;
     this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.#channel = this.#pc.createDataChannel("oai-events");
     this.#sender = this.#pc.addTrack(microphone.getAudioTracks()[0], microphone);
     this.#channel.onmessage = (message) => this.#receive(message.data);
+    this.#channel.onopen = () => this.#unsaid.splice(0).forEach((text) => this.#channel.send(text));
     this.#channel.onclose = () => this.#lose("channel closed");
     this.#pc.ontrack = (event) => listener.onVoice(event.streams[0] ?? new MediaStream([event.track]));
     this.#pc.onicecandidate = (event) => this.#gathered(event.candidate);
@@ -58,22 +58,14 @@ export class Connection {
     return /** @type {RTCSessionDescription} */ (this.#pc.localDescription).sdp;
   }
 
-  /**
-   * @param {string} sdp the answer
-   * @param {(candidates: Candidate[]) => Promise<void>} deliver takes the local candidates, a batch at a time
-   */
+  /** @param {string} sdp the answer @param {(batch: Candidate[]) => Promise<void>} deliver takes the local candidates */
   async accept(sdp, deliver) {
     this.#deliver = deliver;
     this.#scheduleTrickle();
     await this.#pc.setRemoteDescription({ type: "answer", sdp });
   }
 
-  /**
-   * Wait until media flows; call it once, after `accept`. Rejects on a loss, too late, or when `signal` says to stop.
-   *
-   * @param {number} timeoutMs
-   * @param {AbortSignal} signal
-   */
+  /** Wait until media flows, once, after `accept`. Rejects on a loss. @param {number} timeoutMs @param {AbortSignal} signal */
   async established(timeoutMs, signal) {
     /** @type {Promise<void>} */
     const outcome = new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
@@ -96,9 +88,26 @@ export class Connection {
     await this.#sender.replaceTrack(track);
   }
 
+  /** @param {object} event goes over the data channel, as soon as it is open */
+  send(event) {
+    const text = JSON.stringify(event);
+    if (this.#channel.readyState === "open") this.#channel.send(text);
+    else if (this.#channel.readyState === "connecting" && this.#unsaid.length < MAX_UNSAID) this.#unsaid.push(text);
+  }
+
+  /** @returns {Promise<RTCStatsReport>} */
+  stats() {
+    return this.#pc.getStats();
+  }
+
+  /** Whether ICE still has a path, as far as the browser knows. */
+  get alive() {
+    return !this.#lost && ["connected", "completed"].includes(this.#pc.iceConnectionState);
+  }
+
   /**
-   * Say nothing more of losses, but go on for as long as it lasts: another connection is on its way. It may be closed
-   * only after that one has been answered, since DTLS tells the server of a close, which would take it for hanging up.
+   * Say nothing more of losses, but go on: another connection is on its way. It may be closed only when that one has been
+   * answered, since DTLS tells the server, which would take it for hanging up.
    */
   retire() {
     this.#lost = true;

@@ -3,10 +3,9 @@
  * Knows no DOM. Events that it does not know are ignored.
  *
  * @typedef {"listening"|"user_speaking"|"thinking"|"speaking"} Turn
- * @typedef {"interim"|"final"|"interrupted"|"failed"} LineStatus
- * @typedef {{voiceToVoiceMs: number, stages: Record<string, number>}} Latency
- * @typedef {{id: string, role: "user"|"assistant", text: string, status: LineStatus, committed: boolean,
- *   responseId: string|null, latency: Latency|null}} Line
+ * @typedef {import("../morgan.js").Line["status"]} LineStatus
+ * @typedef {NonNullable<import("../morgan.js").Line["latency"]>} Latency
+ * @typedef {import("../morgan.js").Line & {committed: boolean, responseId: string|null}} Line
  * @typedef {object} ConversationListener
  * @property {(line: Line) => void} onLine a line is new or has changed
  * @property {(id: string) => void} onLineGone
@@ -60,7 +59,7 @@ export class Conversation {
   line(id, role, responseId = null) {
     let line = this.#lines.get(id);
     if (!line) {
-      line = { id, role, text: "", status: "interim", committed: false, responseId, latency: this.#latencies.get(id) ?? null };
+      line = { id, role, text: "", unheard: "", status: "interim", committed: false, responseId, latency: this.#latencies.get(id) ?? null };
       this.#lines.set(id, line);
     }
     line.responseId ??= responseId;
@@ -134,6 +133,13 @@ function transcriptOf(item) {
   return (item.content ?? []).map((/** @type {any} */ part) => part.transcript ?? part.text ?? "").join("");
 }
 
+/** What was heard is what was said; the rest is kept apart. @param {Line} line @param {string} heard */
+function cut(line, heard) {
+  const whole = line.text + line.unheard;
+  line.unheard = whole.startsWith(heard) ? whole.slice(heard.length) : "";
+  line.text = heard;
+}
+
 /** @param {Conversation} conversation @param {any} event `conversation.item.added` and `.done` */
 function takeItem(conversation, { item }) {
   if (item?.type !== "message" || (item.role !== "user" && item.role !== "assistant")) return;
@@ -149,6 +155,7 @@ const HANDLERS = {
   "input_audio_buffer.speech_stopped": (c) => c.setTurn("thinking"),
   "conversation.item.added": takeItem,
   "conversation.item.done": takeItem,
+  "response.output_item.added": (c, e) => e.item?.type === "message" && c.line(e.item.id, "assistant", e.response_id),
   "conversation.item.deleted": (c, e) => c.remove(e.item_id),
   "conversation.item.input_audio_transcription.delta": (c, e) => {
     const line = c.line(e.item_id, "user");
@@ -167,7 +174,7 @@ const HANDLERS = {
   "conversation.item.truncated": (c, e) => {
     const line = c.find(e.item_id);
     if (!line) return;
-    if (typeof e.transcript === "string") line.text = e.transcript; // what was heard is what was said
+    if (typeof e.transcript === "string") cut(line, e.transcript);
     c.settle(line, "interrupted");
   },
   "response.output_audio_transcript.delta": (c, e) => {

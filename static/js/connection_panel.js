@@ -1,0 +1,50 @@
+/** What the connection of the running call is like, for whoever opens it. */
+
+import { sheet } from "./sheet.js";
+import { element, make } from "./view.js";
+
+const EVERY_MS = 1000;
+
+/** @type {[label: string, show: (f: import("../morgan.js").ConnectionFigures) => string][]} */
+const ROWS = [
+  ["Round trip", (f) => number(f.roundTripMs, "ms")],
+  ["Jitter", (f) => number(f.jitterMs, "ms")],
+  ["Lost", (f) => number(f.lossPercent, "%")],
+  ["Concealed", (f) => number(f.concealedPercent, "%")],
+  ["Held back", (f) => number(f.bufferMs, "ms")],
+  ["Received", (f) => number(f.inKbps, "kbit/s")],
+  ["Sent", (f) => number(f.outKbps, "kbit/s")],
+  ["Codec", (f) => f.codec || "–"],
+  ["From", (f) => f.local || "–"],
+  ["To", (f) => f.remote || "–"],
+];
+
+export class ConnectionPanel {
+  #call;
+  #timer = 0;
+  #dialog;
+
+  /** @param {() => import("../morgan.js").Call|null} call */
+  constructor(call) {
+    this.#call = call;
+    this.#dialog = sheet("connection", { opened: () => this.#show(), closed: () => clearTimeout(this.#timer) });
+  }
+
+  close() {
+    this.#dialog.close();
+  }
+
+  async #show() {
+    clearTimeout(this.#timer);
+    const figures = await this.#call()?.stats().catch(() => null);
+    if (figures) {
+      element("figures").replaceChildren(...ROWS.map(([label, show]) => make("div", {}, make("dt", {}, label), make("dd", {}, show(figures)))));
+    }
+    if (this.#dialog.open) this.#timer = setTimeout(() => this.#show(), EVERY_MS);
+  }
+}
+
+/** @param {number|null} value @param {string} unit */
+function number(value, unit) {
+  return value === null ? "–" : `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`;
+}

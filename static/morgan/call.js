@@ -1,0 +1,441 @@
+/**
+ * One call: opens the microphone, connects, tells what is said and what goes wrong, goes on over a new connection after a
+ * loss and in a new call after a restart of the server, and ends exactly once.
+ *
+ * @import {CallEnd, CallOptions, CallState, ConnectionFigures, TroubleCode} from "../morgan.js"
+ */
+
+import { Connection } from "./connection.js";
+import { Conversation } from "./conversation.js";
+import { Microphone, Speaker } from "./devices.js";
+import { Levels } from "./levels.js";
+import { Signaling, SignalingError } from "./signaling.js";
+import { Statistics } from "./statistics.js";
+
+const CONNECT_MS = 15_000;
+/** A server that is started again has this long to come back. */
+const RESUME_MS = 120_000;
+const RESUME_TRY_MS = 8000;
+const RESUME_PAUSE_MS = 400;
+const RESUME_PAUSE_MAX_MS = 4000;
+const LEAVE_MS = 1000;
+const WATCH_MS = 250;
+const SILENT_MS = 15_000;
+/** About -74 dBFS: a quiet room is louder than a microphone that is switched off. */
+const SILENT_PEAK = 0.0002;
+/** Answers after which another try can only get the same one. */
+const FINAL = new Set([400, 401, 403, 404, 410, 422]);
+/** Ends that say that the server goes, not the call. */
+const RESTARTS = new Set(["shutdown"]);
+
+/** Its events and what they carry: morgan.d.ts. */
+export class Call extends EventTarget {
+  /** Resolves once Morgan can be spoken to; rejects with the CallEnd where that never comes. @type {Promise<void>} */
+  ready;
+  /** When `state` is "reconnecting": until when that is tried, on the clock of `performance.now()`. */
+  reconnectDeadline = 0;
+  #phase = /** @type {"connecting"|"connected"|"reconnecting"|"ended"} */ ("connecting");
+  /** @type {Connection|null} */
+  #connection = null;
+  #abort = new AbortController();
+  #signaling;
+  #options;
+  #microphone;
+  #speaker;
+  #levels;
+  #conversation;
+  #statistics = new Statistics();
+  /** @type {RTCIceServer[]} */
+  #iceServers = [];
+  /** @type {MediaStream|null} */
+  #stream = null;
+  #callId = "";
+  #resumeToken = "";
+  #conversationId;
+  /** Troubles that have not passed. @type {Set<string>} */
+  #troubles = new Set();
+  /** Since when the microphone has given no sound. */
+  #silentSince = 0;
+  #watch = 0;
+  /** Ends the pause between two tries to resume. @type {() => void} */
+  #wake = () => {};
+  /** @type {{resolve: () => void, reject: (end: CallEnd) => void}} */
+  #settle;
+
+  /** Make it by `connect`, inside a click. @param {CallOptions} options */
+  constructor(options) {
+    super();
+    this.#options = options;
+    this.#conversationId = options.conversationId ?? "";
+    this.#signaling = new Signaling(options.server, options.token);
+    this.#levels = new Levels((state) => this.#audioChanged(state));
+    const troubles = {
+      onTrouble: (/** @type {TroubleCode} */ code, /** @type {unknown} */ error = undefined) => this.#trouble(code, error),
+      onTroubleOver: (/** @type {TroubleCode} */ code) => this.#troubleOver(code),
+    };
+    this.#microphone = new Microphone(options.microphone ?? "", { ...troubles, onStream: (stream, changed) => this.#hearFrom(stream, changed) });
+    this.#microphone.muted = options.muted ?? false;
+    this.#speaker = new Speaker(options.audio ?? new Audio(), troubles);
+    if (options.volume !== undefined) this.#speaker.volume = options.volume;
+    this.#conversation = new Conversation({
+      onLine: (line) => this.#tell("line", line),
+      onLineGone: (id) => this.#tell("lineremoved", { id }),
+      onTurn: () => this.#phase === "connected" && this.#tellState(),
+      onProblem: (message) => this.#tell("problem", { message }),
+    });
+    let settle;
+    this.ready = new Promise((resolve, reject) => (settle = { resolve: () => resolve(undefined), reject }));
+    this.ready.catch(() => {}); // told by `ended` too
+    this.#settle = /** @type {any} */ (settle);
+  }
+
+  /** @type {CallState} */
+  get state() {
+    return this.#phase === "connected" ? this.#conversation.turn : this.#phase;
+  }
+
+  /** Known once the server has answered; "" before. */
+  get conversationId() {
+    return this.#conversationId;
+  }
+
+  /** Known once the server has answered; "" before. */
+  get callId() {
+    return this.#callId;
+  }
+
+  /** Place the call. Whatever fails arrives as `ended`. */
+  async start() {
+    const { signal } = this.#abort;
+    try {
+      this.#iceServers = await this.#signaling.iceServers(signal);
+      this.#stream = await this.#openMicrophone();
+      if (signal.aborted) return;
+      if (this.#options.speaker) await this.#speaker.change(this.#options.speaker);
+      await this.#place(CONNECT_MS);
+      this.#connected();
+      this.#settle.resolve();
+    } catch (error) {
+      if (error instanceof SignalingError) this.#end({ code: "refused", error });
+      else if (error instanceof MicrophoneError) this.#end({ code: "microphone", error: error.cause });
+      else this.#end({ code: "no_media", error });
+    }
+  }
+
+  /** Say something in writing, in the same conversation; Morgan answers aloud. @param {string} text */
+  say(text) {
+    this.#silentSince = 0; // who writes need not speak
+    const content = [{ type: "input_text", text }];
+    this.send({ type: "conversation.item.create", item: { type: "message", role: "user", content } });
+    this.send({ type: "response.create" });
+  }
+
+  /** Silence what Morgan is saying. */
+  interrupt() {
+    this.send({ type: "response.cancel" });
+  }
+
+  /** Send any event of OpenAI's Realtime API that Morgan understands. @param {object} event */
+  send(event) {
+    this.#connection?.send(event);
+  }
+
+  get muted() {
+    return this.#microphone.muted;
+  }
+
+  /** @param {boolean} muted Morgan hears silence */
+  mute(muted) {
+    this.#microphone.muted = muted;
+    this.#silentSince = 0;
+    this.#troubleOver("microphone_silent");
+  }
+
+  get volume() {
+    return this.#speaker.volume;
+  }
+
+  set volume(volume) {
+    this.#speaker.volume = volume;
+  }
+
+  /** Speak into another microphone. @param {string} deviceId "" for the default one */
+  async useMicrophone(deviceId) {
+    await this.#microphone.change(deviceId);
+  }
+
+  /** Hear Morgan elsewhere. @param {string} deviceId "" for the default one */
+  async useSpeaker(deviceId) {
+    await this.#speaker.change(deviceId);
+  }
+
+  /** How loud both sides are, 0 to 1; ask once per frame. */
+  levels() {
+    return this.#levels.read();
+  }
+
+  /** @returns {Promise<ConnectionFigures|null>} null while there is no connection */
+  async stats() {
+    const report = await this.#connection?.stats();
+    return report ? this.#statistics.figures(report) : null;
+  }
+
+  /** Inside a click: let sound run again that the browser had stopped. */
+  unblock() {
+    this.#levels.resume();
+    this.#speaker.resume();
+  }
+
+  /** The network has come back or changed, or the page was out of sight: look whether all still works. */
+  check() {
+    this.#levels.resume();
+    this.#microphone.check();
+    this.#wake();
+    if (this.#phase === "connected" && !this.#connection?.alive) this.#resume("no path");
+  }
+
+  /** The network has changed: what is open may be dead without knowing it yet. */
+  networkChanged() {
+    this.#wake();
+    this.#resume("network changed");
+  }
+
+  /** Hang up. */
+  close() {
+    this.#end({ code: "hang_up" });
+  }
+
+  async #openMicrophone() {
+    try {
+      return await this.#microphone.open();
+    } catch (error) {
+      throw new MicrophoneError("no microphone", { cause: error });
+    }
+  }
+
+  /** A new call, in the conversation that there is. @param {number} timeoutMs */
+  #place(timeoutMs) {
+    return this.#connect(timeoutMs, async (sdp) => {
+      const { userId, language, voice, instructions } = this.#options;
+      const answer = await this.#signaling.createCall(sdp, { userId, language, voice, instructions, conversationId: this.#conversationId });
+      this.#callId = answer.call_id;
+      if (this.#phase === "ended") this.#signaling.hangUp(this.#callId); // hung up before the server had answered
+      this.#resumeToken = answer.resume_token;
+      this.#conversationId = answer.conversation_id;
+      if (answer.ice_servers?.length) this.#iceServers = answer.ice_servers;
+      return answer.sdp;
+    });
+  }
+
+  /** The same call, on a new connection. @param {number} timeoutMs */
+  #move(timeoutMs) {
+    return this.#connect(timeoutMs, async (sdp) => {
+      const resume = { callId: this.#callId, resumeToken: this.#resumeToken, sdp };
+      const answer = await this.#signaling.resumeCall(resume, this.#abort.signal, timeoutMs);
+      this.#resumeToken = answer.resume_token ?? this.#resumeToken;
+      return answer.sdp;
+    });
+  }
+
+  /** @param {string} why */
+  async #resume(why) {
+    if (this.#phase !== "connected") return;
+    console.info("call: reconnecting,", why);
+    this.reconnectDeadline = performance.now() + RESUME_MS;
+    this.#setPhase("reconnecting");
+    const { signal } = this.#abort;
+    for (let pause = RESUME_PAUSE_MS; !signal.aborted && this.#msLeft() > 0; pause = Math.min(2 * pause, RESUME_PAUSE_MAX_MS)) {
+      try {
+        await this.#again(Math.min(RESUME_TRY_MS, this.#msLeft()));
+        this.#connected();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof SignalingError && FINAL.has(error.status)) {
+          this.#end({ code: "refused", error });
+          return;
+        }
+      }
+      await this.#pause(Math.min(pause, this.#msLeft()));
+    }
+    this.#end({ code: "lost" });
+  }
+
+  #msLeft() {
+    return this.reconnectDeadline - performance.now();
+  }
+
+  /** The same call where the server still has it, else a new one that goes on with its conversation. @param {number} timeoutMs */
+  async #again(timeoutMs) {
+    if (this.#callId) {
+      try {
+        return await this.#move(timeoutMs);
+      } catch (error) {
+        if (!(error instanceof SignalingError) || (error.status !== 404 && error.status !== 410)) throw error;
+        this.#callId = "";
+      }
+    }
+    try {
+      await this.#place(timeoutMs);
+      this.#conversation.finish();
+      this.#tell("rejoined", {});
+    } catch (error) {
+      if (this.#callId) this.#signaling.hangUp(this.#callId);
+      this.#callId = "";
+      throw error;
+    }
+  }
+
+  /**
+   * Open a connection and wait until media flows. Where that fails it throws, and the one before stays in place.
+   *
+   * @param {number} timeoutMs @param {(offer: string) => Promise<string>} exchange offer in, answer out
+   */
+  async #connect(timeoutMs, exchange) {
+    const before = this.#connection;
+    before?.retire();
+    const connection = new Connection(this.#iceServers, /** @type {MediaStream} */ (this.#stream), {
+      onEvent: (event) => this.#receive(event),
+      onVoice: (stream) => this.#play(stream),
+      onLost: (why) => this.#resume(why),
+    });
+    this.#connection = connection;
+    let answered = false;
+    try {
+      const answer = await exchange(await connection.offer());
+      answered = true;
+      await connection.accept(answer, (batch) => this.#signaling.sendCandidates(this.#callId, batch, this.#abort.signal));
+      await connection.established(timeoutMs, this.#abort.signal);
+    } catch (error) {
+      connection.close();
+      if (!answered) this.#connection = before;
+      throw error;
+    } finally {
+      if (answered || this.#abort.signal.aborted) before?.close();
+    }
+  }
+
+  #connected() {
+    this.#statistics = new Statistics();
+    this.#watch ||= setInterval(() => this.#listenForSilence(), WATCH_MS);
+    this.#setPhase("connected");
+  }
+
+  /** @param {any} event */
+  #receive(event) {
+    if (this.#phase === "ended") return;
+    this.#tell("event", event);
+    this.#conversation.apply(event);
+    if (event.type !== "morgan.call.ended") return;
+    if (RESTARTS.has(event.reason)) {
+      this.#callId = "";
+      this.#resume("the server restarts");
+    } else this.#end({ code: String(event.reason ?? "ended"), message: event.message });
+  }
+
+  /** @param {MediaStream} stream */
+  #play(stream) {
+    if (this.#phase === "ended") return;
+    this.#levels.listenTo("voice", stream);
+    this.#speaker.play(stream);
+  }
+
+  /** @param {MediaStream} stream @param {boolean} changed */
+  #hearFrom(stream, changed) {
+    this.#stream = stream;
+    this.#silentSince = 0;
+    this.#levels.listenTo("mic", stream);
+    this.#connection?.replaceTrack(stream.getAudioTracks()[0]).catch((error) => console.warn("call: microphone,", error.message));
+    this.#tell("microphone", { label: this.#microphone.label, changed });
+  }
+
+  /** @param {string} state of the AudioContext */
+  #audioChanged(state) {
+    if (this.#phase === "ended" || state === "closed") return;
+    if (state === "running") this.#troubleOver("audio_interrupted");
+    else if (this.#phase !== "connecting") this.#trouble("audio_interrupted");
+  }
+
+  #listenForSilence() {
+    const peak = this.#phase === "connected" && this.#microphone.hears ? this.#levels.peak("mic") : null;
+    if (peak === null) this.#silentSince = 0;
+    else if (peak > SILENT_PEAK) {
+      this.#silentSince = 0;
+      this.#troubleOver("microphone_silent");
+    } else {
+      this.#silentSince ||= performance.now();
+      if (performance.now() - this.#silentSince >= SILENT_MS) this.#trouble("microphone_silent");
+    }
+  }
+
+  /** @param {TroubleCode} code @param {unknown} [error] */
+  #trouble(code, error) {
+    if (this.#phase === "ended" || this.#troubles.has(code)) return;
+    this.#troubles.add(code);
+    this.#tell("trouble", { code, error });
+  }
+
+  /** @param {TroubleCode} code */
+  #troubleOver(code) {
+    if (this.#troubles.delete(code)) this.#tell("troubleover", { code });
+  }
+
+  /** @param {CallEnd} end */
+  #end(end) {
+    if (this.#phase === "ended") return;
+    this.#conversation.finish();
+    this.#phase = "ended";
+    this.#abort.abort();
+    this.#wake();
+    clearInterval(this.#watch);
+    this.#leave();
+    this.#microphone.close();
+    this.#speaker.close();
+    this.#levels.close();
+    this.#settle.reject(end);
+    this.#tellState();
+    this.#tell("ended", end);
+  }
+
+  /** Close after hanging up, not before: a close reaches the server too. */
+  async #leave() {
+    const connection = this.#connection;
+    connection?.retire();
+    if (this.#callId) await Promise.race([this.#signaling.hangUp(this.#callId), this.#pause(LEAVE_MS)]);
+    connection?.close();
+  }
+
+  /** @param {"connected"|"reconnecting"} phase */
+  #setPhase(phase) {
+    if (this.#phase === "ended") return;
+    this.#phase = phase;
+    this.#tellState();
+  }
+
+  #tellState() {
+    this.#tell("state", { state: this.state });
+  }
+
+  /** @param {string} type @param {object} detail */
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  /** @param {number} ms */
+  #pause(ms) {
+    return new Promise((resolve) => {
+      this.#wake = () => resolve(undefined);
+      setTimeout(resolve, Math.max(0, ms));
+    });
+  }
+}
+
+/** The microphone did not open; `cause` is what the browser threw. */
+class MicrophoneError extends Error {}
+
+/** Call Morgan, inside a click, so that the browser lets sound run. @param {CallOptions} [options] @returns {Call} "connecting" */
+export function connect(options = {}) {
+  const call = new Call(options);
+  call.start();
+  return call;
+}
