@@ -79,11 +79,14 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         unclear_prompt=settings.unclear_prompt,
         unclear_prompts=settings.unclear_prompts,
         max_tokens=settings.llm_max_tokens,
+        short_replies=settings.short_replies,
         temperature=settings.llm_temperature,
         interim=settings.interim_transcripts,
         speculate=settings.speculate,
         turn_taking=settings.turn_taking,
         tools=tools,
+        filler=settings.tool_filler,
+        filler_after_s=settings.tool_filler_after_s,
     )
     return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
 
@@ -177,7 +180,7 @@ class Server:
         url = doors.url(settings.port)
         memory.announce(url)
         memory.sample(metrics)
-        fixed = (options.greeting, options.apology, options.farewell, options.idle_prompt, options.tools.filler)
+        fixed = (options.greeting, options.apology, options.farewell, options.idle_prompt, options.filler)
         unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)

@@ -14,6 +14,7 @@ from media.recording import Recording
 from media.values import Pcm, PlayoutChange, PlayoutEvent, Speaker
 from persistence.values import SessionKind
 from pipeline.call.actor import CallActor
+from pipeline.call.circumstances import Circumstances, now_here
 from pipeline.call.context import Context
 from pipeline.call.events import CallEnded, CallEvent, StateChanged, TurnLatency, TurnUnclear
 from pipeline.call.inputs import AudioHeard, Connected, PlayoutDrained, PlayoutStarted, PlayoutStarved
@@ -151,7 +152,8 @@ class Call:
         host, options = self._host, self.options
         self._begin_memory(self.line.kind)
         engines = host.engines_for(options.conversation_id)
-        context = Context(options.instructions, options.conversation_id)
+        circumstances = Circumstances(options.user_name, options.time_zone, now_here)
+        context = Context(options.instructions, options.conversation_id, circumstances=circumstances)
         context.entries.extend(self._beginning.past)
         reminder = host.memory.reminder(options.user_id, context)
         actor = CallActor(options, engines, self.line.speaker, context, self._on_event, reminder)

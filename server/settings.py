@@ -188,7 +188,12 @@ class Settings(BaseSettings):
     )
     llm_base_url: str | None = Field(None, description="An OpenAI-compatible endpoint, such as http://host:11434/v1.")
     llm_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
-    llm_max_tokens: int = Field(160, ge=1, le=4096, description="Most tokens of a reply.")
+    llm_max_tokens: int = Field(320, ge=1, le=4096, description="Most tokens of a reply.")
+    short_replies: bool = Field(
+        True,
+        description="Replies end with a sentence once they are as long as the question asks: after 35 words, or 130 "
+        "where it asks for a story, an explanation or a list. Instructions that ask for length are followed.",
+    )
     llm_temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
     tts_engine: Literal["local", "openai"] = Field(
         "local", description="local: in this process; openai: an endpoint with /audio/speech."
@@ -218,7 +223,9 @@ class Settings(BaseSettings):
         "timeout_s.",
     )
     tool_rounds: int = Field(4, ge=1, le=16, description="How often in one turn it may ask for tools.")
-    tool_filler: str = Field("One moment.", description="Said in calls when a tool takes its time; empty: nothing.")
+    tool_filler: str = Field(
+        "One moment.", description="Said in calls when a tool, or a model that thinks, takes its time; empty: nothing."
+    )
     tool_filler_after_s: float = Field(1.0, ge=0, description="So much time.")
     turn_model: str = Field("smart-turn-v3.2", description="Model id or folder of the end-of-turn model.")
     vad_model: str = Field("silero-vad-v6", description="Model id or folder of the voice activity model.")

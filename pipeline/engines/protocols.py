@@ -209,6 +209,11 @@ class ChatRequest:
     top_p: float | None = None
     seed: int | None = None
 
+    @property
+    def asked(self) -> str:
+        """What the user said last."""
+        return next((message.content for message in reversed(self.messages) if message.role == "user"), "")
+
 
 FinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -223,6 +228,7 @@ class ChatDelta:
         prompt_tokens: in the last delta, where known.
         completion_tokens: in the last delta, where known.
         tool_calls: in the last delta: what the model asks of tools, whole.
+        thinking: what comes now is thought, which is never part of the text.
     """
 
     text: str
@@ -230,6 +236,7 @@ class ChatDelta:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tool_calls: tuple[ToolCall, ...] = ()
+    thinking: bool = False
 
 
 class LanguageModel(Engine, Protocol):

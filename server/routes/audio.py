@@ -3,7 +3,8 @@
 import base64
 import json
 import time
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from persistence.conversation_log import ConversationLog
 from pipeline.audio import SPEECH_RATE
 from pipeline.call.context import SPOKEN_RULES
 from server.accept import preferred_form
-from server.beginnings import Beginning
+from server.beginnings import Beginning, circumstances
 from server.bounds import MAX_HEADER_TEXT, MAX_INSTRUCTIONS, MAX_TURN_S, MAX_UPLOAD
 from server.errors import parse_json
 from server.fields import ConversationId, UserId
@@ -138,7 +139,7 @@ async def answer_audio(request: web.Request) -> web.Response:
     hold_of(request).give_back()
     transcriber.done += 1
     stages = {"stt": _ms(began)}
-    turn, writer = _turn(request, wanted, beginning, heard(done), done.language, options.get("instructions"))
+    turn, writer = _turn(request, wanted, beginning, heard(done), done.language, options)
     try:
         await answer(turn)
     finally:
@@ -166,7 +167,7 @@ def _turn(
     beginning: Beginning,
     said: str,
     language: str | None,
-    instructions: str | None,
+    options: Mapping[str, Any],
 ) -> tuple[WrittenTurn, ConversationLog | None]:
     memory, calls = request.app[MEMORY].memory, registry(request)
     writer = None
@@ -178,9 +179,10 @@ def _turn(
         beginning,
         said,
         user_id=wanted.user_id,
-        instructions=instructions,
+        instructions=options.get("instructions"),
         language=language,
         rules=SPOKEN_RULES,
+        circumstances=circumstances(options, hourly=True),
         writer=writer,
         remind_by=request.app[MEMORY].reminder,
     )

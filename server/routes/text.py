@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.beginnings import preferred
+from server.beginnings import circumstances, preferred
 from server.bounds import MAX_BODY, MAX_TEXT
 from server.fields import ConversationId, UserId
 from server.generation import FAILURES, no_answer
@@ -80,6 +80,7 @@ async def _turn(request: web.Request, body: Text) -> WrittenTurn:
         body.text.strip(),
         user_id=body.user_id,
         instructions=wanted.get("instructions"),
+        circumstances=circumstances(wanted, hourly=True),
         writer=writer,
         remind_by=request.app[MEMORY].reminder,
     )
