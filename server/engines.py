@@ -97,6 +97,11 @@ def build_embedder(settings: Settings) -> TextEmbedder | None:
     return None if settings.embedder_engine == "none" else _embedder(settings, ModelStore(settings.models_dir))
 
 
+def build_llm(settings: Settings) -> LanguageModel:
+    """The language model, alone and as the server has it, for benches. Raises as above."""
+    return _llm(settings, ModelStore(settings.models_dir))
+
+
 def build_stt(settings: Settings) -> SpeechToText:
     """What hears, alone and as the server has it, for benches. Raises as above."""
     return _stt(settings, ModelStore(settings.models_dir))
