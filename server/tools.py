@@ -30,12 +30,7 @@ def build_toolbox(settings: Settings, llm: LanguageModel) -> Toolbox:
     if not llm.calls_tools:
         log.error("the declared tools are not used: this language model cannot call them", advice=NO_TOOL_MODEL)
         return NO_TOOLS
-    return Toolbox(
-        settings.tools,
-        rounds=settings.tool_rounds,
-        filler=settings.tool_filler,
-        filler_after_s=settings.tool_filler_after_s,
-    )
+    return Toolbox(settings.tools, rounds=settings.tool_rounds)
 
 
 def keep_tool_result(writer: ConversationLog, item_id: str, result: ToolResult) -> None:

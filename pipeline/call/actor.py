@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import structlog
 
@@ -53,6 +54,7 @@ from pipeline.call.voice_choice import VoiceChoice
 from pipeline.cores import CORES
 from pipeline.engines.protocols import Engines, ToolCall
 from pipeline.lanes import Ticket, Urgency
+from pipeline.text.reply_length import ReplyLength
 
 TICK_S = 0.1
 """Pause between two ticks while no audio comes; audio itself ticks every 20 ms."""
@@ -311,16 +313,26 @@ class CallActor:
             work.ticket.unwatch(outdated)
 
     async def _generate(self, work: Generate) -> None:
-        failed = False
+        failed, thought, said = False, False, False
         calls: tuple[ToolCall, ...] = ()
+        length = ReplyLength(work.request.asked, self._options.instructions) if self._options.short_replies else None
         try:
-            async for delta in self._engines.llm.stream(work.request, work.ticket):
-                if delta.text:
-                    self.post(ReplyText(work.reply, delta.text))
-                calls = delta.tool_calls
+            async with aclosing(self._engines.llm.stream(work.request, work.ticket)) as deltas:  # type: ignore[type-var]
+                async for delta in deltas:
+                    text = length.feed(delta.text) if length else delta.text
+                    if text:
+                        self.post(ReplyText(work.reply, text))
+                    elif delta.thinking:
+                        self.post(ReplyText(work.reply, "", thinking=True))
+                    thought, said = thought or delta.thinking, said or bool(text.strip())
+                    if length and length.ended:
+                        break
+                    calls = delta.tool_calls
         except Exception as error:
             log.exception("language model failed", error=str(error))
             failed = True
+        # Nobody is met with silence: a model that has thought and said nothing has failed.
+        failed = failed or (thought and not said and not calls and not work.ticket.cancelled)
         self.post(ToolsAsked(work.reply, calls) if calls and not failed else ReplyTextEnded(work.reply, failed))
 
     async def _run_tool(self, work: RunTool) -> None:

@@ -18,11 +18,13 @@ from pipeline.call.events import (
     ReplyTextDelta,
     ReplyTruncated,
 )
+from pipeline.call.filler import Filler
 from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
 from pipeline.call.outbox import Outbox
 from pipeline.call.ports import Speaker
 from pipeline.call.reply import Reply
+from pipeline.call.thinking import Thinking
 from pipeline.call.tool_rounds import ToolRounds
 from pipeline.call.voice_choice import VoiceChoice
 from pipeline.engines.protocols import ToolCall
@@ -55,6 +57,8 @@ class Answering:
         self._voices = voices
         self._told = 0
         self._tools: ToolRounds | None = None
+        self._thinking = Thinking()
+        self._filler: Filler | None = None
         self._paused = False
         self._echo = EchoGuard()
         self._gain = 1.0
@@ -104,7 +108,9 @@ class Answering:
             language=language or self._voices.language or "en",
             ticket=ticket,
         )
-        self._tools = ToolRounds(self.reply, options, self._context, self._out)
+        self._filler = Filler(self.reply, options.filler, options.filler_after_s)
+        self._tools = ToolRounds(self.reply, options, self._context, self._out, self._filler)
+        self._thinking = Thinking()
         self._told = 0
         self.started_at = None
         return self.reply
@@ -122,6 +128,7 @@ class Answering:
         if reply is None or reply.released:
             return
         reply.release()
+        self._thinking.released(now)
         self._out.emit(ReplyCreated(reply.reply_id, reply.item_id, self._context.last_id))
 
     def advance(self, now: float, parked: bool = False) -> bool:
@@ -138,6 +145,8 @@ class Answering:
         reply.hurry(now)
         if self._tools is not None:
             self._tools.advance(now)
+        if self._filler is not None and self._thinking.awaited_since is not None:
+            self._filler.wait(self._thinking.awaited_since, now)
         first = reply.play(self._speaker)
         if not parked:
             self._out.do(*reply.next_pieces(self._speaker, now))
@@ -146,11 +155,22 @@ class Answering:
             self._tell(reply)
         return first
 
+    def thinks(self, now: float) -> None:
+        """The language model has a thought, of which nothing is said."""
+        self._thinking.goes_on(now)
+
+    def add_text(self, text: str, now: float) -> None:
+        """The language model gave the next characters."""
+        self._thinking.pause()
+        if self.reply is not None:
+            self.reply.add_text(text, now)
+
     def end_text(self, failed: bool, now: float) -> None:
         """The language model is done; where nothing but a filler was said, the user hears that it failed."""
+        self._thinking.pause()
         if self.reply is None:
             return
-        if failed and self._tools is not None and self._tools.only_filled:
+        if failed and self._filler is not None and self._filler.alone:
             self.reply.add_text(self._options.apology, now)
         self.reply.end_text(now, failed)
 
@@ -166,8 +186,8 @@ class Answering:
 
     @property
     def tools_answered_by(self) -> float:
-        """Monotonic time until which the reply in hand waits for tools, or did."""
-        return self._tools.answered_by if self._tools is not None else 0.0
+        """Monotonic time until which the reply in hand waits for tools or for the end of a thought, or did."""
+        return max(self._thinking.patient_until, self._tools.answered_by if self._tools is not None else 0.0)
 
     def _end_tools(self) -> None:
         if self._tools is not None:

@@ -30,8 +30,10 @@ class Replying:
         if reply is None or message.reply != reply.reply_id:
             return
         match message:
+            case ReplyText(thinking=True):
+                self._answering.thinks(now)
             case ReplyText():
-                reply.add_text(message.text, now)
+                self._answering.add_text(message.text, now)
             case ReplyTextEnded():
                 self._answering.end_text(message.failed, now)
             case ToolsAsked():

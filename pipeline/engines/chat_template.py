@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pipeline.engines.protocols import EngineError, Message
+from pipeline.text.thinking import without_thoughts
 
 CHATML = (
     "{% for message in messages %}"
@@ -71,7 +72,7 @@ class ChatTemplate:
         Raises:
             EngineError: the template does not take these messages.
         """
-        rendered = self._apply([{"role": m.role, "content": self._set_apart(m.content)} for m in messages])
+        rendered = self._apply([{"role": m.role, "content": self._set_apart(_spoken(m))} for m in messages])
         pieces: list[Piece] = []
         end = 0
         for mark in _MARK.finditer(rendered):
@@ -98,7 +99,15 @@ class ChatTemplate:
                 raise EngineError(f"the model's chat template does not take this conversation: {error}") from error
 
     def _prompt(self, messages: list[dict[str, str]]) -> str:
-        return self._template.render(messages=messages, add_generation_prompt=True)
+        # Names by which templates let a model think before it answers: in a call somebody waits.
+        return self._template.render(
+            messages=messages, add_generation_prompt=True, enable_thinking=False, thinking=False
+        )
+
+
+def _spoken(message: Message) -> str:
+    """What was said; thoughts are not told to a model again."""
+    return without_thoughts(message.content) if message.role == "assistant" else message.content
 
 
 def _alternating(messages: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -13,9 +13,13 @@ from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Mess
 from pipeline.engines.reply_text import ReplyText
 from pipeline.engines.token_cache import PromptTokens
 from pipeline.lanes import Ticket, Urgency
+from pipeline.text.thinking import opens_thought
 
 SEEDS = 0xFFFFFFFF
 """llama.cpp takes this many; one more would mean "at random"."""
+
+MOST_THOUGHT = 1024
+"""Tokens of thoughts that do not count as part of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Job:
     prompt_tokens: int = 0
     most: int = 0
     generated: int = 0
+    thought: int = 0
     sampler: Sampler | None = None
     text: ReplyText = field(default_factory=ReplyText)
 
@@ -148,8 +153,8 @@ class Batcher:
         try:
             job.most = max(1, min(job.request.max_tokens, self._n_ctx // 2))
             prompt = self._model.prompt()
-            ids = self._prompt(job.request.messages, self._n_ctx - job.most, prompt)
-            job.text = ReplyText(job.request.stop)
+            ids, opened = self._prompt(job.request.messages, self._n_ctx - job.most, prompt)
+            job.text = ReplyText(job.request.stop, in_thought=opened)
             if job.generate:
                 job.sampler = self._sampler(job.request)
         except Exception as error:  # whatever a template or a message does, only this request ends
@@ -276,13 +281,18 @@ class Batcher:
         job.generated += 1
         self.stats.generated += 1
         text = job.text.feed(self._model.piece(token))
-        if job.text.stopped or job.generated >= job.most:
+        job.thought += job.text.thinking
+        if job.text.stopped or job.generated - min(job.thought, MOST_THOUGHT) >= job.most or self._full(tokens):
             job.on_delta(_last(job, text + job.text.finish(), stop=job.text.stopped))
             return True
-        if text:
-            job.on_delta(ChatDelta(text))
+        if text or job.text.thinking:
+            job.on_delta(ChatDelta(text, thinking=job.text.thinking))
         tokens.ids.append(token)
         return False
+
+    def _full(self, tokens: Tokens) -> bool:
+        """Whether the context has no room for another token: thoughts take what the prompt left."""
+        return len(tokens.ids) + 1 >= self._n_ctx
 
     def _end(self, job: Job, now: float, error: BaseException | None) -> None:
         if job.tokens is not None:
@@ -292,18 +302,22 @@ class Batcher:
             job.sampler.close()
         job.on_end(error)
 
-    def _prompt(self, messages: tuple[Message, ...], budget: int, prompt: PromptTokens) -> list[int]:
-        """The tokens of what fits; no text is tokenised twice on the way."""
+    def _prompt(self, messages: tuple[Message, ...], budget: int, prompt: PromptTokens) -> tuple[list[int], bool]:
+        """The tokens of what fits, and whether they end within a thought; no text is tokenised twice on the way."""
+        opened = False
 
         def tokenize(kept: Sequence[Message]) -> list[int]:
-            return self._model.tokenize(self._template.render(kept), prompt)
+            nonlocal opened
+            pieces = self._template.render(kept)
+            opened = not pieces[-1].literal and opens_thought(pieces[-1].text)
+            return self._model.tokenize(pieces, prompt)
 
         if not messages:
             raise EngineError("there are no messages to answer")
         ids = tokenize(messages)
         if len(ids) > budget:
             ids = tokenize(fit_messages(messages, budget, lambda kept: len(tokenize(kept))))
-        return ids
+        return ids, opened
 
     def _sampler(self, request: ChatRequest) -> Sampler:
         seed = self._sampling.seed if request.seed is None else request.seed % SEEDS

@@ -32,7 +32,7 @@ def sent(call: Simulation) -> list[dict[str, Any]]:
 
 def with_tools(script: list[Say], seconds: float) -> Simulation:
     """A call whose language model asks for a tool."""
-    tools = Toolbox([ToolDeclaration(name="weather", description="x", function="builtins:dict")], filler="One moment.")
+    tools = Toolbox([ToolDeclaration(name="weather", description="x", function="builtins:dict")])
     asks = (("", ToolCall("call_1", "weather", '{"city": "Paris"}')),)
     return Simulation(script, options=CallOptions(tools=tools), asks=asks, delays=Delays(tool=seconds))
 

@@ -53,7 +53,7 @@ delay = st.sampled_from([0.01, 0.1, 0.4, 1.5])
 
 
 ASKED = ToolCall("call_1", "weather", "{}")
-TOOLS = Toolbox([ToolDeclaration(name="weather", description="x", function="builtins:dict")], filler="One moment.")
+TOOLS = Toolbox([ToolDeclaration(name="weather", description="x", function="builtins:dict")])
 
 
 def script_of(utterances: list[tuple[float, float, str, float]]) -> list[Say]:

@@ -71,3 +71,18 @@ def test_a_template_from_a_download_cannot_reach_into_python() -> None:
     template = ChatTemplate("{{ messages.__class__.__mro__ }}")
     with pytest.raises(EngineError, match="unsafe"):
         template.render([Message("user", "Hello")])
+
+
+def test_templates_are_asked_not_to_let_the_model_think() -> None:
+    source = (
+        CHATML + "{% if add_generation_prompt and enable_thinking is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
+    )
+    (prompt,) = ChatTemplate(source).render([Message("user", "Hi")])
+    assert prompt.text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+
+def test_thoughts_of_the_assistant_are_not_told_again() -> None:
+    talk = [Message("user", "<think>Hi"), Message("assistant", "<think>Hm.</think>Hello.")]
+    (prompt,) = ChatTemplate(CHATML).render(talk)
+    assert "<think>Hi" in prompt.text
+    assert "Hm." not in prompt.text
