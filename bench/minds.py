@@ -38,6 +38,7 @@ from pipeline.models import ModelError
 from pipeline.text.normalise import normalise
 from pipeline.text.reply_length import ReplyLength
 from server.engines import build_llm
+from server.minds.choice import resolved
 from server.settings import Settings, SettingsError, load_settings
 
 QUESTIONS = Path(__file__).with_name("minds.toml")
@@ -306,7 +307,7 @@ def main() -> None:
     kinds = options.kinds.split(",") if options.kinds else []
     questions = [each for each in load_questions() if not kinds or each.kind in kinds]
     try:
-        settings = load_settings()
+        settings = resolved(load_settings())
         models = options.models.split(",") if options.models else [settings.llm_model]
         measured = [asyncio.run(measure(load_settings({"llm_model": model}), questions)) for model in models]
     except (SettingsError, ModelError, EngineError) as error:

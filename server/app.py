@@ -9,10 +9,12 @@ from aiohttp import web
 
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
+from pipeline.call.context import shared_beginning
 from pipeline.call.options import CallOptions
 from pipeline.cores import CORES
-from pipeline.engines.protocols import Engines
+from pipeline.engines.protocols import Engines, LanguageModel
 from pipeline.engines.speeds import EngineSpeeds, measure_speeds
+from pipeline.lanes import Ticket
 from pipeline.text.languages import unclear_prompt
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.access import WrongKeys
@@ -116,6 +118,14 @@ async def _warm_up(engines: Engines, capacity: Capacity) -> None:
         log.info("engines measured", calls=capacity.calls(0), **rounded)
 
 
+async def read_instructions(llm: LanguageModel, instructions: str) -> None:
+    """Have the language model read what all calls begin with, so that no caller waits for it."""
+    try:
+        await llm.prefill(shared_beginning(instructions), Ticket())
+    except Exception as error:  # whatever an engine raises: it is read with the first call then
+        log.warning("instructions not read ahead", problem=str(error))
+
+
 @dataclass(slots=True)
 class Server:
     """A running Morgan.
@@ -125,10 +135,12 @@ class Server:
         registry: the calls.
         memory: what outlives them.
         url: where the page is.
+        capacity: how many calls it takes.
     """
 
     settings: Settings
     registry: CallRegistry
+    capacity: Capacity
     memory: MemoryDoor
     url: str
     _doors: Doors
@@ -184,7 +196,8 @@ class Server:
         unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
-        return cls(settings, registry, memory, url, doors, desk)
+        registry.spawn(read_instructions(engines.llm, options.instructions))
+        return cls(settings, registry, capacity, memory, url, doors, desk)
 
     @property
     def apps(self) -> list[web.Application]:

@@ -25,16 +25,17 @@ from pipeline.engines.several_voices import SeveralVoices
 from pipeline.models import ModelStore
 from server.remote_engines import RemoteEngines
 from server.roles import ENGINES_OF, SERVICE_OF
-from server.settings import MOST_LANES, Settings
+from server.settings import AUTO_MIND, MOST_LANES, Settings
 
 
 def needed_models(settings: Settings) -> list[str]:
     """Ids of the models that these settings use and that Morgan can fetch."""
-    known = {model.id for model in ModelStore(settings.models_dir).manifest.models}
+    store = ModelStore(settings.models_dir)
+    known = {model.id for model in store.manifest.models}
     here = engines_here(settings)
     models = {"stt": [settings.stt_model], "turn": [settings.turn_model], "vad": [settings.vad_model]}
     if llm_engine(settings) != "openai":
-        models["llm"] = [settings.llm_model]
+        models["llm"] = [_mind(settings, store)]
     if settings.tts_engine == "local":
         models["tts"] = [voice.partition("#")[0] for voice in (settings.tts_voice, *settings.tts_voices)]
     models["embedder"] = [settings.embedder_model]
@@ -158,14 +159,21 @@ def _llm(settings: Settings, store: ModelStore) -> LanguageModel:
     if engine == "transformers":
         from pipeline.engines.transformers_lm import TransformersLanguageModel
 
-        return TransformersLanguageModel(_place(store, settings.llm_model), threads=settings.llm_threads)
+        return TransformersLanguageModel(_place(store, _mind(settings, store)), threads=settings.llm_threads)
     from pipeline.engines.llama_cpp import LlamaCppLanguageModel, LlamaOptions
     from pipeline.engines.llama_weights import quick_weights
 
-    weights = _place(store, settings.llm_model)
+    weights = _place(store, _mind(settings, store))
     if settings.llm_requantize:
         weights = quick_weights(weights, settings.models_dir / "requantized")
     return LlamaCppLanguageModel(LlamaOptions(weights, threads=settings.llm_threads))
+
+
+def _mind(settings: Settings, store: ModelStore) -> str:
+    """The language model's name; where nobody has chosen (`server.minds`), that of the quick one."""
+    if settings.llm_model != AUTO_MIND:
+        return settings.llm_model
+    return next(model.id for model in store.manifest.defaults() if model.role == "llm")
 
 
 def _embedder(settings: Settings, store: ModelStore) -> TextEmbedder:

@@ -32,6 +32,9 @@ NESTED = "__"
 FOREIGN = frozenset({"MORGAN_CONFIG", "MORGAN_URL", "MORGAN_TOKEN", "MORGAN_SHARED_AUDIO"})
 """Variables with our prefix that are no settings: where the settings are, and what clients and tests read."""
 
+AUTO_MIND = "auto"
+"""In place of the name of a language model: the wisest that this machine affords, see `server.minds`."""
+
 MIN_KEY_LENGTH = 24
 MOST_LANES = 16
 
@@ -181,7 +184,11 @@ class Settings(BaseSettings):
     llm_engine: Literal["auto", "llama.cpp", "transformers", "openai"] = Field(
         "auto", description="auto: openai if llm_base_url is set, else llama.cpp, else transformers."
     )
-    llm_model: str = Field("smollm2-135m-instruct", description="Model id, path, or the endpoint's model name.")
+    llm_model: str = Field(
+        AUTO_MIND,
+        description="Model id, path, or the endpoint's model name. auto: the wisest of `morgan models list` that this "
+        "machine affords, by measured speed and memory; a quick one answers until that is fetched.",
+    )
     llm_threads: int = Field(2, ge=1, le=64, description="Threads of the language model in process.")
     llm_requantize: bool = Field(
         True, description="Keep a copy of small models in a form that reads prompts faster, made once (0.5 s)."

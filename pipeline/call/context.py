@@ -214,6 +214,11 @@ class Context:
         return ChatRequest(messages, self.conversation, max_tokens, temperature, tools=tools, tool_choice=tool_choice)
 
 
+def shared_beginning(instructions: str, rules: str = SPOKEN_RULES) -> ChatRequest:
+    """What the prompts of all calls with these instructions begin with, for a language model to read ahead."""
+    return ChatRequest((Message("system", f"{instructions}\n{rules}"),), max_tokens=1)
+
+
 def _noted(text: str, recalled: tuple[str, ...], language: str, time: str) -> str:
     """The user's words, before them what the model has to know with them.
 

@@ -39,10 +39,11 @@ def tool_options(request: ChatRequest) -> dict[str, Any]:
     choice: Any = request.tool_choice
     if choice not in ("auto", "none", "required"):
         choice = {"type": "function", "function": {"name": choice}}
-    return {"tools": [_tool(tool) for tool in request.tools], "tool_choice": choice}
+    return {"tools": [chat_tool(tool) for tool in request.tools], "tool_choice": choice}
 
 
-def _tool(tool: ToolSpec) -> dict[str, Any]:
+def chat_tool(tool: ToolSpec) -> dict[str, Any]:
+    """A tool that may be asked for."""
     function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
     return {"type": "function", "function": function}
 

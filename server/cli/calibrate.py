@@ -17,6 +17,7 @@ from server.calibration.profile import Profile, save_profile
 from server.capacity import calls_in_time, turn_cost_s
 from server.cli.models import rendered_progress
 from server.engines import build_engines, needed_models
+from server.minds.choice import resolved
 from server.settings import Settings, SettingsError, load_settings
 
 
@@ -28,7 +29,7 @@ def calibrate(as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     next start.
     """
     try:
-        settings = load_settings()
+        settings = resolved(load_settings())
     except SettingsError as error:
         typer.echo(f"The settings do not fit.\n{error}", err=True)
         raise typer.Exit(2) from error

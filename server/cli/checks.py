@@ -92,8 +92,8 @@ def check_tools(settings: Settings) -> Iterator[Check]:
     if not settings.tools:
         return
     found = ", ".join(tool.name for tool in settings.tools)
-    if not settings.service_urls("llm") and llm_engine(settings) != "openai":
-        yield Check("Tools", "warn", f"{found}; not used: the model runs in process", f"To use them, {NO_TOOL_MODEL}.")
+    if not settings.service_urls("llm") and not _may_call_tools(settings):
+        yield Check("Tools", "warn", f"{found}; not used: the model cannot call them", f"To use them, {NO_TOOL_MODEL}.")
         return
     try:
         Toolbox(settings.tools)
@@ -101,6 +101,16 @@ def check_tools(settings: Settings) -> Iterator[Check]:
         yield Check("Tools", "fail", found, str(error))
     else:
         yield Check("Tools", "ok", found)
+
+
+def _may_call_tools(settings: Settings) -> bool:
+    """Whether the language model was trained to call tools, as far as is known."""
+    engine = llm_engine(settings)
+    if engine != "llama.cpp":
+        return engine == "openai"
+    known = {model.id: model.mind for model in ModelStore(settings.models_dir).manifest.models}
+    mind = known.get(settings.llm_model)
+    return settings.llm_model not in known or (mind is not None and mind.tools)
 
 
 def check_python() -> Check:
