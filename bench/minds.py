@@ -19,7 +19,7 @@ import statistics
 import sys
 import time
 import tomllib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -137,11 +137,13 @@ class Figures:
 
 def load_questions(path: Path = QUESTIONS) -> tuple[Question, ...]:
     """The questions of a file."""
-    listed = tomllib.loads(path.read_text(encoding="utf-8"))["question"]
-    return tuple(
-        Question(**{name: tuple(value) if isinstance(value, list) else value for name, value in each.items()})
-        for each in listed
-    )
+    listed: list[dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))["question"]
+
+    def question(values: dict[str, Any]) -> Question:
+        told: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return Question(**told)
+
+    return tuple(question(each) for each in listed)
 
 
 def wrong(question: Question, reply: Reply) -> str:
@@ -228,7 +230,7 @@ async def _reply(
     return reply
 
 
-async def _counted(deltas: AsyncIterator[ChatDelta], reply: Reply) -> AsyncIterator[ChatDelta]:
+async def _counted(deltas: AsyncIterator[ChatDelta], reply: Reply) -> AsyncGenerator[ChatDelta, None]:
     """Count tokens as they come: a reply that is ended early is never told its count."""
     async for delta in deltas:
         reply.tokens += bool(delta.text)

@@ -28,17 +28,19 @@ class EngineUnavailableError(EngineError):
 
 @runtime_checkable
 class Engine(Protocol):
-    """What every engine has in common.
+    """What every engine has in common."""
 
-    Attributes:
-        name: short name for logs, health and metrics, such as "faster-whisper".
-        kind: "in-process" or "remote".
-        model: name of the loaded model.
-    """
+    @property
+    def name(self) -> str:
+        """Short name for logs, health and metrics, such as "faster-whisper"."""
 
-    name: str
-    kind: Literal["in-process", "remote"]
-    model: str
+    @property
+    def kind(self) -> Literal["in-process", "remote"]:
+        """Where it does its work."""
+
+    @property
+    def model(self) -> str:
+        """Name of the loaded model."""
 
     async def warm_up(self) -> None:
         """Do one piece of real work, so that the first caller does not pay for lazy set-up."""
@@ -240,13 +242,11 @@ class ChatDelta:
 
 
 class LanguageModel(Engine, Protocol):
-    """Writes replies.
+    """Writes replies."""
 
-    Attributes:
-        calls_tools: whether `ChatRequest.tools` reach the model.
-    """
-
-    calls_tools: bool
+    @property
+    def calls_tools(self) -> bool:
+        """Whether `ChatRequest.tools` reach the model."""
 
     def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         """Generate a reply; closing the iterator, or cancelling the ticket, stops the generation at the next token."""

@@ -74,7 +74,8 @@ class ToolCallText:
         """A decoded object as a tool call; None where it is none."""
         if not isinstance(found, dict):
             return None
-        asked = found.get("function") if isinstance(found.get("function"), dict) else found
+        inner = found.get("function")
+        asked: dict[str, Any] = inner if isinstance(inner, dict) else found
         name = asked.get("name")
         if name not in self._names:
             return None

@@ -73,14 +73,16 @@ class Mind:
     """What a language model is good for.
 
     Attributes:
-        right: of the sixty questions of `morgan bench minds`.
+        rank: among language models, the wisest highest.
+        right: of the sixty questions of `morgan bench minds`; None where nobody has asked them.
         parameters: billions.
         context: tokens that it was trained for.
         tools: whether it was trained to call tools.
         languages: ISO 639-1, the first one best.
     """
 
-    right: int
+    rank: int
+    right: int | None
     parameters: float
     context: int
     tools: bool
@@ -217,7 +219,8 @@ def _hub(table: Mapping[str, Any], where: str) -> HubSource:
 def _mind(table: Mapping[str, Any], where: str) -> Mind:
     try:
         return Mind(
-            int(table["right"]),
+            int(table["rank"]),
+            int(table["right"]) if "right" in table else None,
             float(table["parameters"]),
             int(table["context"]),
             table["tools"] is True,

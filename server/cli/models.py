@@ -64,7 +64,7 @@ def _minds(settings: Settings, store: ModelStore) -> Table:
         table.add_row(
             "*" if model.id == chosen else "",
             model.id,
-            str(mind.right) if mind else "?",
+            str(mind.right) if mind and mind.right is not None else "not asked",
             f"{about}{1 / speed.token_s:.0f}{'' if affordable(speed) else ', too slow'}" if speed else "not measured",
             f"{about}{speed.first_s * 1000:.0f} ms" if speed else "",
             "yes" if mind and mind.tools else "no",

@@ -28,10 +28,12 @@ class Choice:
     Attributes:
         now: id of the model to begin with, which is here or quickly fetched.
         better: ids of wiser ones that this machine is likely to afford, the wisest first.
+        left: why each wiser one is not among them, in words.
     """
 
     now: str
     better: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def affordable(speed: MindSpeed) -> bool:
@@ -57,17 +59,26 @@ def choose(minds: Sequence[Model], known: Mapping[str, MindSpeed], here: Collect
     first = next((model for model in minds if model.default), minds[0])
     ranked = sorted((model for model in minds if model.mind is not None), key=_wisdom, reverse=True)
 
-    def fits(model: Model) -> bool:
+    def against(model: Model) -> str:
+        """Why this machine does not afford a model; empty where it does."""
         speed = expected_speed(model, known, sizes)
-        return speed is not None and affordable(speed) and (memory is None or memory_of(model) <= memory)
+        if speed is None:
+            return f"{model.id}: nothing is measured yet"
+        if not affordable(speed):
+            about = "" if speed.measured else "about "
+            return f"{model.id}: {about}{1 / speed.token_s:.0f} tokens/s here, too slow for a call"
+        if memory is not None and memory_of(model) > memory:
+            return f"{model.id}: takes {memory_of(model) / 1e9:.1f} GB of memory, and {memory / 1e9:.1f} are free"
+        return ""
 
-    now = next((model for model in ranked if model.id in here and model.id in known and fits(model)), first)
-    better = [model.id for model in ranked if _wisdom(model) > _wisdom(now) and fits(model)]
-    return Choice(now.id, tuple(better))
+    now = next((model for model in ranked if model.id in here and model.id in known and not against(model)), first)
+    wiser = {model.id: against(model) for model in ranked if _wisdom(model) > _wisdom(now)}
+    better = tuple(name for name, problem in wiser.items() if not problem)
+    return Choice(now.id, better, tuple(problem for problem in wiser.values() if problem))
 
 
 def _wisdom(model: Model) -> int:
-    return model.mind.right if model.mind is not None else 0
+    return model.mind.rank if model.mind is not None else 0
 
 
 def chooses_mind(settings: Settings) -> bool:

@@ -64,6 +64,8 @@ class Upgrade:
         """Do all of it; returns the id of the model that answers afterwards."""
         await self._measured_now()
         choice = await asyncio.to_thread(choose_among, self._settings, self._store)
+        if choice.left:
+            self._tell(f"Wiser language models that this machine does not afford: {'; '.join(choice.left)}")
         for model_id in choice.better:
             model = self._store.manifest.get(model_id)
             if not await self._fetched(model):

@@ -5,11 +5,14 @@ import dataclasses
 import pytest
 
 from pipeline.models import Manifest, Model
-from server.minds.choice import Choice, affordable, choose
+from server.minds.choice import affordable, choose
 from server.minds.speed_book import MindSpeed, expected_speed
 
 TINY, SMALL, LARGE = "smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"
-MINDS = tuple(model for model in Manifest.load().models if model.role == "llm")
+ALL_MINDS = tuple(model for model in Manifest.load().models if model.role == "llm")
+MINDS = tuple(model for model in ALL_MINDS if model.wheels)
+"""Those of the package index."""
+
 SIZES = {model.id: model.size for model in MINDS}
 GIB = 1 << 30
 
@@ -25,40 +28,52 @@ def mind(model_id: str) -> Model:
     return next(model for model in MINDS if model.id == model_id)
 
 
+def chosen(known: dict[str, MindSpeed], here: set[str], memory: int | None = 16 * GIB) -> tuple[str, tuple[str, ...]]:
+    """What answers, and what is better."""
+    choice = choose(MINDS, known, here, memory)
+    return choice.now, choice.better
+
+
 def test_before_anything_is_measured_the_quick_one_answers_and_nothing_is_fetched() -> None:
-    assert choose(MINDS, {}, set(), 16 * GIB) == Choice(TINY)
+    assert chosen({}, set()) == (TINY, ())
 
 
 def test_two_cores_of_today_afford_the_wisest() -> None:
-    assert choose(MINDS, slower(1.0), {TINY}, 16 * GIB) == Choice(TINY, (LARGE, SMALL))
+    assert chosen(slower(1.0), {TINY}) == (TINY, (LARGE, SMALL))
 
 
 def test_cores_of_half_that_speed_afford_the_one_between() -> None:
-    assert choose(MINDS, slower(2.0), {TINY}, 16 * GIB) == Choice(TINY, (SMALL,))
+    assert chosen(slower(2.0), {TINY}) == (TINY, (SMALL,))
 
 
 def test_on_slow_cores_none_is_fetched_that_speaks_slower_than_speech() -> None:
-    assert choose(MINDS, slower(8.0), {TINY}, 16 * GIB) == Choice(TINY)
+    assert chosen(slower(8.0), {TINY}) == (TINY, ())
 
 
 def test_memory_bounds_it_too() -> None:
-    assert choose(MINDS, slower(1.0), {TINY}, 3 * GIB // 2) == Choice(TINY, (SMALL,))
+    assert chosen(slower(1.0), {TINY}, 3 * GIB // 2) == (TINY, (SMALL,))
     assert choose(MINDS, slower(1.0), {TINY}, None).better == (LARGE, SMALL)
 
 
 def test_one_that_was_measured_and_is_here_answers_at_once() -> None:
     known = {**slower(1.0), SMALL: MindSpeed(0.24, 1 / 21)}
-    assert choose(MINDS, known, {TINY, SMALL}, 16 * GIB) == Choice(SMALL, (LARGE,))
+    assert chosen(known, {TINY, SMALL}) == (SMALL, (LARGE,))
 
 
 def test_one_that_turned_out_too_slow_is_not_tried_again() -> None:
     known = {**slower(1.0), LARGE: MindSpeed(2.0, 0.5)}
-    assert choose(MINDS, known, {TINY, LARGE}, 16 * GIB) == Choice(TINY, (SMALL,))
+    assert chosen(known, {TINY, LARGE}) == (TINY, (SMALL,))
 
 
 def test_one_that_was_deleted_is_fetched_again() -> None:
     known = {**slower(1.0), LARGE: MindSpeed(0.6, 0.1)}
     assert choose(MINDS, known, {TINY}, 16 * GIB).better[0] == LARGE
+
+
+def test_where_the_hub_is_reached_further_ones_are_tried_before_those_of_the_index() -> None:
+    better = choose(ALL_MINDS, slower(0.3), {TINY}, 16 * GIB).better
+    assert better[:3] == ("qwen3-4b-instruct-2507", "qwen3-1.7b", LARGE)
+    assert choose(ALL_MINDS, slower(1.0), {TINY}, 16 * GIB).better == (LARGE, "qwen3-0.6b", SMALL)
 
 
 def test_wisdom_goes_before_speed_and_the_order_of_the_manifest() -> None:
@@ -93,3 +108,10 @@ def test_speech_needs_four_tokens_a_second_and_a_caller_a_first_clause() -> None
     assert affordable(MindSpeed(0.69, 1 / 11))
     assert not affordable(MindSpeed(0.1, 1 / 5))
     assert not affordable(MindSpeed(1.4, 1 / 11))
+
+
+def test_why_a_wiser_one_is_not_chosen_is_told() -> None:
+    (too_slow,) = choose(MINDS, slower(2.0), {TINY}, 16 * GIB).left
+    assert too_slow == f"{LARGE}: about 4 tokens/s here, too slow for a call"
+    (too_big,) = choose(MINDS, slower(1.0), {TINY}, 3 * GIB // 2).left
+    assert too_big == f"{LARGE}: takes 2.0 GB of memory, and 1.6 are free"
