@@ -35,7 +35,7 @@ def needed_models(settings: Settings) -> list[str]:
     here = engines_here(settings)
     models = {"stt": [settings.stt_model], "turn": [settings.turn_model], "vad": [settings.vad_model]}
     if llm_engine(settings) != "openai":
-        models["llm"] = [_mind(settings, store)]
+        models["llm"] = [mind_of(settings, store)]
     if settings.tts_engine == "local":
         models["tts"] = [voice.partition("#")[0] for voice in (settings.tts_voice, *settings.tts_voices)]
     models["embedder"] = [settings.embedder_model]
@@ -159,17 +159,17 @@ def _llm(settings: Settings, store: ModelStore) -> LanguageModel:
     if engine == "transformers":
         from pipeline.engines.transformers_lm import TransformersLanguageModel
 
-        return TransformersLanguageModel(_place(store, _mind(settings, store)), threads=settings.llm_threads)
+        return TransformersLanguageModel(_place(store, mind_of(settings, store)), threads=settings.llm_threads)
     from pipeline.engines.llama_cpp import LlamaCppLanguageModel, LlamaOptions
     from pipeline.engines.llama_weights import quick_weights
 
-    weights = _place(store, _mind(settings, store))
+    weights = _place(store, mind_of(settings, store))
     if settings.llm_requantize:
         weights = quick_weights(weights, settings.models_dir / "requantized")
     return LlamaCppLanguageModel(LlamaOptions(weights, threads=settings.llm_threads))
 
 
-def _mind(settings: Settings, store: ModelStore) -> str:
+def mind_of(settings: Settings, store: ModelStore) -> str:
     """The language model's name; where nobody has chosen (`server.minds`), that of the quick one."""
     if settings.llm_model != AUTO_MIND:
         return settings.llm_model

@@ -25,7 +25,7 @@ from pipeline.tools.toolbox import Toolbox
 from server.addresses import listening_addresses
 from server.calibration.profile import load_profile
 from server.capacity import calls_in_time
-from server.engines import engines_here, llm_engine, needed_models
+from server.engines import engines_here, llm_engine, mind_of, needed_models
 from server.roles import SERVICES, port_of, services_of, takes_calls
 from server.settings import Settings
 from server.tools import NO_TOOL_MODEL
@@ -108,9 +108,10 @@ def _may_call_tools(settings: Settings) -> bool:
     engine = llm_engine(settings)
     if engine != "llama.cpp":
         return engine == "openai"
-    known = {model.id: model.mind for model in ModelStore(settings.models_dir).manifest.models}
-    mind = known.get(settings.llm_model)
-    return settings.llm_model not in known or (mind is not None and mind.tools)
+    store = ModelStore(settings.models_dir)
+    name, known = mind_of(settings, store), {model.id: model.mind for model in store.manifest.models}
+    mind = known.get(name)
+    return name not in known or (mind is not None and mind.tools)
 
 
 def check_python() -> Check:
