@@ -24,8 +24,8 @@ export PYTHON
 
 # Whisper's int8 products as on a processor that has AVX2 alone, where they are slower and round otherwise.
 PLAIN_INT8 := CT2_FORCE_CPU_ISA=AVX2 CT2_USE_MKL=0
-HEARING_TESTS := tests/pipeline/engines/test_faster_whisper.py tests/pipeline/engines/test_hearing_again.py \
-	tests/pipeline/engines/test_other_languages.py tests/pipeline/call/test_one_word_turns.py \
+HEARING_TESTS := tests/pipeline/engines/stt/test_faster_whisper.py tests/pipeline/engines/stt/test_hearing_again.py \
+	tests/pipeline/engines/stt/test_other_languages.py tests/pipeline/call/test_one_word_turns.py \
 	tests/pipeline/call/test_real_speech.py tests/pipeline/transcription tests/server/calibration tests/e2e/test_real_turns.py
 
 # What tests use besides the default models.

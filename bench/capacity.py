@@ -31,9 +31,9 @@ from bench.own_server import OwnServer
 from bench.processor_time import NoSuchProcessError, Seconds, pid_listening_on, read_stages, spent
 from bench.real_clips import OWN_CLIPS, ManifestError, questions, read_clips
 from bench.voice_to_voice import CLIPS, Clip, one_call
-from media.caller import CallFailedError
-from pipeline.machine import this_machine
+from pipeline.processor import this_machine
 from server.cli.call import read_audio
+from server.client.caller import CallFailedError
 
 REST_S = 3.0
 """Quiet between two levels: what the calls left to do is done, and belongs to neither."""

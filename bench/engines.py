@@ -20,13 +20,13 @@ import soundfile
 import soxr
 
 from pipeline.audio import HEARING_RATE, SPEECH_RATE, Waveform, to_waveform
-from pipeline.engines.faster_whisper import FasterWhisper
 from pipeline.engines.log_mel import turn_features, whisper_features
-from pipeline.engines.piper import Piper
 from pipeline.engines.protocols import TextToSpeech
-from pipeline.engines.silero import WINDOW, SileroVad
-from pipeline.engines.smart_turn import SmartTurn
-from pipeline.lanes import Ticket
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.tts.piper import Piper
+from pipeline.engines.turn.smart_turn import SmartTurn
+from pipeline.engines.vad.silero import WINDOW, SileroVad
+from pipeline.scheduling.lanes import Ticket
 
 CLIPS = Path(__file__).parents[1].parent / "shared" / "audio"
 SENTENCES = {

@@ -16,8 +16,8 @@ from bench.hearing_figures import errors_of
 from bench.real_clips import RealClip
 from bench.voice_to_voice import percentile
 from bench.word_errors import BY_CHARACTER, is_doubled, total
-from media.caller import Caller, CallFailedError
 from server.cli.call import RATE, read_audio, speech_tail_s
+from server.client.caller import Caller, CallFailedError
 
 SETTLE_S: Final = 0.6
 """Quiet before a clip: a caller does not speak into the click of the connection."""

@@ -12,8 +12,8 @@ import numpy as np
 from bench.real_clips import RealClip
 from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.protocols import SpeechToText
-from pipeline.lanes import Ticket, Urgency
-from pipeline.text.hallucination import clean_transcript
+from pipeline.engines.stt.hallucination import clean_transcript
+from pipeline.scheduling.lanes import Ticket, Urgency
 
 SHORT_S: Final = 1.5
 """Shorter clips may leave their language open, so that they are heard a second time with a prior."""

@@ -20,9 +20,9 @@ from bench.real_clips import RealClip
 from bench.word_errors import is_doubled, total
 from media.values import SEND_RATE
 from pipeline.audio import HEARING_RATE, Waveform, to_pcm
-from pipeline.engines.faster_whisper import FasterWhisper
 from pipeline.engines.protocols import Transcript
-from pipeline.lanes import Ticket, Urgency
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.scheduling.lanes import Ticket, Urgency
 from server.calibration.speech_clips import through_opus
 
 LONGEST_S: Final = 25.0

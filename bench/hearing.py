@@ -35,10 +35,10 @@ from bench.hearing_figures import broken_bounds, details, figures
 from bench.hearing_table import show_calls, show_hearing
 from bench.own_server import OwnServer
 from bench.real_clips import OWN_CLIPS, ManifestError, RealClip, read_clips, spread
-from pipeline.engines.faster_whisper import FasterWhisper
-from pipeline.machine import PLAIN_PATH, this_machine
+from pipeline.engines.stt.faster_whisper import FasterWhisper
 from pipeline.models import ModelStore
-from server.engines import build_stt
+from pipeline.processor import PLAIN_PATH, this_machine
+from server.engines.factory import build_stt
 from server.settings import Settings, load_settings
 
 Json = dict[str, Any]

@@ -27,10 +27,10 @@ from media.endpoint import MediaEndpoint
 from media.values import MediaConfig, Pcm, PlayoutEvent
 from pipeline.engines.protocols import Engines
 from server.app import SWITCH_INTERVAL_S, Server
-from server.engines import build_engines
-from server.logs import configure_logs
+from server.calls.webrtc_line import open_webrtc
+from server.engines.factory import build_engines
+from server.observability.logs import configure_logs
 from server.settings import load_settings
-from server.webrtc_line import open_webrtc
 
 
 class Listener:
@@ -82,7 +82,7 @@ class Callers:
 
 async def run_callers() -> None:
     """The child: offers, accepts and hangs up as it is told on stdin."""
-    from media.caller import Caller
+    from server.client.caller import Caller
 
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 20)

@@ -30,10 +30,10 @@ from bench import noises
 from bench.long_reply import Gap, LongReply
 from bench.spoken_words import Listener, lost_words, words_heard, words_of
 from bench.voice_to_voice import CLIPS, Clip, percentile
-from media.caller import CallFailedError
 from media.values import Pcm
 from pipeline.models import default_root
 from server.cli.call import RATE, read_audio
+from server.client.caller import CallFailedError
 
 INTERRUPTIONS = (CLIPS / "interruption.wav", CLIPS.parents[2] / "shared" / "audio" / "weather.wav")
 """What is said over a reply: those of them that there are."""

@@ -30,12 +30,12 @@ import asyncpg
 
 from bench.own_server import OwnServer, ServerFailedError, get_json
 from bench.voice_to_voice import CLIPS
-from media.caller import Caller, CallFailedError
 from persistence.config import PersistenceConfig
-from persistence.embedded import EmbeddedServer
-from persistence.embedded_postgres import EmbeddedPostgres
-from persistence.embedded_valkey import EmbeddedValkey
+from persistence.embedded.postgres import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedServer
+from persistence.embedded.valkey import EmbeddedValkey
 from server.cli.call import RATE, read_audio
+from server.client.caller import Caller, CallFailedError
 
 Victim = Literal["postgres", "valkey"]
 

@@ -15,9 +15,9 @@ import statistics
 import time
 from pathlib import Path
 
-from pipeline.engines.llama_cpp import LlamaCppLanguageModel, LlamaOptions
+from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
 from pipeline.engines.protocols import ChatRequest, Message
-from pipeline.lanes import Ticket, Urgency
+from pipeline.scheduling.lanes import Ticket, Urgency
 
 SYSTEM = Message("system", "You are Morgan, a friendly voice assistant. Answer in one or two short sentences.")
 QUESTIONS = (

@@ -13,10 +13,10 @@ import aiohttp
 import numpy as np
 
 from bench.voice_to_voice import CLIPS, Clip
-from media.caller import Caller, CallFailedError
-from media.caller_audio import AUDIBLE_DBFS
 from media.values import Pcm
 from server.cli.call import RATE, read_audio
+from server.client.caller import Caller, CallFailedError
+from server.client.caller_audio import AUDIBLE_DBFS
 
 INSTRUCTIONS = "You are Morgan. You tell long stories with many details, in many sentences."
 """Asked for more than the rules of spoken answers allow, small models talk for half a minute."""

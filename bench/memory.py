@@ -15,8 +15,8 @@ from pathlib import Path
 from persistence.config import PersistenceConfig
 from persistence.memory import Memory
 from persistence.values import DIMENSIONS
-from server.engines import build_embedder
-from server.recall import CANDIDATES, MemoryEmbedder
+from server.engines.factory import build_embedder
+from server.memory.recall import CANDIDATES, MemoryEmbedder
 from server.settings import load_settings
 
 QUESTION = "do you remember what I said about number"

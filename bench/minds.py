@@ -33,11 +33,11 @@ from rich.table import Table
 from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import Context, Entry
 from pipeline.engines.protocols import ChatDelta, EngineError, LanguageModel, ToolCall, ToolSpec
-from pipeline.lanes import Ticket, Urgency
 from pipeline.models import ModelError
+from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.normalise import normalise
 from pipeline.text.reply_length import ReplyLength
-from server.engines import build_llm
+from server.engines.factory import build_llm
 from server.minds.choice import resolved
 from server.settings import Settings, SettingsError, load_settings
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from bench.recorded_call import Judged, RecordedCall, Recording
 from pipeline.call.events import PlaybackStarted, SpeechStarted, SpeechStopped
-from pipeline.turn_taking import Decision, TurnTaking
-from pipeline.turn_taking_config import TurnTakingConfig
+from pipeline.call.turn_taking.config import TurnTakingConfig
+from pipeline.call.turn_taking.policy import Decision, TurnTaking
+from server.testing.recorded_call import Judged, RecordedCall, Recording
 
 LABELS = Path(__file__).with_name("turns.toml")
 

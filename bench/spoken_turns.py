@@ -7,8 +7,8 @@ from pathlib import Path
 
 import aiohttp
 
-from media.caller import Caller
 from server.cli.call import RATE, read_audio
+from server.client.caller import Caller
 
 LONGEST_WAIT_S = 3.0
 """Quiet after the recording behind which the last turn is surely over."""
@@ -42,7 +42,7 @@ async def speak(path: Path, url: str) -> SpokenTurns:
 
     Raises:
         CallError: the file is no audio.
-        media.caller.CallFailedError: no connection.
+        server.client.caller.CallFailedError: no connection.
         aiohttp.ClientError: nothing answers there.
     """
     speech = read_audio(path)

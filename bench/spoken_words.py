@@ -11,8 +11,8 @@ import soxr
 
 from media.values import Pcm
 from pipeline.audio import HEARING_RATE, to_waveform
-from pipeline.engines.faster_whisper import FasterWhisper
-from pipeline.lanes import Ticket
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.scheduling.lanes import Ticket
 from pipeline.text.normalise import edit_distances, normalise
 from pipeline.text.spoken import speak
 

@@ -31,8 +31,8 @@ from rich.table import Table
 
 from bench.spoken_words import words_not_said, words_of, words_on_top
 from bench.voice_to_voice import CLIPS, Clip, until_quiet
-from media.caller import Caller, CallFailedError
 from server.cli.call import RATE, CallError, read_audio
+from server.client.caller import Caller, CallFailedError
 
 QUESTIONS = ("question.wav", "order.wav", "recall.wav")
 MOST_CLIPS = 10

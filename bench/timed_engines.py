@@ -17,9 +17,9 @@ import numpy as np
 
 from pipeline.audio import SPEECH_RATE, Waveform
 from pipeline.engines.protocols import ChatDelta, ChatRequest, Engines, SpeechChunk, Transcript, Voice
-from pipeline.lanes import Ticket
+from pipeline.scheduling.lanes import Ticket
 from server.cli.main import app
-from server.engines import build_engines
+from server.engines.factory import build_engines
 from server.settings import Settings
 
 STT_S = 0.08

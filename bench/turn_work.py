@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.recorded_call import RecordedCall, Recording, RecordingError, read_recording
 from bench.turns import REPLY, loaded_ears, options_of
-from bench.virtual_call import Delays, VirtualCall
 from bench.voice_to_voice import percentile
 from pipeline.call.effects import AskTurnModel, Cancel, Effect, Transcribe
 from pipeline.call.events import TranscriptCompleted, TurnCommitted, TurnLatency
 from pipeline.call.inputs import Input, Transcribed
 from pipeline.call.options import CallOptions
 from server.settings import load_settings
+from server.testing.recorded_call import RecordedCall, Recording, RecordingError, read_recording
+from server.testing.virtual_call import Delays, VirtualCall
 
 SLOW = Delays(stt=0.45, stt_per_s=0.02, turn=0.16, llm_first=0.2, llm_token=0.02, tts=0.12)
 """Of whisper-base, Smart Turn, SmolLM2 and Piper on two cores of AMD Zen 3 (AVX2, no VNNI), rounded."""

@@ -6,7 +6,7 @@
 
 Voice activity, the turn model and speech to text are the real ones, and so are the policy and the call machine, with
 the settings of the server; only the clock is virtual, and the engines are as slow as they were measured
-(`bench.recorded_call.MEASURED`).
+(`server.testing.recorded_call.MEASURED`).
 With --url the recordings are spoken into real calls instead, and the turns that came out are told.
 """
 
@@ -24,18 +24,18 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.pauses import Kind, Outcome, Pause, count_commits, find_pauses, labels_of, one_wait, outcomes
-from bench.recorded_call import MEASURED, RecordedCall, Recording, RecordingError, read_recording
 from bench.spoken_turns import SpokenTurns, speak
-from media.caller import CallFailedError
 from pipeline.call.options import CallOptions
-from pipeline.engines.faster_whisper import FasterWhisper
+from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import EngineError
-from pipeline.engines.silero import SileroVad
-from pipeline.engines.smart_turn import SmartTurn
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.turn.smart_turn import SmartTurn
+from pipeline.engines.vad.silero import SileroVad
 from pipeline.models import ModelError, ModelStore
-from pipeline.turn_taking_config import TurnTakingConfig
 from server.cli.call import CallError
+from server.client.caller import CallFailedError
 from server.settings import Settings, SettingsError, load_settings
+from server.testing.recorded_call import MEASURED, RecordedCall, Recording, RecordingError, read_recording
 
 RECORDINGS = ("jfk.flac", "lecture.wav")
 DELAYS_MS = (200, 300, 400, 500, 700, 1000, 1500, 2000, 2500)

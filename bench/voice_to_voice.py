@@ -18,9 +18,9 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 
-from media.caller import Caller, CallFailedError
 from media.values import Pcm
 from server.cli.call import RATE, read_audio, speech_tail_s
+from server.client.caller import Caller, CallFailedError
 
 CLIPS = Path(__file__).resolve().parent.parent / "tests" / "clips"
 QUIET_S = 1.5

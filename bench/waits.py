@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.real_clips import OWN_CLIPS, ManifestError, RealClip, read_clips
-from bench.recorded_call import RecordedCall, Recording, RecordingError, read_recording
 from bench.turns import Ears, loaded_ears, options_of, play
 from bench.voice_to_voice import percentile
 from pipeline.call.events import PlaybackStarted, SpeechStopped
 from pipeline.engines.protocols import EngineError
 from pipeline.models import ModelError
 from server.settings import Settings, SettingsError, load_settings
+from server.testing.recorded_call import RecordedCall, Recording, RecordingError, read_recording
 
 LONGEST_S = 22.0
 """Longer clips hold several turns."""

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from persistence.conversation_store import ConversationStore
+from persistence.cache.conversation_store import ConversationStore
+from persistence.cache.redis_tier import RedisTier, session_key
 from persistence.ids import message_uuid
-from persistence.operations import (
+from persistence.journal.operations import (
     EndSession,
     Operation,
     PutLatency,
@@ -21,7 +22,6 @@ from persistence.operations import (
     PutTranscription,
     RemoveMessage,
 )
-from persistence.redis_tier import RedisTier, session_key
 from persistence.text import clean_json, clean_text
 from persistence.values import AudioTranscription, ContextMessage, Role, SessionKind
 

@@ -4,9 +4,9 @@ import contextlib
 import uuid
 from pathlib import Path
 
+from persistence.embedded.processes import write_private
 from persistence.errors import DataDirInUseError
 from persistence.folder_lock import FolderLock, FolderLockedError
-from persistence.processes import write_private
 
 
 class DataDir:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from persistence.errors import StoreUnavailableError
 from persistence.ids import parse_uuid
-from persistence.operations import DeleteConversation, DeleteUser
+from persistence.journal.operations import DeleteConversation, DeleteUser
 
 if TYPE_CHECKING:
     from persistence.memory import Memory

@@ -11,33 +11,27 @@ from typing import Any
 import structlog
 
 from persistence import deletion, reports
+from persistence.cache.conversation_store import ConversationStore
+from persistence.cache.preferences import Preferences
+from persistence.cache.redis_tier import RedisTier, audio_key, session_key
+from persistence.cache.restore import restore
+from persistence.cache.tts_cache import TtsCache
 from persistence.config import PersistenceConfig
 from persistence.conversation_log import ConversationLog, LiveSession, transcription_operation
-from persistence.conversation_store import ConversationStore
-from persistence.conversations import Conversations
 from persistence.data_dir import DataDir
-from persistence.embedded_postgres import EmbeddedPostgres
-from persistence.embedded_valkey import EmbeddedValkey
-from persistence.embedding_worker import EmbeddingWorker
+from persistence.embedded.postgres import EmbeddedPostgres
+from persistence.embedded.processes import write_private
+from persistence.embedded.servers import start_servers, stop_servers
+from persistence.embedded.valkey import EmbeddedValkey
 from persistence.errors import JournalFullError, StoreUnavailableError
 from persistence.housekeeping import Housekeeping, Job
 from persistence.ids import conversation_uuid, parse_uuid
-from persistence.metrics import Metrics
-from persistence.operations import (
-    EndLostSessions,
-    Operation,
-    PutConversation,
-)
-from persistence.outbox import Outbox
-from persistence.postgres import Postgres
-from persistence.preferences import Preferences
-from persistence.processes import write_private
-from persistence.recall import Recall
-from persistence.redis_tier import RedisTier, audio_key, session_key
-from persistence.restore import restore
-from persistence.servers import start_servers, stop_servers
+from persistence.journal.operations import EndLostSessions, Operation, PutConversation
+from persistence.journal.outbox import Outbox
+from persistence.postgres.conversations import Conversations
+from persistence.postgres.metrics import Metrics
+from persistence.postgres.pool import Postgres
 from persistence.text import check_id, clean_json
-from persistence.tts_cache import TtsCache
 from persistence.values import (
     AudioTranscription,
     ComponentHealth,
@@ -49,7 +43,9 @@ from persistence.values import (
     Recalled,
     SessionKind,
 )
-from persistence.vectors import VectorIndex
+from persistence.vectors.embedding_worker import EmbeddingWorker
+from persistence.vectors.index import VectorIndex
+from persistence.vectors.recall import Recall
 
 log = structlog.get_logger(__name__)
 

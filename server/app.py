@@ -11,43 +11,33 @@ from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.context import shared_beginning
 from pipeline.call.options import CallOptions
-from pipeline.cores import CORES
 from pipeline.engines.protocols import Engines, LanguageModel
 from pipeline.engines.speeds import EngineSpeeds, measure_speeds
-from pipeline.lanes import Ticket
+from pipeline.scheduling.cores import CORES
+from pipeline.scheduling.lanes import Ticket
 from pipeline.text.languages import unclear_prompt
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
-from server.access import WrongKeys
 from server.application import Parts, application, metrics_application
-from server.calls import CallRegistry
-from server.capacity import MOST, Capacity
-from server.http_server import Doors, settled_memory
-from server.memory_door import MemoryDoor
-from server.metrics import Metrics
-from server.metrics_sources import ServerCollector
+from server.calls.capacity import MOST, Capacity
+from server.calls.registry import CallRegistry
+from server.conversations.tools import build_toolbox
+from server.engines.watched import watched
+from server.http import page
+from server.http.auth import WrongKeys
+from server.http.server import Doors, settled_memory
+from server.memory.door import MemoryDoor
+from server.observability.metrics import Metrics
+from server.observability.sources import ServerCollector
 from server.roles import port_of, services_of
-from server.routes import (
-    audio,
-    calls,
-    conversations,
-    health,
-    memory,
-    page,
-    recordings,
-    text,
-    users,
-    v1_speech,
-    v1_transcriptions,
-    ws_audio,
-)
-from server.service_routes import CHAT_ROUTES
-from server.service_server import build_service
+from server.routes import audio, calls, conversations, health, memory, recordings, text, users, ws_audio
+from server.services.process import build_service
+from server.services.routes import CHAT_ROUTES
 from server.settings import Settings
 from server.speech.cache import cached_speech
 from server.speech.speech import SpeechDesk
-from server.tools import build_toolbox
 from server.transcription.wiring import add_transcription
-from server.watched_engines import watched
+from server.v1 import speech as v1_speech
+from server.v1 import transcriptions as v1_transcriptions
 
 SWITCH_INTERVAL_S = 0.001
 """For this long at most another thread holds the interpreter's lock before the media thread gets it."""

@@ -8,22 +8,22 @@ from aiohttp import web
 from media.byte_budget import ByteBudget
 from media.decoder_pool import DecoderPool
 from pipeline.engines.protocols import Engines
-from server.access import WrongKeys, guard
-from server.body_deadline import in_time
 from server.bounds import MAX_HELD
-from server.engine_watch import Watches
-from server.errors import errors_as_json
-from server.held_bytes import counting
-from server.memory_door import MEMORY, MemoryDoor
-from server.metrics import Metrics
-from server.operation import Cost
-from server.origins import Origins, add_cors_headers, only_ours
-from server.rate_limits import limited
-from server.request_metrics import counted
-from server.routes import docs, metrics, page
+from server.engines.watch import Watches
+from server.http import docs, metrics, page
+from server.http.auth import WrongKeys, guard
+from server.http.body_deadline import in_time
+from server.http.cors import Origins, add_cors_headers, only_ours
+from server.http.errors import errors_as_json
+from server.http.held_bytes import counting
+from server.http.operation import Cost
+from server.http.rate_limits import limited
+from server.http.request_metrics import counted
+from server.http.tickets import TICKETS
+from server.memory.door import MEMORY, MemoryDoor
+from server.observability.metrics import Metrics
 from server.settings import Settings
 from server.speech.speech import DESK, SpeechDesk
-from server.tickets import TICKETS
 
 
 @dataclass(frozen=True, slots=True)

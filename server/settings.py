@@ -18,10 +18,10 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from persistence.config import FsyncPolicy
+from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.models import default_root
 from pipeline.text.languages import UNCLEAR
 from pipeline.tools.declaration import ToolDeclaration
-from pipeline.turn_taking_config import TurnTakingConfig
 from server.addresses import is_loopback
 from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
 from server.roles import Role, takes_calls

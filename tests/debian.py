@@ -13,7 +13,7 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from persistence.processes import ServerProcess, free_port, identity, let_through, unprivileged_user
+from persistence.embedded.processes import ServerProcess, free_port, identity, let_through, unprivileged_user
 from tests.conftest import lacking
 
 

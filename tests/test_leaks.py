@@ -14,7 +14,7 @@ async def test_leaves_a_task():
 """
 
 LEAKS_A_LANE = """
-from pipeline.lanes import Lane
+from pipeline.scheduling.lanes import Lane
 
 def test_leaves_a_lane():
     Lane("forgotten")
@@ -23,7 +23,7 @@ def test_leaves_a_lane():
 TIDY = """
 import asyncio
 import pytest
-from pipeline.lanes import Lane
+from pipeline.scheduling.lanes import Lane
 
 @pytest.fixture(scope="module")
 def shared_lane():

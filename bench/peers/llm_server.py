@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-# As in `pipeline.engines.llama_api`: OpenMP reads it when it is loaded, and peers are to have the same.
+# As in `pipeline.engines.llm.llama_api`: OpenMP reads it when it is loaded, and peers are to have the same.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import xllamacpp

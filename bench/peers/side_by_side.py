@@ -29,8 +29,8 @@ from rich.table import Table
 from bench.capacity import clips_of
 from bench.own_server import MIND, OwnServer, ServerFailedError, free_ports
 from bench.real_clips import OWN_CLIPS, ManifestError
-from pipeline.machine import this_machine
 from pipeline.models import ModelError, ModelStore
+from pipeline.processor import this_machine
 from server.settings import Settings, load_settings
 
 HERE: Final = Path(__file__).resolve().parent

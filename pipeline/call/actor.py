@@ -29,7 +29,6 @@ from pipeline.call.effects import (
     Transcribe,
 )
 from pipeline.call.events import CallEnded, CallEvent, CallFault, StateChanged
-from pipeline.call.hearing import Hearing
 from pipeline.call.inputs import (
     AudioHeard,
     HangUp,
@@ -45,15 +44,16 @@ from pipeline.call.inputs import (
     Transcribed,
     TurnScored,
 )
-from pipeline.call.last_words import say_last_words
 from pipeline.call.machine import CallMachine
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder, Speaker
+from pipeline.call.reply.last_words import say_last_words
+from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.state import State
-from pipeline.call.voice_choice import VoiceChoice
-from pipeline.cores import CORES
+from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.engines.protocols import Engines, ToolCall
-from pipeline.lanes import Ticket, Urgency
+from pipeline.scheduling.cores import CORES
+from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.reply_length import ReplyLength
 
 TICK_S = 0.1
@@ -106,7 +106,7 @@ class CallActor:
         self._closing = False
         self._reminder = reminder
         self._engines = engines
-        self._hearing = Hearing(engines.vad.open_stream())
+        self._hearing = AudioBuffer(engines.vad.open_stream())
         self._on_event = on_event
         self._inbox: deque[Input] = deque()
         self._applying = False

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from pipeline.call.events import CallEvent
 from pipeline.engines.protocols import ChatRequest, ToolCall
-from pipeline.lanes import Ticket
+from pipeline.scheduling.lanes import Ticket
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Says that it takes a moment, when a reply has to wait for a tool or for a model that thinks."""
 
-from pipeline.call.reply import Reply
+from pipeline.call.reply.reply import Reply
 
 
 class Filler:

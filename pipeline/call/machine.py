@@ -1,20 +1,21 @@
 """The call as one state machine: inputs in, effects out, no clock, no tasks, no waiting.
 
 `CallMachine.handle` is called with one input at a time by the actor (the only writer) and with virtual time by the
-tests. What the call is doing is one value, `Floor.state`, changed only by `TRANSITIONS`; the user's side and Morgan's
-side are `Listening` and `Answering`; when to do what is `TurnTaking`. What the end of a turn leads to is `TurnEnding`,
-what becomes of replies is `Replying`.
+tests. What the call is doing is one value, `SharedState.state`, changed only by `TRANSITIONS`; the user's side and Morgan's
+side are `Recognition` and `ReplyPlayer`; when to do what is `TurnTaking`. What the end of a turn leads to is `Endpointing`,
+what becomes of replies is `ReplyLifecycle`.
 """
 
 from collections.abc import Callable
 from typing import assert_never
 
 from pipeline.call.context import Context
+from pipeline.call.effect_queue import EffectQueue, random_id
 from pipeline.call.effects import Cancel, Effect
+from pipeline.call.endpointing import Endpointing
 from pipeline.call.events import (
     CallEnded,
 )
-from pipeline.call.floor import Floor
 from pipeline.call.inputs import (
     AudioHeard,
     Connected,
@@ -38,16 +39,15 @@ from pipeline.call.inputs import (
     VoiceHeard,
 )
 from pipeline.call.options import CallOptions
-from pipeline.call.outbox import Outbox, random_id
 from pipeline.call.ports import Speaker
-from pipeline.call.recalling import Recalling
-from pipeline.call.replying import Replying
+from pipeline.call.reply.voice_choice import VoiceChoice
+from pipeline.call.reply_lifecycle import ReplyLifecycle
+from pipeline.call.shared_state import SharedState
 from pipeline.call.state import State, Trigger
-from pipeline.call.turn import OverlapWords
-from pipeline.call.turn_ending import TurnEnding
-from pipeline.call.voice_choice import VoiceChoice
+from pipeline.call.turn_taking.policy import Decision
+from pipeline.call.user.recalling import Recalling
+from pipeline.call.user.turn import OverlapWords
 from pipeline.text.backchannel import is_all_of, is_backchannel, takes_floor
-from pipeline.turn_taking import Decision
 
 
 class CallMachine:
@@ -77,8 +77,8 @@ class CallMachine:
     ) -> None:
         self.options = options
         self.context = context
-        self._out = Outbox(new_id)
-        self._floor = floor = Floor(
+        self._out = EffectQueue(new_id)
+        self._floor = floor = SharedState(
             options, context, speaker, self._out, self._decide, voices or VoiceChoice(chosen=options.voice)
         )
         self.counts = floor.counts
@@ -86,8 +86,8 @@ class CallMachine:
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
         self._watchdog = floor.watchdog
         self._recalling = Recalling(recall_s, context, self._out)
-        self._replying = Replying(floor)
-        self._ending = TurnEnding(floor, self._replying, self._recalling)
+        self._replying = ReplyLifecycle(floor)
+        self._ending = Endpointing(floor, self._replying, self._recalling)
 
     @property
     def state(self) -> State:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.text.languages import UNCLEAR
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
-from pipeline.turn_taking_config import TurnTakingConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the conversation asks of its engines, and the plain values that go in and come out.
 
-Each engine is loaded once, shared by all calls, and does its work in lanes of its own (`pipeline.lanes.Lane`); what
+Each engine is loaded once, shared by all calls, and does its work in lanes of its own (`pipeline.scheduling.lanes.Lane`); what
 differs from call to call is handed in. All methods are called on the event loop and never block it.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pipeline.audio import Pcm, Waveform
-from pipeline.lanes import Ticket
+from pipeline.scheduling.lanes import Ticket
 
 Role = Literal["system", "user", "assistant", "tool"]
 

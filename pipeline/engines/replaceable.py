@@ -6,7 +6,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any, Literal
 
 from pipeline.engines.protocols import ChatDelta, ChatRequest, LanguageModel
-from pipeline.lanes import Ticket
+from pipeline.scheduling.lanes import Ticket
 
 
 class ReplaceableLanguageModel:

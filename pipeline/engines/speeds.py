@@ -10,9 +10,9 @@ import numpy as np
 import soxr
 
 from pipeline.audio import HEARING_RATE, SPEECH_RATE, Waveform, to_waveform
-from pipeline.cores import CORES
 from pipeline.engines.protocols import AbsentEngine, ChatRequest, Engine, EngineError, Engines, LanguageModel, Message
-from pipeline.lanes import Ticket, Urgency
+from pipeline.scheduling.cores import CORES
+from pipeline.scheduling.lanes import Ticket, Urgency
 
 T = TypeVar("T")
 

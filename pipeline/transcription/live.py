@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 
 from pipeline.audio import HEARING_RATE, Pcm, Waveform
-from pipeline.call.hearing import Hearing
-from pipeline.call.voice_meter import SPOKEN_S, VoiceMeter
+from pipeline.call.user.audio_buffer import AudioBuffer
+from pipeline.call.user.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import Transcript, VoiceStream
+from pipeline.engines.stt.hallucination import clean_transcript
 from pipeline.text.agreement import LocalAgreement
-from pipeline.text.hallucination import clean_transcript
 from pipeline.transcription.segmenter import LIVE, Segmenter, Span
 from pipeline.transcription.segments import Segment, SpokenLanguage, one_segment, prompt_after, whole_text
 
@@ -82,7 +82,7 @@ class LiveTranscription:
         self.segments = list(past)
         self.unclear = unclear
         self._meter = VoiceMeter()
-        self._hearing = Hearing(voice, kept_s=KEPT_S, begins_at=begins_at)
+        self._hearing = AudioBuffer(voice, kept_s=KEPT_S, begins_at=begins_at)
         self._segmenter = Segmenter(LIVE, begins_at)
         self._language = SpokenLanguage(language, expected)
         self._language.heard(self.segments)

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 
 from pipeline.audio import HEARING_RATE, Pcm, Waveform
-from pipeline.call.hearing import Hearing
-from pipeline.call.voice_meter import SPOKEN_S, VoiceMeter
+from pipeline.call.user.audio_buffer import AudioBuffer
+from pipeline.call.user.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import SpeechToText, Transcript, VoiceActivityDetector
-from pipeline.lanes import Lane, Ticket
+from pipeline.scheduling.lanes import Lane, Ticket
 from pipeline.transcription.segmenter import RECORDING, Segmenter, Span
 from pipeline.transcription.segments import Segment, SpokenLanguage, prompt_after, sentences, translates
 
@@ -61,7 +61,7 @@ class RecordingTranscription:
         self._prompt = prompt
         self._language = SpokenLanguage(language, expected)
         self._meter = VoiceMeter()
-        self._hearing = Hearing(vad.open_stream(), kept_s=_KEPT_S)
+        self._hearing = AudioBuffer(vad.open_stream(), kept_s=_KEPT_S)
         self._segmenter = Segmenter(RECORDING)
 
     @property

@@ -4,8 +4,8 @@ import itertools
 from dataclasses import dataclass
 
 from pipeline.audio import HEARING_RATE
-from pipeline.call.hearing import WINDOW
 from pipeline.call.inputs import VoiceHeard
+from pipeline.call.user.audio_buffer import WINDOW
 
 _SMOOTHING = 5
 """Windows (160 ms) whose loudness is summed to find the quietest point."""

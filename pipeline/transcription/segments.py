@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Final
 
 from pipeline.engines.protocols import Transcript, Word
-from pipeline.text.hallucination import clean_transcript
+from pipeline.engines.stt.hallucination import clean_transcript
 
 PAUSE_S = 0.8
 """A pause that parts two segments, whatever the words."""

@@ -7,12 +7,12 @@ from dataclasses import replace
 import structlog
 
 from pipeline.audio import Waveform
-from pipeline.engines.faster_whisper import FasterWhisper
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.engines.speeds import measure_speeds
-from pipeline.engines.window_choice import DEFAULT_PADDING_S, PADDINGS_S
-from pipeline.machine import this_machine
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S, PADDINGS_S
 from pipeline.models import ModelStore
+from pipeline.processor import this_machine
 from server.calibration.computing import ComputingFigures, choose_computing
 from server.calibration.profile import Profile, load_profile, save_profile
 from server.calibration.speech_clips import speech_clips

@@ -6,7 +6,7 @@ alone 1.16 times.
 
 Two threads are tried where there are four cores and more, and are taken where they save a quarter of the time. They are
 fixed when the weights are loaded, so that each transcription waits for both of its cores and holds them
-(`pipeline.core_budget`). On two or three cores it would wait for whatever else runs, and an interim transcript would
+(`pipeline.scheduling.core_budget`). On two or three cores it would wait for whatever else runs, and an interim transcript would
 take the core that must stay free; from four on the language model, which does one thing at a time, bounds the calls
 before the cores do. Other engines stay at one: llama.cpp takes what is free for every step by itself, and the pieces of
 a voice and of the turn model are over before a second core is free.
@@ -21,11 +21,11 @@ from statistics import median
 import structlog
 
 from pipeline.audio import Waveform
-from pipeline.cores import CORES
-from pipeline.engines.faster_whisper import FasterWhisper
 from pipeline.engines.protocols import EngineUnavailableError
-from pipeline.lanes import Ticket, Urgency
-from pipeline.machine import return_free_memory, usable_memory
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.processor import return_free_memory, usable_memory
+from pipeline.scheduling.cores import CORES
+from pipeline.scheduling.lanes import Ticket, Urgency
 
 MOST_OF_INT8 = 0.95
 """float32 takes at most so much of int8's time to be chosen: what is as fast is not worth four times the memory."""

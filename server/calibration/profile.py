@@ -10,12 +10,12 @@ from typing import Any
 
 import structlog
 
-from pipeline.cores import usable_cores
 from pipeline.engines.speeds import EngineSpeeds
-from pipeline.machine import Machine, this_machine
+from pipeline.processor import Machine, this_machine
+from pipeline.scheduling.cores import usable_cores
 from server.calibration.computing import ComputingFigures, times_as_long
 from server.calibration.windows import WindowFigures
-from server.engines import llm_engine
+from server.engines.factory import llm_engine
 from server.settings import Settings
 
 FORMAT = 2

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.audio import Waveform
-from pipeline.engines.faster_whisper import FasterWhisper
-from pipeline.engines.window_choice import DEFAULT_PADDING_S
-from pipeline.lanes import Ticket, Urgency
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S
+from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.normalise import edit_distances, normalise
 
 MOST_DOUBTED = 0.02

@@ -6,7 +6,7 @@ import sys
 import aiohttp
 import typer
 
-from pipeline.machine import this_machine
+from pipeline.processor import this_machine
 
 BENCHES = {
     "hearing": (

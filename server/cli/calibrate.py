@@ -14,9 +14,9 @@ from pipeline.engines.protocols import EngineError, Engines
 from pipeline.models import ModelError, ModelStore
 from server.calibration.calibrate import calibrate as measure
 from server.calibration.profile import Profile, save_profile
-from server.capacity import calls_in_time, turn_cost_s
+from server.calls.capacity import calls_in_time, turn_cost_s
 from server.cli.models import rendered_progress
-from server.engines import build_engines, needed_models
+from server.engines.factory import build_engines, needed_models
 from server.minds.choice import resolved
 from server.settings import Settings, SettingsError, load_settings
 

@@ -17,8 +17,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from media.caller import Caller, CallFailedError
 from media.values import Pcm
+from server.client.caller import Caller, CallFailedError
 
 RATE = 48_000
 QUIET_S = 1.2
@@ -131,7 +131,7 @@ async def place_call(
         The report, and what was heard at 48 kHz.
 
     Raises:
-        CallError, media.caller.CallFailedError: it did not work; the message says at which point.
+        CallError, server.client.caller.CallFailedError: it did not work; the message says at which point.
     """
     token = os.environ.get("MORGAN_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}

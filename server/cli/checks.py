@@ -17,18 +17,18 @@ from typing import Literal
 
 from media.addresses import bound_addresses
 from pipeline.engines.protocols import EngineUnavailableError
-from pipeline.engines.remote_look_up import look_up
-from pipeline.machine import usable_memory
+from pipeline.engines.remote.look_up import look_up
 from pipeline.models import ModelError, ModelStore
+from pipeline.processor import usable_memory
 from pipeline.tools.errors import ToolSetupError
 from pipeline.tools.toolbox import Toolbox
 from server.addresses import listening_addresses
 from server.calibration.profile import load_profile
-from server.capacity import calls_in_time
-from server.engines import engines_here, llm_engine, mind_of, needed_models
+from server.calls.capacity import calls_in_time
+from server.conversations.tools import NO_TOOL_MODEL
+from server.engines.factory import engines_here, llm_engine, mind_of, needed_models
 from server.roles import SERVICES, port_of, services_of, takes_calls
 from server.settings import Settings
-from server.tools import NO_TOOL_MODEL
 
 Verdict = Literal["ok", "warn", "fail"]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from server.memory_door import ENVIRONMENT
+from server.memory.door import ENVIRONMENT
 from server.settings import SettingsError, load_settings
 
 NAMES = ("MORGAN_POSTGRES_DSN", "MORGAN_REDIS_URL", "MORGAN_QDRANT_URL", "MORGAN_URL")

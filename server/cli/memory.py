@@ -13,16 +13,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from persistence.embedding_worker import Progress as Step
 from persistence.errors import PersistenceError
 from persistence.memory import Memory
+from persistence.vectors.embedding_worker import Progress as Step
 from pipeline.engines.protocols import EngineError
 from pipeline.models import ModelError
 from server.cli.env import running
-from server.engines import build_embedder
-from server.logs import configure_logs
-from server.memory_door import persistence_config
-from server.recall import MemoryEmbedder
+from server.engines.factory import build_embedder
+from server.memory.door import persistence_config
+from server.memory.recall import MemoryEmbedder
+from server.observability.logs import configure_logs
 from server.settings import Settings, SettingsError, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="What Morgan remembers.")

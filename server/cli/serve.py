@@ -13,20 +13,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from media.values import MediaError
-from pipeline.cores import CORES
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.engines.replaceable import ReplaceableLanguageModel
 from pipeline.models import ModelError, ModelStore
+from pipeline.scheduling.cores import CORES
 from server.app import SWITCH_INTERVAL_S, Server
 from server.calibration.calibrate import calibrated
-from server.capacity import Capacity
+from server.calls.capacity import Capacity
 from server.cli.models import rendered_progress
-from server.engines import build_engines, needed_models
-from server.logs import configure_logs
+from server.engines.factory import build_engines, needed_models
 from server.minds.choice import chooses_mind, resolved
 from server.minds.upgrade import Upgrade
+from server.observability.logs import configure_logs
 from server.roles import ENGINES_OF, Role, port_of, services_of, takes_calls
-from server.service_server import ServiceServer
+from server.services.process import ServiceServer
 from server.settings import Settings, SettingsError, load_settings
 
 console = Console(stderr=True)
@@ -113,7 +113,7 @@ def _upgrading(settings: Settings, engines: Engines, server: Server | ServiceSer
     """Get the wisest language model that this machine affords, where that is to be chosen."""
     if not isinstance(engines.llm, ReplaceableLanguageModel):
         return None
-    capacity = server.capacity if isinstance(server, Server) else Capacity(None, CORES.count)
+    capacity = server.calls.capacity if isinstance(server, Server) else Capacity(None, CORES.count)
     upgrade = Upgrade(settings, engines.llm, capacity, lambda: bool(server.busy), _tell)
     return asyncio.create_task(upgrade.run())
 

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.machine import usable_memory
 from pipeline.models import Model, ModelStore
-from server.engines import engines_here, llm_engine
+from pipeline.processor import usable_memory
+from server.engines.factory import engines_here, llm_engine
 from server.minds.speed_book import MindSpeed, expected_speed, load_speeds
 from server.settings import AUTO_MIND, Settings
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import structlog
 
-from pipeline.cores import usable_cores
-from pipeline.machine import this_machine
 from pipeline.models import Model
+from pipeline.processor import this_machine
+from pipeline.scheduling.cores import usable_cores
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)

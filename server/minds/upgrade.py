@@ -11,11 +11,11 @@ from pipeline.call.context import shared_beginning
 from pipeline.engines.protocols import EngineError, LanguageModel
 from pipeline.engines.replaceable import ReplaceableLanguageModel
 from pipeline.engines.speeds import measure_language_model
-from pipeline.lanes import Ticket
 from pipeline.models import Model, ModelError, ModelStore
+from pipeline.scheduling.lanes import Ticket
 from server.calibration.profile import Profile, load_profile, save_profile
-from server.capacity import Capacity
-from server.engines import build_llm
+from server.calls.capacity import Capacity
+from server.engines.factory import build_llm
 from server.minds.choice import affordable, choose_among, is_here
 from server.minds.speed_book import MindSpeed, keep_speed
 from server.settings import Settings

@@ -13,23 +13,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from persistence.conversation_log import ConversationLog
 from pipeline.audio import SPEECH_RATE
 from pipeline.call.context import SPOKEN_RULES
-from server.accept import preferred_form
-from server.beginnings import Beginning, circumstances
 from server.bounds import MAX_HEADER_TEXT, MAX_INSTRUCTIONS, MAX_TURN_S, MAX_UPLOAD
-from server.errors import parse_json
-from server.fields import ConversationId, UserId
-from server.held_bytes import hold_of
-from server.memory_door import MEMORY
-from server.operation import Answer, operation
-from server.routes.calls import registry, wanted_call
-from server.services.stt import LanguageWanted
+from server.calls.registry.requests import registry, wanted_call
+from server.conversations.beginnings import Beginning, circumstances
+from server.conversations.spoken_turn import SpokenReply, answer, heard, keep, speak
+from server.conversations.written_turn import WrittenTurn
+from server.http.accept import preferred_form
+from server.http.errors import parse_json
+from server.http.fields import ConversationId, UserId
+from server.http.held_bytes import hold_of
+from server.http.operation import Answer, operation
+from server.memory.door import MEMORY
 from server.speech.formats import CONTENT_TYPES, AudioFormat
 from server.speech.requests import speech_headers
 from server.speech.speech import DESK
-from server.spoken_turn import SpokenReply, answer, heard, keep, speak
+from server.transcription.fields import LanguageWanted
 from server.transcription.transcriber import AUTO, TRANSCRIBER, Transcription
 from server.transcription.uploads import UPLOADS, Upload, read_upload
-from server.written_turn import WrittenTurn
 
 JSON_FORM = "json"
 

@@ -9,16 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from media.endpoint import EndpointFullError
 from media.values import IceCandidate, InvalidOfferError
 from persistence.memory import Memory
-from server.beginnings import Beginning, ForeignConversationError, begin, language_options, preferred
 from server.bounds import MAX_BODY, MAX_INSTRUCTIONS
-from server.call import Call, CallOverError
-from server.calls import RETRY_S, CallRegistry, CallsFullError, HalfOpenError
-from server.errors import ApiError, parse_json, read_body, require_json
-from server.fields import ConversationId, Language, UserId
-from server.memory_door import MEMORY
-from server.operation import Answer, operation
-from server.rate_limits import client_of, too_many
-from server.webrtc_line import WebRtcLine, open_webrtc
+from server.calls.call import Call, CallOverError
+from server.calls.registry import RETRY_S, CallRegistry, CallsFullError, HalfOpenError
+from server.calls.webrtc_line import WebRtcLine, open_webrtc
+from server.conversations.beginnings import Beginning, ForeignConversationError, begin, language_options, preferred
+from server.http.errors import ApiError, parse_json, read_body, require_json
+from server.http.fields import ConversationId, Language, UserId
+from server.http.operation import Answer, operation
+from server.http.rate_limits import client_of, too_many
+from server.memory.door import MEMORY
 
 SDPFRAG = "application/trickle-ice-sdpfrag"
 

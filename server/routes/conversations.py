@@ -11,11 +11,11 @@ from persistence import export
 from persistence.ids import parse_uuid
 from persistence.memory import Memory
 from persistence.values import Conversation, Message, Role
-from server.errors import ApiError
-from server.fields import UserId
-from server.memory_door import MEMORY
-from server.operation import Answer, operation
-from server.uninterrupted import to_the_end
+from server.http.errors import ApiError
+from server.http.fields import UserId
+from server.http.operation import Answer, operation
+from server.http.uninterrupted import to_the_end
+from server.memory.door import MEMORY
 
 MAX_PAGE = 200
 

@@ -6,11 +6,11 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from server.application import WATCHES
-from server.calls import CallRegistry
-from server.memory_door import MEMORY, MemoryDoor
-from server.operation import Answer, operation
-from server.routes.calls import REGISTRY
+from server.app_keys import WATCHES
+from server.calls.registry import CallRegistry
+from server.calls.registry.requests import REGISTRY
+from server.http.operation import Answer, operation
+from server.memory.door import MEMORY, MemoryDoor
 from server.services.health import Component, engine_health
 from server.version import version
 

@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from persistence.errors import PersistenceError
 from pipeline.engines.protocols import EngineError
-from pipeline.lanes import LaneClosedError, LaneFullError
-from server import sse
+from pipeline.scheduling.lanes import LaneClosedError, LaneFullError
 from server.bounds import MAX_SEARCH
-from server.errors import ApiError
-from server.fields import UserId
-from server.memory_door import MEMORY
-from server.operation import Answer, operation
+from server.http import sse
+from server.http.errors import ApiError
+from server.http.fields import UserId
+from server.http.operation import Answer, operation
+from server.memory.door import MEMORY
 
 MAX_RESULTS = 100
 

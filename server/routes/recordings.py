@@ -5,10 +5,10 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
-from server.errors import ApiError
-from server.memory_door import MEMORY
-from server.operation import Answer, operation
-from server.routes.conversations import OneConversation, found_conversation
+from server.conversations.requests import OneConversation, found_conversation
+from server.http.errors import ApiError
+from server.http.operation import Answer, operation
+from server.memory.door import MEMORY
 
 routes = web.RouteTableDef()
 

@@ -5,16 +5,16 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.beginnings import circumstances, preferred
 from server.bounds import MAX_BODY, MAX_TEXT
-from server.fields import ConversationId, UserId
-from server.generation import FAILURES, no_answer
-from server.memory_door import MEMORY
-from server.operation import Answer, operation
-from server.reply_stream import stream_reply
-from server.routes.calls import begin_for, registry
-from server.sse import EVENT_STREAM
-from server.written_turn import WrittenTurn
+from server.calls.registry.requests import registry
+from server.conversations.beginnings import begin_for, circumstances, preferred
+from server.conversations.generation import FAILURES, no_answer
+from server.conversations.reply_stream import stream_reply
+from server.conversations.written_turn import WrittenTurn
+from server.http.fields import ConversationId, UserId
+from server.http.operation import Answer, operation
+from server.http.sse import EVENT_STREAM
+from server.memory.door import MEMORY
 
 routes = web.RouteTableDef()
 

@@ -7,11 +7,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from pipeline.call.circumstances import LONGEST_NAME, zone
 from server.bounds import MAX_OPTIONS_BODY
-from server.fields import Language, UserId
-from server.memory_door import MEMORY
-from server.operation import Answer, operation
-from server.routes.calls import known_voice
-from server.uninterrupted import to_the_end
+from server.calls.registry.requests import known_voice
+from server.http.fields import Language, UserId
+from server.http.operation import Answer, operation
+from server.http.uninterrupted import to_the_end
+from server.memory.door import MEMORY
 
 routes = web.RouteTableDef()
 

@@ -2,11 +2,11 @@
 
 from aiohttp import web
 
-from server.audio_socket.session import AudioSession
 from server.bounds import MAX_SOCKET_MESSAGE
-from server.errors import ApiError
-from server.operation import Answer, operation
-from server.uninterrupted import to_the_end
+from server.calls.websocket.session import AudioSession
+from server.http.errors import ApiError
+from server.http.operation import Answer, operation
+from server.http.uninterrupted import to_the_end
 
 HEARTBEAT_S = 20.0
 """A client that does not answer a ping within half of this is gone."""

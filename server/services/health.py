@@ -8,12 +8,12 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.engines.protocols import Engine
-from pipeline.engines.remote_service import RemoteService
-from server.application import ENGINES, WATCHES
-from server.engine_watch import EngineWatch
-from server.memory_door import MEMORY
-from server.metrics_sources import lane_load
-from server.operation import Answer, operation
+from pipeline.engines.remote.service import RemoteService
+from server.app_keys import ENGINES, WATCHES
+from server.engines.watch import EngineWatch
+from server.http.operation import Answer, operation
+from server.memory.door import MEMORY
+from server.observability.sources import lane_load
 from server.version import version
 
 

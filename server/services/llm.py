@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pipeline.engines.llama_batcher import LlamaStats
+from pipeline.engines.llm.llama_batcher import LlamaStats
 from pipeline.engines.protocols import ChatRequest, Message
-from server.application import ENGINES, SETTINGS
+from server.app_keys import ENGINES, SETTINGS
 from server.bounds import (
     MAX_EMBEDDED,
     MAX_EMBEDDED_CHARS,
@@ -18,18 +18,18 @@ from server.bounds import (
     MAX_SYSTEM_CHARS,
     MAX_TOKENS,
 )
-from server.embedding import embed
-from server.fields import UserId
-from server.generation import DEFAULT_MAX_TOKENS, FAILURES, Generation, no_answer
-from server.operation import Answer, operation
-from server.reply_stream import stream_reply
-from server.routes import v1_chat_request
-from server.routes.v1_chat_request import ChatCompletionRequest
+from server.conversations.generation import DEFAULT_MAX_TOKENS, FAILURES, Generation, no_answer
+from server.conversations.reply_stream import stream_reply
+from server.conversations.written_turn import WrittenTurn
+from server.http.fields import UserId
+from server.http.operation import Answer, operation
+from server.http.sse import EVENT_STREAM
+from server.http.tickets import asked_ticket
 from server.services.health import HEALTH, service_health
 from server.services.llm_conversation import kept_turn
-from server.sse import EVENT_STREAM
-from server.tickets import asked_ticket
-from server.written_turn import WrittenTurn
+from server.v1 import chat_request as v1_chat_request
+from server.v1.chat_request import ChatCompletionRequest
+from server.v1.vectors import embed
 
 routes = web.RouteTableDef()
 

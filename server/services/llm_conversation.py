@@ -6,11 +6,11 @@ from aiohttp import web
 
 from persistence.ids import parse_uuid
 from pipeline.call.options import CallOptions
-from server.application import ENGINES
-from server.beginnings import LAST
-from server.memory_door import MEMORY
-from server.routes.calls import begin_for
-from server.written_turn import WrittenTurn
+from server.app_keys import ENGINES
+from server.conversations.beginnings import begin_for
+from server.conversations.written_turn import WrittenTurn
+from server.http.fields import LAST
+from server.memory.door import MEMORY
 
 _NAMES = uuid.UUID("6f1d7e0e-6d0c-4c5c-9c3b-0d1f6a1c7b52")
 """Namespace of the conversations that clients name as they like."""

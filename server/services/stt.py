@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from media.audio_file import container_format
 from pipeline.audio import HEARING_RATE, to_waveform
-from server.application import DECODERS, ENGINES, WATCHES
+from server.app_keys import DECODERS, ENGINES, WATCHES
 from server.bounds import MAX_AUDIO_JSON, MAX_PCM_RATE, MAX_STT_PROMPT, MAX_UPLOAD, MIN_PCM_RATE
-from server.errors import ApiError
-from server.held_bytes import hold_of
-from server.operation import Answer, operation
+from server.http.errors import ApiError
+from server.http.held_bytes import hold_of
+from server.http.operation import Answer, operation
+from server.http.tickets import asked_ticket
 from server.services.health import memory_state
-from server.tickets import asked_ticket
 from server.transcription.sessions import SESSIONS
 from server.transcription.transcriber import AUTO, FAILURES, TRANSCRIBER, Transcription, no_transcript, segment_json
 from server.transcription.uploads import UPLOAD_SCHEMA, UPLOADS, Upload, read_upload

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pipeline.audio import HEARING_RATE
 from pipeline.transcription.live import MAX_CHUNK_S
 from server.bounds import MAX_CHUNK, MAX_SMALL_BODY
-from server.errors import ApiError, parse_socket_message, read_body, read_json
-from server.held_bytes import hold_of
-from server.operation import Answer, operation
-from server.services.stt import LanguageWanted, SampleRate, decode_base64
+from server.http.errors import ApiError, parse_socket_message, read_body, read_json
+from server.http.held_bytes import hold_of
+from server.http.operation import Answer, operation
+from server.transcription.fields import LanguageWanted, SampleRate, decode_base64
 from server.transcription.session import Result, StreamSession
 from server.transcription.sessions import SESSIONS
 from server.transcription.transcriber import TRANSCRIBER, segment_json

@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.audio import SPEECH_RATE
 from server.bounds import MAX_SPEECH_BODY, MAX_TEXT
-from server.operation import Answer, operation
+from server.http.operation import Answer, operation
+from server.http.tickets import asked_ticket
 from server.services.health import HEALTH, service_health
 from server.speech.clause_stream import NDJSON, stream_clause
 from server.speech.formats import CONTENT_TYPES, AudioFormat
 from server.speech.requests import Speed, VoiceName, speech_headers, stream_audio
 from server.speech.speech import DESK, Speech, SpeechOrder
 from server.speech.voices import ALIASES
-from server.tickets import asked_ticket
 
 AUDIO = tuple(CONTENT_TYPES.values())
 

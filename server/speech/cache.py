@@ -12,13 +12,13 @@ from uuid import UUID
 import numpy as np
 import structlog
 
-from persistence.tts_cache import TtsCache, tts_key
+from persistence.cache.tts_cache import TtsCache, tts_key
 from persistence.values import TtsGeneration
 from pipeline.audio import SPEECH_RATE
-from pipeline.call.voice_choice import VoiceChoice
+from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.engines.protocols import EngineError, SpeechChunk, TextToSpeech, Voice, Word
-from pipeline.lanes import LaneClosedError, LaneFullError, Ticket, Urgency
-from server.memory_door import MemoryDoor
+from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket, Urgency
+from server.memory.door import MemoryDoor
 from server.settings import Settings
 from server.speech.clauses import clauses
 from server.version import version

@@ -10,8 +10,8 @@ import structlog
 from aiohttp import web
 
 from pipeline.engines.protocols import EngineError, SpeechChunk, TextToSpeech
-from pipeline.lanes import LaneClosedError, LaneFullError, Ticket
-from server.errors import ApiError
+from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket
+from server.http.errors import ApiError
 from server.speech.voices import resolve_voice
 
 NDJSON = "application/x-ndjson"

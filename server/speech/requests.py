@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import Field
 
 from pipeline.engines.protocols import EngineError
-from pipeline.lanes import LaneClosedError, LaneFullError
+from pipeline.scheduling.lanes import LaneClosedError, LaneFullError
 from server.speech.formats import CONTENT_TYPES
 from server.speech.speech import Speech
 

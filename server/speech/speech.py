@@ -13,9 +13,9 @@ from aiohttp import web
 from persistence.values import TtsGeneration
 from pipeline.audio import SPEECH_RATE, Pcm
 from pipeline.engines.protocols import EngineError, TextToSpeech
-from pipeline.lanes import Lane, LaneClosedError, LaneFullError, Ticket, Urgency
+from pipeline.scheduling.lanes import Lane, LaneClosedError, LaneFullError, Ticket, Urgency
 from server.bounds import MAX_KEPT_SPEECH, MAX_TEXT
-from server.errors import ApiError
+from server.http.errors import ApiError
 from server.speech.cache import CachedSpeech
 from server.speech.clauses import clauses
 from server.speech.formats import AudioFormat, AvEncoder, Encoder, RawEncoder, wav_header

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.engines.protocols import Voice
-from server.errors import ApiError
+from server.http.errors import ApiError
 
 OPENAI_VOICES = (
     "alloy",

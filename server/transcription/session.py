@@ -10,14 +10,14 @@ import numpy as np
 import structlog
 
 from media.audio_file import PcmStream
-from persistence.redis_tier import RedisTier
+from persistence.cache.redis_tier import RedisTier
 from pipeline.audio import HEARING_RATE, Pcm
 from pipeline.engines.protocols import SpeechToText, Transcript, VoiceStream
-from pipeline.lanes import Lane, Ticket, Urgency
+from pipeline.scheduling.lanes import Lane, Ticket, Urgency
 from pipeline.transcription.live import MAX_BACKLOG_S, MAX_CHUNK_S, LiveTranscription, Work
 from pipeline.transcription.segments import Segment, translates, whole_confidence, whole_text
 from server.bounds import MAX_SESSION_S
-from server.errors import ApiError
+from server.http.errors import ApiError
 from server.transcription.session_store import SessionState, SessionStore
 from server.transcription.transcriber import FAILURES, no_transcript
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import structlog
 
+from persistence.cache.redis_tier import RedisTier
 from persistence.errors import StoreUnavailableError
-from persistence.redis_tier import RedisTier
 from pipeline.audio import Pcm
 from pipeline.engines.protocols import Word
 from pipeline.transcription.segments import Segment

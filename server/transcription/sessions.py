@@ -10,12 +10,12 @@ from collections import OrderedDict
 import structlog
 from aiohttp import web
 
+from persistence.cache.redis_tier import RedisTier
 from persistence.errors import StoreUnavailableError
-from persistence.redis_tier import RedisTier
 from persistence.values import AudioTranscription
-from pipeline.lanes import Lane
-from server.errors import ApiError
-from server.memory_door import MemoryDoor
+from pipeline.scheduling.lanes import Lane
+from server.http.errors import ApiError
+from server.memory.door import MemoryDoor
 from server.transcription.session import Result, StreamSession
 from server.transcription.session_store import SessionState, find
 from server.transcription.transcriber import Transcriber, segment_json

@@ -15,11 +15,11 @@ from persistence.errors import InvalidTextError
 from persistence.values import AudioTranscription
 from pipeline.audio import HEARING_RATE, Pcm, Waveform
 from pipeline.engines.protocols import EngineError, Engines
-from pipeline.lanes import Lane, LaneClosedError, LaneFullError, Ticket
+from pipeline.scheduling.lanes import Lane, LaneClosedError, LaneFullError, Ticket
 from pipeline.transcription.recording import PIECE_S, RecordingTranscription
 from pipeline.transcription.segments import Segment, whole_confidence, whole_text
-from server.errors import ApiError
-from server.memory_door import MemoryDoor
+from server.http.errors import ApiError
+from server.memory.door import MemoryDoor
 from server.transcription.uploads import Upload
 
 log = structlog.get_logger(__name__)

@@ -8,8 +8,8 @@ from multidict import CIMultiDictProxy, MultiDict
 
 from pipeline.audio import HEARING_RATE
 from server.bounds import MAX_FIELD, MAX_PARTS, MAX_PCM_RATE, MAX_UPLOAD, MIN_PCM_RATE
-from server.errors import ApiError, read_body
-from server.held_bytes import Hold, hold_of
+from server.http.errors import ApiError, read_body
+from server.http.held_bytes import Hold, hold_of
 
 RAW_TYPES = ("audio/pcm", "audio/x-pcm", "audio/raw")
 FILE_TYPES = ("application/octet-stream", "application/ogg", "video/webm", "video/mp4", "video/x-matroska")

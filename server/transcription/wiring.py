@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from server.application import DECODERS, ENGINES, SETTINGS
-from server.memory_door import MEMORY
+from server.app_keys import DECODERS, ENGINES, SETTINGS
+from server.memory.door import MEMORY
 from server.transcription.sessions import SESSIONS, StreamSessions
 from server.transcription.transcriber import TRANSCRIBER, Transcriber
 

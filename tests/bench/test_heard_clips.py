@@ -6,7 +6,7 @@ from bench.heard_clips import Reference, hear_all, read_clip
 from bench.hearing_figures import errors_of, figures
 from bench.real_clips import read_clips
 from pipeline.audio import HEARING_RATE
-from pipeline.engines.faster_whisper import FasterWhisper
+from pipeline.engines.stt.faster_whisper import FasterWhisper
 
 
 async def test_clips_are_heard_by_both_and_timed(models_dir: Path) -> None:

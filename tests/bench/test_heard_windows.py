@@ -9,7 +9,7 @@ from rich.console import Console
 from bench import hearing
 from bench.heard_windows import hear_on_windows, show_windows
 from bench.real_clips import read_clips
-from pipeline.engines.faster_whisper import FasterWhisper
+from pipeline.engines.stt.faster_whisper import FasterWhisper
 
 
 async def test_a_clip_is_heard_once_on_each_window_and_on_the_full_one(models_dir: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from persistence.schema import load_migrations
+from persistence.postgres.schema import load_migrations
 from server.roles import port_of
 from server.settings import Settings, load_settings
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from media.caller import Caller
+from server.client.caller import Caller
 from tests.e2e.conftest import RunningServer, free_port
 from tests.e2e.test_call_command import morgan
 from tests.media.calls import until

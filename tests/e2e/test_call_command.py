@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pipeline.audio import to_waveform
-from pipeline.engines.faster_whisper import FasterWhisper
-from pipeline.lanes import Ticket
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.scheduling.lanes import Ticket
 from pipeline.text.normalise import word_error_rate
 from pipeline.text.spoken import speakable
 from tests.e2e.conftest import RunningServer

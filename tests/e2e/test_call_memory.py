@@ -12,7 +12,7 @@ import aiohttp
 import asyncpg
 from redis.asyncio import Redis
 
-from media.caller import Caller
+from server.client.caller import Caller
 from tests.e2e.test_call_command import morgan
 from tests.serving import RunningServer, serving
 

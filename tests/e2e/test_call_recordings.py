@@ -17,12 +17,12 @@ import pytest
 import pytest_asyncio
 import soxr
 
-from media.caller import Caller
 from pipeline.audio import HEARING_RATE, Pcm, to_waveform
-from pipeline.engines.faster_whisper import FasterWhisper
-from pipeline.lanes import Ticket
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.scheduling.lanes import Ticket
 from pipeline.text.normalise import normalise, word_error_rate
 from pipeline.text.spoken import speakable
+from server.client.caller import Caller
 from tests.e2e.test_call_memory import called, ended_session, rows
 from tests.serving import RunningServer, serving
 from tests.spoken import spoken

@@ -17,8 +17,8 @@ from redis.asyncio import Redis
 
 from bench.own_server import get_json
 from bench.split_server import SplitServer
-from media.caller import Caller
 from server.cli.call import RATE, read_audio
+from server.client.caller import Caller
 from tests.debian import postgres_server, redis_server
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]

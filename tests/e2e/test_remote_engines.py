@@ -16,16 +16,16 @@ from aiohttp import web
 from media.audio_file import AudioFile
 from pipeline.audio import HEARING_RATE, Waveform, to_waveform
 from pipeline.engines.protocols import ChatRequest, EngineError, EngineUnavailableError, Message
-from pipeline.engines.remote_llm import RemoteEmbedder, RemoteLanguageModel
-from pipeline.engines.remote_look_up import look_up
-from pipeline.engines.remote_reply import Question
-from pipeline.engines.remote_service import RemoteService
-from pipeline.engines.remote_stt import RemoteSpeechToText
-from pipeline.engines.remote_tts import RemoteTextToSpeech
-from pipeline.lanes import Ticket, Urgency
-from server.errors import errors_as_json
-from server.tickets import TICKETS, asked_ticket
-from server.tickets import routes as ticket_routes
+from pipeline.engines.remote.llm import RemoteEmbedder, RemoteLanguageModel
+from pipeline.engines.remote.look_up import look_up
+from pipeline.engines.remote.reply import Question
+from pipeline.engines.remote.service import RemoteService
+from pipeline.engines.remote.stt import RemoteSpeechToText
+from pipeline.engines.remote.tts import RemoteTextToSpeech
+from pipeline.scheduling.lanes import Ticket, Urgency
+from server.http.errors import errors_as_json
+from server.http.tickets import TICKETS, asked_ticket
+from server.http.tickets import routes as ticket_routes
 from tests.serving import free_port
 
 STORY = ChatRequest((Message("user", "Tell me a very long story about the sea."),), max_tokens=1500)

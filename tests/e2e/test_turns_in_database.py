@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from media.caller import Caller
 from server.cli.call import RATE, read_audio
+from server.client.caller import Caller
 from tests.conftest import lacking
 from tests.e2e.test_call_memory import write
 from tests.serving import RunningServer

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from media.caller import Caller
 from media.endpoint import MediaEndpoint
 from media.peer import WebRtcPeer
 from media.values import RECEIVE_RATE, SEND_RATE, AudioTap, MediaConfig, Pcm, PlayoutChange, PlayoutEvent
+from server.client.caller import Caller
 
 LOUD = 1500
 """Peak (16 bit) above which a frame of a test tone counts as sound."""

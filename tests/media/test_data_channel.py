@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from media.caller import Caller
 from media.data_channel import MAX_WAITING_BYTES, MAX_WAITING_MESSAGES
 from media.sdp_answer import MAX_MESSAGE_SIZE
+from server.client.caller import Caller
 from tests.media.calls import Notes, call, endpoint, until
 
 

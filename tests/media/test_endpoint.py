@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from aiortc.rtp import RtcpByePacket
 
-from media.caller import Caller, CallFailedError
 from media.endpoint import EndpointFullError, MediaEndpoint
 from media.values import RECEIVE_RATE, IceCandidate, InvalidOfferError, MediaConfig, MediaError, PlayoutChange
+from server.client.caller import Caller, CallFailedError
 from tests.media.calls import Notes, call, endpoint, loud_part, pitch, tone, until
 
 

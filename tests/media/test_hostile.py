@@ -11,11 +11,11 @@ import pylibsrtp
 from aioice import stun
 from aiortc.rtp import RtpPacket
 
-from media.caller import Caller
 from media.dtls import MAX_SSRCS
 from media.endpoint import MediaEndpoint
 from media.sdp import MAX_CANDIDATES
 from media.values import IceCandidate
+from server.client.caller import Caller
 from tests.media.calls import Notes, call, endpoint, tone, until
 
 NULL_CLIENT_HELLO = (

@@ -8,9 +8,9 @@ import weakref
 import psutil
 import pytest
 
-from media.caller import Caller
 from media.endpoint import MediaEndpoint
 from media.peer import WebRtcPeer
+from server.client.caller import Caller
 from tests.media.calls import Notes, call, endpoint, until
 
 

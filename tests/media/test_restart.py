@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from media.caller import Caller
 from media.playout import Playout
 from media.values import SEND_RATE, PlayoutChange
+from server.client.caller import Caller
 from tests.media.calls import Notes, call, endpoint, tone, until
 
 

@@ -11,11 +11,11 @@ import pytest_asyncio
 from redis import Redis
 
 from persistence.config import PersistenceConfig
-from persistence.embedded_postgres import EmbeddedPostgres
-from persistence.embedded_valkey import EmbeddedValkey
+from persistence.embedded.postgres import EmbeddedPostgres
+from persistence.embedded.valkey import EmbeddedValkey
 from persistence.memory import Memory
-from persistence.postgres import Postgres
-from persistence.schema import migrate
+from persistence.postgres.pool import Postgres
+from persistence.postgres.schema import migrate
 from tests.persistence.parts import WordEmbedder
 
 _numbers = itertools.count(1)

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from persistence.postgres import Postgres
+from persistence.postgres.pool import Postgres
 from tests.persistence.parts import Open, Relay, address, item, stored, texts, through, until
 
 

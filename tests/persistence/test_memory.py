@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 from redis import Redis
 
+from persistence.cache.tts_cache import tts_key
 from persistence.errors import BadCursorError, TextTooLongError
 from persistence.export import as_json, as_text, as_vtt
 from persistence.memory import Memory
-from persistence.tts_cache import tts_key
 from persistence.values import AudioTranscription, TtsGeneration
 from tests.persistence.parts import Open, Relay, address, item, stored, texts, through, until
 

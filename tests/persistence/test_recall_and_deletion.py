@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 from redis import Redis
 
-from persistence.embedding_worker import Progress
 from persistence.ids import message_uuid
 from persistence.memory import Memory
 from persistence.values import AudioTranscription, TtsGeneration
+from persistence.vectors.embedding_worker import Progress
 from tests.persistence.parts import Open, item, texts, until
 
 

@@ -10,11 +10,11 @@ import pytest_asyncio
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from persistence.cache.redis_tier import RedisTier
 from persistence.config import PersistenceConfig
-from persistence.embedded_valkey import EmbeddedValkey
+from persistence.embedded.valkey import EmbeddedValkey
 from persistence.errors import StoreUnavailableError
 from persistence.memory import Memory
-from persistence.redis_tier import RedisTier
 from tests.persistence.parts import Open, WordEmbedder, item, stored, until
 
 pytestmark = pytest.mark.timeout(120)

@@ -6,9 +6,9 @@ import uuid
 import pytest
 
 from persistence.backoff import Backoff
-from persistence.cursors import make_cursor, read_cursor
 from persistence.errors import BadCursorError, InvalidTextError, TextTooLongError
 from persistence.ids import message_uuid, parse_uuid
+from persistence.postgres.cursors import make_cursor, read_cursor
 from persistence.text import check_id, clean_json, clean_text
 
 

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from server.http_server import Doors
+from server.http.server import Doors
 from server.settings import Settings
 from tests.serving import free_port, ipv6
 

@@ -4,8 +4,8 @@ from typing import Protocol
 
 import pytest
 
-from server.engines import engines_here, lanes_of, needed_models
-from server.memory_door import persistence_config
+from server.engines.factory import engines_here, lanes_of, needed_models
+from server.memory.door import persistence_config
 from server.roles import port_of
 from server.settings import Settings, SettingsError, load_settings
 

@@ -4,11 +4,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Self
 
-from bench.virtual_call import Delays, VirtualCall, Wanted
 from pipeline.audio import HEARING_RATE
 from pipeline.call.effects import AskTurnModel, Transcribe
 from pipeline.call.inputs import VoiceHeard
 from pipeline.engines.protocols import Transcript
+from server.testing.virtual_call import Delays, VirtualCall, Wanted
 
 __all__ = ["Delays", "Say", "Simulation"]
 

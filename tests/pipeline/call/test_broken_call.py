@@ -9,16 +9,16 @@ import pytest
 
 from media.playout import Playout
 from pipeline.audio import SPEECH_RATE
-from pipeline.call import last_words
 from pipeline.call.actor import BROKEN, CallActor
 from pipeline.call.context import Context
 from pipeline.call.effects import Recall, RunTool
 from pipeline.call.events import CallEnded, CallEvent, CallFault, StateChanged
 from pipeline.call.inputs import AudioHeard, Connected, Tick, UserTyped
 from pipeline.call.options import CallOptions
+from pipeline.call.reply import last_words
 from pipeline.call.state import State
 from pipeline.engines.protocols import AbsentEngine, Engines, SpeechChunk, ToolCall, Voice
-from pipeline.lanes import Ticket
+from pipeline.scheduling.lanes import Ticket
 from tests.media.calls import until
 
 SOUND = np.full(320, 3000, np.int16)

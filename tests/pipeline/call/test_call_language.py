@@ -5,9 +5,9 @@ import pytest
 from pipeline.call.effects import Synthesize, Transcribe
 from pipeline.call.events import TranscriptCompleted
 from pipeline.call.inputs import UserTyped
-from pipeline.call.language import CallLanguage
 from pipeline.call.options import CallOptions
-from pipeline.call.voice_choice import VoiceChoice
+from pipeline.call.reply.voice_choice import VoiceChoice
+from pipeline.call.user.language import CallLanguage
 from pipeline.engines.protocols import Voice
 from tests.pipeline.call.simulation import Say, Simulation
 

@@ -25,7 +25,7 @@ from pipeline.call.events import (
 from pipeline.call.inputs import Connected, HangUp, StopReply, UserTyped
 from pipeline.call.options import CallOptions
 from pipeline.call.state import State
-from pipeline.turn_taking_config import TurnTakingConfig
+from pipeline.call.turn_taking.config import TurnTakingConfig
 from tests.pipeline.call.simulation import Delays, Say, Simulation
 
 QUESTION = Say(1.0, 2.8, "What is the weather in Paris?")

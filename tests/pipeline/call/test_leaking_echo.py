@@ -8,17 +8,17 @@ import pytest
 import soundfile
 import soxr
 
-from bench.virtual_call import VirtualCall
 from media.playout import Playout
 from media.values import PlayoutEvent
 from pipeline.audio import HEARING_RATE, SPEECH_RATE, Pcm
 from pipeline.call.effects import AskTurnModel, Synthesize, Transcribe
 from pipeline.call.events import PlaybackCleared, ReplyDone
-from pipeline.call.hearing import Hearing
 from pipeline.call.inputs import PieceEnded, PieceSpoken, UserTyped, VoiceHeard
 from pipeline.call.machine import CallMachine
+from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.engines.protocols import SpeechChunk, Transcript, VoiceActivityDetector
-from pipeline.engines.silero import SileroVad
+from pipeline.engines.vad.silero import SileroVad
+from server.testing.virtual_call import VirtualCall
 
 FRAME = SPEECH_RATE // 50
 
@@ -57,7 +57,7 @@ class LeakingCall(VirtualCall):
         self.loudspeaker = Loudspeaker()
         self.playout = self.loudspeaker
         self.machine = CallMachine(self.options, self.context, self.playout)
-        self._hearing = Hearing(self.vad.open_stream())
+        self._hearing = AudioBuffer(self.vad.open_stream())
         self._resampler = soxr.ResampleStream(SPEECH_RATE, HEARING_RATE, 1, dtype="int16")
         self._room = np.random.default_rng(1)
 

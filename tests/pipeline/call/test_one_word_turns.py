@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.recorded_call import MEASURED, RecordedCall, Recording, read_recording
 from bench.turns import loaded_ears, options_of
 from pipeline.audio import HEARING_RATE
 from pipeline.call.events import ReplyDone, TranscriptCompleted
 from server.settings import Settings
+from server.testing.recorded_call import MEASURED, RecordedCall, Recording, read_recording
 from tests.conftest import lacking
 
 QUESTION = "weather.wav"

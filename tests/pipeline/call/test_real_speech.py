@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from bench.pauses import Outcome, find_pauses, labels_of, outcomes, text_of
-from bench.recorded_call import RecordedCall, Recording, read_recording
 from bench.turns import Ears, loaded_ears, options_of, play
 from pipeline.call.events import SpeechStopped
 from pipeline.text.normalise import normalise
 from server.settings import Settings
+from server.testing.recorded_call import RecordedCall, Recording, read_recording
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from pipeline.audio import HEARING_RATE
 from pipeline.call.events import PlaybackStarted, ReplyDone, TranscriptCompleted, TurnCommitted
 from pipeline.call.inputs import VoiceHeard
-from pipeline.turn_taking_config import WINDOW_S
+from pipeline.call.turn_taking.config import WINDOW_S
 from tests.pipeline.call.simulation import WINDOW, Say, Simulation
 
 QUESTION = Say(1.0, 3.0, "What will the weather be like in Paris tomorrow?")

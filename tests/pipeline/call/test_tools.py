@@ -5,8 +5,8 @@ import pytest
 from pipeline.call.effects import Cancel, RunTool
 from pipeline.call.events import CallFault, PlaybackStarted, ReplyDone, ReplyTextCompleted, ToolCalled, ToolReturned
 from pipeline.call.options import CallOptions
+from pipeline.call.reply.tool_rounds import INTERRUPTED
 from pipeline.call.state import State
-from pipeline.call.tool_rounds import INTERRUPTED
 from pipeline.engines.protocols import ToolCall
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.toolbox import Toolbox

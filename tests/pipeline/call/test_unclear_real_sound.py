@@ -5,16 +5,16 @@ from typing import Literal
 
 import pytest
 
-from bench.recorded_call import RecordedCall, Recording, read_recording
 from bench.turns import play
 from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.call.events import ReplyDone
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import Transcript
-from pipeline.engines.silero import SileroVad
-from pipeline.engines.smart_turn import SmartTurn
-from pipeline.lanes import Ticket
+from pipeline.engines.turn.smart_turn import SmartTurn
+from pipeline.engines.vad.silero import SileroVad
+from pipeline.scheduling.lanes import Ticket
 from pipeline.text.languages import UNCLEAR
+from server.testing.recorded_call import RecordedCall, Recording, read_recording
 from tests.conftest import lacking
 from tests.pipeline.engines.speech import model
 

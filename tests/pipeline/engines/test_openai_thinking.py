@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from pipeline.engines.openai_compatible import MOST_THOUGHT, Endpoint, OpenAiChat
 from pipeline.engines.protocols import ChatDelta, ChatRequest, Message
-from pipeline.lanes import Ticket
+from pipeline.engines.remote.openai_compatible import MOST_THOUGHT, Endpoint, OpenAiChat
+from pipeline.scheduling.lanes import Ticket
 from tests.pipeline.text.test_thinking import ANSWER, THOUGHT, cuts
 from tests.upstream import Handler, Server, chunk, events, reply, send
 

@@ -13,7 +13,7 @@ import pytest
 from pipeline.audio import SPEECH_RATE, Waveform
 from pipeline.engines.protocols import AbsentEngine, ChatDelta, ChatRequest, Engines, SpeechChunk, Transcript
 from pipeline.engines.speeds import QUESTION_S, measure_speeds
-from pipeline.lanes import Lane, Ticket
+from pipeline.scheduling.lanes import Lane, Ticket
 
 
 class Slow:
@@ -80,10 +80,10 @@ async def test_what_another_process_does_costs_nothing_here() -> None:
 
 @pytest.mark.usefixtures("models_dir")
 async def test_the_real_engines_are_measured_in_seconds(models_dir: Path) -> None:
-    from pipeline.engines.faster_whisper import FasterWhisper
-    from pipeline.engines.llama_cpp import LlamaCppLanguageModel, LlamaOptions
-    from pipeline.engines.piper import Piper
-    from pipeline.engines.smart_turn import SmartTurn
+    from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
+    from pipeline.engines.stt.faster_whisper import FasterWhisper
+    from pipeline.engines.tts.piper import Piper
+    from pipeline.engines.turn.smart_turn import SmartTurn
 
     vad: Any = AbsentEngine("vad")
     engines = Engines(

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline.audio import to_pcm
-from pipeline.engines.faster_whisper import FasterWhisper
 from pipeline.engines.protocols import Transcript
-from pipeline.engines.silero import SileroVad
-from pipeline.lanes import Ticket
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.vad.silero import SileroVad
+from pipeline.scheduling.lanes import Ticket
 from pipeline.transcription.live import LiveTranscription
 from tests.pipeline.engines.speech import clip, model
 

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 
 from pipeline.audio import HEARING_RATE, Pcm, Waveform, to_pcm
-from pipeline.engines.faster_whisper import FasterWhisper
 from pipeline.engines.protocols import SpeechToText, Transcript
-from pipeline.engines.silero import SileroVad
-from pipeline.lanes import Lane, Ticket
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.vad.silero import SileroVad
+from pipeline.scheduling.lanes import Lane, Ticket
 from pipeline.transcription.recording import RecordingTranscription
 from pipeline.transcription.segments import Segment
 from tests.conftest import lacking

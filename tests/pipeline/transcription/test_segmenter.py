@@ -1,5 +1,5 @@
-from pipeline.call.hearing import WINDOW
 from pipeline.call.inputs import VoiceHeard
+from pipeline.call.user.audio_buffer import WINDOW
 from pipeline.transcription.segmenter import Segmenter, Segmenting, Span
 
 CONFIG = Segmenting(pause_s=0.8, longest_s=4.0)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engines.faster_whisper import FasterWhisper
-from pipeline.engines.window_choice import PADDINGS_S
-from pipeline.lanes import Ticket
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.stt.window_choice import PADDINGS_S
+from pipeline.scheduling.lanes import Ticket
 from server.calibration.calibrate import calibrated
 from server.calibration.profile import Profile, profile_path, save_profile
-from server.engines import build_engines
+from server.engines.factory import build_engines
 from server.settings import Settings
 from tests.pipeline.engines.speech import clip
 from tests.spoken import spoken

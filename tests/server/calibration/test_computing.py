@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pipeline.audio import HEARING_RATE
-from pipeline.engines.faster_whisper import FasterWhisper
 from pipeline.engines.log_mel import whisper_features
-from pipeline.lanes import Ticket
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.scheduling.lanes import Ticket
 from server.calibration import computing
 from server.calibration.computing import best_compute_type, best_threads, choose_computing, times_as_long
 from server.services.health import engine_health

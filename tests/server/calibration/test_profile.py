@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.engines.speeds import EngineSpeeds
-from pipeline.machine import this_machine
+from pipeline.processor import this_machine
 from server.calibration.computing import ComputingFigures
 from server.calibration.profile import Profile, load_profile, profile_path, save_profile
 from server.calibration.windows import WindowFigures

@@ -11,10 +11,10 @@ import pytest
 from pipeline.engines.protocols import ChatDelta, ChatRequest, Message
 from pipeline.engines.replaceable import ReplaceableLanguageModel
 from pipeline.engines.speeds import EngineSpeeds
-from pipeline.lanes import Ticket
 from pipeline.models import FetchError, Manifest, ModelStore, ProgressCallback
 from pipeline.models.progress import no_progress
-from server.capacity import Capacity
+from pipeline.scheduling.lanes import Ticket
+from server.calls.capacity import Capacity
 from server.minds import choice
 from server.minds.speed_book import MindSpeed, keep_speed, load_speeds
 from server.minds.upgrade import Upgrade

@@ -17,8 +17,8 @@ import pytest_asyncio
 from yarl import URL
 
 from pipeline.audio import HEARING_RATE
-from pipeline.engines.faster_whisper import FasterWhisper
-from pipeline.lanes import Ticket
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.scheduling.lanes import Ticket
 from pipeline.text.normalise import word_error_rate
 from server.speech.speech import CHUNK, MAX_TEXT
 from tests.pipeline.engines.speech import model

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.engines.piper import Piper
+from pipeline.engines.tts.piper import Piper
 from tests.persistence.conftest import dsn, memory, open_memory, redis_url, servers  # noqa: F401
 from tests.pipeline.engines.speech import model
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 import numpy as np
 
 from persistence.memory import Memory
-from pipeline.engines.piper import Piper
 from pipeline.engines.protocols import SpeechChunk
-from pipeline.lanes import Ticket, Urgency
+from pipeline.engines.tts.piper import Piper
+from pipeline.scheduling.lanes import Ticket, Urgency
 from server.speech.cache import CachedSpeech
 
 CLAUSE = "Could you say that again?"

@@ -8,8 +8,8 @@ import pytest_asyncio
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from pipeline.engines.piper import Piper
-from server.errors import errors_as_json
+from pipeline.engines.tts.piper import Piper
+from server.http.errors import errors_as_json
 from server.services import tts
 from server.speech.clauses import clauses
 from server.speech.speech import AHEAD, DESK, SpeechDesk, SpeechOrder

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from pipeline.engines.piper import Piper
-from server.errors import ApiError
+from pipeline.engines.tts.piper import Piper
+from server.http.errors import ApiError
 from server.speech.speech import MAX_TEXT, SpeechDesk, SpeechOrder
 from tests.pipeline.text.worst_texts import worst
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.engines.protocols import Voice
-from server.errors import ApiError
+from server.http.errors import ApiError
 from server.speech.voices import CSM, resolve_voice
 
 VOICES = [Voice(name, name, "en", "kokoro") for name in ("en_US-joe-medium", "af_nova", "am_onyx")]

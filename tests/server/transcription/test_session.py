@@ -9,14 +9,14 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from persistence.cache.redis_tier import RedisTier, audio_key, session_key
 from persistence.config import PersistenceConfig
-from persistence.embedded_valkey import EmbeddedValkey
-from persistence.redis_tier import RedisTier, audio_key, session_key
+from persistence.embedded.valkey import EmbeddedValkey
 from pipeline.audio import to_pcm
-from pipeline.engines.faster_whisper import FasterWhisper
-from pipeline.engines.silero import SileroVad
-from pipeline.lanes import Lane
-from server.errors import ApiError
+from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.vad.silero import SileroVad
+from pipeline.scheduling.lanes import Lane
+from server.http.errors import ApiError
 from server.transcription.session import StreamSession
 from server.transcription.session_store import SessionState, find
 from tests.pipeline.engines.speech import clip, model

@@ -1,0 +1,1 @@
+"""The fast tiers: Redis and process memory in front of PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Servers of our own: PostgreSQL and Valkey as child processes."""

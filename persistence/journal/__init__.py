@@ -1,0 +1,1 @@
+"""The write-ahead journal, and its delivery to PostgreSQL."""

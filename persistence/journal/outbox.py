@@ -1,0 +1,367 @@
+"""Delivers the journal to PostgreSQL: in order, in batches, exactly once, however often either side dies.
+
+The position of the delivery is written in the transaction that delivers. After any failure it is read back first, so a
+batch whose commit was not confirmed is neither lost nor written twice.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from persistence.backoff import Backoff
+from persistence.config import PersistenceConfig
+from persistence.errors import JournalFullError
+from persistence.journal import statements as delivery
+from persistence.journal.anteroom import Anteroom
+from persistence.journal.frames import MAX_FRAME_BYTES, Frame, frame_size
+from persistence.journal.journal import Journal
+from persistence.journal.operations import Operation, decode, encode
+from persistence.postgres.outages import REFUSALS
+from persistence.postgres.pool import Postgres
+from persistence.tasks import ended, keep_running
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+BATCH_RECORDS = 200
+BATCH_BYTES = 4 * 1024 * 1024
+MARKS = 4096
+"""Of the times at which records came that wait: over an hour's worth; the lag of what comes later is told too long."""
+
+WARN_AT = (0.5, 0.8, 0.95)
+"""Shares of the bound at which the log says so."""
+
+
+@dataclass(slots=True)
+class OutboxFigures:
+    """Counters since the start, for health and metrics.
+
+    Attributes:
+        recorded: records taken in.
+        delivered: records that PostgreSQL took.
+        refused: records that PostgreSQL will never take; they are in `refused.jsonl` in the journal's folder.
+        lost: records that found the journal full.
+        failures: attempts to deliver that failed.
+        pending: records that wait.
+        pending_bytes: bytes that wait, on disk and for it.
+        lag_s: age of the oldest record that waits, to a second; of one from an earlier run, since this one's start.
+        fill: share of the bound that they take, 0 to 1.
+    """
+
+    recorded: int = 0
+    delivered: int = 0
+    refused: int = 0
+    lost: int = 0
+    failures: int = 0
+    pending: int = 0
+    pending_bytes: int = 0
+    lag_s: float = 0.0
+    fill: float = 0.0
+
+
+class Outbox:
+    """The write-behind queue in front of PostgreSQL.
+
+    Args:
+        config: folder, bound and fsync policy of the journal.
+        postgres: where it delivers to.
+        on_delivered: called after each batch, on the event loop.
+    """
+
+    def __init__(
+        self, config: PersistenceConfig, postgres: Postgres, on_delivered: Callable[[], None] = lambda: None
+    ) -> None:
+        self.figures = OutboxFigures()
+        self.disk_problem = ""
+        self._postgres = postgres
+        self._bound = config.journal_max_bytes
+        self._config = config
+        self._on_delivered = on_delivered
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="morgan-journal")
+        self._waiting: list[Frame] = []
+        self._waiting_bytes = 0
+        self._marks: deque[tuple[int, float]] = deque()
+        self._warned = 0.0
+        self._wake_writer = asyncio.Event()
+        self._wake_delivery = asyncio.Event()
+        self._settled: list[tuple[int, asyncio.Future[None]]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._position_known = False
+        self._numbers_checked = False
+        self._closing = False
+        self._journal: Journal
+        self._anteroom: Anteroom
+        self.recorded = 0
+        self.written = 0
+        self.delivered = 0
+
+    async def start(self) -> None:
+        """Open the journal and begin to write and to deliver."""
+        self._journal, self._anteroom = await self._in_thread(self._open)
+        self.recorded = self.written = self._journal.last
+        self.delivered = self._journal.delivered
+        if self.recorded > self.delivered:
+            self._marks.append((self.recorded, time.monotonic()))
+            log.info("journal holds undelivered records", records=self.recorded - self.delivered)
+        self._tasks = [
+            keep_running(self._write, "journal writer"),
+            keep_running(self._deliver, "outbox delivery"),
+        ]
+        self._wake_delivery.set()
+
+    def _open(self) -> tuple[Journal, Anteroom]:
+        journal = Journal(self._config.journal_dir, self._config.journal_fsync)
+        anteroom = Anteroom(self._config.journal_dir)
+        left = anteroom.left(journal.id, journal.last)
+        if left:
+            log.info("records that a kill kept from the journal are taken in", records=len(left))
+            journal.append(left, time.monotonic())
+        return journal, anteroom
+
+    def append(self, operation: Operation) -> int:
+        """Record an operation; never waits.
+
+        Returns:
+            its number, for `settle`.
+
+        Raises:
+            JournalFullError: the bound is reached; the operation is not recorded.
+        """
+        body, blob = encode(operation)
+        size = frame_size(body, blob)
+        if self._closing or size > MAX_FRAME_BYTES or self._pending_bytes() + size > self._bound:
+            self.figures.lost += 1
+            reason = "closed" if self._closing else "full"
+            log.error("journal cannot take a record", reason=reason, lost=self.figures.lost, bytes=size)
+            raise JournalFullError(f"the journal is {reason}; records are being lost")
+        self.recorded += 1
+        self.figures.recorded += 1
+        frame = Frame(self.recorded, body, blob)
+        self._anteroom.put(self._journal.id, frame)
+        self._waiting.append(frame)
+        self._waiting_bytes += size
+        self._mark()
+        self._warn()
+        self._wake_writer.set()
+        return self.recorded
+
+    def measure(self) -> OutboxFigures:
+        """The counters, brought up to date."""
+        self.figures.pending = self.recorded - self.delivered
+        self.figures.pending_bytes = self._pending_bytes() if self.figures.pending else 0
+        self.figures.fill = self.figures.pending_bytes / self._bound
+        self.figures.lag_s = time.monotonic() - self._marks[0][1] if self._marks else 0.0
+        return self.figures
+
+    async def settle(self, timeout_s: float, number: int | None = None) -> bool:
+        """Wait until PostgreSQL has everything up to a record (all so far, if not given).
+
+        Returns:
+            whether it has, within the time.
+        """
+        number = self.recorded if number is None else number
+        if self.delivered >= number:
+            return True
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (number, done)
+        self._settled.append(entry)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await done
+        except TimeoutError:
+            return False
+        finally:
+            with contextlib.suppress(ValueError):
+                self._settled.remove(entry)
+        return True
+
+    async def pending(self, limit: int = 100_000) -> list[Operation]:
+        """What was recorded by an earlier run and is not delivered yet, oldest first."""
+
+        def read() -> list[Operation]:
+            frames = self._journal.read(self._journal.delivered, limit, self._bound)
+            return [operation for frame in frames if (operation := decode(frame)) is not None]
+
+        return await self._in_thread(read)
+
+    async def close(self, timeout_s: float = 2.0) -> None:
+        """Write everything to disk, deliver what can be delivered in time, and stop."""
+        self._closing = True
+        if self._tasks:
+            await self._flush(timeout_s)
+            if self._postgres.up.is_set():
+                await self.settle(timeout_s)
+            await ended(self._tasks)
+            await self._in_thread(lambda: self._journal.close(time.monotonic()))
+            if self.written == self.recorded:
+                self._anteroom.close()
+        self._thread.shutdown()
+
+    async def _flush(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self.written < self.recorded and time.monotonic() < deadline:
+            self._wake_writer.set()
+            await asyncio.sleep(0.005)
+        if self.written < self.recorded:
+            log.error("journal could not be written to disk", records_lost=self.recorded - self.written)
+
+    def _mark(self) -> None:
+        """Remember when the newest record came: one a second is enough to tell the lag."""
+        now = time.monotonic()
+        if not self._marks or (now - self._marks[-1][1] >= 1.0 and len(self._marks) < MARKS):
+            self._marks.append((self.recorded, now))
+
+    def _pending_bytes(self) -> int:
+        on_disk = self._journal.pending_bytes if self.written > self.delivered else 0
+        return self._waiting_bytes + on_disk
+
+    def _warn(self) -> None:
+        fill = self._pending_bytes() / self._bound
+        reached = max((mark for mark in WARN_AT if fill >= mark), default=0.0)
+        if reached > self._warned:
+            log.error("journal fills up, beyond its bound records are lost", fill=round(fill, 3), bound=self._bound)
+        self._warned = reached
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    async def _write(self) -> None:
+        backoff = Backoff(0.05, 2.0)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._wake_writer.wait()
+            self._wake_writer.clear()
+            frames = list(self._waiting)
+            if not frames and not self._journal.unsynced:
+                continue
+            try:
+                await self._in_thread(lambda batch=frames: self._append(batch))  # type: ignore[misc]
+                self.disk_problem = ""
+                backoff.succeeded()
+            except OSError as error:
+                self.disk_problem = f"{type(error).__name__}: {error}"
+                log.error("journal cannot be written", problem=self.disk_problem, waiting=len(self._waiting))
+            self._written()
+            if self.disk_problem:
+                await asyncio.sleep(backoff.failed())
+                self._wake_writer.set()
+
+    def _append(self, frames: list[Frame]) -> None:
+        now = time.monotonic()
+        if frames:
+            self._journal.append(frames, now)
+        else:
+            self._journal.tick(now)
+
+    def _written(self) -> None:
+        self.written = self._journal.last
+        kept = [frame for frame in self._waiting if frame.number > self.written]
+        if len(kept) < len(self._waiting):
+            self._waiting = kept
+            self._waiting_bytes = sum(frame_size(frame.json, frame.blob) for frame in kept)
+            if not kept:
+                self._anteroom.clear()
+            self._wake_delivery.set()
+
+    async def _deliver(self) -> None:
+        backoff = Backoff(0.05, 3.0)
+        while True:
+            await self._wake_delivery.wait()
+            self._wake_delivery.clear()
+            while self.delivered < self.written:
+                try:
+                    await self._postgres.up.wait()
+                    await self._deliver_batch()
+                    backoff.succeeded()
+                except Exception as error:  # whatever it is, what is in the journal has to be tried again
+                    self.figures.failures += 1
+                    self._position_known = False
+                    wait_s = backoff.failed()
+                    log.warning("delivery failed", problem=f"{type(error).__name__}: {error}", retry_s=round(wait_s, 2))
+                    await asyncio.sleep(wait_s)
+
+    async def _deliver_batch(self) -> None:
+        if not self._position_known:
+            await self._find_position()
+        after = self.delivered
+        frames = await self._in_thread(lambda: self._journal.read(after, BATCH_RECORDS, BATCH_BYTES))
+        if not frames:
+            # Numbers lost with a damaged segment: there is nothing to deliver up to what is written.
+            self._passed(self.written)
+            return
+        try:
+            await self._transaction(frames)
+        except REFUSALS:
+            for frame in frames:
+                await self._deliver_alone(frame)
+        self.figures.delivered += len(frames)
+        last = frames[-1].number
+        await self._in_thread(lambda: self._journal.acknowledge(last))
+        self._passed(last)
+
+    def _passed(self, number: int) -> None:
+        self.delivered = number
+        while self._marks and self._marks[0][0] <= number:
+            self._marks.popleft()
+        for wanted, done in self._settled:
+            if wanted <= number and not done.done():
+                done.set_result(None)
+        self._on_delivered()
+
+    async def _find_position(self) -> None:
+        async with self._postgres.connection() as connection:
+            there = await connection.fetchval(
+                "SELECT position FROM morgan_meta.deliveries WHERE journal = $1", self._journal.id
+            )
+        fresh, self._numbers_checked = not self._numbers_checked, True
+        if there is not None and fresh and there > self._journal.last_at_open:
+            # The end of the journal was lost in a power cut after it had been delivered: its numbers are taken.
+            log.warning("journal is shorter than what was delivered of it, going on under a new identity")
+            await self._in_thread(self._journal.renumber)
+        elif there is not None and there > self.delivered:
+            await self._in_thread(lambda: self._journal.acknowledge(there))
+            self._passed(there)
+        self._position_known = True
+
+    async def _transaction(self, frames: list[Frame]) -> None:
+        async with self._postgres.connection() as connection, connection.transaction():
+            for frame in frames:
+                operation = decode(frame)
+                if operation is None:
+                    log.error("record of a newer Morgan left out", number=frame.number)
+                    continue
+                await delivery.apply(connection, operation)
+            await connection.execute(
+                """
+                INSERT INTO morgan_meta.deliveries (journal, position) VALUES ($1, $2)
+                ON CONFLICT (journal) DO UPDATE SET position = EXCLUDED.position, updated_at = now()
+                """,
+                self._journal.id,
+                frames[-1].number,
+            )
+
+    async def _deliver_alone(self, frame: Frame) -> None:
+        try:
+            await self._transaction([frame])
+        except REFUSALS as error:
+            self.figures.refused += 1
+            log.error("record refused by postgresql", number=frame.number, problem=type(error).__name__)
+            reason = str(error)
+            await self._in_thread(lambda: self._keep_refused(frame, reason))
+
+    def _keep_refused(self, frame: Frame, reason: str) -> None:
+        entry: dict[str, Any] = {"number": frame.number, "error": reason, "record": json.loads(frame.json)}
+        path = self._config.journal_dir / "refused.jsonl"
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        path.chmod(0o600)

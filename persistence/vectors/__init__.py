@@ -1,0 +1,1 @@
+"""The vector index: points, stores, the worker that fills it, and recall."""

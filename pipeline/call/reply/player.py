@@ -1,0 +1,318 @@
+"""Morgan's side of a call: the reply in hand, from the first guess at the turn's words to the last sample heard."""
+
+import math
+from typing import Literal
+
+from pipeline.audio import SPEECH_RATE
+from pipeline.call.clocks import CaptureClock, PlayoutLine
+from pipeline.call.context import Context, Entry
+from pipeline.call.effect_queue import EffectQueue
+from pipeline.call.effects import Cancel, Generate
+from pipeline.call.events import (
+    PlaybackCleared,
+    PlaybackStarted,
+    PlaybackStopped,
+    ReplyCreated,
+    ReplyDone,
+    ReplyTextCompleted,
+    ReplyTextDelta,
+    ReplyTruncated,
+)
+from pipeline.call.filler import Filler
+from pipeline.call.inputs import VoiceHeard
+from pipeline.call.options import CallOptions
+from pipeline.call.ports import Speaker
+from pipeline.call.reply.echo import EchoGuard
+from pipeline.call.reply.reply import Reply
+from pipeline.call.reply.tool_rounds import ToolRounds
+from pipeline.call.reply.voice_choice import VoiceChoice
+from pipeline.call.thinking import Thinking
+from pipeline.call.turn_taking.config import WINDOW_S
+from pipeline.engines.protocols import ToolCall
+from pipeline.scheduling.lanes import Ticket, Urgency
+from pipeline.text.normalise import normalise
+from pipeline.tools.toolbox import ToolResult
+
+CancelReason = Literal["turn_detected", "client_cancelled"]
+
+
+class ReplyPlayer:
+    """Makes and plays one reply at a time.
+
+    Attributes:
+        reply: the reply in hand, None when there is none.
+        network_delay_s: time that a frame takes to the user's ear; what was sent later was not heard yet.
+    """
+
+    def __init__(
+        self, options: CallOptions, context: Context, speaker: Speaker, outbox: EffectQueue, voices: VoiceChoice
+    ) -> None:
+        self.reply: Reply | None = None
+        self.network_delay_s = 0.04
+        self.started_at: float | None = None
+        self._options = options
+        self._context = context
+        self._speaker = speaker
+        self._out = outbox
+        self._voices = voices
+        self._told = 0
+        self._tools: ToolRounds | None = None
+        self._thinking = Thinking()
+        self._filler: Filler | None = None
+        self._paused = False
+        self._echo = EchoGuard()
+        self._gain = 1.0
+        self._clock = CaptureClock()
+        self._line = PlayoutLine()
+
+    @property
+    def audible(self) -> bool:
+        """Whether the reply in hand has begun to sound."""
+        return self.reply is not None and self.reply.audible
+
+    # Making -----------------------------------------------------------------------------------------------
+
+    def prepare(self, answers: str, said: str, language: str, now: float) -> Reply:
+        """Begin a reply to what may be the user's turn; one that answers the same words is kept."""
+        reply = self.reply
+        if reply is not None and not reply.released and reply.said is not None:
+            if normalise(reply.said) == normalise(said):
+                return reply
+            self.discard()
+        reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, now))
+        options = self._options
+        self._context.answer_in(language)
+        request = self._context.request(said, options.max_tokens, options.temperature, options.tools.specs)
+        self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
+        return reply
+
+    def say(self, text: str, language: str | None, now: float, answers: str | None = None) -> Reply:
+        """Say a fixed text: a greeting, a prompt, an apology; None for a language is that of the default voice."""
+        self.discard()
+        reply = self._new_reply(answers, None, language, Ticket(Urgency.FIRST_AUDIO, now))
+        reply.add_text(text, now)
+        reply.end_text(now)
+        self.release(now)
+        self.advance(now)
+        return reply
+
+    def _new_reply(self, answers: str | None, said: str | None, language: str | None, ticket: Ticket) -> Reply:
+        options = self._options
+        self.reply = Reply(
+            self._out.new_id("resp"),
+            self._out.new_id("item"),
+            answers=answers,
+            said=said,
+            voice=self._voices.speaking(language),
+            speed=options.speed,
+            language=language or self._voices.language or "en",
+            ticket=ticket,
+        )
+        self._filler = Filler(self.reply, options.filler, options.filler_after_s)
+        self._tools = ToolRounds(self.reply, options, self._context, self._out, self._filler)
+        self._thinking = Thinking()
+        self._told = 0
+        self.started_at = None
+        return self.reply
+
+    def discard(self) -> None:
+        """Forget a reply that nobody knows of yet."""
+        if self.reply is not None and not self.reply.released:
+            self._stop_work(self.reply)
+            self._end_tools()
+            self.reply = None
+
+    def release(self, now: float) -> None:
+        """The turn is over: tell of the reply; `advance` lets its audio out."""
+        reply = self.reply
+        if reply is None or reply.released:
+            return
+        reply.release()
+        self._thinking.released(now)
+        self._out.emit(ReplyCreated(reply.reply_id, reply.item_id, self._context.last_id))
+
+    def advance(self, now: float, parked: bool = False) -> bool:
+        """Play, tell and order what is due; True when the first audio of the reply was just written.
+
+        Args:
+            now: monotonic time.
+            parked: the reply answers words that are out of date unless they come again; no new work for it.
+        """
+        reply = self.reply
+        if reply is None:
+            return False
+        self._line.note(now, self._speaker.position)
+        reply.hurry(now)
+        if self._tools is not None:
+            self._tools.advance(now)
+        if self._filler is not None and self._thinking.awaited_since is not None:
+            self._filler.wait(self._thinking.awaited_since, now)
+        first = reply.play(self._speaker)
+        if not parked:
+            self._out.do(*reply.next_pieces(self._speaker, now))
+        reply.pace(self._speaker, now)
+        if reply.released:
+            self._tell(reply)
+        return first
+
+    def thinks(self, now: float) -> None:
+        """The language model has a thought, of which nothing is said."""
+        self._thinking.goes_on(now)
+
+    def add_text(self, text: str, now: float) -> None:
+        """The language model gave the next characters."""
+        self._thinking.pause()
+        if self.reply is not None:
+            self.reply.add_text(text, now)
+
+    def end_text(self, failed: bool, now: float) -> None:
+        """The language model is done; where nothing but a filler was said, the user hears that it failed."""
+        self._thinking.pause()
+        if self.reply is None:
+            return
+        if failed and self._filler is not None and self._filler.alone:
+            self.reply.add_text(self._options.apology, now)
+        self.reply.end_text(now, failed)
+
+    def ask_tools(self, calls: tuple[ToolCall, ...], now: float) -> None:
+        """The language model wants tools before it goes on."""
+        if self._tools is None or not self._tools.ask(calls, now):
+            self.end_text(failed=self.reply is not None and not self.reply.text.strip(), now=now)
+
+    def tool_ran(self, job: int, result: ToolResult, now: float) -> None:
+        """A tool has answered."""
+        if self._tools is not None:
+            self._tools.returned(job, result, now)
+
+    @property
+    def tools_answered_by(self) -> float:
+        """Monotonic time until which the reply in hand waits for tools or for the end of a thought, or did."""
+        return max(self._thinking.patient_until, self._tools.answered_by if self._tools is not None else 0.0)
+
+    def _end_tools(self) -> None:
+        if self._tools is not None:
+            self._tools.end()
+            self._tools = None
+
+    def _tell(self, reply: Reply) -> None:
+        if len(reply.text) > self._told:
+            self._out.emit(ReplyTextDelta(reply.reply_id, reply.item_id, reply.text[self._told :]))
+            self._told = len(reply.text)
+        if reply.text_ended and not reply.text_told:
+            reply.text_told = True
+            self._out.emit(ReplyTextCompleted(reply.reply_id, reply.item_id, reply.text.strip()))
+
+    # Playing -----------------------------------------------------------------------------------------------
+
+    def started(self, at: float) -> bool:
+        """The playout began to sound; True when that is the beginning of the reply in hand."""
+        reply = self.reply
+        if reply is None or not reply.released or reply.audible:
+            return False
+        reply.audible = True
+        self.started_at = at
+        self._out.emit(PlaybackStarted(reply.reply_id))
+        return True
+
+    @property
+    def over(self) -> bool:
+        """Whether the reply is released and will never sound: nothing to say, or nobody could say it."""
+        reply = self.reply
+        return reply is not None and reply.released and reply.finished and reply.start_position() is None
+
+    @property
+    def dry(self) -> bool:
+        """Whether all that was written has gone out."""
+        return self._speaker.written <= self._speaker.position
+
+    def complete(self) -> None:
+        """The reply was heard to its end."""
+        reply, self.reply = self.reply, None
+        if reply is None:
+            return
+        self._end_tools()
+        text = reply.text.strip() if reply.start_position() is not None else ""
+        if text:
+            self._context.add(Entry(reply.item_id, "assistant", text))
+        status: Literal["failed", "completed"] = "failed" if reply.failed else "completed"
+        self._tell(reply)
+        self._out.emit(ReplyDone(reply.reply_id, reply.item_id, status, None, text))
+        if reply.audible:
+            self._out.emit(PlaybackStopped(reply.reply_id))
+
+    def heard(self) -> str:
+        """The words of the reply in hand that have reached the user's ear."""
+        if self.reply is None or not self.reply.audible:
+            return ""
+        return self.reply.heard(self._reached(self._speaker.position))
+
+    def _reached(self, position: int) -> int:
+        """What has reached the user's ear when the playout is at a position: all of it while the reply is paused."""
+        return position if self._paused else position - int(self.network_delay_s * SPEECH_RATE)
+
+    def cut(self, reason: CancelReason, keep: bool = True) -> str:
+        """Stop the reply at once, in sound and behind it; returns the words that were heard.
+
+        Args:
+            reason: who wanted it.
+            keep: whether what was heard stays in the conversation.
+        """
+        reply, self.reply = self.reply, None
+        if reply is None:
+            return ""
+        self._stop_work(reply)
+        self._end_tools()
+        if not reply.released:
+            return ""
+        position = self._speaker.flush()
+        start = reply.start_position()
+        heard = reply.heard(self._reached(position)) if reply.audible else ""
+        self._paused = False
+        self._speaker.resume()
+        self._duck(1.0)
+        if keep and heard:
+            self._context.add(Entry(reply.item_id, "assistant", heard, interrupted=True))
+        if reply.audible:
+            ms = max(0, position - (start or 0)) * 1000 // SPEECH_RATE
+            self._out.emit(PlaybackCleared(reply.reply_id))
+            self._out.emit(ReplyTruncated(reply.item_id, ms, heard))
+        self._out.emit(ReplyDone(reply.reply_id, reply.item_id, "cancelled", reason, heard))
+        return heard
+
+    def _stop_work(self, reply: Reply) -> None:
+        reply.ticket.cancel()
+        for ticket in reply.tickets():
+            ticket.cancel()
+        self._out.do(Cancel(reply.group))
+
+    # Overlap -----------------------------------------------------------------------------------------------
+
+    def is_echo(self, voice: VoiceHeard, now: float) -> bool:
+        """Whether a window of the user's audio holds only the echo of the reply; every window has to be shown."""
+        self._line.note(now, self._speaker.position)
+        end = self._clock.time(voice.end, voice.at)
+        begin, until = self._line.position(end - WINDOW_S), self._line.position(end)
+        played = 0.0 if self.reply is None else self.reply.energy(begin, until) / (WINDOW_S * SPEECH_RATE)
+        return self._echo.hear(voice.loudness, self._gain * math.sqrt(played))
+
+    def _duck(self, gain: float) -> None:
+        self._gain = gain
+        self._speaker.duck(gain)
+
+    def duck(self) -> None:
+        """Somebody may be speaking: get quieter."""
+        self._duck(self._options.duck_gain)
+
+    def pause(self) -> None:
+        """Somebody is speaking: fall silent, ready to go on."""
+        self._paused = True
+        self._speaker.pause()
+
+    def go_on(self) -> None:
+        """It was nothing: loud again, and after a pause from the beginning of the word that it broke off."""
+        self._duck(1.0)
+        if self._paused and self.reply is not None:
+            self._speaker.resume(self.reply.word_start(self._speaker.position))
+        else:
+            self._speaker.resume()
+        self._paused = False

@@ -1,0 +1,331 @@
+"""One reply on its way from the language model to the user's ear.
+
+Text comes in as it is generated, is cut into pieces, each piece is spoken, and the audio goes to the speaker in order:
+not before the reply is released (the turn is committed), and never much further ahead of the playout than a few
+seconds, so that an interruption wastes little.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.audio import SPEECH_RATE, Pcm
+from pipeline.call.effects import Effect, Synthesize
+from pipeline.call.ports import Speaker
+from pipeline.call.reply.heard import HeardText
+from pipeline.engines.protocols import SpeechChunk, Word
+from pipeline.scheduling.lanes import Ticket, Urgency
+from pipeline.text.chunker import TextChunker
+from pipeline.text.spoken import Spoken, speak
+
+HELD_S = 0.6
+"""Most speech that is synthesised for a reply that may never be released."""
+
+AHEAD_S = 3.0
+"""Speech ahead of the playout beyond which no further piece is synthesised."""
+
+DRY_S = 1.0
+"""Speech ahead of the playout below which the next piece is urgent."""
+
+TEXT_AHEAD_S = 6.0
+"""Speech and text ahead of the playout beyond which the language model rests: what comes later may never be said."""
+
+TEXT_AGAIN_S = 4.5
+"""The same below which it goes on."""
+
+TEXT_DRY_S = 2.0
+"""The same below which its next words are urgent."""
+
+HELD_TEXT_S = 1.5
+"""Speech and text of a reply that may never be released beyond which the language model rests."""
+
+CHARACTERS_PER_S = 15.0
+"""About so fast is text spoken."""
+
+FRAME_SAMPLES = SPEECH_RATE // 50
+"""Samples of a 20 ms frame."""
+
+AUDIBLE_POWER = 10**-4.5
+"""Mean square of the quietest frame that counts as heard, -45 dBFS."""
+
+LOOK_AHEAD_SAMPLES = SPEECH_RATE * 65 // 10_000
+"""What Opus holds back of a frame for the next packet: 6.5 ms."""
+
+LEAD_FRAMES = 15
+
+
+@dataclass(slots=True)
+class Piece:
+    """A clause or sentence of a reply."""
+
+    index: int
+    source: str
+    spoken: Spoken
+    ticket: Ticket
+    requested: bool = False
+    ended: bool = False
+    chunks: list[SpeechChunk] = field(default_factory=list)
+    written: int = 0
+    start: int | None = None
+
+    def unspoken_s(self, speed: float) -> float:
+        """About how long it takes to say what there is no sound of yet."""
+        if self.ended:
+            return 0.0
+        spoken = sum(len(chunk.pcm) for chunk in self.chunks) / SPEECH_RATE
+        return max(0.0, len(self.spoken.text) / CHARACTERS_PER_S / speed - spoken)
+
+
+class Reply:
+    """A reply being made and played.
+
+    Args:
+        reply_id: names it in every event.
+        item_id: names its message in the conversation.
+        answers: item id of the user's turn; None for a greeting or a prompt.
+        said: the user's words that it answers; None likewise.
+        voice: voice id, None for the default.
+        speed: of speech, 1 is natural.
+        language: of the text, ISO 639-1.
+        ticket: of the generation.
+    """
+
+    def __init__(
+        self,
+        reply_id: str,
+        item_id: str,
+        *,
+        answers: str | None,
+        said: str | None,
+        voice: str | None,
+        speed: float,
+        language: str,
+        ticket: Ticket,
+    ) -> None:
+        self.reply_id = reply_id
+        self.item_id = item_id
+        self.answers = answers
+        self.said = said
+        self.ticket = ticket
+        self.text = ""
+        self.text_ended = False
+        self.failed = False
+        self.released = False
+        self.audible = False
+        self.interruptible = True
+        self.text_told = False
+        self.finished = False
+        self.first_text_at: float | None = None
+        self.first_clause_at: float | None = None
+        self.first_audio_at: float | None = None
+        self.level_db = -100.0
+        self._voice, self._speed, self._language = voice, speed, language
+        self._chunker = TextChunker(language)
+        self._text_paused = False
+        self._pieces: list[Piece] = []
+        self._playing = 0
+        self._heard = HeardText()
+        self._written: list[tuple[int, Pcm]] = []
+
+    @property
+    def group(self) -> str:
+        """Group of all work behind this reply."""
+        return self.reply_id
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is nothing to say and there never will be."""
+        return self.text_ended and not self._pieces
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an engine still owes something."""
+        return not self.text_ended or any(not piece.ended for piece in self._pieces)
+
+    def tickets(self) -> list[Ticket]:
+        """The tickets of all pieces."""
+        return [piece.ticket for piece in self._pieces]
+
+    # Text -----------------------------------------------------------------------------------------------
+
+    def add_text(self, text: str, now: float) -> None:
+        """Take in the next characters of the reply."""
+        if self._text_paused and text:
+            self._text_paused, text = False, f" {text.lstrip()}"
+        if self.first_text_at is None and text.strip():
+            self.first_text_at = now
+        self.text += text
+        self._add_pieces(self._chunker.push(text, now), now)
+
+    def pause_text(self, now: float) -> None:
+        """Say what there is: more text comes, but not at once."""
+        self._add_pieces(self._chunker.finish(), now)
+        self._chunker = TextChunker(self._language)
+        self._text_paused = bool(self.text.strip())
+
+    def end_text(self, now: float, failed: bool = False) -> None:
+        """Take in that no more text comes."""
+        self.text_ended = True
+        self.failed = self.failed or failed
+        self._add_pieces(self._chunker.finish(), now)
+
+    def hurry(self, now: float) -> None:
+        """Cut a piece at a word when the language model stalls in mid-clause."""
+        if not self.text_ended and not self.ticket.resting:
+            self._add_pieces(self._chunker.flush_if_older(now), now)
+
+    def pace(self, speaker: Speaker, now: float) -> None:
+        """Have the language model work as fast as what it says is heard: hurry, take its time, or rest."""
+        if self.text_ended or self.first_clause_at is None:
+            return
+        ticket, covered = self.ticket, self._ahead_s(speaker) + self._unspoken_s()
+        dry = self.released and covered < TEXT_DRY_S
+        ticket.urgency = Urgency.RUNNING_DRY if dry else Urgency.LOOK_AHEAD
+        if not ticket.resting:
+            ticket.resting = covered >= (TEXT_AHEAD_S if self.released else HELD_TEXT_S)
+        elif self.released and covered < TEXT_AGAIN_S:
+            self._chunker.go_on(now)
+            ticket.resting = False
+
+    def _unspoken_s(self) -> float:
+        """About how long the pieces take to say for which there is no sound yet."""
+        return sum(piece.unspoken_s(self._speed) for piece in self._pieces)
+
+    def _add_pieces(self, sources: list[str], now: float) -> None:
+        for source in sources:
+            spoken = speak(source, self._language)
+            piece = Piece(len(self._pieces), source, spoken, Ticket())
+            if not spoken.text.strip():
+                piece.requested = piece.ended = True
+            elif self.first_clause_at is None:
+                self.first_clause_at = now
+            self._pieces.append(piece)
+
+    # Audio -----------------------------------------------------------------------------------------------
+
+    def add_audio(self, index: int, chunk: SpeechChunk, now: float) -> None:
+        """Take in audio of a piece."""
+        if not 0 <= index < len(self._pieces) or self._pieces[index].ended:
+            return
+        if self.first_audio_at is None and len(chunk.pcm):
+            self.first_audio_at = now
+        self._pieces[index].chunks.append(chunk)
+        self.level_db = max(self.level_db, _level_db(chunk))
+
+    def end_piece(self, index: int, failed: bool = False) -> None:
+        """Take in that a piece is spoken to its end."""
+        if not 0 <= index < len(self._pieces):
+            return
+        self._pieces[index].ended = True
+        self.failed = self.failed or failed
+
+    def release(self) -> None:
+        """Let the audio out: the user's turn is over."""
+        self.released = True
+        self.ticket.urgency = Urgency.FIRST_AUDIO
+        for piece in self._pieces:
+            if piece.requested and not piece.ended:
+                piece.ticket.urgency = Urgency.FIRST_AUDIO
+
+    def next_pieces(self, speaker: Speaker, now: float) -> list[Effect]:
+        """The work that is worth starting now: at most one piece, by how much audio there is."""
+        if any(piece.requested and not piece.ended for piece in self._pieces):
+            return []
+        piece = next((piece for piece in self._pieces if not piece.requested), None)
+        if piece is None:
+            return []
+        ahead = self._ahead_s(speaker)
+        if ahead >= (AHEAD_S if self.released else HELD_S):
+            return []
+        piece.ticket.urgency, piece.ticket.deadline = self._urgency(ahead), now + ahead
+        piece.requested = True
+        return [
+            Synthesize(
+                self.reply_id, self.group, piece.index, piece.spoken.text, piece.ticket, self._voice, self._speed
+            )
+        ]
+
+    def _urgency(self, ahead: float) -> Urgency:
+        if not self.released:
+            return Urgency.SPECULATION
+        if not self.audible and not ahead:
+            return Urgency.FIRST_AUDIO
+        return Urgency.RUNNING_DRY if ahead < DRY_S else Urgency.LOOK_AHEAD
+
+    def _ahead_s(self, speaker: Speaker) -> float:
+        held = sum(len(chunk.pcm) for piece in self._pieces for chunk in piece.chunks[piece.written :])
+        queued = speaker.written - speaker.position if self.released else 0
+        return (held + queued) / SPEECH_RATE
+
+    def play(self, speaker: Speaker) -> bool:
+        """Write what may be written, in order; True when that was the first audio of the reply."""
+        if not self.released:
+            return False
+        before = any(piece.written for piece in self._pieces)
+        while self._playing < len(self._pieces):
+            piece = self._pieces[self._playing]
+            for chunk in piece.chunks[piece.written :]:
+                self._note_written(piece, chunk, speaker.write(chunk.pcm))
+                piece.written += 1
+            if not piece.ended:
+                break
+            self._playing += 1
+        urgency = self._urgency(self._ahead_s(speaker))
+        for piece in self._pieces[self._playing :]:
+            if piece.requested and not piece.ended:
+                piece.ticket.urgency = urgency
+        if self.text_ended and self._playing == len(self._pieces) and not self.finished:
+            self.finished = True
+            speaker.finish()
+        return not before and any(piece.written for piece in self._pieces)
+
+    # What was heard -----------------------------------------------------------------------------------------------
+
+    def heard(self, position: int) -> str:
+        """The words whose audio had gone out at a position of the speaker."""
+        return self._heard.heard(position)
+
+    def word_start(self, position: int) -> int:
+        """Position of the first sample of the word under way at a position of the speaker."""
+        return self._heard.word_start(position)
+
+    def energy(self, begin: int, end: int) -> float:
+        """Sum of the squares of the samples from one position of the speaker to another, full scale being 1."""
+        energy = 0.0
+        for start, pcm in reversed(self._written):
+            if start < end:
+                sound = pcm[max(0, begin - start) : end - start].astype(np.float32) / 32768
+                energy += float(np.dot(sound, sound))
+            if start <= begin:
+                break
+        return energy
+
+    def lead_s(self) -> float:
+        """Seconds from the first frame of the reply to the first that can be heard: voices begin with a breath."""
+        start = self.start_position() or 0
+        for frame in range(LEAD_FRAMES):
+            end = start + (frame + 1) * FRAME_SAMPLES - LOOK_AHEAD_SAMPLES
+            if self.energy(max(start, end - FRAME_SAMPLES), end) >= FRAME_SAMPLES * AUDIBLE_POWER:
+                return frame * FRAME_SAMPLES / SPEECH_RATE
+        return 0.0
+
+    def start_position(self) -> int | None:
+        """Position of the first sample of the reply, None before there is one."""
+        return next((piece.start for piece in self._pieces if piece.start is not None), None)
+
+    def _note_written(self, piece: Piece, chunk: SpeechChunk, at: int) -> None:
+        """Remember where the words of a chunk lie, and its sound."""
+        self._written.append((at, chunk.pcm))
+        if piece.start is None:
+            piece.start = at
+            self._heard.append_piece(piece.source, piece.spoken, at)
+        offset = (at - piece.start) / SPEECH_RATE
+        words = [Word(word.text, offset + word.start, offset + word.end) for word in chunk.words]
+        self._heard.extend_piece(words, offset + len(chunk.pcm) / SPEECH_RATE)
+
+
+def _level_db(chunk: SpeechChunk) -> float:
+    if not len(chunk.pcm):
+        return -100.0
+    rms = float(np.sqrt(np.mean(np.square(chunk.pcm.astype(np.float32))))) / 32768
+    return 20 * float(np.log10(rms + 1e-5))

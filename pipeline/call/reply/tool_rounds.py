@@ -1,0 +1,111 @@
+"""The tools that one reply asks for: run in rounds, each followed by another question to the language model."""
+
+from dataclasses import replace
+
+from pipeline.call.context import Context, Entry
+from pipeline.call.effect_queue import EffectQueue
+from pipeline.call.effects import Generate, RunTool
+from pipeline.call.events import ToolCalled, ToolReturned
+from pipeline.call.filler import Filler
+from pipeline.call.options import CallOptions
+from pipeline.call.reply.reply import Reply
+from pipeline.engines.protocols import ToolCall
+from pipeline.tools.toolbox import ToolResult
+
+INTERRUPTED = "Error: the user interrupted before there was a result; whether anything was done is not known"
+
+
+class ToolRounds:
+    """Follows the tool calls of a reply.
+
+    Nothing runs before the reply is released: a tool may change the world, and a guess must not. What was asked and
+    what came of it stays in the conversation even if the reply is cut, because it was done.
+
+    Args:
+        reply: whose tools these are.
+        options: with the tools.
+        context: the conversation.
+        outbox: takes work and news.
+        filler: said when tools take their time.
+
+    Attributes:
+        answered_by: monotonic time by which the tools that run have answered, or the last ones did.
+    """
+
+    def __init__(
+        self, reply: Reply, options: CallOptions, context: Context, outbox: EffectQueue, filler: Filler
+    ) -> None:
+        self.answered_by = 0.0
+        self._reply = reply
+        self._options = options
+        self._context = context
+        self._out = outbox
+        self._rounds = 0
+        self._asked: tuple[ToolCall, ...] = ()
+        self._running: dict[int, ToolCall] = {}
+        self._began: float | None = None
+        self._filler = filler
+        self._preambles: list[Entry] = []
+
+    def ask(self, calls: tuple[ToolCall, ...], now: float) -> bool:
+        """The language model wants tools; False when it may not (any more) and the reply ends here."""
+        if self._rounds >= self._options.tools.rounds or not self._options.tools.specs:
+            return False
+        self._reply.pause_text(now)
+        self._asked = calls
+        self.advance(now)
+        return True
+
+    def advance(self, now: float) -> None:
+        """Run what is due, and say that it takes a moment when it does."""
+        if not self._reply.released:
+            return
+        if self._asked:
+            self._run(now)
+        if self._began is not None and self._running:
+            self._filler.wait(self._began, now)
+
+    def _run(self, now: float) -> None:
+        calls, self._asked = self._asked, ()
+        self._rounds += 1
+        self._began = now if self._began is None else self._began
+        self.answered_by = now + self._options.tools.longest_s(calls)
+        question = Entry(self._out.new_id("item"), "assistant", self._unsaid(), tool_calls=calls)
+        self._preambles.append(question)
+        self._context.add(question)
+        for call in calls:
+            job = self._out.new_job()
+            self._running[job] = call
+            self._out.do(RunTool(self._reply.reply_id, self._reply.group, job, call))
+            self._out.emit(ToolCalled(self._reply.reply_id, self._out.new_id("item"), call))
+
+    def _unsaid(self) -> str:
+        """What the reply said since the last question: the model is to know that it need not say it again."""
+        before = sum(len(entry.text) for entry in self._preambles)
+        return self._reply.text[before:]
+
+    def returned(self, job: int, result: ToolResult, now: float) -> None:
+        """A tool has answered; after the last one the model goes on."""
+        if self._running.pop(job, None) is None:
+            return
+        self._keep(result)
+        if self._running:
+            return
+        self.answered_by = now
+        options, reply = self._options, self._reply
+        choice = "none" if self._rounds >= options.tools.rounds else "auto"
+        request = self._context.request(None, options.max_tokens, options.temperature, options.tools.specs, choice)
+        self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
+
+    def _keep(self, result: ToolResult) -> None:
+        entry = Entry(self._out.new_id("item"), "tool", result.content, tool_call_id=result.call.id)
+        self._context.add(entry)
+        self._out.emit(ToolReturned(self._reply.reply_id, entry.item_id, result))
+
+    def end(self) -> None:
+        """The reply is over: what has no result gets none, and what was said is told by the reply's own message."""
+        running, self._running, self._asked = self._running, {}, ()
+        for call in running.values():
+            self._keep(ToolResult(call, INTERRUPTED, failed=True))
+        for entry in self._preambles:
+            self._context.add(replace(entry, text=""))

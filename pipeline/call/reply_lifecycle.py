@@ -1,0 +1,143 @@
+"""Morgan's half of a call's machine: a reply from its first words to its last sample, said, cut short or given up."""
+
+from typing import TypeAlias, assert_never
+
+from pipeline.call.events import CallFault, TurnLatency
+from pipeline.call.inputs import PieceEnded, PieceSpoken, ReplyText, ReplyTextEnded, ToolRan, ToolsAsked
+from pipeline.call.reply.player import CancelReason
+from pipeline.call.shared_state import SharedState
+from pipeline.call.state import State, Trigger
+
+ReplyWork: TypeAlias = ReplyText | ReplyTextEnded | ToolsAsked | ToolRan | PieceSpoken | PieceEnded
+"""What engines and tools did for a reply."""
+
+
+class ReplyLifecycle:
+    """Applies what happens to replies.
+
+    Args:
+        floor: of the call.
+    """
+
+    def __init__(self, floor: SharedState) -> None:
+        self._floor = floor
+        self._options, self._out = floor.options, floor.out
+        self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
+
+    def work(self, message: ReplyWork, now: float) -> None:
+        """Take in what engines and tools did for the reply in hand; what is for another one comes too late."""
+        reply = self._answering.reply
+        if reply is None or message.reply != reply.reply_id:
+            return
+        match message:
+            case ReplyText(thinking=True):
+                self._answering.thinks(now)
+            case ReplyText():
+                self._answering.add_text(message.text, now)
+            case ReplyTextEnded():
+                self._answering.end_text(message.failed, now)
+            case ToolsAsked():
+                self._answering.ask_tools(message.calls, now)
+            case ToolRan():
+                self._floor.counts["tools"] += 1
+                self._answering.tool_ran(message.job, message.result, now)
+            case PieceSpoken():
+                reply.add_audio(message.piece, message.chunk, now)
+            case PieceEnded():
+                reply.end_piece(message.piece, message.failed)
+            case _:
+                assert_never(message)
+        self.advance(now)
+
+    def advance(self, now: float) -> None:
+        """Play, tell and order what is due."""
+        turn, reply = self._listening.turn, self._answering.reply
+        if reply is None:
+            return
+        parked = not reply.released and (turn is None or turn.draft is None or turn.draft.text is None)
+        if self._answering.advance(now, parked) and turn is not None and reply.answers == turn.item_id:
+            instants = turn.instants
+            instants.first_token, instants.first_clause = reply.first_text_at, reply.first_clause_at
+            instants.first_audio, instants.released = reply.first_audio_at, now
+        if self._answering.over:
+            self._end_unheard(now)
+
+    def _end_unheard(self, now: float) -> None:
+        """The reply ended without a sound."""
+        reply = self._answering.reply
+        assert reply is not None
+        self._answering.complete()
+        if reply.failed and reply.said is not None and not reply.text:
+            self.apologise("llm_failed", "the language model failed", reply.answers, now)
+            return
+        if reply.failed:
+            self._floor.counts["tts_failed"] += 1
+            self._out.emit(CallFault("tts_failed", "text to speech failed"))
+        self._floor.change(Trigger.REPLY_ENDED)
+        self._floor.decide(self._turns.reply_audible(False, now), now)
+
+    def apologise(self, code: str, message: str, answers: str | None, now: float) -> None:
+        """An engine failed: tell of it, and say sorry."""
+        self._floor.counts[code] += 1
+        self._out.emit(CallFault(code, message))
+        self._floor.watchdog.thinking(now)
+        self._answering.cut("turn_detected")
+        self._answering.say(self._options.apology, None, now, answers)
+
+    def say(self, text: str, now: float) -> None:
+        """Say something unasked, if nobody is speaking."""
+        if self._floor.state is State.LISTENING and self._floor.change(Trigger.REPLY_BEGUN):
+            self._floor.watchdog.thinking(now)
+            self._answering.say(text, None, now)
+
+    def started(self, at: float) -> None:
+        """The playout began to sound."""
+        if not self._answering.started(at):
+            return
+        self._floor.counts["replies"] += 1
+        self._floor.change(Trigger.REPLY_AUDIBLE)
+        reply, turn = self._answering.reply, self._listening.turn
+        assert reply is not None
+        self._turns.reply_level(reply.level_db)
+        self._floor.decide(self._turns.reply_audible(True, at), at)
+        if turn is not None and reply.answers == turn.item_id and turn.instants.played is None:
+            turn.instants.played = at + reply.lead_s()
+            total = turn.instants.voice_to_voice_ms()
+            if total is not None:
+                self._out.emit(TurnLatency(turn.item_id, total, turn.instants.stages()))
+
+    def drained(self, at: float) -> None:
+        """Everything that was written has gone out."""
+        reply = self._answering.reply
+        if reply is not None and reply.finished and reply.audible and self._answering.dry:
+            self.finish(at)
+
+    def finish(self, at: float) -> None:
+        """The reply was heard to its end."""
+        self._answering.complete()
+        self._floor.change(Trigger.REPLY_ENDED)
+        self._floor.decide(self._turns.reply_audible(False, at), at)
+
+    def stop(self, now: float) -> None:
+        """The client asked for silence."""
+        if self._answering.reply is None or not self._answering.reply.released:
+            return
+        self._cut_short("client_cancelled", now)
+
+    def _cut_short(self, reason: CancelReason, now: float) -> None:
+        self._answering.cut(reason)
+        self._floor.change(Trigger.STOPPED)
+        self._floor.decide(self._turns.reply_audible(False, now), now)
+
+    def give_up_thinking(self, now: float) -> None:
+        """Say sorry, once; a voice that cannot even say that leaves the floor to the user."""
+        reply = self._answering.reply
+        if reply is None or reply.said is not None:
+            self.apologise("no_reply", "no reply came in time", None, now)
+        else:
+            self._cut_short("turn_detected", now)
+
+    def waits_for_engines(self) -> bool:
+        """Whether an engine still owes something for the reply in hand."""
+        reply = self._answering.reply
+        return reply is not None and reply.waiting

@@ -1,0 +1,110 @@
+"""The last minutes of the user's audio, addressed by sample numbers counted since the call began."""
+
+import math
+
+import numpy as np
+
+from pipeline.audio import HEARING_RATE, Pcm, Waveform, to_waveform
+from pipeline.call.inputs import VoiceHeard
+from pipeline.engines.protocols import VoiceStream
+
+WINDOW = 512
+"""Samples of a voice activity window."""
+
+KEPT_S = 120
+"""Audio that is kept; a turn that is longer loses its beginning (whose words are known by then)."""
+
+
+NO_SOUND_DB = -66.0
+"""Loudness (dBFS) below which a window holds no voice, and the model is not asked: a muted or idle microphone."""
+
+UNKNOWN_DB = (-100.0, -100.0, -100.0, -100.0)
+"""Loudness of a window that is missing."""
+
+FORGET_WINDOWS = 10
+"""Windows without sound after which the model begins afresh."""
+
+
+class AudioBuffer:
+    """Keeps the audio and cuts it into voice activity windows.
+
+    Args:
+        voice: the call's voice activity stream.
+        kept_s: seconds of audio to keep.
+        begins_at: number of the first sample.
+    """
+
+    def __init__(self, voice: VoiceStream, *, kept_s: int = KEPT_S, begins_at: int = 0) -> None:
+        self._voice = voice
+        self._ring = np.zeros(kept_s * HEARING_RATE, np.int16)
+        self._end = begins_at
+        self._windowed = begins_at
+        self._soundless = 0
+        self._missing_from: int | None = None
+
+    @property
+    def end(self) -> int:
+        """Number of the next sample."""
+        return self._end
+
+    def add(self, pcm: Pcm, at: float, *, missing: bool = False) -> list[VoiceHeard]:
+        """Take in audio; returns the windows that it completed.
+
+        Args:
+            pcm: 16 kHz, shape (n,).
+            at: monotonic time of its last sample.
+            missing: it only fills the place of audio that was lost.
+        """
+        if not missing:
+            self._missing_from = None
+        elif self._missing_from is None:
+            self._missing_from = self._end
+        size = len(self._ring)
+        begin = self._end % size
+        room = min(len(pcm), size - begin)
+        self._ring[begin : begin + room] = pcm[:room]
+        if room < len(pcm):
+            self._ring[: len(pcm) - room] = pcm[room:]
+        self._end += len(pcm)
+        windows = []
+        while self._end - self._windowed >= WINDOW:
+            start, self._windowed = self._windowed, self._windowed + WINDOW
+            later = (self._end - self._windowed) / HEARING_RATE
+            windows.append(self._window(start, at - later))
+        return windows
+
+    def slice(self, start: int, end: int) -> Waveform:
+        """Samples `start` to `end` as a copy, as far as they are kept; shape (n,)."""
+        start = max(start, self._end - len(self._ring), 0)
+        end = min(end, self._end)
+        return to_waveform(self._samples(start, end)) if start < end else np.zeros(0, np.float32)
+
+    def _samples(self, start: int, end: int) -> Pcm:
+        size = len(self._ring)
+        first, last = start % size, end % size
+        if first < last:
+            return self._ring[first:last]
+        return np.concatenate((self._ring[first:], self._ring[:last]))
+
+    def _window(self, start: int, at: float) -> VoiceHeard:
+        if self._missing_from is not None and start >= self._missing_from:
+            return VoiceHeard(0.0, UNKNOWN_DB, start + WINDOW, at, missing=True)
+        samples = self._samples(start, start + WINDOW)
+        quarters = samples.reshape(4, -1).astype(np.float32)
+        a, b, c, d = (_level_db(power) for power in np.einsum("ij,ij->i", quarters, quarters).tolist())
+        return VoiceHeard(self._probability(samples, max(a, b, c, d)), (a, b, c, d), start + WINDOW, at)
+
+    def _probability(self, samples: Pcm, level_db: float) -> float:
+        """Voice probability; the model (0.1-0.6 ms) is spared the windows in which there is nothing to hear."""
+        if level_db < NO_SOUND_DB:
+            self._soundless += 1
+            return 0.0
+        if self._soundless >= FORGET_WINDOWS:
+            self._voice.reset()
+        self._soundless = 0
+        return self._voice.probability(to_waveform(samples))
+
+
+def _level_db(power: float) -> float:
+    """dBFS of a quarter of a window, from the sum of its squares (16 bit)."""
+    return 10 * math.log10(power / (WINDOW / 4 * 32768.0**2) + 1e-10)

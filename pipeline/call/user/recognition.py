@@ -1,0 +1,521 @@
+"""The user's side of a call: their turn, its drafts, its transcripts."""
+
+import math
+from collections import deque
+
+from pipeline.audio import HEARING_RATE
+from pipeline.call.effect_queue import EffectQueue
+from pipeline.call.effects import AskTurnModel, Cancel, Transcribe
+from pipeline.call.events import SpeechStarted, TranscriptDelta
+from pipeline.call.inputs import VoiceHeard
+from pipeline.call.options import CallOptions
+from pipeline.call.turn_taking.config import WINDOW_S
+from pipeline.call.user.language import CallLanguage
+from pipeline.call.user.pace import Pace
+from pipeline.call.user.turn import PRE_ROLL_S, Draft, Head, Interim, OverlapLook, OverlapWords, Turn
+from pipeline.call.user.voice_meter import SPOKEN_S, VoiceMeter
+from pipeline.engines.protocols import Transcript
+from pipeline.engines.stt.hallucination import clean_transcript
+from pipeline.scheduling.lanes import Ticket, Urgency
+from pipeline.text.agreement import LocalAgreement
+from pipeline.text.backchannel import backchannel_prompt
+from pipeline.text.going_on import words_added
+
+AUDIBLE_DB = 30.0
+"""Sound within this much of the loudest of the turn is speech, for measuring where it ended."""
+
+FLOOR_DB = -54.0
+"""Sound below this is never speech, for the same purpose."""
+
+CLEAR_WORD = 0.58
+"""Confidence of the transcript below which speech over a reply was no word. Over Opus, prompted with
+`backchannel_prompt`, "stop", "wait", "no" and such get 0.63 and more, an "mhm" taken for words at most 0.52."""
+
+LIKELY_WORD = 0.54
+"""The same where words are likelier than a noise: so soon after the user's turn that they may be going on with it."""
+
+GUESS_S = 0.45
+"""Sound behind a transcript that may hold no further word; a fifth of all turns end so."""
+
+SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
+
+UNEVEN = HEARING_RATE // 100
+"""Samples by which what is counted in seconds may be off: times are those of arrival, less even than samples."""
+
+BREATH_S = 0.7
+"""Speech that goes on within this of the silence in which the turn was transcribed is one utterance with it."""
+
+JOINED_S = 10.0
+"""Longer turns are not transcribed anew for what is said behind them."""
+
+REMEMBERED = 1000
+"""Windows (32 s) of which it is known when they came."""
+
+
+class Recognition:
+    """Follows the user's turn.
+
+    Attributes:
+        turn: the open turn, or the last one.
+        heard_until: sample after the last one heard.
+        call_language: follows the language of the call.
+        meter: knows where there was voice.
+        pace: of transcripts.
+        joined: what is said over the reply is transcribed together with the turn that it goes on with.
+    """
+
+    def __init__(self, options: CallOptions, outbox: EffectQueue, language: CallLanguage) -> None:
+        self.turn: Turn | None = None
+        self.heard_until = 0
+        self.call_language = language
+        self.meter = VoiceMeter()
+        self._options = options
+        self._out = outbox
+        self._agreement = LocalAgreement()
+        self._interim: Interim | None = None
+        self._earlier: Interim | None = None
+        self.pace = Pace(options.transcript_s)
+        self._score_job: int | None = None
+        self._overlaps: list[OverlapLook] = []
+        self._overlap: Transcript | None = None
+        self.joined = False
+        self._loudest_db = -100.0
+        self._audible_until = 0.0
+        self._windows: deque[tuple[float, int]] = deque(maxlen=REMEMBERED)
+
+    @property
+    def language(self) -> str:
+        """The language that the call is in, or most likely so, ISO 639-1."""
+        return self.call_language.current
+
+    # Sound -----------------------------------------------------------------------------------------------
+
+    def hear(self, voice: VoiceHeard) -> None:
+        """Note a window: where the audio ends, and where the speech in it does."""
+        self.heard_until = voice.end
+        self._windows.append((voice.at, voice.end))
+        self._loudest_db = max(self._loudest_db, *voice.levels_db)
+        part = WINDOW_S / len(voice.levels_db)
+        for index, level in enumerate(voice.levels_db):
+            if level > max(self._loudest_db - AUDIBLE_DB, FLOOR_DB):
+                self._audible_until = voice.at - WINDOW_S + (index + 1) * part
+
+    def _sample_at(self, at: float) -> int:
+        """The last sample of which it is sure that it came before an instant, however late what followed it came."""
+        return next((end for when, end in reversed(self._windows) if when <= at + WINDOW_S / 4), 0)
+
+    def _start_of(self, since: float) -> int:
+        """First sample to be transcribed of speech that began at an instant."""
+        return max(0, self._sample_at(since) - int(PRE_ROLL_S * HEARING_RATE))
+
+    def begin(self, since: float, now: float) -> Turn:
+        """A new turn whose speech began at a monotonic time."""
+        start = self._start_of(since)
+        if self.joined:
+            # It was transcribed together with a turn that this one does not go on with.
+            self.forget_overlap()
+        self.turn = Turn(self._out.new_id("item"), start, start)
+        self._open(now)
+        return self.turn
+
+    def reopen(self, since: float, now: float) -> Turn:
+        """The committed turn goes on: what it said stands before what comes."""
+        before = self.turn
+        if before is None:
+            return self.begin(since, now)
+        if not before.text:
+            # Committed, but its words are still on their way: it simply was not over.
+            before.committed = False
+            if before.draft is not None:
+                before.take_up(since - before.draft.seen_at)
+            self._open(now)
+            return before
+        if self.joined and self._follows_closely(before, since):
+            self.turn = Turn(
+                before.item_id, before.start, before.segment_start, before.heads, before.before, continued=True
+            )
+        else:
+            # What the committed words come from is not heard again.
+            covered = before.draft.end if before.draft is not None else 0
+            start = covered if self.joined else max(self._start_of(since), covered)
+            if self.joined:
+                self.forget_overlap()
+            self.turn = Turn(before.item_id, before.start, start, before=before.text, continued=True)
+        self.joined = False
+        self._open(now)
+        return self.turn
+
+    def _follows_closely(self, turn: Turn, since: float) -> bool:
+        """Whether speech goes on with a turn in the same breath: the two are transcribed as one."""
+        end = turn.draft.end if turn.draft is not None else 0
+        return self._sample_at(since) - end <= BREATH_S * HEARING_RATE
+
+    def _open(self, now: float) -> None:
+        assert self.turn is not None
+        self._agreement.reset()
+        self._interim = self._earlier = None
+        self.pace.begin(now)
+        self._loudest_db = -100.0
+        self._out.emit(SpeechStarted(self.turn.item_id, self.turn.start * 1000 // HEARING_RATE))
+
+    # Drafts -----------------------------------------------------------------------------------------------
+
+    def draft(self, words_end: float, now: float) -> Draft | None:
+        """An early silence: have the turn so far transcribed (unless speculation is off) and judged.
+
+        Args:
+            words_end: time up to which there may be words. An interim transcript up to there has all of them.
+            now: monotonic time.
+        """
+        turn = self.turn
+        if turn is None or turn.committed:
+            return None
+        self._score_job = None
+        taken_over = self._take_over(turn, words_end, now)
+        if taken_over is not None:
+            return taken_over
+        interim, self._interim = self._interim, None
+        if interim is not None and self._overlap is None and self._covers(interim, words_end, now):
+            return self._adopt(turn, interim, now)
+        if interim is not None:
+            # What still waits in a lane is covered by what comes now; what runs is let run.
+            interim.ticket.cancel()
+            self._earlier = interim
+        draft = Draft(self._out.new_job(), self.heard_until, now, Ticket(Urgency.SPECULATION, now))
+        turn.draft = draft
+        if self._overlap is not None:
+            transcript, self._overlap = self._overlap, None
+            self.settle(draft, transcript, now)
+            return draft
+        if self._options.speculate:
+            draft.order_at = now + self.pace.deferred_s(turn.in_vain, grouped=turn.grouped)
+            self.order(now)
+        return draft
+
+    def order(self, now: float) -> None:
+        """Have the draft transcribed if it is time."""
+        turn = self.turn
+        if turn is None or turn.draft is None or turn.draft.ordered or now < turn.draft.order_at:
+            return
+        turn.draft.end = self.heard_until
+        self._transcribe(turn, turn.draft, now)
+
+    def _covers(self, interim: Interim, words_end: float, now: float) -> bool:
+        known = interim.pending or interim.transcript is not None
+        return self._options.speculate and known and interim.end >= self._end_of_words(words_end, now)
+
+    def _end_of_words(self, words_end: float, now: float) -> int:
+        """Sample up to which there may be words."""
+        heard_at = self._windows[-1][0] if self._windows else now
+        return self.heard_until - int((min(now, heard_at) - words_end) * HEARING_RATE) - UNEVEN
+
+    def _adopt(self, turn: Turn, interim: Interim, now: float) -> Draft:
+        """The interim transcript is the draft's: nothing was said since."""
+        interim.ticket.urgency = Urgency.SPECULATION
+        draft = Draft(interim.job, interim.end, now, interim.ticket, ordered=True, ordered_at=interim.asked_at)
+        draft.adopted = interim.optional
+        turn.draft = draft
+        if not interim.pending:
+            self.settle(draft, interim.transcript, now)
+        return draft
+
+    def hurry(self, now: float) -> None:
+        """The words of the draft are all that the end of the turn waits for."""
+        if self.turn is None or self.turn.draft is None:
+            return
+        if self.turn.draft.order_at < math.inf:
+            self.turn.draft.order_at = now
+            self.order(now)
+        for ticket in (*(head.ticket for head in self.turn.heads), self.turn.draft.ticket):
+            ticket.urgency = Urgency.FINAL_TRANSCRIPT
+
+    def ask_turn_model(self) -> None:
+        """Ask whether the turn is over, with the silence heard until now."""
+        turn = self.turn
+        if turn is None or turn.draft is None:
+            return
+        self._score_job = self._out.new_job()
+        self._out.do(AskTurnModel(self._score_job, turn.group, turn.start, self.heard_until, turn.draft.ticket))
+
+    def is_current_score(self, job: int) -> bool:
+        """Whether an answer of the turn model is to the last question."""
+        return job == self._score_job
+
+    def _transcribe(self, turn: Turn, draft: Draft, now: float) -> None:
+        draft.ordered = True
+        self._ask(turn, draft, turn.segment_start, now)
+
+    def _ask(self, turn: Turn, stretch: Draft | Head, start: int, now: float) -> None:
+        self.pace.asked(stretch.job, now)
+        self._out.do(
+            Transcribe(
+                stretch.job,
+                turn.group,
+                start,
+                stretch.end,
+                stretch.ticket,
+                self.call_language.forced,
+                self.call_language.prior,
+                turn.whole("")[-200:],
+            )
+        )
+
+    def _ask_again(self, turn: Turn, stretch: Draft | Head, start: int, now: float) -> None:
+        """The optional transcript that a stretch had adopted is none: the engine has not given it the time it needs."""
+        stretch.adopted, stretch.job = False, self._out.new_job()
+        self._ask(turn, stretch, start, now)
+
+    def commit(self, last_speech: float, now: float) -> Turn | None:
+        """The turn is over: its draft is now somebody's silence.
+
+        Args:
+            last_speech: end of the last window with speech; what was loud after that was no speech.
+            now: monotonic time.
+        """
+        turn = self.turn
+        if turn is None:
+            return None
+        draft = turn.draft or self.draft(last_speech, now)
+        turn.committed = True
+        turn.instants.committed = now
+        turn.instants.speech_ended = min(self._audible_until, last_speech)
+        if draft is not None:
+            turn.instants.silence_seen = draft.seen_at if draft.ordered_at is None else draft.ordered_at
+            self.hurry(now)
+            if not draft.ordered and draft.words is None:
+                self._transcribe(turn, draft, now)
+        return turn
+
+    def settle(self, draft: Draft, transcript: Transcript | None, now: float) -> None:
+        """Take in a draft's transcript."""
+        turn = self.turn
+        assert turn is not None
+        draft.words = self._words(turn, transcript) or ""
+        draft.failed = transcript is None
+        self._complete(turn, draft, now)
+
+    def _complete(self, turn: Turn, draft: Draft, now: float) -> None:
+        """Put the words of the whole turn together, if they are all there."""
+        if draft.words is None or not turn.heads_known:
+            return
+        draft.failed = draft.failed or any(head.failed for head in turn.heads)
+        draft.text = turn.whole(draft.words)
+        draft.transcribed_at = now
+
+    def _words(self, turn: Turn, transcript: Transcript | None) -> str | None:
+        """The words of a stretch of the turn, None when there is no transcript."""
+        if transcript is None:
+            return None
+        text = clean_transcript(transcript)
+        if text:
+            turn.confidence = min(turn.confidence, transcript.confidence)
+            turn.language = transcript.language or turn.language
+            turn.language_probability = transcript.language_probability
+        else:
+            turn.disbelieved = transcript.text.strip() or turn.disbelieved
+        return text
+
+    def voice_s(self, turn: Turn) -> float:
+        """Seconds of voice in a turn."""
+        return self.meter.seconds(turn.start, self.heard_until)
+
+    def spoken(self, turn: Turn) -> bool:
+        """Whether somebody spoke in a turn, whether or not there are words."""
+        return self.voice_s(turn) >= SPOKEN_S
+
+    def language_after(self, turn: Turn) -> str:
+        """The language in which a turn is to be answered."""
+        return self.call_language.after(turn.language, turn.language_probability, self.voice_s(turn))
+
+    def settle_language(self, turn: Turn) -> str:
+        """The turn is part of the conversation; returns the language that the call is in from now on."""
+        return self.call_language.settle(turn.language, turn.language_probability, self.voice_s(turn))
+
+    def transcribed(self, job: int, transcript: Transcript | None, now: float) -> bool:
+        """Take in a transcript; True when the words of the current draft are complete with it."""
+        self.pace.answered(job, now, failed=transcript is None)
+        turn = self.turn
+        if turn is None:
+            return False
+        # Doubted words are taken from who has heard them as well as it can, never shown and never adopted.
+        believed = None if transcript is None or transcript.doubted else transcript
+        if turn.draft is not None and job == turn.draft.job:
+            if turn.draft.words is not None:
+                return False  # an answer that was given already, or given up
+            if turn.draft.adopted and believed is None:
+                self._ask_again(turn, turn.draft, turn.segment_start, now)
+                return False
+            self.pace.looked(now, 0.0)
+            self.settle(turn.draft, transcript, now)
+            return turn.draft.text is not None
+        head = turn.head_of(job)
+        if head is not None:
+            if head.adopted and believed is None:
+                self._ask_again(turn, head, head.start, now)
+                return False
+            words = self._words(turn, transcript)
+            head.text, head.failed = words or "", words is None
+            if turn.draft is not None:
+                self._complete(turn, turn.draft, now)
+            return turn.draft is not None and turn.draft.text is not None
+        interim = self._interim
+        if interim is not None and job == interim.job:
+            interim.pending, interim.transcript = False, believed
+            self.pace.looked(now, now - interim.asked_at)
+            if believed is not None and not turn.committed:
+                self._confirm(turn, believed)
+        if self._earlier is not None and job == self._earlier.job:
+            self._earlier.transcript = believed
+        return False
+
+    def guess(self) -> str:
+        """The words of a transcript that was begun just before the draft: often all that there are, and known sooner.
+
+        Empty where there is none, or it ends in the middle of a sentence.
+        """
+        turn, earlier = self.turn, self._earlier
+        if turn is None or turn.draft is None or turn.draft.text is not None or turn.committed or earlier is None:
+            return ""
+        recent = turn.draft.end - earlier.end <= GUESS_S * HEARING_RATE and earlier.end > turn.segment_start
+        if earlier.transcript is None or not recent or not turn.heads_known or not self.pace.eager:
+            return ""
+        text = turn.whole(clean_transcript(earlier.transcript))
+        return text if text.endswith(SENTENCE_ENDS) else ""
+
+    # Interim transcripts ---------------------------------------------------------------------------------------------
+
+    def interim(self, now: float) -> None:
+        """Have the growing turn transcribed, if it is time and nothing more urgent is under way."""
+        if self._options.interim and self.pace.interim_due(now):
+            self._look(Ticket(Urgency.INTERIM, now + 1), now, optional=True)
+
+    def interim_at_dip(self, now: float) -> None:
+        """A moment of silence: begin with what is transcribed if it lasts, unless such moments come too often."""
+        if self._options.interim and self._options.speculate and self.pace.dip_due(now):
+            self._look(Ticket(Urgency.SPECULATION, now), now, optional=False)
+
+    def _look(self, ticket: Ticket, now: float, *, optional: bool) -> None:
+        turn = self.turn
+        if turn is None or turn.draft is not None or turn.committed or not turn.heads_known:
+            return
+        before = self._interim
+        if before is not None and before.pending:
+            if optional or not before.optional:
+                return
+            before.ticket.cancel()
+        self._earlier = before
+        self._interim = Interim(self._out.new_job(), self.heard_until, now, ticket, optional)
+        self.pace.asked(self._interim.job, now)
+        self._out.do(
+            Transcribe(
+                self._interim.job,
+                turn.group,
+                turn.segment_start,
+                self._interim.end,
+                ticket,
+                self.call_language.forced,
+                self.call_language.prior,
+                turn.whole("")[-200:],
+                optional=optional,
+            )
+        )
+
+    def _confirm(self, turn: Turn, transcript: Transcript) -> None:
+        words = turn.whole(clean_transcript(transcript)).split()
+        turn.overheard = " ".join(words)
+        newly = self._agreement.push(words)
+        if newly:
+            delta = (" " if turn.confirmed else "") + " ".join(newly)
+            turn.confirmed += delta
+            self._out.emit(TranscriptDelta(turn.item_id, delta))
+
+    # Speech over a reply ---------------------------------------------------------------------------------------------
+
+    def judge_overlap(self, since: float, at: float, now: float, *, ended: bool, going_on: bool) -> None:
+        """Have what was said over a reply transcribed, to see whether it was meant.
+
+        A letter or a syllable by itself is heard as an "mhm" as easily as not; behind the words that it goes on with it
+        is heard for what it is.
+
+        Args:
+            since: monotonic time at which it began.
+            at: of the last of it that was heard; long ago where audio comes late.
+            now: monotonic time.
+            ended: they stopped; else they are going on, and one look at a time will do.
+            going_on: it is no answer to the reply, of which nothing was to be heard yet.
+        """
+        if not ended and (self._overlaps or at - since < self.pace.look_after_s):
+            return
+        for before in self._overlaps:
+            # What still waits in a lane is covered by this one.
+            before.ticket.cancel()
+        turn, spoken = self.turn, self.call_language
+        draft = turn.draft if turn is not None else None
+        self.joined = (
+            going_on
+            and turn is not None
+            and draft is not None
+            and bool(draft.words)
+            and turn.stretch_s(draft.end) <= JOINED_S
+        )
+        if turn is not None and self.joined:
+            start, prompt = turn.segment_start, turn.whole("")[-200:]
+        else:
+            # What the committed words come from is not heard again.
+            start = max(self._start_of(since), min(draft.end if draft is not None else 0, self.heard_until))
+            prompt = backchannel_prompt(spoken.current)
+        ticket = Ticket(Urgency.FINAL_TRANSCRIPT, now)
+        look = OverlapLook(self._out.new_job(), self.heard_until, now, ticket, ended, self.joined)
+        self._overlaps.append(look)
+        self.pace.asked(look.job, now)
+        self._out.do(Transcribe(look.job, "overlap", start, look.end, look.ticket, spoken.forced, spoken.prior, prompt))
+
+    def overlap_transcribed(self, job: int, transcript: Transcript | None, *, going_on: bool) -> OverlapWords | None:
+        """The words said over the reply, when `job` asked for them.
+
+        A draft that is made before `forget_overlap` takes them as its own, when they are all that was said.
+
+        Args:
+            job: the transcription's.
+            transcript: None when it failed.
+            going_on: said so soon after the user's turn that it may belong to it.
+        """
+        index = next((index for index, look in enumerate(self._overlaps) if look.job == job), None)
+        if index is None:
+            return None
+        look = self._overlaps[index]
+        del self._overlaps[: index + 1]
+        # Where a later look is on its way, more was said.
+        ended = look.ended and not self._overlaps
+        if ended:
+            self._overlap = transcript
+        if transcript is None:
+            return OverlapWords("", clear=False, ended=ended)
+        text = clean_transcript(transcript)
+        if look.joined and self.turn is not None and self.turn.draft is not None:
+            return OverlapWords(text, clear=True, ended=ended, added=words_added(self.turn.draft.words or "", text))
+        clear = not text or transcript.confidence >= (LIKELY_WORD if going_on else CLEAR_WORD)
+        return OverlapWords(text if clear else "", clear, ended)
+
+    def _take_over(self, turn: Turn, words_end: float, now: float) -> Draft | None:
+        """The look at the end of the overlap, which is still on its way, is the turn's draft."""
+        look = self._overlaps[-1] if self._overlaps else None
+        self._overlaps.clear()
+        if look is None or not look.ended or look.end < self._end_of_words(words_end, now):
+            return None
+        turn.draft = Draft(look.job, look.end, now, look.ticket, ordered=True, ordered_at=look.asked_at)
+        return turn.draft
+
+    def overlap_overdue(self, now: float, limit_s: float) -> bool:
+        """Whether the words said over the reply have been waited for too long; they are then given up."""
+        if not self._overlaps or now - self._overlaps[-1].asked_at < limit_s:
+            return False
+        self._overlaps.clear()
+        self._out.do(Cancel("overlap"))
+        return True
+
+    def forget_overlap(self) -> None:
+        """What was said over the reply does not matter any more."""
+        self._overlaps.clear()
+        self._overlap = None
+        self.joined = False

@@ -1,0 +1,366 @@
+"""One model, many conversations: takes requests in and moves all of them on, one step at a time.
+
+Not thread-safe and without a thread of its own; `llama_worker.py` has it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.engines.llm.context_window import fit_messages
+from pipeline.engines.llm.llama_batch import Logits, PromptPace, Share, SlotTable, StepLimits, Tokens, plan_step
+from pipeline.engines.llm.llama_native import NativeContext, NativeModel, Sampler
+from pipeline.engines.llm.reply_text import ReplyText
+from pipeline.engines.llm.token_cache import PromptTokens
+from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, FinishReason, Message, ToolCall
+from pipeline.engines.tool_call_text import ToolCallText
+from pipeline.scheduling.lanes import Ticket, Urgency
+from pipeline.text.thinking import opens_thought
+
+SEEDS = 0xFFFFFFFF
+"""llama.cpp takes this many; one more would mean "at random"."""
+
+MOST_THOUGHT = 1024
+"""Tokens of thoughts that do not count as part of a reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen; requests may say otherwise, and say the temperature.
+
+    Attributes:
+        top_p: at temperatures above 0, sample among the likeliest tokens that add up to this probability.
+        repeat_penalty: divides the score of tokens that the last 64 of the reply hold; 1 is off.
+        seed: of every generation's random numbers; None takes a random one.
+    """
+
+    top_p: float = 0.95
+    repeat_penalty: float = 1.1
+    seed: int | None = None
+
+
+@dataclass(slots=True)
+class LlamaStats:
+    """Counters since the start.
+
+    Attributes:
+        steps: batches evaluated.
+        evaluated: tokens evaluated, prompts and replies.
+        reused: prompt tokens found in the conversation's own slot.
+        copied: prompt tokens copied from another slot.
+        generated: tokens of replies.
+        preempted: running requests that gave their slot to a more urgent one.
+        waited_s: seconds that requests waited for a slot, summed.
+    """
+
+    steps: int = 0
+    evaluated: int = 0
+    reused: int = 0
+    copied: int = 0
+    generated: int = 0
+    preempted: int = 0
+    waited_s: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A request on its way.
+
+    Attributes:
+        request: what is asked.
+        ticket: how urgent.
+        generate: False only reads the prompt.
+        on_delta: gets every piece of the reply, the last one with its finish reason.
+        on_end: called once, at the very end, with None or with what went wrong. A cancelled job ends with None.
+        withdrawn: nobody wants it any more; like a cancelled ticket, but of this job alone.
+        tokens: prompt and reply, once tokenised.
+        queued_at: when it was handed over, monotonic s; 0 for when it is added.
+    """
+
+    request: ChatRequest
+    ticket: Ticket
+    generate: bool
+    on_delta: Callable[[ChatDelta], None]
+    on_end: Callable[[BaseException | None], None]
+    withdrawn: bool = False
+    tokens: Tokens | None = None
+    queued_at: float = 0.0
+    prompt_tokens: int = 0
+    most: int = 0
+    generated: int = 0
+    thought: int = 0
+    sampler: Sampler | None = None
+    text: ReplyText = field(default_factory=ReplyText)
+    tools: ToolCallText | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        return self.withdrawn or self.ticket.cancelled
+
+
+class Batcher:
+    """Continuous batching over one context.
+
+    Args:
+        model: the weights.
+        context: its cache, with `slots` sequences of `n_ctx` tokens.
+        slots: requests that run at once; more wait, and a more urgent one takes the slot of a less urgent one, which
+            goes on later from where it was.
+        n_ctx: tokens that prompt and reply of a request may have together.
+        limits: of a step.
+        sampling: how tokens are chosen.
+        threads: that a step has use for; a single token that nobody waits for is made on one.
+        granted: told how many threads the next step has use for, says how many it may take.
+    """
+
+    def __init__(
+        self,
+        model: NativeModel,
+        context: NativeContext,
+        *,
+        slots: int,
+        n_ctx: int,
+        limits: StepLimits,
+        sampling: Sampling,
+        threads: int,
+        granted: Callable[[int], int],
+    ) -> None:
+        self.stats = LlamaStats()
+        self._model = model
+        self._template = model.template()
+        self._context = context
+        self._slots = SlotTable(slots)
+        self._n_ctx = n_ctx
+        self._limits = limits
+        self._sampling = sampling
+        self._threads = threads
+        self._granted = granted
+        self._pace = PromptPace()
+        self._jobs: dict[Tokens, Job] = {}
+        self._order = 0
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether the model is told of tools."""
+        return self._template.calls_tools
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything left to do."""
+        return bool(self._jobs)
+
+    @property
+    def running(self) -> int:
+        """Requests that have a slot."""
+        return sum(tokens.slot is not None for tokens in self._jobs)
+
+    def add(self, job: Job, now: float) -> None:
+        """Take a request; one that cannot be tokenised or does not fit ends here."""
+        if job.cancelled:
+            job.on_end(None)
+            return
+        try:
+            job.most = max(1, min(job.request.max_tokens, self._n_ctx // 2))
+            prompt = self._model.prompt()
+            ids, opened = self._prompt(job.request, self._n_ctx - job.most, prompt)
+            job.text = ReplyText(job.request.stop, in_thought=opened)
+            if job.request.tools and self.calls_tools:
+                job.tools = ToolCallText(job.request.tools)
+            if job.generate:
+                job.sampler = self._sampler(job.request)
+        except Exception as error:  # whatever a template or a message does, only this request ends
+            job.on_end(_as_engine_error(error))
+            return
+        prompt.accept()
+        self._order += 1
+        job.prompt_tokens = len(ids)
+        job.tokens = Tokens(job.ticket, self._order, job.request.conversation, ids, served_at=job.queued_at or now)
+        self._jobs[job.tokens] = job
+
+    @property
+    def most_urgent(self) -> Ticket | None:
+        """The ticket that the next step serves first; None while there is nothing to do, or everything rests."""
+        awake = (tokens for tokens in self._jobs if not tokens.ticket.resting)
+        first = min(awake, key=lambda tokens: tokens.rank, default=None)
+        return None if first is None else first.ticket
+
+    @property
+    def littered(self) -> bool:
+        """Whether there are requests that nobody wants any more."""
+        return any(job.cancelled for job in self._jobs.values())
+
+    def clear(self, now: float) -> None:
+        """End the requests that nobody wants any more; costs no work."""
+        for job in [job for job in self._jobs.values() if job.cancelled]:
+            self._end(job, now, None)
+
+    def step(self, now: float) -> None:
+        """Evaluate one batch: the next token of what runs and the next stretch of what waits; not of what rests."""
+        self.clear(now)
+        self._admit(now)
+        running = [tokens for tokens in self._jobs if tokens.slot is not None and not tokens.ticket.resting]
+        for tokens in [tokens for tokens in running if tokens.pending == 0]:
+            if (known := tokens.logits) is not None:
+                tokens.logits = None
+                self._advance(self._jobs[tokens], known, now)
+        waiting = [tokens for tokens in running if tokens.slot is not None and tokens.pending > 0]
+        shares = plan_step(waiting, now, self._limits.paced(self._pace.token_s))
+        if shares and not self._evaluate(shares, now):
+            # One of them spoiled the batch; alone, it spoils only itself.
+            for share in shares:
+                if not self._evaluate([share], now):
+                    error = EngineError("the language model could not evaluate this conversation")
+                    self._end(self._jobs[share.tokens], now, error)
+
+    def abandon(self, error: BaseException) -> None:
+        """End everything."""
+        for job in list(self._jobs.values()):
+            self._end(job, 0.0, error)
+
+    def _admit(self, now: float) -> None:
+        waiting = (tokens for tokens in self._jobs if tokens.slot is None and not tokens.ticket.resting)
+        for tokens in sorted(waiting, key=lambda tokens: tokens.rank):
+            placement = self._slots.place(tokens, now)
+            if placement is None:
+                last = self._to_make_room(tokens)
+                if last is None:
+                    return
+                self._slots.release(last, now)
+                self.stats.preempted += 1
+                placement = self._slots.place(tokens, now)
+                if placement is None:
+                    return
+            self.stats.waited_s += max(0.0, now - tokens.served_at)
+            if not self._context.arrange(placement):
+                tokens.evaluated, tokens.logits = 0, None
+            elif placement.source is None:
+                self.stats.reused += placement.keep
+            else:
+                self.stats.copied += placement.keep
+
+    def _to_make_room(self, tokens: Tokens) -> Tokens | None:
+        """Who gives its slot to a request: the least urgent, else one that rests, but not to a text."""
+        running = [other for other in self._jobs if other.slot is not None]
+        last = max(running, key=lambda other: other.rank)
+        if last.ticket.urgency > tokens.ticket.urgency:
+            return last
+        resting = [other for other in running if other.ticket.resting]
+        if tokens.ticket.urgency is Urgency.BACKGROUND:
+            return None
+        return max(resting, key=lambda other: other.rank, default=None)
+
+    def _evaluate(self, shares: list[Share], now: float) -> bool:
+        """False when llama.cpp refused; nothing has changed then."""
+        alone = len(shares) == 1 and shares[0].length == 1
+        useful = 1 if alone and shares[0].tokens.ticket.optional else self._threads
+        threads = self._granted(useful)
+        self._context.set_threads(threads)
+        began = time.perf_counter()
+        try:
+            outputs = self._context.evaluate(shares)
+        except EngineError:
+            return False
+        self._pace.learn(sum(share.length for share in shares), time.perf_counter() - began, threads)
+        self.stats.steps += 1
+        self.stats.evaluated += sum(share.length for share in shares)
+        for place, (tokens, count) in enumerate(shares):
+            tokens.evaluated += count
+            tokens.served_at = now
+            if place in outputs:
+                self._advance(self._jobs[tokens], outputs[place], now)
+        return True
+
+    def _advance(self, job: Job, logits: Logits, now: float) -> None:
+        """The scores of a request's next token are known."""
+        tokens = job.tokens
+        if tokens is None or job.cancelled:
+            return
+        if job.sampler is None:
+            tokens.logits = logits.copy()
+            self._end(job, now, None)
+            return
+        try:
+            finished = self._say(job, job.sampler.sample(logits), tokens)
+        except Exception as error:  # only this request ends
+            self._end(job, now, _as_engine_error(error))
+            return
+        if finished:
+            self._end(job, now, None)
+
+    def _say(self, job: Job, token: int, tokens: Tokens) -> bool:
+        """Pass on a sampled token; True when the reply is complete."""
+        if self._model.ends(token):
+            job.on_delta(_last(job, "", stop=True))
+            return True
+        job.generated += 1
+        self.stats.generated += 1
+        text = job.text.feed(self._model.piece(token))
+        job.thought += job.text.thinking
+        if job.text.stopped or job.generated - min(job.thought, MOST_THOUGHT) >= job.most or self._full(tokens):
+            job.on_delta(_last(job, text, stop=job.text.stopped))
+            return True
+        if job.tools is not None:
+            text = job.tools.feed(text)
+        if text or job.text.thinking:
+            job.on_delta(ChatDelta(text, thinking=job.text.thinking))
+        tokens.ids.append(token)
+        return False
+
+    def _full(self, tokens: Tokens) -> bool:
+        """Whether the context has no room for another token: thoughts take what the prompt left."""
+        return len(tokens.ids) + 1 >= self._n_ctx
+
+    def _end(self, job: Job, now: float, error: BaseException | None) -> None:
+        if job.tokens is not None:
+            self._slots.release(job.tokens, now)
+            self._jobs.pop(job.tokens, None)
+        if job.sampler is not None:
+            job.sampler.close()
+        job.on_end(error)
+
+    def _prompt(self, request: ChatRequest, budget: int, prompt: PromptTokens) -> tuple[list[int], bool]:
+        """The tokens of what fits, and whether they end within a thought; no text is tokenised twice on the way."""
+        opened, messages = False, request.messages
+
+        def tokenize(kept: Sequence[Message]) -> list[int]:
+            nonlocal opened
+            pieces = self._template.render(kept, request.tools)
+            opened = not pieces[-1].literal and opens_thought(pieces[-1].text)
+            return self._model.tokenize(pieces, prompt)
+
+        if not messages:
+            raise EngineError("there are no messages to answer")
+        ids = tokenize(messages)
+        if len(ids) > budget:
+            ids = tokenize(fit_messages(messages, budget, lambda kept: len(tokenize(kept))))
+        return ids, opened
+
+    def _sampler(self, request: ChatRequest) -> Sampler:
+        seed = self._sampling.seed if request.seed is None else request.seed % SEEDS
+        return Sampler(
+            self._model,
+            temperature=request.temperature,
+            top_p=self._sampling.top_p if request.top_p is None else request.top_p,
+            repeat_penalty=self._sampling.repeat_penalty,
+            seed=seed,
+        )
+
+
+def _last(job: Job, text: str, *, stop: bool) -> ChatDelta:
+    """The end of a reply: what is left of its words, and what it asks of tools."""
+    text += job.text.finish()
+    calls: tuple[ToolCall, ...] = ()
+    if job.tools is not None:
+        words = job.tools.feed(text)
+        rest, calls = job.tools.finish()
+        text = words + rest
+    # Cut at the limit, the arguments are half an object: nothing to run a tool with.
+    calls = calls if stop and job.request.tool_choice != "none" else ()
+    reason: FinishReason = "tool_calls" if calls else "stop" if stop else "length"
+    return ChatDelta(text, reason, job.prompt_tokens, job.generated, calls)
+
+
+def _as_engine_error(error: Exception) -> EngineError:
+    if isinstance(error, EngineError):
+        return error
+    return EngineError(f"the language model failed: {type(error).__name__}: {error}")

@@ -1,0 +1,143 @@
+"""The language model in process: a GGUF file on the CPU through llama.cpp, all conversations in one batch."""
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Callable
+from typing import Literal
+
+from pipeline.engines.llm.llama_batcher import Job, LlamaStats
+from pipeline.engines.llm.llama_worker import LlamaOptions, LlamaWorker
+from pipeline.engines.protocols import ChatDelta, ChatRequest, Message
+from pipeline.scheduling.lanes import LaneLoad, Ticket
+
+__all__ = ["LlamaCppLanguageModel", "LlamaOptions"]
+
+
+class LlamaCppLanguageModel:
+    """A `LanguageModel` over llama.cpp.
+
+    Requests share the machine by their tickets, which are read again before every step (10-150 ms): the most
+    urgent run, lesser ones come along now and then. Equal ones are evaluated together, which makes four replies at
+    once about 1.4 times as fast as one after the other. A conversation (`ChatRequest.conversation`) keeps its cache
+    slot, so that only what is new in it is evaluated; a beginning that it shares with another, such as the system
+    message, is copied. Messages that no longer fit are left out, the oldest first (`context_window.fit_messages`).
+
+    A ticket that rests stops the generation between two tokens until it does so no longer; its cache slot is kept as
+    long as no other call needs it. A cancelled ticket ends the stream without a last delta. When too much waits,
+    `stream` and `prefill` raise `LaneFullError`. Deltas that nobody reads wait in a queue; it is bounded by
+    `ChatRequest.max_tokens`.
+
+    Build it before the event loop runs, or accept that it blocks for the 0.1-0.3 s that a small model takes to load.
+
+    Args:
+        options: see `LlamaOptions`.
+
+    Raises:
+        EngineUnavailableError: the package or the file is missing or unusable; the message says what to do.
+    """
+
+    name = "llama.cpp"
+    kind: Literal["in-process", "remote"] = "in-process"
+
+    def __init__(self, options: LlamaOptions) -> None:
+        self._worker = LlamaWorker(options)
+        self.model = self._worker.title
+        self.calls_tools = self._worker.calls_tools
+        # Also at interpreter exit, where a thread inside llama.cpp would crash while its library is torn down.
+        self._finalizer = weakref.finalize(self, self._worker.close)
+
+    @property
+    def load(self) -> LaneLoad:
+        """Counters of requests and of work, as a lane has them."""
+        return self._worker.load
+
+    @property
+    def stats(self) -> LlamaStats:
+        """Counters of tokens, as of now."""
+        return self._worker.stats
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that prompt and reply of a request may have together."""
+        return self._worker.n_ctx
+
+    async def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
+        """Generate a reply.
+
+        Raises:
+            EngineError: this request could not be served; others are not touched.
+            ContextOverflowError: system message and last message do not fit the context.
+            LaneFullError: too many requests.
+            LaneClosedError: the model was closed.
+        """
+        results: asyncio.Queue[ChatDelta | _End] = asyncio.Queue()
+        job = self._submit(request, ticket, results, generate=True)
+        try:
+            while not isinstance(item := await results.get(), _End):
+                yield item
+            if item.error is not None:
+                raise item.error
+        finally:
+            self._worker.withdraw(job)
+
+    async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
+        """Evaluate the prompt; a `stream` of the same one then has its first token at once. Raises as `stream` does."""
+        results: asyncio.Queue[ChatDelta | _End] = asyncio.Queue()
+        job = self._submit(request, ticket, results, generate=False)
+        try:
+            item = await results.get()
+        finally:
+            self._worker.withdraw(job)
+        if isinstance(item, _End) and item.error is not None:
+            raise item.error
+
+    async def warm_up(self) -> None:
+        """Generate two tokens."""
+        request = ChatRequest((Message("user", "Hello"),), max_tokens=2)
+        async for _ in self.stream(request, Ticket()):
+            pass
+
+    async def close(self) -> None:
+        """Free model and cache once the step in hand is done; what waits or runs fails with `LaneClosedError`."""
+        loop = asyncio.get_running_loop()
+        freed: asyncio.Future[None] = loop.create_future()
+        self._finalizer.detach()
+
+        def settle() -> None:
+            if not freed.done():
+                freed.set_result(None)
+
+        def stopped() -> None:
+            _post(loop, settle)
+
+        self._worker.stop(stopped)
+        await freed
+
+    def _submit(
+        self, request: ChatRequest, ticket: Ticket, results: "asyncio.Queue[ChatDelta | _End]", *, generate: bool
+    ) -> Job:
+        loop = asyncio.get_running_loop()
+
+        def deliver(item: "ChatDelta | _End") -> None:
+            if not _post(loop, results.put_nowait, item):
+                job.withdrawn = True
+
+        job = Job(request, ticket, generate, on_delta=deliver, on_end=lambda error: deliver(_End(error)))
+        self._worker.submit(job)
+        return job
+
+
+class _End:
+    """The end of a request, with what went wrong."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def _post(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> bool:
+    """Call a function on the loop's thread; False when the loop is gone."""
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Which inference runs when, on which core."""

@@ -1,0 +1,338 @@
+"""One call, whichever way its sound comes: the one owner of its actor, line, recording, memory and place."""
+
+import asyncio
+import inspect
+import secrets
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from media.peer import WebRtcPeer
+from media.recording import Recording
+from media.values import Pcm, PlayoutChange, PlayoutEvent, Speaker
+from persistence.values import SessionKind
+from pipeline.call.actor import CallActor
+from pipeline.call.circumstances import Circumstances, now_here
+from pipeline.call.context import Context
+from pipeline.call.events import CallEnded, CallEvent, StateChanged, TurnLatency, TurnUnclear
+from pipeline.call.inputs import AudioHeard, Connected, PlayoutDrained, PlayoutStarted, PlayoutStarved
+from pipeline.call.options import CallOptions
+from pipeline.call.state import State
+from pipeline.engines.protocols import Engines
+from server.calls.call_memory import CallMemory
+from server.calls.call_record import CallRecord
+from server.conversations.beginnings import Beginning
+from server.memory.door import MemoryDoor
+from server.observability.metrics import Metrics
+
+RELEASE_S = 5.0
+"""Patience with each thing that an ended call frees; a line says goodbye within two seconds."""
+
+log = structlog.get_logger(__name__)
+
+PLAYOUT: dict[PlayoutChange, type[PlayoutStarted] | type[PlayoutDrained] | type[PlayoutStarved]] = {
+    PlayoutChange.STARTED: PlayoutStarted,
+    PlayoutChange.DRAINED: PlayoutDrained,
+    PlayoutChange.STARVED: PlayoutStarved,
+}
+
+
+class CallOverError(Exception):
+    """The call has ended, so that it takes neither a line nor a connection."""
+
+
+class Line(Protocol):
+    """What a call is on: brings the caller's sound and wishes to the call, and the call's sound and events to them.
+
+    Attributes:
+        kind: of the session in memory.
+    """
+
+    kind: SessionKind
+
+    @property
+    def speaker(self) -> Speaker:
+        """The outgoing audio."""
+
+    @property
+    def peers(self) -> Collection[WebRtcPeer]:
+        """The WebRTC connections that it holds; none where it is on something else."""
+
+    def tell(self, event: CallEvent) -> None:
+        """Something happened; must return at once."""
+
+    def stats(self) -> Mapping[str, float | None]:
+        """Of the media, as of now."""
+
+    async def close(self, reason: str) -> None:
+        """The call is over: say goodbye and free everything."""
+
+
+class CallHost(Protocol):
+    """What a call has of the server that it is in (`server.calls.registry.CallRegistry`).
+
+    Attributes:
+        engines: shared by all calls.
+        memory: where calls are written down.
+        metrics: what is counted.
+    """
+
+    engines: Engines
+    memory: MemoryDoor
+    metrics: Metrics
+
+    def engines_for(self, conversation_id: str) -> Engines:
+        """The engines of one call."""
+
+    def begun(self, call: "Call") -> None:
+        """A call can be spoken on."""
+
+    def answered(self, seconds: float) -> None:
+        """A turn was answered, so long after its last sound."""
+
+    def forget(self, call: "Call") -> None:
+        """A call is over and all that it had is free."""
+
+
+class Call:
+    """One call, the owner of everything that is made for it.
+
+    Whatever the call takes (`_own`) is freed by its end, the last first, each bounded in time and whether or not
+    another fails. The end happens once, in a task of its own that no request can cancel, and everything that ends a
+    call ends it through `end` or `end_soon`.
+
+    Args:
+        host: the server that it is in; told when the call is over, whatever came before.
+        options: of the call.
+        beginning: the conversation that it goes on with.
+
+    Attributes:
+        id: of the call, and of its session in memory.
+        resume_token: lets the caller bring it onto a new connection.
+        recording: takes the sound of this call down; None where that is not wanted.
+        line: what it is on; None before `put_on`.
+        ended_reason: why it ended; None while it has not begun to end.
+    """
+
+    def __init__(self, host: CallHost, options: CallOptions, beginning: Beginning) -> None:
+        self.id = f"call_{uuid.uuid4().hex}"
+        self.resume_token = secrets.token_urlsafe(24)
+        self.options = options
+        self.record = CallRecord()
+        self.ended_reason: str | None = None
+        self.line: Line | None = None
+        self._host = host
+        self._beginning = beginning
+        self._memory: CallMemory | None = None
+        self._actor: CallActor | None = None
+        self._owned: list[tuple[str, Callable[[str], Awaitable[None] | None]]] = []
+        self._ending: asyncio.Task[None] | None = None
+        self.recording = self._begin_recording()
+
+    def put_on(self, line: Line) -> None:
+        """Give the call its line, which the call closes from now on.
+
+        Raises:
+            CallOverError: it has ended meanwhile.
+        """
+        self._check_open()
+        self.line = line
+        self._own("line", lambda reason: line.close(reason))
+
+    def begin(self) -> None:
+        """The call can be spoken on, over its line.
+
+        Raises:
+            CallOverError: it has ended meanwhile.
+        """
+        self._check_open()
+        assert self.line is not None
+        host, options = self._host, self.options
+        self._begin_memory(self.line.kind)
+        engines = host.engines_for(options.conversation_id)
+        circumstances = Circumstances(options.user_name, options.time_zone, now_here)
+        context = Context(options.instructions, options.conversation_id, circumstances=circumstances)
+        context.entries.extend(self._beginning.past)
+        reminder = host.memory.reminder(options.user_id, context)
+        actor = CallActor(options, engines, self.line.speaker, context, self._on_event, reminder)
+        self._own("actor", lambda reason: actor.close(reason))
+        self._actor = actor
+        host.begun(self)
+        log.info("call opened", call_id=self.id, kind=self.kind)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it could ever be spoken on."""
+        return self._actor is not None
+
+    @property
+    def actor(self) -> CallActor:
+        """The one writer of the call's state; there is one from `begin` on."""
+        assert self._actor is not None
+        return self._actor
+
+    @property
+    def state(self) -> State:
+        """What the call is doing."""
+        return self._actor.state if self._actor else State.CONNECTING
+
+    @property
+    def model(self) -> str:
+        """Name of the language model."""
+        return self._host.engines.llm.model
+
+    def _begin_recording(self) -> Recording | None:
+        """Take the sound of this call down from now on, where the server does that."""
+        door = self._host.memory
+        if door.memory is None:
+            return None
+        recording = door.recordings.begin(self.options.user_id, self._beginning.conversation_id, self.id)
+        if recording is not None:
+            self._own("recording", lambda _: recording.close())
+        return recording
+
+    def _begin_memory(self, kind: SessionKind) -> None:
+        """Write this call down from now on, where there is memory."""
+        memory, options = self._host.memory.memory, self.options
+        if memory is None:
+            return
+        writer = memory.begin_session(
+            self.id,
+            options.user_id,
+            options.conversation_id,
+            kind=kind,
+            language=options.language or None,
+            new=self._beginning.new,
+        )
+        kept = self._memory = CallMemory(memory, writer, self._host.engines.stt.model)
+        self._own("memory", lambda reason: kept.end(reason, self._stats()))
+
+    def _stats(self) -> dict[str, Any]:
+        return {"duration_s": round(self.record.seconds(), 3), "counts": self.counts, "media": self._media()}
+
+    # The end ---------------------------------------------------------------------------------------------------------
+
+    async def end(self, reason: str) -> None:
+        """Hang up; returns when all that the call had is free. Does not raise.
+
+        A second end waits for the first one, whose reason stays.
+        """
+        await asyncio.shield(self.end_soon(reason))
+
+    def end_soon(self, reason: str) -> "asyncio.Task[None]":
+        """Hang up without waiting for it; returns the task that does it."""
+        if self._ending is None:
+            self.ended_reason = reason
+            self._ending = asyncio.create_task(self._end(reason), name=f"end of {self.id}")
+        return self._ending
+
+    async def _end(self, reason: str) -> None:
+        try:
+            while self._owned:
+                what, release = self._owned.pop()
+                await self._release(what, release, reason)
+        finally:
+            self._host.forget(self)
+        if self.has_begun:
+            seconds = round(self.record.seconds(), 1)
+            log.info("call ended", call_id=self.id, reason=reason, seconds=seconds, **self.counts)
+
+    async def _release(self, what: str, release: Callable[[str], Awaitable[None] | None], reason: str) -> None:
+        try:
+            async with asyncio.timeout(RELEASE_S):
+                releasing = release(reason)
+                if inspect.isawaitable(releasing):
+                    await releasing
+        except Exception as error:
+            self._host.metrics.release_failed(what)
+            log.error("not freed cleanly", call_id=self.id, what=what, exc_info=error)
+
+    def _own(self, what: str, release: Callable[[str], Awaitable[None] | None]) -> None:
+        """Free something at the end of the call: the last that was taken first.
+
+        Args:
+            what: for the log and the metrics.
+            release: frees it; told why the call ends.
+        """
+        self._owned.append((what, release))
+
+    def _check_open(self) -> None:
+        if self.ended_reason is not None:
+            raise CallOverError(f"the call has ended: {self.ended_reason}")
+
+    # What can be asked of it -----------------------------------------------------------------------------------------
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The machine's counters."""
+        return dict(self._actor.machine.counts) if self._actor else {}
+
+    def describe(self) -> dict[str, Any]:
+        """The call as `GET /api/calls/{id}` shows it."""
+        return {
+            "call_id": self.id,
+            "kind": self.kind,
+            "user_id": self.options.user_id,
+            "conversation_id": self.options.conversation_id,
+            "state": self.state.value,
+            **self.record.describe(),
+            "counts": self.counts,
+            "media": self._media(),
+        }
+
+    @property
+    def kind(self) -> SessionKind:
+        """What the call is on: "call" (WebRTC) or "ws"."""
+        return self.line.kind if self.line is not None else "call"
+
+    @property
+    def peers(self) -> Collection[WebRtcPeer]:
+        """The WebRTC connections that are its own."""
+        return self.line.peers if self.line is not None else ()
+
+    def _media(self) -> dict[str, float | None]:
+        return dict(self.line.stats()) if self.line is not None else {}
+
+    # From the conversation -------------------------------------------------------------------------------------------
+
+    def _on_event(self, event: CallEvent) -> None:
+        self.record.add(event)
+        self._host.metrics.call_event(event)
+        if self._memory is not None:
+            self._memory.add(event)
+        if self.line is not None:
+            self.line.tell(event)
+            if isinstance(event, StateChanged):
+                self.line.speaker.rest(event.state is State.LISTENING)
+        if isinstance(event, TurnLatency):
+            self._host.answered(event.voice_to_voice_ms / 1000)
+            self._log_latency(event)
+        if isinstance(event, TurnUnclear):
+            log.info("turn unclear", call_id=self.id, item_id=event.item_id, voice_s=round(event.voice_s, 2))
+        if isinstance(event, CallEnded):
+            self.end_soon(event.reason)
+
+    def _log_latency(self, turn: TurnLatency) -> None:
+        stages_ms = {name: round(ms, 1) for name, ms in turn.stages.items()}
+        whole = round(turn.voice_to_voice_ms, 1)
+        log.info("turn answered", call_id=self.id, item_id=turn.item_id, voice_to_voice_ms=whole, stages_ms=stages_ms)
+
+    # From the line ---------------------------------------------------------------------------------------------------
+
+    def on_connected(self) -> None:
+        """Sound flows both ways."""
+        self.actor.post(Connected())
+
+    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
+        """20 ms were heard, see `media.values.PeerListener.on_audio`."""
+        self.actor.post(AudioHeard(pcm, at, missing))
+
+    def on_playout(self, event: PlayoutEvent) -> None:
+        """The outgoing audio started or stopped."""
+        self.actor.post(PLAYOUT[event.change](event.at, event.position))
+
+    def delayed_by(self, seconds: float) -> None:
+        """So long what goes out now takes to the user's ear."""
+        self.actor.machine.network_delay_s = seconds

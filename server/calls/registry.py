@@ -1,0 +1,231 @@
+"""The calls of this process: opened, found, counted, hung up."""
+
+import asyncio
+import contextlib
+import hmac
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from media.endpoint import MediaEndpoint
+from media.peer import WebRtcPeer
+from pipeline.call.options import CallOptions
+from pipeline.engines.protocols import Engines
+from pipeline.scheduling.cores import CORES
+from server.calls.call import Call
+from server.calls.capacity import Capacity
+from server.calls.line_book import LineBook
+from server.calls.peer_sweep import PeerSweep
+from server.conversations.beginnings import Beginning
+from server.memory.door import MemoryDoor
+from server.observability.metrics import Metrics
+from server.speech.cache import CachedSpeech
+
+log = structlog.get_logger(__name__)
+
+
+RETRY_S = 10
+"""A caller who was refused may try again then."""
+
+
+class CallsFullError(Exception):
+    """No further call can be taken now; the message is fit for the caller."""
+
+
+class HalfOpenError(CallsFullError):
+    """This client has too many calls that are not connected yet."""
+
+
+class CallRegistry:
+    """All calls of this process; implements `server.calls.call.CallHost`. Needs a running event loop.
+
+    A call counts from `reserve` on until its end has freed everything, and is to be found for as long.
+
+    Args:
+        engines: shared by them.
+        endpoint: the media port.
+        memory: where calls are written down.
+        metrics: what is counted.
+        defaults: options of calls that do not say otherwise.
+        capacity: how many calls may be open.
+        lost_grace_s: how long a vanished caller is waited for.
+        half_open: calls of one client that may be unconnected at the same time.
+    """
+
+    def __init__(
+        self,
+        engines: Engines,
+        endpoint: MediaEndpoint,
+        memory: MemoryDoor,
+        metrics: Metrics,
+        defaults: CallOptions,
+        capacity: Capacity,
+        lost_grace_s: float,
+        half_open: int = 10,
+    ) -> None:
+        self.engines = engines
+        self.endpoint = endpoint
+        self.memory = memory
+        self.metrics = metrics
+        self._capacity = capacity
+        self.lost_grace_s = lost_grace_s
+        self.draining = False
+        self.total = 0
+        self.messages = 0
+        self._defaults = defaults
+        self._past: Counter[str] = Counter()
+        self._calls: dict[str, Call] = {}
+        self._lines = LineBook(half_open)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._sweep = PeerSweep(endpoint, self._owned_peers, metrics)
+
+    @property
+    def active(self) -> list[Call]:
+        """The calls that are open."""
+        return list(self._calls.values())
+
+    @property
+    def capacity(self) -> int:
+        """Calls that may be open now; where nobody has set it, it falls while callers wait too long."""
+        return self._capacity.calls(len(self._calls), CORES.waiting_s())
+
+    def answered(self, seconds: float) -> None:
+        """A turn was answered, so long after its last sound."""
+        self._capacity.answered(seconds)
+
+    @property
+    def defaults(self) -> CallOptions:
+        """Options of calls that do not say otherwise."""
+        return self._defaults
+
+    @contextlib.asynccontextmanager
+    async def reserve(
+        self, beginning: Beginning | None = None, client: str | None = None, **options: Any
+    ) -> AsyncIterator[Call]:
+        """A call that has its place from now on, to be put on a line and begun within the block.
+
+        Leaving the block by whatever exception, or without having begun the call, ends it: the block's own exception
+        goes on to whoever asked. A call that was begun lives on behind the block, until `Call.end`.
+
+        Args:
+            beginning: the conversation that it goes on with; a new one if not given.
+            client: who asks (`server.http.rate_limits.client_of`); None where nobody counts them.
+            options: fields of `CallOptions` that differ from the defaults; None values do not.
+
+        Raises:
+            CallsFullError: the server is full or going down, or the client has too many calls half open.
+        """
+        call = self._admit(beginning or Beginning(), client, options)
+        try:
+            yield call
+        except BaseException:
+            await call.end("failed")
+            raise
+        if not call.has_begun:
+            await call.end("failed")
+
+    def check(self, client: str | None) -> Call | None:
+        """Whether a client may begin a call now, before anything is made for it.
+
+        Returns:
+            the half-open call of somebody else that has to make room for it; None where there is room.
+
+        Raises:
+            CallsFullError: as `reserve`.
+        """
+        if self.draining:
+            raise CallsFullError("This server is shutting down")
+        if client is not None and self._lines.too_many(client):
+            self.metrics.call_refused()
+            raise HalfOpenError(f"{self._lines.most} calls of yours are not connected yet")
+        if self._lines.taken(self._calls.values()) < (capacity := self.capacity):
+            return None
+        yielding = self._lines.yielding(client)
+        if yielding is None:
+            self.metrics.call_refused()
+            log.info("call refused", active=len(self._calls), capacity=capacity)
+            raise CallsFullError("The only line is busy" if capacity == 1 else f"All {capacity} lines are busy")
+        return yielding
+
+    def _admit(self, beginning: Beginning, client: str | None, options: dict[str, Any]) -> Call:
+        """Make a call that counts before anything is awaited, so that many at once cannot pass the bound."""
+        yielding = self.check(client)
+        if yielding is not None:
+            log.warning("half-open call makes room", call_id=yielding.id)
+            yielding.end_soon("displaced")
+        given = {name: value for name, value in options.items() if value is not None}
+        given["conversation_id"] = beginning.conversation_id
+        call = Call(self, replace(self._defaults, **given), beginning)
+        self._calls[call.id] = call
+        if client is not None:
+            self._lines.enter(call, client)
+        self._empty.clear()
+        return call
+
+    def begun(self, call: Call) -> None:
+        """See `CallHost`."""
+        self.total += 1
+        self.metrics.call_opened()
+
+    def engines_for(self, conversation_id: str) -> Engines:
+        """The engines of one call: what the voice says goes from its cache when the conversation is deleted."""
+        tts = self.engines.tts
+        return replace(self.engines, tts=tts.of(conversation_id)) if isinstance(tts, CachedSpeech) else self.engines
+
+    def find(self, call_id: str) -> Call | None:
+        """An open call by its id."""
+        return self._calls.get(call_id)
+
+    @staticmethod
+    def may_resume(call: Call, token: str) -> bool:
+        """Whether a token is the call's, in constant time."""
+        return hmac.compare_digest(call.resume_token.encode(), token.encode())
+
+    def counts(self) -> dict[str, int]:
+        """Counters of the machines of all calls, open and past."""
+        summed = self._past.copy()
+        for call in self.active:
+            summed.update(call.counts)
+        return dict(summed)
+
+    def forget(self, call: Call) -> None:
+        """See `CallHost`."""
+        self._calls.pop(call.id, None)
+        self._lines.leave(call)
+        if call.has_begun:
+            self._past.update(call.counts)
+            self.messages += call.record.messages
+            self.metrics.call_ended(call.ended_reason or "", call.record.seconds())
+        if not self._calls:
+            self._empty.set()
+
+    def _owned_peers(self) -> set[WebRtcPeer]:
+        return {peer for call in self._calls.values() for peer in call.peers}
+
+    def spawn(self, work: Any) -> None:
+        """Run something that nobody waits for, and keep hold of it."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, patience_s: float) -> None:
+        """Take no more calls, and wait for the open ones to end."""
+        self.draining = True
+        started = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._empty.wait()
+        log.info("drained", seconds=round(time.monotonic() - started, 1), calls_left=len(self._calls))
+
+    async def close(self) -> None:
+        """End all calls."""
+        self.draining = True
+        await asyncio.gather(*(call.end("shutdown") for call in self.active), return_exceptions=True)
+        await self._sweep.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The engines of this server: built from the settings, watched at work."""

@@ -1,0 +1,107 @@
+"""Which connections a server keeps: bounded for all clients together and for each network, before any key is seen."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Connection = TypeVar("Connection", bound=Hashable)
+
+
+class _Waiting(Generic[Connection]):
+    """Connections with no request in hand, in the order in which they are given up."""
+
+    def __init__(self) -> None:
+        self._silent: OrderedDict[Connection, None] = OrderedDict()
+        self._between: OrderedDict[Connection, None] = OrderedDict()
+
+    def add(self, connection: Connection, *, silent: bool) -> None:
+        (self._silent if silent else self._between)[connection] = None
+
+    def remove(self, connection: Connection) -> None:
+        self._silent.pop(connection, None)
+        self._between.pop(connection, None)
+
+    def first(self) -> Connection | None:
+        return next(iter(self._silent or self._between), None)
+
+
+@dataclass(slots=True)
+class _Network(Generic[Connection]):
+    """The connections of one client, as far as its address tells."""
+
+    open: int = 0
+    waiting: _Waiting[Connection] = field(default_factory=_Waiting)
+
+
+class ConnectionBook(Generic[Connection]):
+    """Decides which connection has to go when there are too many; takes no time that grows with their number.
+
+    One on which nothing was ever asked goes first, then one between two requests, each time the oldest: whoever opens
+    sockets and says nothing displaces himself. One with a request in hand (a WebSocket, a stream) is never given up;
+    when all are such, the newcomer is.
+
+    Args:
+        most: connections at once.
+        most_each: of them, from one network (see `server.http.networks.network`).
+
+    Attributes:
+        shed: connections that were given up so far, newcomers too.
+    """
+
+    def __init__(self, most: int, most_each: int) -> None:
+        self.most = most
+        self.most_each = most_each
+        self.shed = 0
+        self._networks: dict[str, _Network[Connection]] = {}
+        self._of: dict[Connection, str] = {}
+        self._waiting: _Waiting[Connection] = _Waiting()
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def opened(self, connection: Connection, network: str) -> Connection | None:
+        """Enter a new connection; returns one to be closed, which may be this one, and is entered no longer."""
+        self._of[connection] = network
+        client = self._networks.setdefault(network, _Network())
+        client.open += 1
+        # Itself still stands in none of the queues: it is to have its chance before those that had theirs.
+        given_up: Connection | None = None
+        if client.open > self.most_each:
+            given_up = client.waiting.first() or connection
+        elif len(self._of) > self.most:
+            given_up = self._waiting.first() or connection
+        self._waits(connection, silent=True)
+        if given_up is not None:
+            self.shed += 1
+            self.closed(given_up)
+        return given_up
+
+    def busy(self, connection: Connection) -> None:
+        """A request has come on it."""
+        network = self._of.get(connection)
+        if network is not None:
+            self._waiting.remove(connection)
+            self._networks[network].waiting.remove(connection)
+
+    def idle(self, connection: Connection) -> None:
+        """The request in hand is answered."""
+        self._waits(connection, silent=False)
+
+    def closed(self, connection: Connection) -> None:
+        """It is gone. Saying so again does nothing."""
+        network = self._of.get(connection)
+        if network is None:
+            return
+        self.busy(connection)
+        del self._of[connection]
+        client = self._networks[network]
+        client.open -= 1
+        if not client.open:
+            del self._networks[network]
+
+    def _waits(self, connection: Connection, *, silent: bool) -> None:
+        network = self._of.get(connection)
+        if network is not None:
+            self._waiting.add(connection, silent=silent)
+            self._networks[network].waiting.add(connection, silent=silent)

@@ -1,0 +1,100 @@
+"""Which web pages may use the API: our own, and those of the allowed origins.
+
+A browser lets any page that its user visits send requests to a server on the same machine. Their origin gives them
+away (https://fetch.spec.whatwg.org/#origin-header), and so does the host name of a page whose name was pointed at
+127.0.0.1 after it was loaded (DNS rebinding).
+"""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from server.addresses import is_loopback
+from server.http.errors import ApiError, Handler
+
+SAFE = frozenset({"GET", "HEAD"})
+
+METHODS = "GET, POST, PUT, PATCH, DELETE"
+HEADERS = "Authorization, Content-Type"
+EXPOSED = "Location, Retry-After, Content-Disposition"
+PREFLIGHT_S = 600
+
+
+class Origins:
+    """Decides which origins and host names are ours.
+
+    Args:
+        allowed: origins besides our own, such as "https://example.org"; "*" is every one.
+        local_only: whether only this machine is served, so that every other host name is somebody's trick.
+    """
+
+    def __init__(self, allowed: Sequence[str], *, local_only: bool) -> None:
+        self._any = "*" in allowed
+        self._allowed = frozenset(allowed)
+        self._hosts = frozenset(urlsplit(origin).hostname for origin in allowed)
+        self._local_only = local_only
+
+    def allows(self, origin: str, host: str) -> bool:
+        """Whether a page of this origin may use the server that it reached under this host (with its port)."""
+        return self._any or origin in self._allowed or urlsplit_netloc(origin) == host.lower()
+
+    def is_foreign(self, origin: str) -> bool:
+        """Whether the origin is another one that was allowed, and so needs CORS headers."""
+        return self._any or origin in self._allowed
+
+    def knows_host(self, host: str) -> bool:
+        """Whether a page under this host name can be one of ours."""
+        if not self._local_only or not host:
+            return True
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name in self._hosts or is_loopback(name) or name.endswith(".localhost")
+
+
+def urlsplit_netloc(origin: str) -> str:
+    """Host and port of an origin; "" for "null" and what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+def only_ours(origins: Origins) -> Middleware:
+    """A middleware that refuses what foreign pages send, and answers the preflights of allowed ones."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+        if not origins.knows_host(host) and not request.path.startswith("/health"):
+            message = "Without keys this server answers to localhost only; MORGAN_ALLOWED_ORIGINS names other hosts"
+            raise ApiError(403, "foreign_host", message)
+        if origin is None:
+            return await handler(request)
+        preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        opens_socket = request.headers.get("Upgrade", "").lower() == "websocket"
+        if (request.method not in SAFE or opens_socket) and not origins.allows(origin, host):
+            message = f"Pages of {origin[:200]} may not use this server; MORGAN_ALLOWED_ORIGINS names those that may"
+            raise ApiError(403, "foreign_origin", message)
+        return web.Response(status=204) if preflight else await handler(request)
+
+    return middleware
+
+
+async def add_cors_headers(request: web.Request, response: web.StreamResponse, origins: Origins) -> None:
+    """Let an allowed origin read the response (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+    origin = request.headers.get("Origin")
+    if origin is None or not origins.is_foreign(origin):
+        return
+    response.headers["Access-Control-Allow-Origin"] = origin
+    response.headers.add("Vary", "Origin")
+    response.headers["Access-Control-Expose-Headers"] = EXPOSED
+    if request.method == "OPTIONS":
+        response.headers["Access-Control-Allow-Methods"] = METHODS
+        response.headers["Access-Control-Allow-Headers"] = HEADERS
+        response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
+        if request.headers.get("Access-Control-Request-Private-Network") == "true":
+            response.headers["Access-Control-Allow-Private-Network"] = "true"

@@ -1,0 +1,262 @@
+"""The HTTP server under the applications: handlers end with their clients, and what is no HTTP is told as JSON."""
+
+import asyncio
+import errno
+import gc
+import os
+import resource
+import socket
+import time
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from server.addresses import listening_addresses
+from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
+from server.http.connection_book import ConnectionBook
+from server.http.errors import ApiError
+from server.http.networks import network
+
+log = structlog.get_logger(__name__)
+
+IDLE_S = 75.0
+"""A connection on which no whole request head has come for so long is closed; longer than proxies keep theirs."""
+
+LINGER_S = 2.0
+"""How long the rest of a body that nobody wants is read, so that the client gets to see the answer."""
+
+MAX_HEADERS = 64
+MAX_LINE_BYTES = 8190
+"""Of the request line and of each header."""
+
+
+ACCEPTED_AT_ONCE = 16
+"""Connections that asyncio takes from the kernel in one go, before any of them can be given up."""
+
+BACKLOG = 128
+"""Connections that the kernel keeps for us meanwhile."""
+
+FILES = 96
+"""What else a server opens: stores, models, clients of other services, the journal."""
+
+FEWEST_CONNECTIONS = 16
+
+SHED_LOG_S = 60.0
+"""Shortest pause between two log records of connections that were given up."""
+
+
+class _Connection(RequestHandler):
+    """One connection of a client, entered in the book of all."""
+
+    def __init__(self, server: "_Server", book: "Book") -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **server._kwargs)
+        self._book = book
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        given_up = self._book.opened(self, network(peer[0] if isinstance(peer, tuple) else None))
+        if given_up is not None and given_up.transport is not None:
+            given_up.transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._book.closed(self)
+        super().connection_lost(exc)
+
+    async def _handle_request(self, *args: Any) -> tuple[web.StreamResponse, bool]:
+        self._book.busy(self)
+        try:
+            return await super()._handle_request(*args)
+        finally:
+            self._book.idle(self)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What did not come as far as a handler: the parser's errors, mostly."""
+        if status >= 500:
+            log.error("request failed outside of its handler", path=request.path, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the response has begun already, so no error can be sent")
+        code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+        told = (message or HTTPStatus(status).phrase).strip().splitlines()[0].rstrip(":")
+        response = ApiError(status, code, told).response()
+        response.force_close()
+        return response
+
+
+class Book(ConnectionBook[_Connection]):
+    """The connections of all ports of a process; says in the log when it has to give some up."""
+
+    def __init__(self, most: int = MAX_CONNECTIONS, most_each: int = MAX_CONNECTIONS_EACH) -> None:
+        super().__init__(most, most_each)
+        self._logged_at = float("-inf")
+
+    def opened(self, connection: _Connection, network: str) -> _Connection | None:
+        """See `ConnectionBook`."""
+        given_up = super().opened(connection, network)
+        if given_up is not None and time.monotonic() - self._logged_at >= SHED_LOG_S:
+            self._logged_at = time.monotonic()
+            log.warning("too many connections, some are closed", network=network, open=len(self), closed=self.shed)
+        return given_up
+
+
+def affordable(connections: int, ports: int) -> int:
+    """So many of these connections fit into the files that this process may open; raises that limit where it can.
+
+    Args:
+        connections: that are wanted.
+        ports: that take them, each address counted.
+    """
+    # asyncio has taken some more by the time that those given up are closed: four turns of its loop.
+    rest = FILES + 4 * ACCEPTED_AT_ONCE * ports
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < connections + rest:
+        most = connections + rest
+        soft = most if hard == resource.RLIM_INFINITY else min(hard, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < most:
+            log.warning("few files may be opened, so few connections are taken", files=soft)
+    return connections if soft == resource.RLIM_INFINITY else max(FEWEST_CONNECTIONS, min(connections, soft - rest))
+
+
+class _Server(web.Server):
+    book: Book
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, self.book)
+
+
+class HttpRunner(web.AppRunner):
+    """Runs an application with the bounds of this module; a handler is cancelled when its client hangs up.
+
+    Args:
+        app: the application.
+        book: of the connections, shared by all ports of a process.
+    """
+
+    def __init__(self, app: web.Application, book: Book | None = None) -> None:
+        self._book = Book() if book is None else book
+        super().__init__(
+            app,
+            access_log=None,
+            shutdown_timeout=2,
+            handler_cancellation=True,
+            keepalive_timeout=IDLE_S,
+            lingering_time=LINGER_S,
+            max_headers=MAX_HEADERS,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+        )
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        server = _Server(
+            made.request_handler,
+            request_factory=made.request_factory,
+            handler_cancellation=made.handler_cancellation,
+            **made._kwargs,
+        )
+        server.book = self._book
+        return server
+
+
+class Doors:
+    """The applications of a server on their ports.
+
+    Args:
+        host: address of all; "localhost" stands for both of its own.
+        listening: applications, each with its port.
+        connections: that all of them take at once, where the process may open so many.
+        connections_each: of them, from one address (IPv6: /64).
+    """
+
+    def __init__(
+        self,
+        host: str,
+        listening: Sequence[tuple[web.Application, int]],
+        connections: int = MAX_CONNECTIONS,
+        connections_each: int = MAX_CONNECTIONS_EACH,
+    ) -> None:
+        self._host = host
+        listeners = len(listening) * len(listening_addresses(host))
+        book = Book(affordable(connections, listeners), connections_each)
+        self._listening = [(HttpRunner(app, book), port) for app, port in listening]
+
+    @property
+    def apps(self) -> list[web.Application]:
+        """The applications, in order."""
+        return [runner.app for runner, _ in self._listening]
+
+    def url(self, port: int) -> str:
+        """How a browser on this machine reaches a port."""
+        if self._host in ("localhost", "127.0.0.1", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            return f"http://localhost:{port}"
+        return f"http://[{self._host}]:{port}" if ":" in self._host else f"http://{self._host}:{port}"
+
+    async def open(self, first: Iterable[Coroutine[Any, Any, None]] = ()) -> None:
+        """Set the applications up, do some work side by side, and listen only then.
+
+        Raises:
+            OSError: a port cannot be bound.
+            Exception: the first that the work raised.
+        """
+        work = [asyncio.ensure_future(each) for each in first]
+        try:
+            for runner, _ in self._listening:
+                await runner.setup()
+            await asyncio.gather(*work)
+        except BaseException:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            raise
+        first_address, *others = listening_addresses(self._host)
+        for runner, port in self._listening:
+            await listen(runner, first_address, port)
+            for address in others:
+                with allowing_no_ipv6():
+                    await listen(runner, address, port)
+
+    async def close(self) -> None:
+        """Stop listening and end what is under way; applications that were never set up are left alone."""
+        await asyncio.gather(*(runner.cleanup() for runner, _ in self._listening))
+
+
+async def listen(runner: HttpRunner, address: str, port: int) -> None:
+    """Take connections to a port.
+
+    Raises:
+        OSError: it cannot be bound.
+    """
+    site = web.TCPSite(runner, address, port, backlog=ACCEPTED_AT_ONCE)
+    await site.start()
+    for listener in site._server.sockets:  # type: ignore[union-attr]
+        # asyncio knows one number for what waits and for what is taken at once.
+        with socket.socket(fileno=os.dup(listener.fileno())) as same:
+            same.listen(BACKLOG)
+
+
+@contextmanager
+def allowing_no_ipv6() -> Iterator[None]:
+    """Go without an address whose IP version this machine lacks; one that is taken is an error all the same."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise
+
+
+def settled_memory() -> None:
+    """Keep the collector from walking through what was loaded, which stays for good, while a call waits."""
+    gc.collect()
+    gc.freeze()

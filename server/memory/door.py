@@ -1,0 +1,128 @@
+"""The server's way to memory: opened beside the engines, closed last, and open or not, calls go on."""
+
+import json
+from dataclasses import replace
+
+import structlog
+from aiohttp import web
+
+from persistence.config import PersistenceConfig
+from persistence.embedded.processes import write_private
+from persistence.errors import PersistenceError, StoreUnavailableError
+from persistence.memory import Memory
+from pipeline.call.context import Context
+from pipeline.call.ports import Reminder
+from pipeline.engines.protocols import TextEmbedder
+from server.http.errors import ApiError
+from server.memory.metric_samples import MetricSampler
+from server.memory.recall import MemoryEmbedder, recall_limits, reminder
+from server.memory.recordings import Recordings
+from server.observability.metrics import Metrics
+from server.roles import takes_calls
+from server.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+ENVIRONMENT = "environment.json"
+"""File in the run directory that `morgan env` prints."""
+
+
+def persistence_config(settings: Settings) -> PersistenceConfig:
+    """Memory's share of the settings.
+
+    A service alone keeps its journal in a folder of its own, so that all of a machine can share a data directory, and
+    has few connections: the core's are those that calls wait for.
+    """
+    config = PersistenceConfig(
+        settings.data_dir,
+        postgres_dsn=settings.postgres_dsn.get_secret_value() if settings.postgres_dsn else None,
+        redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
+        qdrant_url=settings.qdrant_url,
+        qdrant_api_key=settings.qdrant_api_key.get_secret_value() or None,
+        journal_fsync=settings.journal_fsync,
+    )
+    if takes_calls(settings.role):
+        return config
+    return replace(config, data_dir=settings.data_dir / "services" / settings.role, pool_min=1, pool_max=5)
+
+
+class MemoryDoor:
+    """Holds the memory of this process, or why there is none.
+
+    Attributes:
+        memory: None before `open`, and when it could not be opened.
+        problem: why there is none; empty while there is one.
+        off: whether there is none on purpose (`MORGAN_MEMORY=off`).
+        recordings: of calls.
+    """
+
+    def __init__(self, settings: Settings, embedder: TextEmbedder | None = None) -> None:
+        self.memory: Memory | None = None
+        self._embedder = MemoryEmbedder(embedder) if embedder is not None else None
+        self._recall = recall_limits(settings)
+        self.problem = "memory is not open yet"
+        self.off = settings.memory == "off"
+        self.recordings = Recordings(settings.data_dir, enabled=settings.record_calls)
+        self._config = persistence_config(settings)
+        self._alone = not takes_calls(settings.role)
+        self._sample_s = settings.metrics_sample_s
+        self._sampler: MetricSampler | None = None
+
+    async def open(self) -> None:
+        """Open memory; a server that cannot be started is told in the log and in `/health`, and calls go on."""
+        if self.off:
+            self.problem = "it is switched off (MORGAN_MEMORY=off)"
+            log.warning("no memory, as asked: nothing of the calls is kept")
+            return
+        if self._alone and not (self._config.postgres_dsn and self._config.redis_url):
+            # Databases of its own would be nobody else's: neither the core nor another of its kind would see them.
+            self.problem = "a service alone uses no database of its own: set MORGAN_POSTGRES_DSN and MORGAN_REDIS_URL"
+            log.warning("no memory: this service keeps nothing", problem=self.problem)
+            return
+        try:
+            self.memory = await Memory.open(self._config, self._embedder)
+        except (PersistenceError, OSError) as error:
+            self.problem = str(error)
+            log.error("no memory: calls go on, nothing of them is kept", problem=self.problem)
+        else:
+            self.problem = ""
+            self.memory.on_deleted = self.recordings.delete
+
+    def reminder(self, user_id: str, context: Context) -> Reminder | None:
+        """Who reminds a conversation of what its user said in others; None where nobody does."""
+        return reminder(self.memory, user_id, context, self._recall)
+
+    def announce(self, url: str) -> None:
+        """Let `morgan env` know that the server is there, and where."""
+        if self.memory is not None:
+            known = {**self.memory.environment(), "MORGAN_URL": url}
+            write_private(self._config.run_dir / ENVIRONMENT, json.dumps(known, indent=2) + "\n")
+
+    def sample(self, metrics: Metrics) -> None:
+        """From now on keep samples of the server's metrics."""
+        if self.memory is not None:
+            self._sampler = MetricSampler(metrics, self.memory, self._sample_s)
+
+    async def close(self) -> None:
+        """Write everything down and stop the servers that were started."""
+        if self._sampler is not None:
+            await self._sampler.close()
+        await self.recordings.close()
+        if self.memory is not None:
+            await self.memory.close()
+
+    def opened(self) -> Memory:
+        """The memory.
+
+        Raises:
+            ApiError: 503, there is none on purpose.
+            StoreUnavailableError: there is none.
+        """
+        if self.off:
+            raise ApiError(503, "memory_off", "This server keeps nothing of what is said: MORGAN_MEMORY is off")
+        if self.memory is None:
+            raise StoreUnavailableError(f"This server has no memory: {self.problem}")
+        return self.memory
+
+
+MEMORY: web.AppKey[MemoryDoor] = web.AppKey("memory", MemoryDoor)

@@ -1,0 +1,158 @@
+"""Earlier conversations for language models: what is looked up, and what of it is worth a prompt's tokens."""
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from persistence.ids import conversation_uuid, message_uuid
+from persistence.memory import Memory
+from persistence.values import DIMENSIONS, Recalled
+from pipeline.call.context import Context
+from pipeline.call.options import CallOptions
+from pipeline.call.ports import Reminder
+from pipeline.engines.protocols import EngineError, TextEmbedder
+from pipeline.scheduling.lanes import Ticket, Urgency
+from pipeline.text.normalise import normalise
+from server.settings import Settings
+
+CANDIDATES = 24
+"""Messages looked at; most of the nearest may be earlier askings of the same question."""
+
+MOST = 5
+"""Memories for one turn."""
+
+LONGEST_CHARS = 300
+"""Of one memory; the rest is left out."""
+
+SAME_SCORE = 0.97
+"""Similarity from which a message only says what is being said now."""
+
+CHARS_PER_TOKEN = 4
+"""Of English text in the tokenizers of language models, about."""
+
+UNNAMED = CallOptions().user_id
+"""Callers who do not say who they are share this name: nobody's memories are theirs."""
+
+
+class MemoryEmbedder:
+    """The embedding engine as memory asks for it (`persistence.values.Embedder`).
+
+    Backlog waits for everything else; a question waits only for what callers wait for.
+
+    Raises:
+        EngineError: the model's vectors do not fit the index.
+    """
+
+    def __init__(self, engine: TextEmbedder) -> None:
+        if engine.dimensions != DIMENSIONS:
+            raise EngineError(
+                f"{engine.model} makes vectors of {engine.dimensions} numbers, and memory keeps {DIMENSIONS}: choose "
+                "another embedder_model"
+            )
+        self._engine = engine
+
+    async def embed(self, texts: list[str], *, waited_for: bool = False) -> list[list[float]]:
+        """One vector per text."""
+        ticket = Ticket(Urgency.SPECULATION if waited_for else Urgency.BACKGROUND)
+        try:
+            return await self._engine.embed(texts, ticket)
+        finally:
+            ticket.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class RecallLimits:
+    """What recall may cost, and what is worth it.
+
+    Attributes:
+        tokens: of a prompt, about, for one turn's memories.
+        score: cosine similarity from which a memory fits.
+        budget_ms: for one question; what takes longer is done without.
+    """
+
+    tokens: int = 120
+    score: float = 0.35
+    budget_ms: float = 20.0
+
+
+def recall_limits(settings: Settings) -> RecallLimits | None:
+    """Recall's share of the settings; None where it is off."""
+    if not settings.recall or settings.embedder_engine == "none":
+        return None
+    return RecallLimits(settings.recall_tokens, settings.recall_score, settings.recall_ms)
+
+
+class PastReminder:
+    """Reminds of what one user said outside of what the prompt holds (`pipeline.call.ports.Reminder`).
+
+    Args:
+        memory: where it is kept.
+        user_id: whose words; nobody else's are looked at.
+        context: of the conversation that goes on.
+        limits: what it may cost.
+
+    Attributes:
+        budget_s: within which there is an answer.
+    """
+
+    def __init__(self, memory: Memory, user_id: str, context: Context, limits: RecallLimits) -> None:
+        self._memory = memory
+        self._user_id = user_id
+        self._context = context
+        self._limits = limits
+        self.budget_s = limits.budget_ms / 1000
+
+    async def remind(self, text: str) -> tuple[str, ...]:
+        """What fits these words, best first; nothing rather than late."""
+        conversation = conversation_uuid(self._context.conversation)
+        seen = self._context.seen()
+        found = await self._memory.recall(
+            self._user_id,
+            text,
+            CANDIDATES,
+            self._limits.budget_ms,
+            {message_uuid(conversation, entry.item_id) for entry in seen},
+        )
+        known = [text, *(entry.text for entry in seen), *(each for entry in seen for each in entry.recalled)]
+        return chosen(found, known, self._limits)
+
+
+def reminder(memory: Memory | None, user_id: str, context: Context, limits: RecallLimits | None) -> Reminder | None:
+    """Who reminds this user's conversation; None where nobody does."""
+    if memory is None or limits is None or user_id == UNNAMED:
+        return None
+    return PastReminder(memory, user_id, context, limits)
+
+
+def chosen(found: Iterable[Recalled], known: Collection[str], limits: RecallLimits) -> tuple[str, ...]:
+    """The memories that go into the prompt, as its lines.
+
+    Left out: what does not fit well enough, what says the same as the words at hand or as something that the prompt
+    holds, and questions, because what a user once asked tells little about them.
+
+    Args:
+        found: best first.
+        known: what the prompt holds anyway.
+        limits: of fit and length.
+    """
+    told = {normalise(text) for text in known}
+    lines: list[str] = []
+    left = limits.tokens
+    for each in found:
+        line = _line(each.content)
+        same = normalise(line)
+        cost = math.ceil(len(line) / CHARS_PER_TOKEN)
+        if not limits.score <= each.score < SAME_SCORE or line.endswith("?") or same in told or cost > left:
+            continue
+        told.add(same)
+        lines.append(line)
+        left -= cost
+        if len(lines) == MOST:
+            break
+    return tuple(lines)
+
+
+def _line(content: str) -> str:
+    """A message on one line, without the quotation marks that will stand around it."""
+    line = " ".join(content.replace('"', "'").split())
+    return line if len(line) <= LONGEST_CHARS else line[: LONGEST_CHARS - 1].rstrip() + "…"

@@ -1,0 +1,1 @@
+"""`/v1`: the API of OpenAI, over the same engines."""

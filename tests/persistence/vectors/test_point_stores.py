@@ -1,0 +1,99 @@
+"""Both homes of the vector index find and forget alike.
+
+No Qdrant server is to be had from a package registry: the requests to one are carried out here by qdrant-client's own
+local mode, which is their reference in Python, without the wire.
+"""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient
+
+from persistence.values import DIMENSIONS, Role
+from persistence.vectors.points import Nearest, Point, PointStore
+from persistence.vectors.qdrant_embedded import EmbeddedQdrant
+from persistence.vectors.qdrant_server import QdrantServer
+
+AXES = np.eye(DIMENSIONS)
+CONVERSATION = uuid.uuid4()
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+
+
+@pytest.fixture(params=["embedded", "server"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PointStore]:
+    opened: PointStore
+    if request.param == "embedded":
+        opened = EmbeddedQdrant(tmp_path)
+    else:
+        opened = QdrantServer("http://127.0.0.1:9", None, 1)
+        opened._client.close()
+        opened._client = QdrantClient(":memory:")
+    yield opened
+    opened.close()
+
+
+def point(user_id: str, axis: int, role: Role = "user", conversation: uuid.UUID = CONVERSATION) -> Point:
+    """A message whose vector lies along an axis."""
+    content = f"{user_id} {axis}"
+    return Point(uuid.uuid4(), conversation, user_id, role, content, "2026-01-01T00:00:00+00:00", AXES[axis].tolist())
+
+
+def found(store: PointStore, user_id: str, axis: int = 0, **more: object) -> list[str]:
+    """What lies nearest to an axis, best first."""
+    return [each.content for each in store.search(Nearest(user_id, AXES[axis].tolist(), 10, **more))]  # type: ignore[arg-type]
+
+
+def test_the_nearest_of_one_user_come_first_and_of_nobody_else(store: PointStore) -> None:
+    store.upsert([point("ada", 0), point("ada", 1), point("eve", 0), point("ada\u200b", 0)])
+    assert found(store, "ada") == ["ada 0", "ada 1"]
+    assert found(store, "ada", 1)[0] == "ada 1"
+    for stranger in ("nobody", "*", "", "ada eve", "ADA"):
+        assert found(store, stranger) == []
+    (nearest,) = store.search(Nearest("eve", AXES[0].tolist(), 1))
+    assert nearest.score == pytest.approx(1.0, abs=1e-4)
+
+
+def test_roles_and_known_messages_can_be_left_out(store: PointStore) -> None:
+    known = point("ada", 0)
+    store.upsert([known, point("ada", 1, "assistant"), point("ada", 2)])
+    assert found(store, "ada", roles=("user",)) == ["ada 0", "ada 2"]
+    assert "ada 0" not in found(store, "ada", without={known.message_id})
+
+
+def test_a_message_again_takes_the_place_of_the_first(store: PointStore) -> None:
+    first = point("ada", 0)
+    store.upsert([first])
+    store.upsert([Point(first.message_id, CONVERSATION, "ada", "user", "better", first.created_at, AXES[1].tolist())])
+    assert store.count() == 1
+    assert found(store, "ada", 1) == ["better"]
+
+
+def test_messages_conversations_and_users_are_forgotten_and_nothing_else(store: PointStore) -> None:
+    other = uuid.uuid4()
+    gone = point("ada", 0)
+    store.upsert([gone, point("ada", 1), point("ada", 2, conversation=other), point("eve", 3)])
+    store.delete("ada", None, [gone.message_id])
+    assert sorted(found(store, "ada")) == ["ada 1", "ada 2"]
+    store.delete("ada", CONVERSATION, None)
+    assert found(store, "ada") == ["ada 2"]
+    store.delete("ada", None, None)
+    assert found(store, "ada") == []
+    assert found(store, "eve") == ["eve 3"]
+    store.clear()
+    assert store.count() == 0
+    store.upsert([point("ada", 0)])
+    assert found(store, "ada") == ["ada 0"]
+
+
+def test_an_embedded_index_is_there_again_after_it_was_closed(tmp_path: Path) -> None:
+    store = EmbeddedQdrant(tmp_path)
+    store.upsert([point("ada", 0)])
+    store.close()
+    again = EmbeddedQdrant(tmp_path)
+    assert found(again, "ada") == ["ada 0"]
+    again.close()
