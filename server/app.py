@@ -20,6 +20,7 @@ from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.application import Parts, application, metrics_application
 from server.calls.capacity import MOST, Capacity
 from server.calls.registry import CallRegistry
+from server.calls.requests import REGISTRY
 from server.conversations.tools import build_toolbox
 from server.engines.watched import watched
 from server.http import page
@@ -89,7 +90,7 @@ def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     modules = (*talking, conversations, memory, recordings, users, health, page, v1_speech, v1_transcriptions)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
-    app[calls.REGISTRY] = registry
+    app[REGISTRY] = registry
     app[health.STARTED] = time.monotonic()
     add_transcription(app, streams=False)
     return app

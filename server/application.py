@@ -8,6 +8,7 @@ from aiohttp import web
 from media.byte_budget import ByteBudget
 from media.decoder_pool import DecoderPool
 from pipeline.engines.protocols import Engines
+from server.app_keys import DECODERS, ENGINES, SERVICE, SETTINGS, WATCHES
 from server.bounds import MAX_HELD
 from server.engines.watch import Watches
 from server.http import docs, metrics, page
@@ -49,13 +50,6 @@ class Parts:
     wrong_keys: WrongKeys
     desk: SpeechDesk | None
     decoders: DecoderPool = field(default_factory=lambda: DecoderPool(ByteBudget(MAX_HELD)))
-
-
-ENGINES: web.AppKey[Engines] = web.AppKey("engines", Engines)
-SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
-WATCHES: web.AppKey[Watches] = web.AppKey("watches", Watches)
-DECODERS: web.AppKey[DecoderPool] = web.AppKey("decoders", DecoderPool)
-SERVICE: web.AppKey[str] = web.AppKey("service", str)
 
 
 def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef]) -> web.Application:

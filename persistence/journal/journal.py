@@ -1,8 +1,8 @@
 """The journal on disk: records wait here, in order, until PostgreSQL has them.
 
 An append-only log in segments, each named after the first number in it. What was delivered is remembered in a file of
-its own, and segments that hold nothing else go. Not thread-safe, and it blocks on the disk: `persistence.journal.outbox` keeps
-it in a thread.
+its own, and segments that hold nothing else go. Not thread-safe, and it blocks on the disk:
+`persistence.journal.outbox` keeps it in a thread.
 """
 
 import io

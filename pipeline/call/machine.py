@@ -1,9 +1,9 @@
 """The call as one state machine: inputs in, effects out, no clock, no tasks, no waiting.
 
 `CallMachine.handle` is called with one input at a time by the actor (the only writer) and with virtual time by the
-tests. What the call is doing is one value, `SharedState.state`, changed only by `TRANSITIONS`; the user's side and Morgan's
-side are `Recognition` and `ReplyPlayer`; when to do what is `TurnTaking`. What the end of a turn leads to is `Endpointing`,
-what becomes of replies is `ReplyLifecycle`.
+tests. What the call is doing is one value, `SharedState.state`, changed only by `TRANSITIONS`; the user's side and
+Morgan's side are `Recognition` and `ReplyPlayer`; when to do what is `TurnTaking`. What the end of a turn leads to is
+`Endpointing`, what becomes of replies is `ReplyLifecycle`.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """The cores of this machine, shared by all engines of the process: a lock around `CoreBudget`, and how many there are.
 
-Engines run their work in threads of their own (`pipeline.scheduling.lanes`, `pipeline.engines.llm.llama_worker`); each takes a core
-here before a job and gives it back afterwards, so that what somebody waits for never shares a core with what can wait.
-The event loop and the media are not counted: they take a few percent of a core and a better niceness.
+Engines run their work in threads of their own (`pipeline.scheduling.lanes`, `pipeline.engines.llm.llama_worker`); each
+takes a core here before a job and gives it back afterwards, so that what somebody waits for never shares a core with
+what can wait. The event loop and the media are not counted: they take a few percent of a core and a better niceness.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
 An engine owns one lane, so that two models never share a thread and a model never runs on the event loop. Work is
 ordered by what somebody is waiting for (`Urgency`), then by deadline, over the lanes of all engines: a job starts when
-`pipeline.scheduling.cores` gives it a core. A job that nobody wants any more is dropped before it starts; one that streams is
-stopped between two of its results.
+`pipeline.scheduling.cores` gives it a core. A job that nobody wants any more is dropped before it starts; one
+that streams is stopped between two of its results.
 """
 
 import asyncio

@@ -6,10 +6,10 @@ alone 1.16 times.
 
 Two threads are tried where there are four cores and more, and are taken where they save a quarter of the time. They are
 fixed when the weights are loaded, so that each transcription waits for both of its cores and holds them
-(`pipeline.scheduling.core_budget`). On two or three cores it would wait for whatever else runs, and an interim transcript would
-take the core that must stay free; from four on the language model, which does one thing at a time, bounds the calls
-before the cores do. Other engines stay at one: llama.cpp takes what is free for every step by itself, and the pieces of
-a voice and of the turn model are over before a second core is free.
+(`pipeline.scheduling.core_budget`). On two or three cores it would wait for whatever else runs, and an interim
+transcript would take the core that must stay free; from four on the language model, which does one thing at a time,
+bounds the calls before the cores do. Other engines stay at one: llama.cpp takes what is free for every step by itself,
+and the pieces of a voice and of the turn model are over before a second core is free.
 """
 
 import time

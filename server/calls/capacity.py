@@ -23,8 +23,8 @@ REPLY_S = 6.0
 LOAD = 0.45
 """Share of the cores, and of an engine, that may be busy on the average: above it the wait grows beyond bounds.
 
-In virtual time (`tests/pipeline/scheduling/test_calls_on_cores.py`) 0.6 would do. On two real cores with VNNI that let 7 of 8
-callers in, and one of them waited for 6.6 times as long as a caller alone."""
+In virtual time (`tests/pipeline/scheduling/test_calls_on_cores.py`) 0.6 would do. On two real cores with VNNI that
+let 7 of 8 callers in, and one of them waited for 6.6 times as long as a caller alone."""
 
 MOST = 64
 """Where nothing measured bounds it: engines in other processes, and processors of many cores."""

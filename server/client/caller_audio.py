@@ -1,4 +1,4 @@
-"""The microphone and the ear of `server.client.caller.Caller`: PyAV's Opus, not ours, so that the two check each other."""
+"""The microphone and the ear of the client in `caller`: PyAV's Opus, not ours, so that the two check each other."""
 
 import asyncio
 import fractions

@@ -13,9 +13,8 @@ from persistence.memory import Memory
 from persistence.values import ConversationContext
 from pipeline.call.circumstances import Circumstances, now_here
 from pipeline.call.context import Entry
-
-LAST = "last"
-"""In place of a conversation's id: the user's last one."""
+from server.http.errors import ApiError
+from server.http.fields import LAST
 
 PAST_MESSAGES = 40
 
@@ -79,6 +78,18 @@ async def begin(memory: Memory | None, user_id: str, wanted: str | None) -> Begi
     if found is None:
         return Beginning(identity) if identity else Beginning()
     return Beginning(found.conversation_id, new=False, past=_entries(found), language=found.language)
+
+
+async def begin_for(memory: Memory | None, user_id: str, wanted: str | None) -> Beginning:
+    """The conversation that a request wants.
+
+    Raises:
+        ApiError: 404 when it is somebody else's.
+    """
+    try:
+        return await begin(memory, user_id, wanted)
+    except ForeignConversationError:
+        raise ApiError(404, "conversation_not_found", "This user has no such conversation") from None
 
 
 def _entries(found: ConversationContext) -> tuple[Entry, ...]:

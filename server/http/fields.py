@@ -6,7 +6,9 @@ from pydantic import AfterValidator, Field
 
 from persistence.ids import parse_uuid
 from persistence.text import check_id
-from server.http.fields import LAST
+
+LAST = "last"
+"""In place of a conversation's id: the user's last one."""
 
 
 def _storable(user_id: str) -> str:

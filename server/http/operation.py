@@ -87,8 +87,8 @@ def operation(
     """Describe a handler and validate for it; goes between the route and the handler.
 
     The handler gets the request, then what was validated by name: `params` where there are any, `body` where there is
-    a JSON body and no `uploads` (a handler with uploads reads its body by itself, with `server.http.errors.read_json` where
-    it is JSON).
+    a JSON body and no `uploads` (a handler with uploads reads its body by itself, with `server.http.errors.read_json`
+    where it is JSON).
 
     Args: see `Operation`.
     """

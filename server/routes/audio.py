@@ -14,7 +14,7 @@ from persistence.conversation_log import ConversationLog
 from pipeline.audio import SPEECH_RATE
 from pipeline.call.context import SPOKEN_RULES
 from server.bounds import MAX_HEADER_TEXT, MAX_INSTRUCTIONS, MAX_TURN_S, MAX_UPLOAD
-from server.calls.registry.requests import registry, wanted_call
+from server.calls.requests import registry, wanted_call
 from server.conversations.beginnings import Beginning, circumstances
 from server.conversations.spoken_turn import SpokenReply, answer, heard, keep, speak
 from server.conversations.written_turn import WrittenTurn

@@ -1,28 +1,24 @@
 """`/api/calls`: signaling for calls over WebRTC."""
 
-import asyncio
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from media.endpoint import EndpointFullError
 from media.values import IceCandidate, InvalidOfferError
-from persistence.memory import Memory
 from server.bounds import MAX_BODY, MAX_INSTRUCTIONS
 from server.calls.call import Call, CallOverError
-from server.calls.registry import RETRY_S, CallRegistry, CallsFullError, HalfOpenError
+from server.calls.registry import RETRY_S, CallsFullError, HalfOpenError
+from server.calls.requests import registry, wanted_call
 from server.calls.webrtc_line import WebRtcLine, open_webrtc
-from server.conversations.beginnings import Beginning, ForeignConversationError, begin, language_options, preferred
 from server.http.errors import ApiError, parse_json, read_body, require_json
 from server.http.fields import ConversationId, Language, UserId
 from server.http.operation import Answer, operation
 from server.http.rate_limits import client_of, too_many
-from server.memory.door import MEMORY
 
 SDPFRAG = "application/trickle-ice-sdpfrag"
 
-REGISTRY: web.AppKey[CallRegistry] = web.AppKey("registry", CallRegistry)
 
 routes = web.RouteTableDef()
 
@@ -151,11 +147,6 @@ class IceServers(BaseModel):
     ice_servers: list[dict[str, Any]]
 
 
-def registry(request: web.Request) -> CallRegistry:
-    """The calls of this process."""
-    return request.app[REGISTRY]
-
-
 def find_call(request: web.Request, call_id: str) -> Call:
     """An open call.
 
@@ -216,70 +207,6 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
         status=201,
         headers={"Location": f"/api/calls/{call.id}"},
     )
-
-
-class CallWishes(Protocol):
-    """How a caller wants a call; None is how the server does it."""
-
-    @property
-    def language(self) -> str | None:
-        """ISO 639 code; "" to listen for it, whatever the server expects."""
-
-    @property
-    def voice(self) -> str | None:
-        """A voice id, or "default"."""
-
-    @property
-    def instructions(self) -> str | None:
-        """How Morgan should be."""
-
-
-async def wanted_call(
-    request: web.Request, user_id: str, conversation_id: str | None, wishes: CallWishes
-) -> tuple[Beginning, dict[str, Any]]:
-    """What a new call begins with, and its options: what the caller wishes goes before the user's preferences.
-
-    Raises:
-        ApiError: 400 unknown voice, 404 somebody else's conversation.
-    """
-    options: dict[str, Any] = {"user_id": user_id}
-    if wishes.instructions is not None:
-        options["instructions"] = wishes.instructions
-    if wishes.voice is not None:
-        options["voice"] = known_voice(request, wishes.voice)
-    memory = request.app[MEMORY].memory
-    beginning, preferences = await asyncio.gather(
-        begin_for(memory, user_id, conversation_id),
-        preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
-    )
-    options |= language_options(wishes.language, preferences.pop("language", None), beginning.language)
-    return beginning, {**preferences, **options}
-
-
-async def begin_for(memory: Memory | None, user_id: str, wanted: str | None) -> Beginning:
-    """The conversation that a request wants.
-
-    Raises:
-        ApiError: 404 when it is somebody else's.
-    """
-    try:
-        return await begin(memory, user_id, wanted)
-    except ForeignConversationError:
-        raise ApiError(404, "conversation_not_found", "This user has no such conversation") from None
-
-
-def known_voice(request: web.Request, voice: str | None) -> str | None:
-    """A voice id, None for the default.
-
-    Raises:
-        ApiError: 400 naming the known ones.
-    """
-    known = [known.id for known in registry(request).engines.tts.voices]
-    if voice is None or voice == "default":
-        return None
-    if voice not in known:
-        raise ApiError(400, "unknown_voice", f"There is no voice {voice}; known: default, {', '.join(known)}")
-    return voice
 
 
 @routes.patch("/api/calls/{call_id}")

@@ -5,12 +5,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from persistence import export
-from persistence.ids import parse_uuid
-from persistence.memory import Memory
 from persistence.values import Conversation, Message, Role
+from server.conversations.requests import OneConversation, PathId, found_conversation
 from server.http.errors import ApiError
 from server.http.fields import UserId
 from server.http.operation import Answer, operation
@@ -20,15 +19,6 @@ from server.memory.door import MEMORY
 MAX_PAGE = 200
 
 routes = web.RouteTableDef()
-
-
-def _uuid(value: str) -> str:
-    if parse_uuid(value) is None:
-        raise ValueError("must be a uuid")
-    return value
-
-
-PathId = Annotated[str, Field(max_length=64, json_schema_extra={"format": "uuid"}), AfterValidator(_uuid)]
 
 
 class _Query(BaseModel):
@@ -44,13 +34,6 @@ class ListConversations(_Paged):
     """Whose conversations, and which part of the list."""
 
     user_id: UserId
-
-
-class OneConversation(_Query):
-    """Which conversation; with a user, it must be theirs."""
-
-    conversation_id: PathId
-    user_id: UserId | None = None
 
 
 class ListMessages(_Paged):
@@ -137,18 +120,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, UUID):
         return str(value)
     return value.isoformat() if hasattr(value, "isoformat") else value
-
-
-async def found_conversation(memory: Memory, conversation_id: str, user_id: str | None) -> Conversation:
-    """The conversation, settled: what was said a moment ago is in it.
-
-    Raises:
-        ApiError: 404.
-    """
-    found = await memory.find_conversation(conversation_id, user_id)
-    if found is None:
-        raise ApiError(404, "conversation_not_found", "There is no such conversation")
-    return found
 
 
 @routes.get("/api/conversations")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from server.app_keys import WATCHES
 from server.calls.registry import CallRegistry
-from server.calls.registry.requests import REGISTRY
+from server.calls.requests import REGISTRY
 from server.http.operation import Answer, operation
 from server.memory.door import MEMORY, MemoryDoor
 from server.services.health import Component, engine_health

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.bounds import MAX_BODY, MAX_TEXT
-from server.calls.registry.requests import registry
+from server.calls.requests import registry
 from server.conversations.beginnings import begin_for, circumstances, preferred
 from server.conversations.generation import FAILURES, no_answer
 from server.conversations.reply_stream import stream_reply

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from pipeline.call.circumstances import LONGEST_NAME, zone
 from server.bounds import MAX_OPTIONS_BODY
-from server.calls.registry.requests import known_voice
+from server.calls.requests import known_voice
 from server.http.fields import Language, UserId
 from server.http.operation import Answer, operation
 from server.http.uninterrupted import to_the_end

@@ -1,34 +1,28 @@
 """The transcription as a service of its own: recordings here, streams in `stt_streams`."""
 
-import base64
-import binascii
 import time
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from media.audio_file import container_format
 from pipeline.audio import HEARING_RATE, to_waveform
 from server.app_keys import DECODERS, ENGINES, WATCHES
-from server.bounds import MAX_AUDIO_JSON, MAX_PCM_RATE, MAX_STT_PROMPT, MAX_UPLOAD, MIN_PCM_RATE
+from server.bounds import MAX_AUDIO_JSON, MAX_STT_PROMPT, MAX_UPLOAD
 from server.http.errors import ApiError
 from server.http.held_bytes import hold_of
 from server.http.operation import Answer, operation
 from server.http.tickets import asked_ticket
 from server.services.health import memory_state
+from server.transcription.fields import LanguageWanted, SampleRate, decode_base64
 from server.transcription.sessions import SESSIONS
 from server.transcription.transcriber import AUTO, FAILURES, TRANSCRIBER, Transcription, no_transcript, segment_json
 from server.transcription.uploads import UPLOAD_SCHEMA, UPLOADS, Upload, read_upload
 from server.version import version
 
 routes = web.RouteTableDef()
-
-_BLANKS = b" \t\n\r\v\f"
-
-SampleRate = Annotated[int, Field(ge=MIN_PCM_RATE, le=MAX_PCM_RATE)]
-LanguageWanted = Annotated[str, Field(min_length=1, max_length=35)]
 
 
 class SpokenSegment(BaseModel):
@@ -175,20 +169,6 @@ async def health(request: web.Request) -> web.Response:
         **getattr(engine, "configuration", {}),
     )
     return web.json_response(report.model_dump())
-
-
-def decode_base64(text: str, name: str) -> bytes:
-    """Base64, line breaks allowed.
-
-    Raises:
-        ApiError: 400, it is none.
-    """
-    try:
-        # Not as words: with a blank behind every character there are as many of them as characters.
-        return base64.b64decode(text.encode("ascii").translate(None, _BLANKS), validate=True)
-    except (binascii.Error, ValueError):
-        details = [{"field": name, "message": "not base64"}]
-        raise ApiError(400, "invalid_base64", f"{name} is not base64 (with its padding)", details) from None
 
 
 def flag(upload: Upload, name: str, *, default: bool = False) -> bool:

@@ -9,7 +9,7 @@ from pipeline.call.inputs import StopReply, UserTyped
 from server.bounds import MAX_SOCKET_ERRORS
 from server.calls.call import Call
 from server.calls.registry import RETRY_S, CallsFullError
-from server.calls.registry.requests import registry, wanted_call
+from server.calls.requests import registry, wanted_call
 from server.calls.websocket.events import error
 from server.calls.websocket.line import SocketLine
 from server.calls.websocket.messages import Audio, Interrupt, Message, Ping, Start, Stop, Text, parse_message

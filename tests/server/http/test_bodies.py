@@ -4,11 +4,11 @@ import json
 import tracemalloc
 
 import pytest
-from server.transcription.fields import decode_base64
 
 from server.bounds import MAX_PROBLEMS, MAX_SCHEMA_PARTS
 from server.http.errors import ApiError, parse_json
 from server.services.llm import Prompt
+from server.transcription.fields import decode_base64
 from server.v1.chat_request import ChatCompletionRequest
 
 

@@ -1,0 +1,70 @@
+"""What requests that begin a call have in common: the registry, the voice and the conversation that they ask for."""
+
+import asyncio
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from server.calls.registry import CallRegistry
+from server.conversations.beginnings import Beginning, begin_for, language_options, preferred
+from server.http.errors import ApiError
+from server.memory.door import MEMORY
+
+REGISTRY: web.AppKey[CallRegistry] = web.AppKey("registry", CallRegistry)
+
+
+def registry(request: web.Request) -> CallRegistry:
+    """The calls of this process."""
+    return request.app[REGISTRY]
+
+
+class CallWishes(Protocol):
+    """How a caller wants a call; None is how the server does it."""
+
+    @property
+    def language(self) -> str | None:
+        """ISO 639 code; "" to listen for it, whatever the server expects."""
+
+    @property
+    def voice(self) -> str | None:
+        """A voice id, or "default"."""
+
+    @property
+    def instructions(self) -> str | None:
+        """How Morgan should be."""
+
+
+async def wanted_call(
+    request: web.Request, user_id: str, conversation_id: str | None, wishes: CallWishes
+) -> tuple[Beginning, dict[str, Any]]:
+    """What a new call begins with, and its options: what the caller wishes goes before the user's preferences.
+
+    Raises:
+        ApiError: 400 unknown voice, 404 somebody else's conversation.
+    """
+    options: dict[str, Any] = {"user_id": user_id}
+    if wishes.instructions is not None:
+        options["instructions"] = wishes.instructions
+    if wishes.voice is not None:
+        options["voice"] = known_voice(request, wishes.voice)
+    memory = request.app[MEMORY].memory
+    beginning, preferences = await asyncio.gather(
+        begin_for(memory, user_id, conversation_id),
+        preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
+    )
+    options |= language_options(wishes.language, preferences.pop("language", None), beginning.language)
+    return beginning, {**preferences, **options}
+
+
+def known_voice(request: web.Request, voice: str | None) -> str | None:
+    """A voice id, None for the default.
+
+    Raises:
+        ApiError: 400 naming the known ones.
+    """
+    known = [known.id for known in registry(request).engines.tts.voices]
+    if voice is None or voice == "default":
+        return None
+    if voice not in known:
+        raise ApiError(400, "unknown_voice", f"There is no voice {voice}; known: default, {', '.join(known)}")
+    return voice
