@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from media.values import MediaError
+from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import EngineError, Engines
-from pipeline.engines.replaceable import ReplaceableLanguageModel
 from pipeline.models import ModelError, ModelStore
 from pipeline.scheduling.cores import CORES
 from server.app import SWITCH_INTERVAL_S, Server

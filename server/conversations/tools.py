@@ -5,8 +5,8 @@ from typing import Any
 import structlog
 
 from persistence.conversation_log import ConversationLog
+from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import LanguageModel
-from pipeline.engines.replaceable import ReplaceableLanguageModel
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox, ToolResult
 from server.settings import Settings
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import structlog
 
 from pipeline.call.context import shared_beginning
+from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import EngineError, LanguageModel
-from pipeline.engines.replaceable import ReplaceableLanguageModel
 from pipeline.engines.speeds import measure_language_model
 from pipeline.models import Model, ModelError, ModelStore
 from pipeline.scheduling.lanes import Ticket

@@ -18,15 +18,15 @@ from pipeline.call.events import (
     ReplyTextDelta,
     ReplyTruncated,
 )
-from pipeline.call.filler import Filler
 from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Speaker
 from pipeline.call.reply.echo import EchoGuard
+from pipeline.call.reply.filler import Filler
 from pipeline.call.reply.reply import Reply
+from pipeline.call.reply.thinking import Thinking
 from pipeline.call.reply.tool_rounds import ToolRounds
 from pipeline.call.reply.voice_choice import VoiceChoice
-from pipeline.call.thinking import Thinking
 from pipeline.call.turn_taking.config import WINDOW_S
 from pipeline.engines.protocols import ToolCall
 from pipeline.scheduling.lanes import Ticket, Urgency

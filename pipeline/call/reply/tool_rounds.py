@@ -6,8 +6,8 @@ from pipeline.call.context import Context, Entry
 from pipeline.call.effect_queue import EffectQueue
 from pipeline.call.effects import Generate, RunTool
 from pipeline.call.events import ToolCalled, ToolReturned
-from pipeline.call.filler import Filler
 from pipeline.call.options import CallOptions
+from pipeline.call.reply.filler import Filler
 from pipeline.call.reply.reply import Reply
 from pipeline.engines.protocols import ToolCall
 from pipeline.tools.toolbox import ToolResult

@@ -12,8 +12,8 @@ from pipeline.engines.llm.llama_batch import Logits, PromptPace, Share, SlotTabl
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, Sampler
 from pipeline.engines.llm.reply_text import ReplyText
 from pipeline.engines.llm.token_cache import PromptTokens
+from pipeline.engines.llm.tool_call_text import ToolCallText
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, FinishReason, Message, ToolCall
-from pipeline.engines.tool_call_text import ToolCallText
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.thinking import opens_thought
 

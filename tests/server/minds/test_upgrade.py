@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 
+from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import ChatDelta, ChatRequest, Message
-from pipeline.engines.replaceable import ReplaceableLanguageModel
 from pipeline.engines.speeds import EngineSpeeds
 from pipeline.models import FetchError, Manifest, ModelStore, ProgressCallback
 from pipeline.models.progress import no_progress

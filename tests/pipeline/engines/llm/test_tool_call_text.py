@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from pipeline.engines.llm.tool_call_text import ToolCallText
 from pipeline.engines.protocols import ToolSpec
-from pipeline.engines.tool_call_text import ToolCallText
 
 TOOLS = (ToolSpec("get_weather", "The weather.", {}), ToolSpec("set_timer", "A timer.", {}))
 CALL = '{"name": "get_weather", "arguments": {"city": "Paris {x}"}}'
