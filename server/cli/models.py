@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 
 from pipeline.models import FetchProgress, FileReport, Model, ModelError, ModelStore, ProgressCallback
+from pipeline.models.added import PREFIX
 from server.minds.choice import affordable, language_models, resolved
 from server.minds.config_file import change_settings, config_path
 from server.minds.endpoints import first_model
@@ -75,12 +76,17 @@ def _minds(settings: Settings, store: ModelStore) -> Table:
 
 @app.command()
 def use(
-    which: Annotated[str, typer.Argument(help="A language model's id or path, auto, or an endpoint's URL.")],
+    which: Annotated[str, typer.Argument(help="A language model's id or path, hf:..., auto, or an endpoint's URL.")],
     model: Annotated[str, typer.Option(help="The model's name at the endpoint; its first one by default.")] = "",
 ) -> None:
-    """Choose the language model for the next start, and fetch it: an id of `morgan models list`, a GGUF file, an
-    OpenAI-compatible endpoint (http://localhost:11434/v1), or auto: the wisest that this machine affords."""
+    """Choose the language model for the next start, and fetch it.
+
+    An id of `morgan models list`, a GGUF file here or of the hub (hf:owner/repository/file.gguf), an OpenAI-compatible
+    endpoint (http://localhost:11434/v1), or auto: the wisest that this machine affords.
+    """
     with _errors_told():
+        if which.startswith(PREFIX):
+            which = _store().add(which).id
         values = _chosen(which, model)
         for name in values:
             if (variable := f"MORGAN_{name.upper()}") in os.environ:
