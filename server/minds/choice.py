@@ -82,8 +82,8 @@ def _wisdom(model: Model) -> int:
 
 
 def chooses_mind(settings: Settings) -> bool:
-    """Whether the language model is in this process and left to choose."""
-    return settings.llm_model == AUTO_MIND and llm_engine(settings) != "openai" and "llm" in engines_here(settings)
+    """Whether the language model is in this process, on llama.cpp, and left to choose."""
+    return settings.llm_model == AUTO_MIND and llm_engine(settings) == "llama.cpp" and "llm" in engines_here(settings)
 
 
 def choose_mind(settings: Settings) -> Choice:

@@ -1,6 +1,8 @@
 """Fetches the wisest language model that this machine affords while calls are answered, and puts it in place."""
 
 import asyncio
+import contextlib
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +24,9 @@ from server.settings import Settings
 
 QUIET_EVERY_S = 1.0
 """Between two looks whether there is a call."""
+
+NICE = 19
+"""Of the thread that fetches: calls go first."""
 
 log = structlog.get_logger(__name__)
 
@@ -165,6 +170,9 @@ async def _in_thread(work: Callable[[], None]) -> None:
 
     def run() -> None:
         error: BaseException | None = None
+        with contextlib.suppress(AttributeError, OSError):
+            # Unpacking and hashing a gigabyte takes seconds of a core; pip is started from here, too.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         try:
             work()
         except BaseException as problem:
