@@ -27,6 +27,7 @@ from server.calibration.profile import load_profile
 from server.calls.capacity import calls_in_time
 from server.conversations.tools import NO_TOOL_MODEL
 from server.engines.factory import engines_here, llm_engine, mind_of, needed_models
+from server.minds.endpoints import found_here
 from server.roles import SERVICES, port_of, services_of, takes_calls
 from server.settings import Settings
 
@@ -68,6 +69,15 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield from check_ports(settings)
     yield from check_services(settings)
     yield check_gpu()
+    yield from check_other_minds(settings)
+
+
+def check_other_minds(settings: Settings) -> Iterator[Check]:
+    """Language models that other programs on this machine have."""
+    for program, (url, models) in found_here().items():
+        if settings.llm_base_url != url:
+            shown = ", ".join(models[:5]) + (", ..." if len(models) > 5 else "")
+            yield Check(program, "ok", f"{shown}; `morgan models use {url}` lets it answer")
 
 
 def check_calibration(settings: Settings) -> Check:

@@ -113,7 +113,7 @@ def _upgrading(settings: Settings, engines: Engines, server: Server | ServiceSer
     """Get the wisest language model that this machine affords, where that is to be chosen."""
     if not isinstance(engines.llm, ReplaceableLanguageModel):
         return None
-    capacity = server.calls.capacity if isinstance(server, Server) else Capacity(None, CORES.count)
+    capacity = server.capacity if isinstance(server, Server) else Capacity(None, CORES.count)
     upgrade = Upgrade(settings, engines.llm, capacity, lambda: bool(server.busy), _tell)
     return asyncio.create_task(upgrade.run())
 
