@@ -71,8 +71,16 @@ def load_speeds(settings: Settings) -> dict[str, MindSpeed]:
 
 def keep_speed(settings: Settings, model_id: str, speed: MindSpeed) -> None:
     """Keep what was measured; where nothing can be written it is measured again at the next start."""
+    _write(settings, {**load_speeds(settings), model_id: speed})
+
+
+def begin_anew(settings: Settings, model_id: str, speed: MindSpeed) -> None:
+    """Forget what was measured of other models: a machine that was busy then is not for ever."""
+    _write(settings, {model_id: speed})
+
+
+def _write(settings: Settings, kept: Mapping[str, MindSpeed]) -> None:
     path = _path(settings)
-    kept = {**load_speeds(settings), model_id: speed}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")

@@ -16,7 +16,7 @@ from pipeline.models.progress import no_progress
 from pipeline.scheduling.lanes import Ticket
 from server.calls.capacity import Capacity
 from server.minds import choice
-from server.minds.speed_book import MindSpeed, keep_speed, load_speeds
+from server.minds.speed_book import MindSpeed, begin_anew, keep_speed, load_speeds
 from server.minds.upgrade import Upgrade
 from server.settings import Settings
 
@@ -183,6 +183,8 @@ def test_speeds_are_kept(tmp_path: Path) -> None:
     keep_speed(settings, TINY, MindSpeed(0.1, 0.02))
     keep_speed(settings, LARGE, MindSpeed(0.6, 0.1))
     assert load_speeds(settings) == {TINY: MindSpeed(0.1, 0.02), LARGE: MindSpeed(0.6, 0.1)}
+    begin_anew(settings, SMALL, MindSpeed(0.2, 0.05))
+    assert load_speeds(settings) == {SMALL: MindSpeed(0.2, 0.05)}
     for file in (tmp_path / "calibration").iterdir():
         file.write_text("{")
     assert load_speeds(settings) == {}
