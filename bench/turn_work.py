@@ -2,11 +2,12 @@
 
     python -m bench.turn_work ../shared/audio/dev            # as on a processor without VNNI
     python -m bench.turn_work ../shared/audio/dev --fast     # as on one with it
+    python -m bench.turn_work ../shared/audio/dev --fast --ahead     # as with four cores or more
 
 The models' answers are real, what they take is set, and transcriptions go through one lane, as on two cores: one that
-was begun in vain keeps the one that an answer waits for waiting. Printed are, over all recordings, the transcriptions
-that were begun and the questions to the turn model, the seconds of a core that they took, turns, and the time from
-the last sound of each turn to its answer.
+was begun in vain keeps the one that an answer waits for waiting. --ahead has two lanes, and looks ahead. Printed are,
+over all recordings, the transcriptions that were begun and the questions to the turn model, the seconds of a core that
+they took, turns, and the time from the last sound of each turn to its answer.
 """
 
 import argparse
@@ -33,19 +34,21 @@ FAST = Delays(stt=0.07, stt_per_s=0.033, turn=0.05, llm_first=0.06, llm_token=0.
 
 
 @dataclass(kw_only=True)
-class OneLane(VirtualCall):
-    """A call whose transcriptions run one at a time, the most urgent first.
+class FewLanes(VirtualCall):
+    """A call whose transcriptions run in lanes, the most urgent first.
 
     Attributes:
+        lanes: how many run at a time; those that only show words early run alone.
         begun: the transcriptions that a core worked on.
     """
 
+    lanes: int = 1
     begun: list[Transcribe] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._waiting: list[Transcribe] = []
-        self._running: int | None = None
+        self._running: set[int] = set()
         self._gone: set[int] = set()
 
     def _carry_out(self, effect: Effect) -> None:
@@ -56,7 +59,7 @@ class OneLane(VirtualCall):
                 self._waiting = [work for work in self._waiting if work.group != effect.group]
             return
         self.work.append(effect)
-        if effect.optional and self._running is not None:
+        if effect.optional and self._running:
             self._at(0.0, Transcribed(effect.job, None), effect.group)
             return
         self._waiting.append(effect)
@@ -64,19 +67,18 @@ class OneLane(VirtualCall):
 
     def _start(self) -> None:
         self._waiting = [work for work in self._waiting if not work.ticket.cancelled]
-        if self._running is not None or not self._waiting:
-            return
-        work = min(self._waiting, key=lambda work: (work.ticket.urgency, work.ticket.deadline))
-        self._waiting.remove(work)
-        self._running = work.job
-        self.begun.append(work)
-        self._at(self._stt_delay(work), Transcribed(work.job, self.transcript(work)), "lane")
+        while self._waiting and len(self._running) < self.lanes:
+            work = min(self._waiting, key=lambda work: (work.ticket.urgency, work.ticket.deadline))
+            self._waiting.remove(work)
+            self._running.add(work.job)
+            self.begun.append(work)
+            self._at(self._stt_delay(work), Transcribed(work.job, self.transcript(work)), "lane")
 
     def post(self, message: Input) -> None:
         """Hand an input to the machine; a transcription that ends lets the next one begin."""
-        running = isinstance(message, Transcribed) and message.job == self._running
-        if running:
-            self._running = None
+        running = isinstance(message, Transcribed) and message.job in self._running
+        if isinstance(message, Transcribed):
+            self._running.discard(message.job)
         if not (isinstance(message, Transcribed) and message.job in self._gone):
             super().post(message)
         if running:
@@ -84,7 +86,7 @@ class OneLane(VirtualCall):
 
 
 @dataclass
-class RecordedOnOneLane(OneLane, RecordedCall):
+class RecordedOnFewLanes(FewLanes, RecordedCall):
     """The same with a recording."""
 
 
@@ -119,11 +121,12 @@ class Cost:
     words: str
 
 
-def cost_of(name: str, recording: Recording, options: CallOptions, delays: Delays) -> Cost:
+def cost_of(name: str, recording: Recording, options: CallOptions, delays: Delays, *, ahead: bool = False) -> Cost:
     """Play a recording into a call and count."""
     # As in a call that has had some turns.
-    options = replace(options, transcript_s=(delays.stt or 0.0) + 2 * delays.stt_per_s)
-    call = RecordedOnOneLane(recording, options=options, delays=delays, reply=REPLY).play()
+    options = replace(options, transcript_s=(delays.stt or 0.0) + 2 * delays.stt_per_s, look_ahead=ahead)
+    lanes = 2 if ahead else 1
+    call = RecordedOnFewLanes(recording, options=options, delays=delays, reply=REPLY, lanes=lanes).play()
     asks = sum(isinstance(work, AskTurnModel) for work in call.work)
     told = {event.item_id: event.text for event in call.all(TranscriptCompleted)}
     last = {event.item_id: event.voice_to_voice_ms / 1000 for event in call.all(TurnLatency)}
@@ -142,7 +145,7 @@ def cost_of(name: str, recording: Recording, options: CallOptions, delays: Delay
     )
 
 
-def costs(paths: Sequence[Path], delays: Delays) -> list[Cost]:
+def costs(paths: Sequence[Path], delays: Delays, *, ahead: bool = False) -> list[Cost]:
     """Every recording that a call can hold."""
     settings = load_settings()
     found = []
@@ -150,7 +153,7 @@ def costs(paths: Sequence[Path], delays: Delays) -> list[Cost]:
         for path in paths:
             try:
                 with Recording(read_recording(path), ears.vad, ears.turn, ears.stt) as recording:
-                    found.append(cost_of(path.name, recording, options_of(settings), delays))
+                    found.append(cost_of(path.name, recording, options_of(settings), delays, ahead=ahead))
             except RecordingError:
                 continue
     return found
@@ -186,6 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", nargs="+", type=Path, help="audio files, and folders of them")
     parser.add_argument("--fast", action="store_true", help="engines as fast as on a processor with VNNI")
+    parser.add_argument("--ahead", action="store_true", help="transcribe all the time, on two lanes")
     parser.add_argument("--each", action="store_true", help="a line for each recording, too")
     options = parser.parse_args()
     paths: list[Path] = []
@@ -193,7 +197,7 @@ def main() -> None:
         paths += (
             sorted(each for each in path.iterdir() if each.suffix in (".flac", ".wav")) if path.is_dir() else [path]
         )
-    tell(costs(paths, FAST if options.fast else SLOW), each=options.each)
+    tell(costs(paths, FAST if options.fast else SLOW, ahead=options.ahead), each=options.each)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,10 @@ class Endpointing:
             return
         if waited:
             self.reminded(now)
-        elif message.memories and self._turns.in_turn:
-            self.prefill_overheard(now)
+        elif self._turns.in_turn:
+            self.guess(now)
+            if message.memories:
+                self.prefill_overheard(now)
 
     def reminded(self, now: float) -> None:
         """The memories that the turn in hand waited for are there, or given up."""

@@ -292,9 +292,9 @@ class CallMachine:
             self._judge(words, now)
         elif self._listening.transcribed(message.job, message.transcript, now):
             self._ending.drafted(now)
-        elif self._listening.turn is not None and self._turns.in_turn:
-            self._ending.guess(now)
+        elif message.transcript is not None and self._listening.turn is not None and self._turns.in_turn:
             self._recalling.overhear(self._listening.turn)
+            self._ending.guess(now)
             self._ending.prefill_overheard(now)
 
     def _judge_overlap(self, at: float, *, ended: bool) -> None:

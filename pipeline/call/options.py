@@ -32,6 +32,7 @@ class CallOptions:
         temperature: of the language model.
         interim: whether interim transcripts are made while the user speaks.
         transcript_s: seconds that a transcript is expected to take, until the call has seen how long one takes.
+        look_ahead: whether transcripts are made all the time while the user speaks, and answers begun from them.
         speculate: whether work begins at the early silence; off, it begins at the commit.
         duck_gain: loudness of a reply while somebody may be speaking over it.
         turn_taking: the policy's settings.
@@ -60,6 +61,7 @@ class CallOptions:
     temperature: float = 0.0
     interim: bool = True
     transcript_s: float = 0.15
+    look_ahead: bool = False
     speculate: bool = True
     duck_gain: float = 0.25
     turn_taking: TurnTakingConfig = field(default_factory=TurnTakingConfig)

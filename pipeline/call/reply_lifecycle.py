@@ -54,7 +54,7 @@ class ReplyLifecycle:
         turn, reply = self._listening.turn, self._answering.reply
         if reply is None:
             return
-        parked = not reply.released and (turn is None or turn.draft is None or turn.draft.text is None)
+        parked = not (reply.released or self._listening.may_be_all(reply.said))
         if self._answering.advance(now, parked) and turn is not None and reply.answers == turn.item_id:
             instants = turn.instants
             instants.first_token, instants.first_clause = reply.first_text_at, reply.first_clause_at

@@ -30,7 +30,7 @@ from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.turn_taking.config import WINDOW_S
 from pipeline.engines.protocols import ToolCall
 from pipeline.scheduling.lanes import Ticket, Urgency
-from pipeline.text.normalise import normalise
+from pipeline.text.same_words import same_words
 from pipeline.tools.toolbox import ToolResult
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
@@ -76,7 +76,7 @@ class ReplyPlayer:
         """Begin a reply to what may be the user's turn; one that answers the same words is kept."""
         reply = self.reply
         if reply is not None and not reply.released and reply.said is not None:
-            if normalise(reply.said) == normalise(said):
+            if same_words(reply.said, said, language):
                 return reply
             self.discard()
         reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, now))

@@ -17,6 +17,18 @@ INTERIM_EVERY_S = 1.0
 INTERIM_SHARE = 10
 """The pause is at least this many times as long as a transcript takes: they slow down under load."""
 
+FIRST_LOOK_S = 0.5
+"""Speech before the first interim transcript of a call that looks ahead: each from then on may have the last word."""
+
+LOOK_SHARE = 0.5
+"""The pause between two of them there, as a share of what one takes."""
+
+AHEAD_S = 0.35
+"""Transcripts that take longer than this are not worth looking ahead: the last word would come too late."""
+
+REFUSED_S = 0.1
+"""The pause behind one for which there was no core."""
+
 DIP_EVERY_S = 0.1
 """Pause between an interim transcript and one at a dip; at least as long as the last one took."""
 
@@ -43,13 +55,16 @@ class Pace:
 
     Args:
         expected_s: seconds that a transcript takes, until there was one.
+        look_ahead: transcribe all the time while the user speaks: what was heard just before the last sound often has
+            all the words, and the answer to them is begun before they are known for sure.
 
     Attributes:
         transcript_s: seconds from asking for a transcript to having it, as expected now.
     """
 
-    def __init__(self, expected_s: float) -> None:
+    def __init__(self, expected_s: float, *, look_ahead: bool = False) -> None:
         self.transcript_s = expected_s
+        self._look_ahead = look_ahead
         self._asked: dict[int, float] = {}
         self._next_interim = 0.0
         self._next_dip = 0.0
@@ -58,6 +73,11 @@ class Pace:
     def eager(self) -> bool:
         """Whether a transcript in vain costs little."""
         return self.transcript_s <= EAGER_S
+
+    @property
+    def ahead(self) -> bool:
+        """Whether transcripts are made all the time while the user speaks."""
+        return self._look_ahead and self.transcript_s <= AHEAD_S
 
     @property
     def look_after_s(self) -> float:
@@ -79,7 +99,8 @@ class Pace:
 
     def begin(self, now: float) -> None:
         """A turn begins."""
-        self._next_interim = now + max(FIRST_INTERIM_S, INTERIM_SHARE * self.transcript_s)
+        slow = max(FIRST_INTERIM_S, INTERIM_SHARE * self.transcript_s)
+        self._next_interim = now + (FIRST_LOOK_S if self.ahead else slow)
         self._next_dip = now
 
     def asked(self, job: int, now: float) -> None:
@@ -94,9 +115,13 @@ class Pace:
         if asked is not None and not failed:
             self.transcript_s += WEIGHT * (now - asked - self.transcript_s)
 
-    def looked(self, now: float, took_s: float) -> None:
-        """An interim transcript is there."""
-        self._next_interim = now + max(INTERIM_EVERY_S, INTERIM_SHARE * max(took_s, self.transcript_s))
+    def looked(self, now: float, took_s: float, *, refused: bool = False) -> None:
+        """An interim transcript is there, or there was no core to spare for it."""
+        if refused and self.ahead:
+            self._next_interim = now + REFUSED_S
+            return
+        slow = max(INTERIM_EVERY_S, INTERIM_SHARE * max(took_s, self.transcript_s))
+        self._next_interim = now + (LOOK_SHARE * took_s if self.ahead else slow)
         self._next_dip = now + max(DIP_EVERY_S, took_s)
 
     def interim_due(self, now: float) -> bool:

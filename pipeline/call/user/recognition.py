@@ -37,6 +37,9 @@ LIKELY_WORD = 0.54
 GUESS_S = 0.45
 """Sound behind a transcript that may hold no further word; a fifth of all turns end so."""
 
+GUESSED_WORDS = 3
+"""Fewer of somebody who still speaks are hardly all."""
+
 SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
 
 UNEVEN = HEARING_RATE // 100
@@ -72,9 +75,10 @@ class Recognition:
         self._options = options
         self._out = outbox
         self._agreement = LocalAgreement()
+        self._guess = ""
         self._interim: Interim | None = None
         self._earlier: Interim | None = None
-        self.pace = Pace(options.transcript_s)
+        self.pace = Pace(options.transcript_s, look_ahead=options.look_ahead)
         self._score_job: int | None = None
         self._overlaps: list[OverlapLook] = []
         self._overlap: Transcript | None = None
@@ -361,7 +365,7 @@ class Recognition:
         interim = self._interim
         if interim is not None and job == interim.job:
             interim.pending, interim.transcript = False, believed
-            self.pace.looked(now, now - interim.asked_at)
+            self.pace.looked(now, now - interim.asked_at, refused=transcript is None)
             if believed is not None and not turn.committed:
                 self._confirm(turn, believed)
         if self._earlier is not None and job == self._earlier.job:
@@ -373,14 +377,31 @@ class Recognition:
 
         Empty where there is none, or it ends in the middle of a sentence.
         """
-        turn, earlier = self.turn, self._earlier
-        if turn is None or turn.draft is None or turn.draft.text is not None or turn.committed or earlier is None:
+        turn = self.turn
+        if turn is None or turn.committed or not turn.heads_known or not (self.pace.eager or self.pace.ahead):
             return ""
-        recent = turn.draft.end - earlier.end <= GUESS_S * HEARING_RATE and earlier.end > turn.segment_start
-        if earlier.transcript is None or not recent or not turn.heads_known or not self.pace.eager:
+        if turn.draft is None and not self.pace.ahead:
             return ""
-        text = turn.whole(clean_transcript(earlier.transcript))
-        return text if text.endswith(SENTENCE_ENDS) else ""
+        if turn.draft is not None and turn.draft.text is not None:
+            return ""
+        end = turn.draft.end if turn.draft is not None else self.heard_until
+        looks = (look for look in (self._interim, self._earlier) if look is not None and look.transcript is not None)
+        last = next(looks, None)
+        if last is None or last.transcript is None:
+            return ""
+        if end - last.end > GUESS_S * HEARING_RATE or last.end <= turn.segment_start:
+            return ""
+        text = turn.whole(clean_transcript(last.transcript))
+        whole = text.endswith(SENTENCE_ENDS) and (turn.draft is not None or len(text.split()) >= GUESSED_WORDS)
+        self._guess = text if whole else ""
+        return self._guess
+
+    def may_be_all(self, said: str | None) -> bool:
+        """Whether these may still be all words of the turn in hand."""
+        turn = self.turn
+        if turn is None:
+            return False
+        return (turn.draft is not None and turn.draft.text is not None) or (bool(said) and said == self._guess)
 
     # Interim transcripts ---------------------------------------------------------------------------------------------
 
