@@ -19,8 +19,11 @@ from server.calibration.profile import Profile, load_profile, save_profile
 from server.calls.capacity import Capacity
 from server.engines.factory import build_llm
 from server.minds.choice import affordable, choose_among, is_here
-from server.minds.speed_book import MindSpeed, keep_speed
+from server.minds.speed_book import MindSpeed, keep_speed, load_speeds
 from server.settings import Settings
+
+SETTLE_S = 20.0
+"""From the start to another look at the speed of what answers, where that leaves no room for a wiser one."""
 
 QUIET_EVERY_S = 1.0
 """Between two looks whether there is a call."""
@@ -67,8 +70,17 @@ class Upgrade:
 
     async def run(self) -> str:
         """Do all of it; returns the id of the model that answers afterwards."""
-        await self._measured_now()
+        speeds = self._capacity.speeds
+        if speeds is not None and speeds.llm_token_s:
+            await self._keep_best(MindSpeed(speeds.llm_first_token_s, speeds.llm_token_s))
+        else:
+            await self._measure_again()
         choice = await asyncio.to_thread(choose_among, self._settings, self._store)
+        if choice.left:
+            # Perhaps only because the machine was busy with something else then.
+            await asyncio.sleep(SETTLE_S)
+            await self._measure_again()
+            choice = await asyncio.to_thread(choose_among, self._settings, self._store)
         if choice.left:
             self._tell(f"Wiser language models that this machine does not afford: {'; '.join(choice.left)}")
         for model_id in choice.better:
@@ -79,15 +91,17 @@ class Upgrade:
                 return model_id
         return self._settings.llm_model
 
-    async def _measured_now(self) -> None:
-        """What answers now has been measured: the others are judged by it."""
-        speeds = self._capacity.speeds
-        if speeds is not None and speeds.llm_token_s:
-            speed = MindSpeed(speeds.llm_first_token_s, speeds.llm_token_s)
-        else:
-            await self._quiet()
-            speed = MindSpeed(*await measure_language_model(self._llm))
-        await asyncio.to_thread(keep_speed, self._settings, self._settings.llm_model, speed)
+    async def _measure_again(self) -> None:
+        """Measure what answers now."""
+        await self._quiet()
+        await self._keep_best(MindSpeed(*await measure_language_model(self._llm)))
+
+    async def _keep_best(self, speed: MindSpeed) -> None:
+        """Keep the speed of what answers now, by which the others are judged; the best of all times counts."""
+        name = self._settings.llm_model
+        before = (await asyncio.to_thread(load_speeds, self._settings)).get(name, speed)
+        best = MindSpeed(min(before.first_s, speed.first_s), min(before.token_s, speed.token_s))
+        await asyncio.to_thread(keep_speed, self._settings, name, best)
 
     async def _fetched(self, model: Model) -> bool:
         if await asyncio.to_thread(is_here, self._store, model.id):

@@ -23,6 +23,7 @@ from server.settings import Settings
 TINY, SMALL, LARGE = "smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"
 REQUEST = ChatRequest((Message("user", "Hello"),))
 SPEEDS = EngineSpeeds(2, 0.3, 0.05, 0.09, 1 / 56, 0.1, 0.05)
+SLOW = EngineSpeeds(2, 0.3, 0.05, 0.9, 0.2, 0.1, 0.05)
 
 
 class Talker:
@@ -72,7 +73,8 @@ class Shelf(ModelStore):
 
 @pytest.fixture(autouse=True)
 def _here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is here is what the shelf says; this machine has memory enough."""
+    """What is here is what the shelf says; this machine has memory enough, and nothing to settle."""
+    monkeypatch.setattr("server.minds.upgrade.SETTLE_S", 0.0)
     monkeypatch.setattr(choice, "is_here", lambda shelf, model_id: model_id in shelf.here)
     monkeypatch.setattr("server.minds.upgrade.is_here", lambda shelf, model_id: model_id in shelf.here)
     monkeypatch.setattr(choice, "usable_memory", lambda: 16 << 30)
@@ -81,9 +83,9 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
 class Scene:
     """A server that has begun with the tiny one."""
 
-    def __init__(self, root: Path, shelf: Shelf, slow: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    def __init__(self, root: Path, shelf: Shelf, slow: set[str] = frozenset(), first_s: float = 0.0) -> None:  # type: ignore[assignment]
         self.settings = Settings(models_dir=root, llm_model=TINY)
-        self.first = Talker(TINY)
+        self.first = Talker(TINY, first_s)
         self.llm = ReplaceableLanguageModel(self.first)
         self.capacity = Capacity(None, 2, SPEEDS)
         self.calls = 0
@@ -139,11 +141,17 @@ async def test_one_that_speaks_slower_than_speech_is_not_taken_and_not_tried_aga
 
 async def test_a_machine_that_affords_none_fetches_none(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, {TINY})
-    scene = Scene(tmp_path, shelf)
-    scene.capacity.speeds = EngineSpeeds(2, 0.3, 0.05, 0.9, 0.2, 0.1, 0.05)
+    scene = Scene(tmp_path, shelf, first_s=0.2)
+    scene.capacity.speeds = SLOW
     assert await scene.upgrade.run() == TINY
     assert not shelf.fetched
     assert [text.split(":")[0] for text in scene.told] == ["Wiser language models that this machine does not afford"]
+
+
+async def test_a_machine_that_was_busy_when_it_was_measured_is_measured_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Shelf(tmp_path, {TINY}))
+    scene.capacity.speeds = SLOW
+    assert await scene.upgrade.run() == LARGE
 
 
 async def test_nothing_is_loaded_while_there_is_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
