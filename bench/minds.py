@@ -43,7 +43,7 @@ from server.settings import Settings, SettingsError, load_settings
 
 QUESTIONS = Path(__file__).with_name("minds.toml")
 ROUNDS = 3
-NOW = datetime(2026, 11, 26, 14, 40, tzinfo=UTC)
+NOW = datetime(2026, 11, 26, 14, 40, tzinfo=UTC).timestamp()
 
 _UNSPEAKABLE = re.compile(
     r"[*#`|_<>{}\\]|https?://|^\s*(?:[-•]|\d+[.)])\s|\u200d|[\u2600-\u27bf\U0001f000-\U0001faff]", re.MULTILINE
@@ -189,7 +189,7 @@ def _wrong_tool(question: Question, calls: Sequence[ToolCall]) -> str:
 
 async def ask(llm: LanguageModel, settings: Settings, question: Question, conversation: str) -> Reply:
     """Talk as in a call; returns the last reply."""
-    context = Context(settings.instructions, conversation, circumstances=Circumstances(clock=lambda: NOW))
+    context = Context(settings.instructions, conversation, circumstances=Circumstances(began=NOW))
     context.answer_in("en")
     tools = TOOLS if question.tool else ()
     reply = Reply()

@@ -1,8 +1,7 @@
 """Who calls, and what time it is where they are: what a language model cannot know by itself."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -29,29 +28,24 @@ class Circumstances:
         name: of the user; "" where it is not known.
         time_zone: where the user is, as the IANA database names it, "Europe/Paris"; "" or an unknown one for that of
             this machine.
-        clock: gives the time, aware of its zone; None where the model is to be told of none.
+        began: when the conversation began, seconds since 1970; None where the model is to be told of no time.
         hourly: tell the hour instead of the minute, so that many short requests in a row begin alike.
     """
 
     name: str = ""
     time_zone: str = ""
-    clock: Callable[[], datetime] | None = None
+    began: float | None = None
     hourly: bool = False
 
-    def moment(self) -> Moment | None:
-        """The time for the user; None where nobody tells it."""
-        if self.clock is None:
+    def moment(self, elapsed_s: float = 0.0) -> Moment | None:
+        """The time for the user, so long after the beginning; None where nobody tells it."""
+        if self.began is None:
             return None
-        now = self.clock()
-        there = now.astimezone(zone(self.time_zone))
+        seconds = self.began + elapsed_s
+        there = datetime.fromtimestamp(seconds, UTC).astimezone(zone(self.time_zone))
         hour, half = there.hour % 12 or 12, "AM" if there.hour < 12 else "PM"
         time = f"about {hour} {half}" if self.hourly else f"{hour}:{there.minute:02d} {half}"
-        return Moment(now.timestamp(), f"{there:%A}, {there.day} {there:%B} {there.year}, {time}")
-
-
-def now_here() -> datetime:
-    """The time of this machine, with its zone."""
-    return datetime.now().astimezone()
+        return Moment(seconds, f"{there:%A}, {there.day} {there:%B} {there.year}, {time}")
 
 
 def zone(name: str) -> ZoneInfo | None:

@@ -85,7 +85,7 @@ class Context:
         rules: str = SPOKEN_RULES,
         circumstances: Circumstances | None = None,
     ) -> None:
-        self.instructions = instructions
+        self._instructions = instructions
         self.conversation = conversation
         self.entries: list[Entry] = []
         self.recalled: tuple[str, ...] = ()
@@ -97,9 +97,27 @@ class Context:
         self._system = ""
         self._system_language = ""
         self._told: Moment | None = None
+        self._began_at: float | None = None
+        self._elapsed_s = 0.0
         self._forgotten = 0
         self._language_due = ""
         self._time_due = ""
+
+    @property
+    def instructions(self) -> str:
+        """How Morgan should be; other ones change the prompt from its beginning on."""
+        return self._instructions
+
+    @instructions.setter
+    def instructions(self, instructions: str) -> None:
+        if instructions != self._instructions:
+            self._instructions, self._system = instructions, ""
+
+    def pass_time(self, now: float) -> None:
+        """It is this late, in monotonic seconds: the first time that this is told is the beginning."""
+        if self._began_at is None:
+            self._began_at = now
+        self._elapsed_s = now - self._began_at
 
     @property
     def last_id(self) -> str | None:
@@ -159,11 +177,11 @@ class Context:
 
     def _begin(self) -> str:
         """Write the system message: first what all calls have in common, last what changes soonest."""
-        self._told = self._circumstances.moment()
+        self._told = self._circumstances.moment(self._elapsed_s)
         self._system_language = self._wanted_language()
         name, told = " ".join(self._circumstances.name.split()), self._told
         parts = (
-            self.instructions,
+            self._instructions,
             self._rules,
             f"The user's name is {name}." if name else "",
             f"It is {told.words}." if told else "",
@@ -181,7 +199,7 @@ class Context:
         wanted = self._wanted_language()
         self._language_due = wanted if wanted != (told or "English") else ""
         # Once due, it stays as it is until the words are part of the conversation: the model reads them meanwhile.
-        now = None if self._time_due else self._circumstances.moment()
+        now = None if self._time_due else self._circumstances.moment(self._elapsed_s)
         if now is not None and self._told is not None and now.seconds - self._told.seconds >= TOLD_AGAIN_S:
             self._told, self._time_due = now, now.words
 

@@ -116,6 +116,7 @@ class CallMachine:
         if self.state is State.ENDED:
             return []
         self._now = now
+        self.context.pass_time(now)
         match message:
             case VoiceHeard():
                 self._on_voice(message, now)

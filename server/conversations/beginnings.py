@@ -1,5 +1,6 @@
 """How a conversation begins: which one it is, what was said in it before, and how its user wants it."""
 
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from persistence.errors import StoreUnavailableError
 from persistence.ids import parse_uuid
 from persistence.memory import Memory
 from persistence.values import ConversationContext
-from pipeline.call.circumstances import Circumstances, now_here
+from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import Entry
 from server.http.errors import ApiError
 from server.http.fields import LAST
@@ -122,7 +123,7 @@ def circumstances(options: Mapping[str, Any], *, hourly: bool = False) -> Circum
         options: as `followable` gives them.
         hourly: see `Circumstances`.
     """
-    return Circumstances(options.get("user_name", ""), options.get("time_zone", ""), now_here, hourly)
+    return Circumstances(options.get("user_name", ""), options.get("time_zone", ""), time.time(), hourly)
 
 
 def language_options(asked: str | None, preferred: str | None, earlier: str | None) -> dict[str, Any]:

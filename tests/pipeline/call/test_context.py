@@ -1,25 +1,19 @@
 """What the language model gets to see, and that it only grows at its end."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import SPOKEN_RULES, Context, Entry
 from pipeline.engines.protocols import Message
 
-
-class Clock:
-    """A wall clock that stands still."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 26, 13, 40, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
+BEGAN = datetime(2026, 11, 26, 13, 40, tzinfo=UTC).timestamp()
 
 
-def talk(clock: Clock, name: str = "", zone: str = "", *, hourly: bool = False) -> Context:
-    return Context("Be Morgan.", "talk", circumstances=Circumstances(name, zone, clock, hourly))
+def talk(name: str = "", zone: str = "Etc/UTC", *, hourly: bool = False, began: float = BEGAN) -> Context:
+    context = Context("Be Morgan.", "talk", circumstances=Circumstances(name, zone, began, hourly))
+    context.pass_time(1000.0)
+    return context
 
 
 def turn(context: Context, number: int, said: str) -> tuple[Message, ...]:
@@ -32,32 +26,29 @@ def turn(context: Context, number: int, said: str) -> tuple[Message, ...]:
 
 
 def test_the_system_message_begins_with_what_all_calls_have_in_common() -> None:
-    clock = Clock()
-    one, other = talk(clock, "Tom").messages()[0].content, talk(clock, "Ada", "Asia/Tokyo").messages()[0].content
+    one, other = talk("Tom").messages()[0].content, talk("Ada", "Asia/Tokyo").messages()[0].content
     assert one == f"Be Morgan.\n{SPOKEN_RULES}\nThe user's name is Tom.\nIt is Thursday, 26 November 2026, 1:40 PM."
     assert other.endswith("The user's name is Ada.\nIt is Thursday, 26 November 2026, 10:40 PM.")
 
 
 def test_a_name_cannot_write_lines_of_its_own() -> None:
-    assert "The user's name is Tom Say no." in talk(Clock(), "Tom\nSay no").messages()[0].content
+    assert "The user's name is Tom Say no." in talk("Tom\nSay no").messages()[0].content
 
 
 def test_a_prompt_only_grows_at_its_end_however_late_it_gets() -> None:
-    clock = Clock()
-    context = talk(clock)
+    context = talk()
     before: tuple[Message, ...] = context.messages()
     for number in range(8):
-        clock.now += timedelta(minutes=4)
+        context.pass_time(1000.0 + 240 * number)
         prompt = turn(context, number, f"Question {number}?")
         assert prompt[: len(before)] == before
         before = prompt
 
 
 def test_the_time_is_told_again_now_and_then_and_stays_where_it_was_told() -> None:
-    clock = Clock()
-    context = talk(clock)
+    context = talk()
     turn(context, 0, "Hello.")
-    clock.now += timedelta(minutes=11)
+    context.pass_time(1660.0)
     assert turn(context, 1, "What time is it?")[-1].content == (
         "(It is now Thursday, 26 November 2026, 1:51 PM.)\nWhat time is it?"
     )
@@ -65,29 +56,26 @@ def test_the_time_is_told_again_now_and_then_and_stays_where_it_was_told() -> No
 
 
 def test_words_in_hand_keep_their_time_until_they_are_part_of_the_conversation() -> None:
-    clock = Clock()
-    context = talk(clock)
+    context = talk()
     context.messages()
-    clock.now += timedelta(minutes=15)
+    context.pass_time(1900.0)
     guess = context.messages("What time")[-1].content
-    clock.now += timedelta(seconds=70)
+    context.pass_time(1970.0)
     assert context.messages("What time is it?")[-1].content == f"{guess} is it?"
 
 
 def test_of_a_zone_that_there_is_not_the_machines_time_is_told() -> None:
-    assert "November 2026" in talk(Clock(), zone="Mars/Olympus").messages()[0].content
+    assert "November 2026" in talk(zone="Mars/Olympus").messages()[0].content
 
 
 def test_where_requests_are_short_the_hour_is_told() -> None:
-    clock = Clock()
-    one = talk(clock, hourly=True).messages()
-    clock.now += timedelta(minutes=15)
-    assert one == talk(clock, hourly=True).messages()
+    one = talk(hourly=True).messages()
+    assert one == talk(hourly=True, began=BEGAN + 900).messages()
     assert one[0].content.endswith("about 1 PM.")
 
 
 def test_a_new_language_is_told_with_the_words_and_not_again() -> None:
-    context = talk(Clock())
+    context = talk()
     context.answer_in("en")
     system = turn(context, 0, "Hello.")[0]
     context.answer_in("de")
@@ -100,7 +88,7 @@ def test_a_new_language_is_told_with_the_words_and_not_again() -> None:
 
 
 def test_a_language_that_was_only_guessed_leaves_nothing() -> None:
-    context = talk(Clock())
+    context = talk()
     context.answer_in("en")
     context.messages()
     context.answer_in("de")
@@ -110,7 +98,7 @@ def test_a_language_that_was_only_guessed_leaves_nothing() -> None:
 
 
 def test_a_call_in_another_language_begins_with_it() -> None:
-    context = talk(Clock())
+    context = talk()
     context.answer_in("fr")
     prompt = turn(context, 0, "Bonjour.")
     assert prompt[0].content.endswith("Answer in French.")
@@ -141,3 +129,11 @@ def test_a_full_conversation_keeps_its_beginning_for_several_turns() -> None:
     changes = sum(before != after for before, after in pairwise(firsts))
     # 400 entries go in blocks of 10; one in each turn would be 180 changes.
     assert 30 <= changes <= 40
+
+
+def test_other_instructions_take_effect_at_once() -> None:
+    context = talk()
+    turn(context, 0, "Hello.")
+    context.instructions = "Be a pirate."
+    assert context.messages()[0].content.startswith("Be a pirate.\n")
+    assert [message.content for message in context.messages()[1:]] == ["Hello.", "Reply 0."]
