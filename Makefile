@@ -2,7 +2,8 @@
 # make test      the same set-up, the linters, every test
 # make setup     only install, into .venv
 # make models    install and fetch the models
-# make lint      ruff, mypy and the arrows between the packages
+# make unit      the tests that need no models, servers or browser: Python alone, under a minute
+# make lint      ruff, mypy and the arrows between the packages: Python alone
 # make fmt       let ruff mend what it can
 # make bench     every number that the README claims
 # make constraints  write constraints.txt anew from .venv, after an upgrade
@@ -19,7 +20,6 @@ BIN := $(VENV)/bin
 PYTHON ?=
 EXTRAS ?=
 ARGS ?=
-comma := ,
 export PYTHON
 
 # Whisper's int8 products as on a processor that has AVX2 alone, where they are slower and round otherwise.
@@ -34,6 +34,7 @@ TEST_MODELS := whisper-tiny.en kokoro-82m calibration-speech
 # The stamps let a second run start at once: they hold what was installed and are newer than what decides it.
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_TORCH := $(VENV)/.installed-torch
 MODELS := $(VENV)/.models
 INPUTS := pyproject.toml constraints.txt
 
@@ -43,7 +44,10 @@ $(INSTALLED): other-extras
 endif
 endif
 
-.PHONY: help setup dev models serve test lint fmt bench constraints clean other-extras
+.PHONY: help setup dev models serve unit test lint fmt bench constraints clean other-extras
+
+# Two of pip at once in one environment break it.
+.NOTPARALLEL:
 
 help:
 	@sed -n -e 's/^# \(make .*\)/\1/p' Makefile
@@ -59,7 +63,11 @@ models: setup
 serve: $(MODELS)
 	@exec $(BIN)/morgan serve $(ARGS)
 
-test: dev
+# CI=true: a test that lacks something here carries too few markers (tests/needs.py), so it fails in place of skipping.
+unit: dev
+	CI=true $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 -m unit $(ARGS)
+
+test: setup dev $(if $(filter true,$(CI)),$(INSTALLED_TORCH))
 	@.ci/test-tools
 	$(BIN)/morgan models pull
 	$(BIN)/morgan models pull $(TEST_MODELS)
@@ -80,9 +88,9 @@ fmt: dev
 bench: $(MODELS)
 	@$(BIN)/morgan bench $(ARGS)
 
-constraints: dev
+constraints: setup dev
 	@.ci/freeze $(VENV)
-	@touch $(INSTALLED) $(INSTALLED_DEV)
+	@touch $(INSTALLED) $(INSTALLED_DEV) $(wildcard $(INSTALLED_TORCH))
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -94,9 +102,13 @@ $(BIN)/python:
 $(INSTALLED): $(INPUTS) | $(BIN)/python
 	@.ci/install $(VENV) '$(EXTRAS)'
 
+# Without the engines' extras: linters and unit tests need none of them.
+$(INSTALLED_DEV): $(INPUTS) | $(BIN)/python
+	@.ci/install $(VENV) dev $@
+
 # CI leaves nothing out: the engine for machines without a wheel of llama.cpp is tested there too.
-$(INSTALLED_DEV): $(INSTALLED) $(INPUTS)
-	@.ci/install $(VENV) dev$(if $(filter true,$(CI)),$(comma)transformers)
+$(INSTALLED_TORCH): $(INPUTS) | $(BIN)/python
+	@.ci/install $(VENV) transformers $@
 
 # Weights that are removed later are fetched by `morgan serve` itself.
 $(MODELS): pipeline/models.toml | $(INSTALLED)

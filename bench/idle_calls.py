@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig, Pcm, PlayoutEvent

@@ -87,7 +87,11 @@ async def measure_reading(memory: Memory, owners: list[str]) -> None:
     """Lists, pages and searches."""
     firsts = [(await memory.list_conversations(owner, 50)).items for owner in owners]
     await timed("conversation list (50)", 300, lambda n: memory.list_conversations(owners[n % len(owners)], 50))
-    await timed("message page (50)", 300, lambda n: memory.messages(str(firsts[n % len(owners)][0].id), 50))
+    await timed(
+        "message page (50)",
+        300,
+        lambda n: memory.messages(str(firsts[n % len(owners)][0].id), firsts[n % len(owners)][0].user_id, 50),
+    )
     await timed("context from the fast tiers", 500, lambda n: memory.context("bench"))
     search = memory.recaller.search
     await timed("search by meaning (10)", 300, lambda n: search(owners[n % len(owners)], f"{QUESTION} {n}", 10))

@@ -12,9 +12,6 @@ from media.values import FRAME_S, SEND_RATE, Pcm, PlayoutEvent
 MAX_STALL_S = 0.06
 """A stall of the loop up to this long is caught up with a burst; a longer one is skipped."""
 
-SILENT_LEVEL = 127
-"""Audio level of silence (RFC 6464 section 3)."""
-
 _FRAME_TICKS = CLOCK_RATE // 50
 _HANGOVER_FRAMES = 2
 _ASSUMED_LOSS = 0.1
@@ -32,7 +29,6 @@ class RtpOut:
         timestamp: 32 bit, 48 kHz clock.
         marker: first packet of a talk spurt (RFC 3551 section 4.1).
         payload: Opus.
-        audio_level: -dBov, 0 (loudest) to 127 (silence), for the header extension of RFC 6464.
         events: what happened in the queue at this frame; to hand to `PeerListener.on_playout`.
         pcm: what the payload holds; None for silence.
     """
@@ -41,7 +37,6 @@ class RtpOut:
     timestamp: int
     marker: bool
     payload: bytes
-    audio_level: int
     events: tuple[PlayoutEvent, ...]
     pcm: Pcm | None
 
@@ -161,16 +156,16 @@ class AudioSender:
         marker = self._mark
         frames = 1
         if pcm is None and self.resting and self._silent_frames >= _HANGOVER_FRAMES:
-            payload, level, frames = LONG_SILENCE, SILENT_LEVEL, 2
+            payload, frames = LONG_SILENCE, 2
         elif pcm is None:
-            payload, level = self._silence(), SILENT_LEVEL
+            payload = self._silence()
         else:
             if self._silent_frames >= _HANGOVER_FRAMES:
                 self._encoder.reset()
             marker = marker or self._silent_frames > 0
             self._silent_frames = 0
-            payload, level = self._encoder.encode(pcm), audio_level(pcm)
-        packet = RtpOut(self._sequence_number, self._timestamp, marker, payload, level, tuple(events), pcm)
+            payload = self._encoder.encode(pcm)
+        packet = RtpOut(self._sequence_number, self._timestamp, marker, payload, tuple(events), pcm)
         self._mark = False
         self._sent_at, self._sent_timestamp = now, self._timestamp
         self._sequence_number = (self._sequence_number + 1) & 0xFFFF
@@ -227,12 +222,3 @@ class AudioSender:
             return SILENCE
         self._silent_frames += 1
         return self._encoder.encode(_ZEROS)
-
-
-def audio_level(pcm: Pcm) -> int:
-    """Level of a frame in -dBov, 0 to 127 (RFC 6465 appendix A)."""
-    samples = pcm.astype(np.float32)
-    power = float(np.dot(samples, samples)) / max(len(samples), 1)
-    if power < 1.0:
-        return SILENT_LEVEL if power == 0.0 else 90
-    return min(max(round(-10.0 * math.log10(power / 32767.0**2)), 0), SILENT_LEVEL)

@@ -24,6 +24,8 @@ COUNTERS = (
     "packets_sent",
     "bytes_received",
     "bytes_sent",
+    "srtp_early",
+    "dtls_dropped",
 )
 """Fields of `PeerStats` that only grow."""
 
@@ -118,6 +120,7 @@ class MediaEndpoint:
         """Open peers, and datagrams dropped since the start."""
         return EndpointStats(
             peers=len(self._peers),
+            send_failures=self._port.send_failures,
             failures={"datagram": self._port.read_failures, "tick": self._pacer.failures},
             datagrams_dropped=dict(self._port.demux.dropped),
         )

@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 from aiortc import RTCCertificate, RTCIceCandidate, RTCIceTransport
@@ -158,7 +159,7 @@ class WebRtcPeer:
     def stats(self) -> PeerStats:
         if self._link is not None:
             stats = self._link.stats(time.monotonic(), srtp_discarded=self._dtls.srtp_discarded)
-            self._last_stats = stats
+            self._last_stats = replace(stats, srtp_early=self._dtls.srtp_early, dtls_dropped=self._ice.dtls_dropped)
         return self._last_stats
 
     async def close(self, reason: str = "hangup") -> None:

@@ -146,6 +146,8 @@ class PeerStats:
         packets_sent: RTP packets sent.
         bytes_received: RTP payload bytes.
         bytes_sent: RTP payload bytes.
+        srtp_early: SRTP packets that came before the keys of the handshake.
+        dtls_dropped: DTLS records that found their queue full.
         remote_fraction_lost: of the packets that we sent, from the last RTCP report; None before the first.
         round_trip_s: from RTCP; None before the first report.
         connected_s: seconds since the connection stood; 0 before.
@@ -161,6 +163,8 @@ class PeerStats:
     packets_sent: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
+    srtp_early: int = 0
+    dtls_dropped: int = 0
     remote_fraction_lost: float | None = None
     round_trip_s: float | None = None
     connected_s: float = 0.0
@@ -263,10 +267,12 @@ class EndpointStats:
 
     Attributes:
         peers: open now.
+        send_failures: datagrams that the kernel did not take.
         datagrams_dropped: by kind ("stun", "dtls", "rtp", "other"), from addresses that no ICE check had validated.
         failures: by where an exception of one peer was kept from all others: "datagram", "tick".
     """
 
     peers: int = 0
+    send_failures: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     datagrams_dropped: dict[str, int] = field(default_factory=dict)

@@ -1,20 +1,51 @@
 """Deleting for good: rows, copies in the fast tiers, speech, vectors."""
 
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Collection
+from typing import Protocol
 
+from persistence.cache.conversation_store import ConversationStore
+from persistence.cache.preferences import Preferences
+from persistence.cache.redis_tier import RedisTier
 from persistence.errors import StoreUnavailableError
 from persistence.ids import parse_uuid
-from persistence.journal.operations import DeleteConversation, DeleteUser
-
-if TYPE_CHECKING:
-    from persistence.memory import Memory
+from persistence.journal.operations import DeleteConversation, DeleteUser, Operation
+from persistence.journal.outbox import Outbox
+from persistence.postgres.conversations import Conversations
+from persistence.postgres.pool import Postgres
+from persistence.values import Conversation
+from persistence.vectors.embedding_worker import EmbeddingWorker
 
 DELETE_S = 3.0
 """How long a deletion waits to be carried out; it is carried out later otherwise."""
 
 
-async def delete_conversation(memory: "Memory", user_id: str, conversation_id: str) -> bool:
+class DeletableParts(Protocol):
+    """The parts of memory in which something of a user is kept."""
+
+    postgres: Postgres
+    redis: RedisTier
+    outbox: Outbox
+    store: ConversationStore
+    preferences: Preferences
+    conversations: Conversations
+    worker: EmbeddingWorker
+    on_deleted: Callable[[str, uuid.UUID | None], Awaitable[None]]
+
+    async def find_conversation(self, conversation_id: str, user_id: str | None = None) -> Conversation | None:
+        """A conversation; None where there is none, or not of that user."""
+
+    async def settle(self) -> None:
+        """Wait a moment for PostgreSQL to have what was written just now."""
+
+    def record(self, operation: Operation) -> int:
+        """Hand an operation to the outbox; returns its number, 0 when the journal could not take it."""
+
+    def forget(self, user_id: str, conversations: set[uuid.UUID], sessions: Collection[str]) -> None:
+        """Close the logs of these conversations, and drop the copies in the fast tiers."""
+
+
+async def delete_conversation(memory: DeletableParts, user_id: str, conversation_id: str) -> bool:
     """Delete rows, copies and vectors of a conversation.
 
     With PostgreSQL down the deletion waits in the journal like a write.
@@ -29,7 +60,7 @@ async def delete_conversation(memory: "Memory", user_id: str, conversation_id: s
     if memory.postgres.up.is_set():
         if await memory.find_conversation(conversation_id, user_id) is None:
             return False
-        sessions = tuple(session.id for session in await memory.conversations.sessions(identity))
+        sessions = tuple(session.id for session in await memory.conversations.sessions(identity, user_id))
     memory.forget(user_id, {identity}, sessions)
     memory.store.forget(user_id, str(identity))
     await _carry_out(memory, DeleteConversation(identity, user_id))
@@ -37,7 +68,7 @@ async def delete_conversation(memory: "Memory", user_id: str, conversation_id: s
     return True
 
 
-async def delete_user(memory: "Memory", user_id: str) -> tuple[uuid.UUID, ...]:
+async def delete_user(memory: DeletableParts, user_id: str) -> tuple[uuid.UUID, ...]:
     """Delete everything of a user.
 
     Returns:
@@ -48,7 +79,7 @@ async def delete_user(memory: "Memory", user_id: str) -> tuple[uuid.UUID, ...]:
     """
     await memory.settle()
     found = await memory.conversations.ids_of(user_id)
-    sessions = [session.id for each in found for session in await memory.conversations.sessions(each)]
+    sessions = [session.id for each in found for session in await memory.conversations.sessions(each, user_id)]
     memory.forget(user_id, set(found), sessions)
     memory.store.forget(user_id)
     memory.preferences.forget(user_id)
@@ -58,7 +89,7 @@ async def delete_user(memory: "Memory", user_id: str) -> tuple[uuid.UUID, ...]:
     return found
 
 
-async def _carry_out(memory: "Memory", operation: DeleteConversation | DeleteUser) -> None:
+async def _carry_out(memory: DeletableParts, operation: DeleteConversation | DeleteUser) -> None:
     number = memory.record(operation)
     if number == 0:
         raise StoreUnavailableError("the journal cannot take the deletion")

@@ -293,18 +293,24 @@ class Memory:
         return await self.conversations.list(user_id, limit, cursor)
 
     async def messages(
-        self, conversation_id: str, limit: int = 50, cursor: str | None = None, *, newest_first: bool = False
+        self,
+        conversation_id: str,
+        user_id: str,
+        limit: int = 50,
+        cursor: str | None = None,
+        *,
+        newest_first: bool = False,
     ) -> Page[Message]:
-        """Messages of a conversation; raises `BadCursorError`. Whose it is, `find_conversation` tells."""
+        """Messages of a user's conversation, none where it is not theirs; raises `BadCursorError`."""
         await self.settle()
         return await self.conversations.messages(
-            conversation_uuid(conversation_id), limit, cursor, newest_first=newest_first
+            conversation_uuid(conversation_id), user_id, limit, cursor, newest_first=newest_first
         )
 
     async def export(self, conversation_id: str, user_id: str) -> tuple[Conversation, tuple[Message, ...]] | None:
         """A conversation with all its messages, for `persistence.export`."""
         found = await self.find_conversation(conversation_id, user_id)
-        return None if found is None else (found, await self.conversations.all_messages(found.id))
+        return None if found is None else (found, await self.conversations.all_messages(found.id, user_id))
 
     # Deleting.
 
@@ -396,7 +402,7 @@ class Memory:
         wanted = None if conversation_id is None else uuid.UUID(conversation_id)
         return await self.conversations.context(user_id, wanted, count)
 
-    def forget(self, user_id: str, conversations: set[uuid.UUID], sessions: "tuple[str, ...] | list[str]") -> None:
+    def forget(self, user_id: str, conversations: set[uuid.UUID], sessions: Collection[str]) -> None:
         """Whoever still writes to what is deleted writes into the void, and copies here go."""
         for session_id, writer in list(self._logs.items()):
             if writer.user_id == user_id and writer.conversation_id in conversations:

@@ -2,16 +2,38 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from persistence.cache.conversation_store import ConversationStore
+from persistence.cache.redis_tier import RedisTier
+from persistence.cache.tts_cache import TtsCache
+from persistence.embedded.postgres import EmbeddedPostgres
+from persistence.embedded.valkey import EmbeddedValkey
 from persistence.errors import StoreUnavailableError
+from persistence.journal.outbox import Outbox
+from persistence.postgres.pool import Postgres
 from persistence.values import ComponentHealth, Status
-
-if TYPE_CHECKING:
-    from persistence.memory import Memory
+from persistence.vectors.embedding_worker import EmbeddingWorker
+from persistence.vectors.index import VectorIndex
+from persistence.vectors.recall import Recall
 
 FILLING = 0.5
 """Share of the journal's bound from which on it is called degraded."""
+
+
+class ReportedParts(Protocol):
+    """The parts of memory that are looked at."""
+
+    postgres: Postgres
+    redis: RedisTier
+    outbox: Outbox
+    store: ConversationStore
+    vectors: VectorIndex
+    worker: EmbeddingWorker
+    recaller: Recall
+    tts: TtsCache
+    embedded_postgres: EmbeddedPostgres | None
+    embedded_valkey: EmbeddedValkey | None
 
 
 def now() -> datetime:
@@ -19,7 +41,7 @@ def now() -> datetime:
     return datetime.now(tz=UTC)
 
 
-async def health(memory: "Memory") -> dict[str, ComponentHealth]:
+async def health(memory: ReportedParts) -> dict[str, ComponentHealth]:
     """Each component by its name."""
     return {
         "postgres": _postgres(memory),
@@ -29,7 +51,7 @@ async def health(memory: "Memory") -> dict[str, ComponentHealth]:
     }
 
 
-def _postgres(memory: "Memory") -> ComponentHealth:
+def _postgres(memory: ReportedParts) -> ComponentHealth:
     postgres = memory.postgres
     up = postgres.up.is_set()
     return ComponentHealth(
@@ -41,7 +63,7 @@ def _postgres(memory: "Memory") -> ComponentHealth:
     )
 
 
-def _redis(memory: "Memory") -> ComponentHealth:
+def _redis(memory: ReportedParts) -> ComponentHealth:
     redis = memory.redis
     if redis.up.is_set():
         kind = "external" if memory.embedded_valkey is None else "embedded"
@@ -49,7 +71,7 @@ def _redis(memory: "Memory") -> ComponentHealth:
     return ComponentHealth("degraded", "memory", None, f"{redis.problem}; process memory serves")
 
 
-async def _qdrant(memory: "Memory") -> ComponentHealth:
+async def _qdrant(memory: ReportedParts) -> ComponentHealth:
     kind = "embedded" if memory.vectors.local else "external"
     try:
         latency_ms = await memory.vectors.check()
@@ -58,7 +80,7 @@ async def _qdrant(memory: "Memory") -> ComponentHealth:
     return ComponentHealth("ok", kind, _rounded(latency_ms))  # type: ignore[arg-type]
 
 
-def _journal(memory: "Memory") -> ComponentHealth:
+def _journal(memory: ReportedParts) -> ComponentHealth:
     outbox = memory.outbox
     measured = outbox.measure()
     status: Status = "ok"
@@ -72,7 +94,7 @@ def _journal(memory: "Memory") -> ComponentHealth:
     return ComponentHealth(status, "embedded", None, detail, asdict(measured))
 
 
-def cache(memory: "Memory") -> dict[str, float]:
+def cache(memory: ReportedParts) -> dict[str, float]:
     """Cached reads: what Redis counts, and process memory in its place while Redis is down."""
     redis, store = memory.redis.figures, memory.store.figures
     hits, misses = redis.hits + store.memory_hits, redis.misses + store.memory_misses
@@ -88,7 +110,7 @@ def cache(memory: "Memory") -> dict[str, float]:
     }
 
 
-def figures(memory: "Memory") -> dict[str, float]:
+def figures(memory: ReportedParts) -> dict[str, float]:
     """Everything that is counted."""
     groups = {
         "outbox": asdict(memory.outbox.measure()),

@@ -24,13 +24,14 @@ from server.calls.requests import REGISTRY
 from server.conversations.tools import build_toolbox
 from server.engines.watched import watched
 from server.http import page
-from server.http.auth import WrongKeys
 from server.http.server import Doors, settled_memory
+from server.identity.access import Access
+from server.identity.wiring import build_access
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.roles import port_of, services_of
-from server.routes import audio, calls, conversations, health, memory, recordings, text, users, ws_audio
+from server.routes import audio, calls, conversations, health, memory, recordings, text, tokens, users, ws_audio
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
 from server.settings import Settings
@@ -92,7 +93,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     talking = (calls, text, audio, ws_audio)
-    modules = (*talking, conversations, memory, recordings, users, health, page, v1_speech, v1_transcriptions)
+    modules = (*talking, conversations, memory, recordings, users, tokens, health, page, v1_speech, v1_transcriptions)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[REGISTRY] = registry
@@ -141,6 +142,7 @@ class Server:
     url: str
     _doors: Doors
     _desk: SpeechDesk
+    _access: Access
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
@@ -167,7 +169,8 @@ class Server:
             engines, endpoint, memory, metrics, options, capacity, settings.lost_grace_s, settings.half_open_calls
         )
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
-        parts = Parts(settings, engines, watches, memory, metrics, WrongKeys(settings.wrong_keys_per_minute), desk)
+        access = build_access(settings, memory, metrics)
+        parts = Parts(settings, engines, watches, memory, metrics, access, desk)
         app = build_app(parts, registry)
         listening = [(app, settings.port)]
         listening += [
@@ -180,6 +183,7 @@ class Server:
             await doors.open([memory.open(), _warm_up(engines, capacity)])
         except BaseException:
             await doors.close()
+            access.close()
             await registry.close()
             await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())
             await memory.close()
@@ -193,7 +197,7 @@ class Server:
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
         registry.spawn(read_instructions(engines.llm, options.instructions))
-        return cls(settings, registry, capacity, memory, url, doors, desk)
+        return cls(settings, registry, capacity, memory, url, doors, desk, access)
 
     @property
     def apps(self) -> list[web.Application]:
@@ -214,6 +218,7 @@ class Server:
         await self.registry.drain(drain_s)
         await self.registry.close()
         await self._doors.close()
+        self._access.close()
         tools = self.registry.defaults.tools
         await asyncio.gather(self.registry.endpoint.close(), self._desk.close(), tools.close())
         # Last: what the calls said at their end is still to be written down.

@@ -12,7 +12,6 @@ from server.app_keys import DECODERS, ENGINES, SERVICE, SETTINGS, WATCHES
 from server.bounds import MAX_HELD
 from server.engines.watch import Watches
 from server.http import docs, metrics, page
-from server.http.auth import WrongKeys, guard
 from server.http.body_deadline import in_time
 from server.http.cors import Origins, add_cors_headers, only_ours
 from server.http.errors import errors_as_json
@@ -21,6 +20,8 @@ from server.http.operation import Cost
 from server.http.rate_limits import limited
 from server.http.request_metrics import counted
 from server.http.tickets import TICKETS
+from server.identity.access import ACCESS, Access, guard
+from server.identity.tokens import TOKENS
 from server.memory.door import MEMORY, MemoryDoor
 from server.observability.metrics import Metrics
 from server.settings import Settings
@@ -37,7 +38,7 @@ class Parts:
         watches: how they do, by role.
         memory: what outlives calls.
         metrics: what is counted.
-        wrong_keys: counted for all of them together.
+        access: who is let in.
         desk: takes orders for speech; None where no voice is served.
         decoders: of what clients upload; their budget counts all that is held of requests.
     """
@@ -47,7 +48,7 @@ class Parts:
     watches: Watches
     memory: MemoryDoor
     metrics: Metrics
-    wrong_keys: WrongKeys
+    access: Access
     desk: SpeechDesk | None
     decoders: DecoderPool = field(default_factory=lambda: DecoderPool(ByteBudget(MAX_HELD)))
 
@@ -61,17 +62,16 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
         routes: its own; what all have comes by itself.
     """
     settings = parts.settings
-    keys = [key.get_secret_value() for key in settings.api_keys]
+    guarded = parts.access.guarded
     limits: dict[Cost, int] = {"call": settings.calls_per_minute, "work": settings.requests_per_minute}
-    origins = Origins(settings.allowed_origins, local_only=not keys)
+    origins = Origins(settings.allowed_origins, local_only=not guarded)
     app = web.Application(
         middlewares=[
             counted(service, parts.metrics),
             errors_as_json,
             only_ours(origins),
-            guard(keys, parts.wrong_keys, parts.metrics),
-            # A service is asked by cores, each for all of its callers; what it takes at once is bounded by its lanes.
-            *([limited(limits)] if service == "core" else []),
+            guard(parts.access),
+            limited(limits, parts.memory.redis, spare_cores=service != "core"),
             in_time(),
             counting(parts.decoders.budget),
         ]
@@ -85,7 +85,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
     app.on_response_prepare.append(finish)
     app[SERVICE], app[SETTINGS], app[MEMORY] = service, settings, parts.memory
     app[ENGINES], app[WATCHES], app[metrics.METRICS] = parts.engines, parts.watches, parts.metrics
-    app[DECODERS] = parts.decoders
+    app[DECODERS], app[ACCESS], app[TOKENS] = parts.decoders, parts.access, parts.access.tokens
     if parts.desk is not None:
         app[DESK] = parts.desk
     if service != "core":
@@ -93,7 +93,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
     for table in (*routes, metrics.routes, docs.routes):
         app.add_routes(table)
     app.router.add_static("/static/", page.STATIC)
-    docs.add_description(app, service, keys=bool(keys))
+    docs.add_description(app, service, keys=guarded)
     return app
 
 

@@ -41,6 +41,21 @@ MAX_SPEECH_BODY = 256 * 1024
 MAX_PROBLEMS = 50
 """[problems] Of a body that are told one by one; of more, their number is."""
 
+MAX_SESSION_CONFIG = 64 * 1024
+"""[bytes] Of the session that a realtime client secret is bound to, as JSON."""
+
+MAX_KEPT_SESSIONS = 16 * 1024 * 1024
+"""[bytes] Of all such sessions in memory; beyond that the oldest are in Redis only."""
+
+MAX_JWKS = 256 * 1024
+"""[bytes] Of the keys at `MORGAN_JWT_JWKS_URL`."""
+
+MAX_TOKEN_S = 7 * 24 * 3600
+"""[seconds] Until a join token expires, at most; a minute where nothing is said."""
+
+PAGE_TOKEN_S = 12 * 3600
+"""[seconds] For which a page stays signed in that came with a join token."""
+
 # Audio ---------------------------------------------------------------------------------------------------------------
 
 MAX_UPLOAD = 25 * 1024 * 1024

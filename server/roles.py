@@ -2,12 +2,14 @@
 
 from typing import Literal
 
+from pipeline.plugins.engine_plugin import EngineRole
+
 Role = Literal["all", "core", "llm", "tts", "stt"]
 
 SERVICES = ("llm", "tts", "stt")
 """They listen on the ports after the core's, in this order."""
 
-ENGINES_OF: dict[Role, tuple[str, ...]] = {
+ENGINES_OF: dict[Role, tuple[EngineRole, ...]] = {
     "all": ("stt", "llm", "tts", "turn", "vad", "embedder"),
     "core": ("stt", "llm", "tts", "turn", "vad", "embedder"),
     "llm": ("llm", "embedder"),
@@ -16,7 +18,7 @@ ENGINES_OF: dict[Role, tuple[str, ...]] = {
 }
 """The engines that a process works with."""
 
-SERVICE_OF = {"stt": "stt", "llm": "llm", "tts": "tts", "embedder": "llm"}
+SERVICE_OF: dict[EngineRole, str] = {"stt": "stt", "llm": "llm", "tts": "tts", "embedder": "llm"}
 """Which service has an engine for others; the rest is always in process."""
 
 

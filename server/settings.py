@@ -11,19 +11,33 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 import pydantic_settings
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from persistence.config import FsyncPolicy
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.models import default_root
+from pipeline.plugins.engine_plugin import EngineRole
+from pipeline.plugins.registry import known_ids
 from pipeline.text.languages import UNCLEAR
 from pipeline.tools.declaration import ToolDeclaration
 from server.addresses import is_loopback
 from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
+from server.identity.jwt_keys import public_key
+from server.identity.keys_file import KEYS_FILE
+from server.identity.scopes import parse_scopes
 from server.roles import Role, takes_calls
 
 PREFIX = "MORGAN_"
@@ -36,7 +50,14 @@ AUTO_MIND = "auto"
 """In place of the name of a language model: the wisest that this machine affords, see `server.minds`."""
 
 MIN_KEY_LENGTH = 24
+MIN_SECRET_LENGTH = 32
 MOST_LANES = 16
+
+ENGINE_WORDS = {"llm": ("auto",), "tts": ("local",), "embedder": ("none",)}
+"""What an engine's setting may be besides ids, by role."""
+
+SECRET = re.compile("key|token|secret|password")
+"""In the names of engine options whose values are not shown."""
 
 STORE_SCHEMES = {
     "postgres_dsn": ("postgresql://", "postgres://"),
@@ -101,6 +122,31 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description=f"Keys that open the API, comma-separated, at least {MIN_KEY_LENGTH} characters each."
     )
+    token_secret: SecretStr = Field(
+        SecretStr(""),
+        description="What tokens are signed with, at least 32 characters, the same for servers that take each "
+        "other's; empty: one of this data_dir's own.",
+    )
+    jwt_secret: SecretStr = Field(
+        SecretStr(""),
+        description="JWTs of an identity provider open the API: signed with this secret (HS256), at least 32 "
+        "characters, ...",
+    )
+    jwt_public_key: str = Field(
+        "",
+        description="... or with the private key of this one: PEM, or a file with it; RSA is RS256, P-256 is ES256 ...",
+    )
+    jwt_jwks_url: str = Field("", description="... or with one of the keys at this address (RS256, ES256).")
+    jwt_issuer: str = Field("", description="Their `iss`; empty: any.")
+    jwt_audience: str = Field("", description="Among their `aud`; empty: they have none. Both are needed with a JWKS.")
+    jwt_user_claim: str = Field("sub", min_length=1, description="Their claim that names the user.")
+    jwt_scope_claim: str = Field(
+        "scope", min_length=1, description="Their claim with scopes, which may have morgan: before them."
+    )
+    jwt_scopes: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("calls", "read", "erase"), description="Scopes of those without that claim."
+    )
+    jwt_leeway_s: float = Field(30.0, ge=0, le=600, description="What the provider's clock may be off.")
     wrong_keys_per_minute: int = Field(
         30, ge=1, description="Wrong keys from one address; further ones are answered 429."
     )
@@ -157,6 +203,12 @@ class Settings(BaseSettings):
     opus_bitrate: int = Field(28_000, ge=8_000, le=128_000, description="Of the outgoing voice, bit/s.")
     drain_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for calls to end.")
 
+    engine_options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Options of engines by their id, over the settings: a JSON object, or tables "
+        "[engine_options.faster-whisper] with device (cpu, cuda), compute_type and what else the engine has.",
+    )
+    stt_engine: str = Field("faster-whisper", description="Id of the speech to text engine.")
     stt_model: str = Field("whisper-base", description="Model id, or a folder with a CTranslate2 Whisper model.")
     stt_compute_type: Literal["auto", "int8", "float32"] = Field(
         "auto",
@@ -181,8 +233,10 @@ class Settings(BaseSettings):
         description="What callers may speak, ISO 639-1, comma-separated, the likeliest first: no other one is taken "
         "for heard unless a caller asks for it. None: any.",
     )
-    llm_engine: Literal["auto", "llama.cpp", "transformers", "openai"] = Field(
-        "auto", description="auto: openai if llm_base_url is set, else llama.cpp, else transformers."
+    llm_engine: str = Field(
+        "auto",
+        description="llama.cpp, transformers, openai or the id of an installed engine; auto: openai if llm_base_url is "
+        "set, else llama.cpp, else transformers.",
     )
     llm_model: str = Field(
         AUTO_MIND,
@@ -202,8 +256,10 @@ class Settings(BaseSettings):
         "where it asks for a story, an explanation or a list. Instructions that ask for length are followed.",
     )
     llm_temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
-    tts_engine: Literal["local", "openai"] = Field(
-        "local", description="local: in this process; openai: an endpoint with /audio/speech."
+    tts_engine: str = Field(
+        "local",
+        description="local: in this process, by what lies in the folders of the voices; openai: an endpoint with "
+        "/audio/speech; or the id of an installed engine.",
     )
     tts_voice: str = Field(
         "piper-en_US-joe-medium",
@@ -234,10 +290,14 @@ class Settings(BaseSettings):
         "One moment.", description="Said in calls when a tool, or a model that thinks, takes its time; empty: nothing."
     )
     tool_filler_after_s: float = Field(1.0, ge=0, description="So much time.")
+    turn_engine: str = Field("smart-turn", description="Id of the end-of-turn engine.")
     turn_model: str = Field("smart-turn-v3.2", description="Model id or folder of the end-of-turn model.")
+    vad_engine: str = Field("silero", description="Id of the voice activity engine.")
     vad_model: str = Field("silero-vad-v6", description="Model id or folder of the voice activity model.")
-    embedder_engine: Literal["ctranslate2", "transformers", "none"] = Field(
-        "ctranslate2", description="What finds messages by their meaning; transformers uses a GPU; none: no search."
+    embedder_engine: str = Field(
+        "ctranslate2",
+        description="What finds messages by their meaning: ctranslate2, transformers or the id of an installed engine; "
+        "none: no search.",
     )
     embedder_model: str = Field("all-minilm-l6-v2", description="Model id or folder; 384 dimensions.")
     recall: bool = Field(True, description="Remind the language model of what the user said in earlier conversations.")
@@ -276,6 +336,7 @@ class Settings(BaseSettings):
         "stt_url",
         "llm_url",
         "tts_url",
+        "jwt_scopes",
         mode="before",
     )
     @classmethod
@@ -291,6 +352,43 @@ class Settings(BaseSettings):
             )
         return keys
 
+    @field_validator("service_key")
+    @classmethod
+    def _service_key_long_enough(cls, key: SecretStr) -> SecretStr:
+        if key.get_secret_value():
+            cls._long_enough((key,))
+        return key
+
+    @field_validator("jwt_scopes")
+    @classmethod
+    def _known_scopes(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        parse_scopes(scopes)
+        return scopes
+
+    @field_validator("jwt_public_key")
+    @classmethod
+    def _usable_key(cls, key: str) -> str:
+        if key:
+            public_key(key)
+        return key
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _safe_jwks(cls, url: str) -> str:
+        host = urlsplit(url).hostname or ""
+        if url and not (url.startswith("https://") or (url.startswith("http://") and is_loopback(host))):
+            raise ValueError("it must begin with https://, since whoever answers there decides who comes in")
+        return url
+
+    @field_validator("token_secret", "jwt_secret")
+    @classmethod
+    def _secret_enough(cls, secret: SecretStr) -> SecretStr:
+        if secret.get_secret_value() and len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
+            raise ValueError(
+                f"it needs at least {MIN_SECRET_LENGTH} characters; `openssl rand -hex 32` makes a good one"
+            )
+        return secret
+
     @field_validator("languages")
     @classmethod
     def _language_codes(cls, codes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -304,10 +402,8 @@ class Settings(BaseSettings):
 
     @field_validator("allowed_origins")
     @classmethod
-    def _origins(cls, origins: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
-            if origin == "*" and not info.data.get("api_keys"):
-                raise ValueError("* without api_keys would let every page that is open in a browser here use Morgan")
             if origin != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", origin):
                 raise ValueError(f"{origin} is not an origin, such as https://example.org or http://localhost:3000")
         return tuple(origin.lower() for origin in origins)
@@ -342,6 +438,22 @@ class Settings(BaseSettings):
             raise ValueError("two tools have the same name")
         return tools
 
+    @field_validator("stt_engine", "llm_engine", "tts_engine", "turn_engine", "vad_engine", "embedder_engine")
+    @classmethod
+    def _installed_engine(cls, engine_id: str, info: ValidationInfo) -> str:
+        role = (info.field_name or "").removesuffix("_engine")
+        known = [*ENGINE_WORDS.get(role, ()), *known_ids(cast(EngineRole, role))]
+        if engine_id not in known:
+            raise ValueError(f"there is no {role} engine {engine_id!r}; there are {', '.join(known)}")
+        return engine_id
+
+    @field_serializer("engine_options")
+    def _without_secrets(self, options: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {
+            engine: {name: "**********" if SECRET.search(name) else value for name, value in values.items()}
+            for engine, values in options.items()
+        }
+
     @field_validator("max_calls", "stt_lanes", "tts_lanes", mode="before")
     @classmethod
     def _by_the_machine(cls, count: object) -> object:
@@ -358,7 +470,7 @@ class Settings(BaseSettings):
             elsewhere = {
                 "stt_url": bool(self.stt_url),
                 "llm_url": bool(self.llm_url or self.llm_base_url),
-                "tts_url": bool(self.tts_url or self.tts_engine == "openai"),
+                "tts_url": bool(self.tts_url or self.tts_engine != "local"),
             }
             missing = [PREFIX + name.upper() for name, known in elsewhere.items() if not known]
             if missing:
@@ -374,11 +486,30 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _not_every_page(self) -> "Settings":
+        if "*" in self.allowed_origins and not self.asks_for_keys:
+            raise ValueError(
+                "allowed_origins: * without keys would let every page that is open in a browser here use Morgan"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_provider(self) -> "Settings":
+        if sum((bool(self.jwt_secret.get_secret_value()), bool(self.jwt_public_key), bool(self.jwt_jwks_url))) > 1:
+            raise ValueError("set one of jwt_secret, jwt_public_key and jwt_jwks_url")
+        if self.jwt_jwks_url and not (self.jwt_issuer and self.jwt_audience):
+            raise ValueError(
+                "jwt_jwks_url needs jwt_issuer and jwt_audience: the provider signs JWTs for others with the same keys"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _guarded(self) -> "Settings":
-        if not self.api_keys and not is_loopback(self.host):
+        if not self.asks_for_keys and not is_loopback(self.host):
             raise ValueError(
                 f"host is {self.host}, which strangers can reach, and there are no api_keys. Set MORGAN_API_KEYS (for "
-                "example to the output of `openssl rand -hex 24`) and give callers the key, or listen on localhost"
+                "example to the output of `openssl rand -hex 24`) and give callers the key, make keys with "
+                "`morgan keys add`, set MORGAN_JWT_*, or listen on localhost"
             )
         return self
 
@@ -419,6 +550,13 @@ class Settings(BaseSettings):
         urls: tuple[str, ...] = getattr(self, f"{service}_url")
         # A service has its engine itself, whatever the variables say that it shares with the core.
         return urls if takes_calls(self.role) else ()
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether somebody without a key, a JWT or a token is turned away."""
+        provider = bool(self.jwt_secret.get_secret_value() or self.jwt_public_key or self.jwt_jwks_url)
+        of_cores = bool(self.service_key.get_secret_value()) and not takes_calls(self.role)
+        return bool(self.api_keys) or provider or of_cores or (self.data_dir / KEYS_FILE).exists()
 
     @property
     def key_for_services(self) -> str:

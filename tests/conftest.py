@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from pipeline.models import ModelError, ModelStore, default_root
+from tests import needs
 from tests.leaks import leaked_tasks, leaked_threads, our_threads
 from tests.serving import RunningServer, serving
 
@@ -21,6 +22,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from tests.scheduling import OneServer
 
     return OneServer(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers of `tests.needs`."""
+    for name, meaning in needs.MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what each test needs, before `-m` chooses by it."""
+    needs.mark(items)
 
 
 def lacking(reason: str) -> None:

@@ -13,7 +13,8 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from persistence.embedded.processes import ServerProcess, free_port, identity, let_through, unprivileged_user
+from persistence.embedded.processes import ServerProcess, free_port, identity, unprivileged_user
+from persistence.passage import let_through
 from tests.conftest import lacking
 
 

@@ -3,7 +3,7 @@
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -36,6 +36,7 @@ class Preferences:
         self._postgres = postgres
         self._ttl_s = config.preferences_ttl_s
         self._origin = origin
+        self._put_at = datetime.min.replace(tzinfo=UTC)
         self._memory: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     async def get(self, user_id: str) -> dict[str, Any]:
@@ -70,7 +71,9 @@ class Preferences:
         self._keep(user_id, cleaned)
         self._share(user_id, cleaned)
         self._tell(user_id)
-        return PutPreferences(user_id, cleaned, datetime.now(tz=UTC))
+        # Never earlier than the one before, whatever the clock says: PostgreSQL keeps the later.
+        self._put_at = max(datetime.now(tz=UTC), self._put_at + timedelta(microseconds=1))
+        return PutPreferences(user_id, cleaned, self._put_at)
 
     def restore(self, operation: PutPreferences) -> None:
         """Take in preferences that the journal holds and PostgreSQL does not have yet."""

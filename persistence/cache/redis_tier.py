@@ -5,6 +5,9 @@
     user_prefs:{user_id}            JSON                                        24 h
     audio_buffer:{session_id}       list of PCM chunks that are not text yet    2 min
     active_users                    sorted set, score is Unix seconds
+    token_used:{id}                 "1", a single-use token that was used       until it expires
+    token_session:{id}              JSON, what a client secret is bound to      until it expires
+    morgan:limits:...               counters of requests by client              2 min
     morgan:events:{conversation_id} channel of events
     morgan:invalidate               channel between Morgan's own processes
 
@@ -23,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, RedisError
@@ -62,6 +65,16 @@ def preferences_key(user_id: str) -> str:
 def audio_key(session_id: str) -> str:
     """Key of a session's audio."""
     return f"audio_buffer:{session_id}"
+
+
+def used_token_key(token_id: str) -> str:
+    """Key of a single-use token that was used."""
+    return f"token_used:{token_id}"
+
+
+def token_session_key(token_id: str) -> str:
+    """Key of the session that a client secret is bound to."""
+    return f"token_session:{token_id}"
 
 
 @dataclass(slots=True)
@@ -121,6 +134,11 @@ class RedisTier:
         self._logged_down = True
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def pool(self) -> ConnectionPool:
+        """Its connections, for what counts in Redis by itself."""
+        return self._client.connection_pool
+
     async def start(self, patience_s: float) -> bool:
         """Connect; waits for Redis up to `patience_s` seconds and returns whether it is up."""
         if not self._enabled:
@@ -163,6 +181,14 @@ class RedisTier:
     def delete(self, key: str) -> None:
         """Have a key deleted soon."""
         self._queue(key, None, 0)
+
+    async def claim(self, key: str, ttl_s: int) -> bool:
+        """Whether nobody has claimed a key before, in this process or another; from now on it is claimed.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+        return bool(await self._command(lambda: self._client.set(key, b"1", nx=True, ex=ttl_s)))
 
     def publish(self, channel: str, message: bytes) -> None:
         """Have a message published soon; with Redis down it is lost, as messages are."""

@@ -21,11 +21,11 @@ from persistence.embedded.processes import (
     command_of,
     free_port,
     identity,
-    let_through,
     unprivileged_user,
 )
 from persistence.embedded.server import EmbeddedServer
 from persistence.errors import EmbeddedServerError
+from persistence.passage import let_through
 from persistence.postgres.outages import OUTAGES
 
 log = structlog.get_logger(__name__)

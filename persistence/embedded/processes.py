@@ -157,13 +157,3 @@ def unprivileged_user() -> pwd.struct_passwd | None:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
     raise OSError("PostgreSQL does not run as root, and there is neither a user morgan nor a user nobody")
-
-
-def let_through(path: Path, user: pwd.struct_passwd) -> None:
-    """Let a user pass through the folders above a path: without the right to list them."""
-    for folder in path.resolve().parents:
-        status = folder.stat()
-        if status.st_uid == user.pw_uid or status.st_mode & 0o001:
-            continue
-        folder.chmod(status.st_mode | 0o001)
-        log.warning("folder opened for passing through", folder=str(folder), for_user=user.pw_name)

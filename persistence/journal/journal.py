@@ -52,6 +52,7 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._synced_at = 0.0
         self._dirty = False
+        self._folder_dirty = False
         self._file: io.FileIO | None = None
         self._read_at: tuple[int, Path, int] | None = None
         self.id, self.delivered = self._read_position()
@@ -147,8 +148,15 @@ class Journal:
 
     def _remember(self) -> None:
         temporary = self._folder / "position.new"
-        temporary.write_text(f"{self.id} {self.delivered}\n")
+        with temporary.open("w") as file:
+            file.write(f"{self.id} {self.delivered}\n")
+            if self._fsync != "never":
+                # Or a power cut may leave the new name on an empty file.
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(self._folder / "position")
+        self._folder_dirty = True
+        self._sync_folder()
 
     def _read_position(self) -> tuple[uuid.UUID, int]:
         path = self._folder / "position"
@@ -198,6 +206,7 @@ class Journal:
             segment = _Segment(self._folder / f"{number:020d}.log", number, number - 1, 0)
             self._leave()
         if self._file is None:
+            self._folder_dirty = self._folder_dirty or not segment.path.exists()
             self._file = io.FileIO(segment.path, "ab")
         if not self._segments or self._segments[-1] is not segment:
             self._segments.append(segment)
@@ -225,8 +234,20 @@ class Journal:
     def _sync(self, now: float) -> None:
         if self._file is not None:
             os.fsync(self._file.fileno())
+            self._sync_folder()
         self._dirty = False
         self._synced_at = now
+
+    def _sync_folder(self) -> None:
+        """Bring names to disk: a file without its name is lost, however often its contents were synced."""
+        if not self._folder_dirty or self._fsync == "never":
+            return
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._folder_dirty = False
 
     def _known_offset(self, segment: _Segment, after: int) -> int:
         if self._read_at is not None and self._read_at[:2] == (after, segment.path):

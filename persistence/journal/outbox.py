@@ -37,6 +37,9 @@ BATCH_BYTES = 4 * 1024 * 1024
 MARKS = 4096
 """Of the times at which records came that wait: over an hour's worth; the lag of what comes later is told too long."""
 
+REFUSED_BYTES = 8 * 1024 * 1024
+"""Of `refused.jsonl`, and one record; then it becomes `refused.jsonl.1`, in place of the one before."""
+
 WARN_AT = (0.5, 0.8, 0.95)
 """Shares of the bound at which the log says so."""
 
@@ -48,7 +51,7 @@ class OutboxFigures:
     Attributes:
         recorded: records taken in.
         delivered: records that PostgreSQL took.
-        refused: records that PostgreSQL will never take; they are in `refused.jsonl` in the journal's folder.
+        refused: records that PostgreSQL will never take; the last are in `refused.jsonl` in the journal's folder.
         lost: records that found the journal full.
         failures: attempts to deliver that failed.
         pending: records that wait.
@@ -362,6 +365,8 @@ class Outbox:
     def _keep_refused(self, frame: Frame, reason: str) -> None:
         entry: dict[str, Any] = {"number": frame.number, "error": reason, "record": json.loads(frame.json)}
         path = self._config.journal_dir / "refused.jsonl"
+        if path.exists() and path.stat().st_size > REFUSED_BYTES:
+            path.replace(path.with_suffix(".jsonl.1"))
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         path.chmod(0o600)

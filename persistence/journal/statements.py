@@ -241,11 +241,12 @@ async def _put_generation(connection: Any, op: PutGeneration) -> None:
 
 
 async def _put_preferences(connection: Any, op: PutPreferences) -> None:
+    # What another server wrote later stays; what is dated in the future was written before a clock was set back.
     await connection.execute(
         """
         INSERT INTO user_preferences (user_id, preferences, updated_at) VALUES ($1, $2, $3)
         ON CONFLICT (user_id) DO UPDATE SET preferences = EXCLUDED.preferences, updated_at = EXCLUDED.updated_at
-        WHERE user_preferences.updated_at <= EXCLUDED.updated_at
+        WHERE user_preferences.updated_at <= EXCLUDED.updated_at OR user_preferences.updated_at > now()
         """,
         op.user_id,
         op.preferences,

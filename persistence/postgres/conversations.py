@@ -21,6 +21,7 @@ MAX_PAGE = 200
 MAX_SEQUENCE_NUMBER = 2**31 - 1
 _CONVERSATION = "id, user_id, title, language, started_at, updated_at, ended_at, channel, metadata, message_count"
 _MESSAGE = "id, conversation_id, sequence_number, role, content, created_at, interrupted, latency, metadata"
+_OWNED = "EXISTS (SELECT 1 FROM conversations c WHERE c.id = $1 AND c.user_id = $2)"
 _SESSION = "id, conversation_id, user_id, kind, state, started_at, ended_at, end_reason, stats"
 
 
@@ -69,9 +70,15 @@ class Conversations:
         return _page(found, limit, lambda last: make_cursor(scope, last.updated_at.isoformat(), str(last.id)))
 
     async def messages(
-        self, conversation_id: UUID, limit: int = 50, cursor: str | None = None, *, newest_first: bool = False
+        self,
+        conversation_id: UUID,
+        user_id: str,
+        limit: int = 50,
+        cursor: str | None = None,
+        *,
+        newest_first: bool = False,
     ) -> Page[Message]:
-        """Messages of a conversation in order, or from the end.
+        """Messages of a user's conversation in order, or from the end; none where it is not theirs.
 
         Raises:
             BadCursorError: the cursor is of another list, or of the other direction.
@@ -79,34 +86,39 @@ class Conversations:
         scope = f"messages/{conversation_id}/{'down' if newest_first else 'up'}"
         where, position = "", []
         if cursor is not None:
-            where, position = f"AND sequence_number {'<' if newest_first else '>'} $3", [*_after(scope, cursor)]
+            where, position = f"AND sequence_number {'<' if newest_first else '>'} $4", [*_after(scope, cursor)]
         limit = _bounded(limit)
         async with self._postgres.connection() as connection:
             rows = await connection.fetch(
-                f"SELECT {_MESSAGE} FROM messages WHERE conversation_id = $1 {where} "  # noqa: S608
-                f"ORDER BY sequence_number {'DESC' if newest_first else 'ASC'} LIMIT $2",
+                f"SELECT {_MESSAGE} FROM messages WHERE conversation_id = $1 AND {_OWNED} {where} "  # noqa: S608
+                f"ORDER BY sequence_number {'DESC' if newest_first else 'ASC'} LIMIT $3",
                 conversation_id,
+                user_id,
                 limit + 1,
                 *position,
             )
         found = [Message(**row) for row in rows]
         return _page(found, limit, lambda last: make_cursor(scope, last.sequence_number))
 
-    async def all_messages(self, conversation_id: UUID) -> tuple[Message, ...]:
-        """All messages of a conversation in order, for an export."""
+    async def all_messages(self, conversation_id: UUID, user_id: str) -> tuple[Message, ...]:
+        """All messages of a user's conversation in order, for an export."""
         async with self._postgres.connection() as connection:
             rows = await connection.fetch(
-                f"SELECT {_MESSAGE} FROM messages WHERE conversation_id = $1 ORDER BY sequence_number",  # noqa: S608
+                f"SELECT {_MESSAGE} FROM messages WHERE conversation_id = $1 AND {_OWNED} "  # noqa: S608
+                "ORDER BY sequence_number",
                 conversation_id,
+                user_id,
             )
         return tuple(Message(**row) for row in rows)
 
-    async def sessions(self, conversation_id: UUID) -> tuple[StreamingSession, ...]:
-        """Streaming sessions of a conversation, oldest first."""
+    async def sessions(self, conversation_id: UUID, user_id: str) -> tuple[StreamingSession, ...]:
+        """Streaming sessions of a user's conversation, oldest first."""
         async with self._postgres.connection() as connection:
             rows = await connection.fetch(
-                f"SELECT {_SESSION} FROM streaming_sessions WHERE conversation_id = $1 ORDER BY started_at, id",  # noqa: S608
+                f"SELECT {_SESSION} FROM streaming_sessions WHERE conversation_id = $1 AND user_id = $2 "  # noqa: S608
+                "ORDER BY started_at, id",
                 conversation_id,
+                user_id,
             )
         return tuple(StreamingSession(**row) for row in rows)
 

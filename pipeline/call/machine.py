@@ -176,9 +176,6 @@ class CallMachine:
             return
         self._listening.hear(voice)
         probability = 0.0 if self._answering.is_echo(voice, now) else voice.probability
-        reply = self._answering.reply
-        if reply is not None and reply.audible and not reply.interruptible:
-            return
         self._listening.meter.hear(voice, probability)
         level, tail = max(voice.levels_db), max(voice.levels_db[2:])
         if voice.missing:

@@ -92,7 +92,7 @@ class ReplyLifecycle:
 
     def started(self, at: float) -> None:
         """The playout began to sound."""
-        if not self._answering.started(at):
+        if not self._answering.started():
             return
         self._floor.counts["replies"] += 1
         self._floor.change(Trigger.REPLY_AUDIBLE)

@@ -1,4 +1,4 @@
-"""One way to open an ONNX model: on the CPU, on few threads that never spin, with errors that say what to do."""
+"""One way to open an ONNX model: on few threads that never spin, with errors that say what to do."""
 
 import contextlib
 from pathlib import Path
@@ -10,20 +10,25 @@ from pipeline.engines.protocols import EngineUnavailableError
 onnxruntime.set_default_logger_severity(3)
 
 
-def open_session(model: Path | bytes, *, threads: int = 1, label: str = "") -> onnxruntime.InferenceSession:
-    """Load an ONNX model for the CPU.
+def open_session(
+    model: Path | bytes, *, threads: int = 1, label: str = "", device: str = "cpu"
+) -> onnxruntime.InferenceSession:
+    """Load an ONNX model.
 
     Args:
         model: the file, or its content.
         threads: threads inside one run; with 1 the run stays on the calling thread.
         label: what to call the model in errors; the file by default.
+        device: "cpu" or "cuda".
 
     Raises:
-        EngineUnavailableError: the file is missing or is not a model that this onnxruntime can run.
+        EngineUnavailableError: the file is missing or is not a model that this onnxruntime can run, or it has no such
+            device.
     """
     label = label or str(model if isinstance(model, Path) else "the model")
     if isinstance(model, Path) and not model.is_file():
         raise EngineUnavailableError(f"{label} is missing: run `morgan models pull`")
+    providers = _providers(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -32,20 +37,34 @@ def open_session(model: Path | bytes, *, threads: int = 1, label: str = "") -> o
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = str(model) if isinstance(model, Path) else model
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime raises a dozen unrelated types here
         raise EngineUnavailableError(
             f"{label} cannot be loaded ({error}): run `morgan models verify` and pull it again"
         ) from error
 
 
-def open_with_output(model: Path, tensor: str, *, threads: int = 1) -> onnxruntime.InferenceSession:
+def _providers(device: str) -> list[str]:
+    """What onnxruntime calls a device; the CPU takes what a GPU has no kernel for."""
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise EngineUnavailableError(
+            "this onnxruntime has no CUDA: install onnxruntime-gpu in place of onnxruntime, or set the device to cpu"
+        )
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def open_with_output(
+    model: Path, tensor: str, *, threads: int = 1, device: str = "cpu"
+) -> onnxruntime.InferenceSession:
     """Load a model with one of its inner tensors as a further output, where it has a tensor of that name.
 
     Args:
         model: the file.
         tensor: name of the tensor, such as the lengths of phonemes.
         threads: threads inside one run.
+        device: "cpu" or "cuda".
 
     Raises:
         EngineUnavailableError: as `open_session`.
@@ -56,8 +75,8 @@ def open_with_output(model: Path, tensor: str, *, threads: int = 1) -> onnxrunti
         raise EngineUnavailableError(f"{model} cannot be read ({error}): run `morgan models pull`") from error
     if tensor.encode() in content:
         with contextlib.suppress(EngineUnavailableError):
-            return open_session(_with_output(content, tensor), threads=threads, label=str(model))
-    return open_session(model, threads=threads)
+            return open_session(_with_output(content, tensor), threads=threads, label=str(model), device=device)
+    return open_session(model, threads=threads, device=device)
 
 
 def _with_output(model: bytes, tensor: str) -> bytes:

@@ -6,7 +6,7 @@ loop and never block it.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pipeline.audio import Pcm, Waveform
@@ -338,7 +338,6 @@ class Engines:
     llm: LanguageModel
     tts: TextToSpeech
     embedder: TextEmbedder | None = None
-    extra: Mapping[str, Engine] = field(default_factory=dict)
 
     def all(self) -> dict[str, Engine]:
         """Every engine that is there by its role."""
@@ -346,5 +345,4 @@ class Engines:
         return {
             **{role: engine for role, engine in own.items() if not isinstance(engine, AbsentEngine)},
             **({"embedder": self.embedder} if self.embedder else {}),
-            **self.extra,
         }

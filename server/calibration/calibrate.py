@@ -98,8 +98,11 @@ async def _choose_computing(
     count = TIMED_CLIPS if thorough else QUICK_TIMED_CLIPS
     first = max(0, len(clips) - count) // 2
     timed = clips[first : first + count]
+    if stt.device != "cpu":
+        return ()
     try:
-        return await choose_computing(stt, timed, TIMES if thorough else QUICK_TIMES, settings.stt_compute_type)
+        wanted = settings.engine_options.get(stt.name, {}).get("compute_type", settings.stt_compute_type)
+        return await choose_computing(stt, timed, TIMES if thorough else QUICK_TIMES, wanted)
     except EngineError as error:
         log.warning("speech to text computes as it did", problem=str(error))
         return ()

@@ -70,6 +70,8 @@ def profile_path(settings: Settings, machine: Machine | None = None) -> Path:
         settings.tts_voice,
         settings.turn_model,
     ]
+    if settings.engine_options:
+        models.append(json.dumps(settings.engine_options, sort_keys=True, default=str))
     cores = str(settings.cores or usable_cores())
     where = (str(FORMAT), (machine or this_machine()).describe(), cores, settings.role, settings.llm_base_url or "")
     told = "\n".join((*where, *versions, *models))

@@ -8,6 +8,7 @@ from aiohttp import web
 from server.calls.registry import CallRegistry
 from server.conversations.beginnings import Beginning, begin_for, language_options, preferred
 from server.http.errors import ApiError
+from server.identity.principal import principal_of
 from server.memory.door import MEMORY
 
 REGISTRY: web.AppKey[CallRegistry] = web.AppKey("registry", CallRegistry)
@@ -37,22 +38,29 @@ class CallWishes(Protocol):
 async def wanted_call(
     request: web.Request, user_id: str, conversation_id: str | None, wishes: CallWishes
 ) -> tuple[Beginning, dict[str, Any]]:
-    """What a new call begins with, and its options: what the caller wishes goes before the user's preferences.
+    """What a new call begins with, and its options.
+
+    What the caller's token fixes goes before what the caller wishes, and that before the user's preferences.
 
     Raises:
-        ApiError: 400 unknown voice, 404 somebody else's conversation.
+        ApiError: 400 unknown voice, 404 somebody else's conversation, 422 "last" of nobody.
     """
+    fixed = principal_of(request).options
+    conversation_id = fixed.get("conversation_id", conversation_id)
+    instructions = fixed.get("instructions", wishes.instructions)
+    voice = fixed.get("voice", wishes.voice)
     options: dict[str, Any] = {"user_id": user_id}
-    if wishes.instructions is not None:
-        options["instructions"] = wishes.instructions
-    if wishes.voice is not None:
-        options["voice"] = known_voice(request, wishes.voice)
+    if instructions is not None:
+        options["instructions"] = instructions
+    if voice is not None:
+        options["voice"] = known_voice(request, voice)
     memory = request.app[MEMORY].memory
     beginning, preferences = await asyncio.gather(
         begin_for(memory, user_id, conversation_id),
         preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
     )
-    options |= language_options(wishes.language, preferences.pop("language", None), beginning.language)
+    language = fixed.get("language", wishes.language)
+    options |= language_options(language, preferences.pop("language", None), beginning.language)
     return beginning, {**preferences, **options}
 
 

@@ -119,7 +119,7 @@ def _may_call_tools(settings: Settings) -> bool:
     if engine != "llama.cpp":
         return engine == "openai"
     store = ModelStore(settings.models_dir)
-    name, known = mind_of(settings, store), {model.id: model.mind for model in store.manifest.models}
+    name, known = mind_of(settings), {model.id: model.mind for model in store.manifest.models}
     mind = known.get(name)
     return name not in known or (mind is not None and mind.tools)
 

@@ -8,7 +8,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from server.cli import bench, calibrate, call, doctor, env, memory, models, serve
+from server.cli import bench, calibrate, call, doctor, env, keys, memory, models, serve
 from server.version import version
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app.add_typer(models.app, name="models")
 app.command()(doctor.doctor)
 app.command()(calibrate.calibrate)
 app.command()(env.env)
+app.add_typer(keys.app, name="keys")
+app.command()(keys.join)
 app.add_typer(memory.app, name="memory")
 app.add_typer(bench.app, name="bench")
 

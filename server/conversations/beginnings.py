@@ -16,6 +16,7 @@ from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import Entry
 from server.http.errors import ApiError
 from server.http.fields import LAST
+from server.memory.recall import UNNAMED
 
 PAST_MESSAGES = 40
 
@@ -85,8 +86,11 @@ async def begin_for(memory: Memory | None, user_id: str, wanted: str | None) -> 
     """The conversation that a request wants.
 
     Raises:
-        ApiError: 404 when it is somebody else's.
+        ApiError: 404 when it is somebody else's, 422 when it is the last one of nobody in particular.
     """
+    if wanted == LAST and user_id == UNNAMED:
+        message = f'user_id: "{LAST}" is the last conversation of a user, so say whose'
+        raise ApiError(422, "invalid_body", message, [{"field": "user_id", "message": message}])
     try:
         return await begin(memory, user_id, wanted)
     except ForeignConversationError:

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from persistence.ids import parse_uuid
@@ -9,6 +10,7 @@ from persistence.memory import Memory
 from persistence.values import Conversation
 from server.http.errors import ApiError
 from server.http.fields import UserId
+from server.identity.principal import acting_user
 
 
 def _uuid(value: str) -> str:
@@ -29,13 +31,21 @@ class OneConversation(BaseModel):
     user_id: UserId | None = None
 
 
-async def found_conversation(memory: Memory, conversation_id: str, user_id: str | None) -> Conversation:
-    """The conversation, settled: what was said a moment ago is in it.
+async def found_conversation(
+    request: web.Request, memory: Memory, conversation_id: str, user_id: str | None
+) -> Conversation:
+    """The conversation of whoever asks, settled: what was said a moment ago is in it.
+
+    Args:
+        request: of whoever asks.
+        memory: where it is.
+        conversation_id: of it.
+        user_id: whose it must be; None for whoever asks.
 
     Raises:
         ApiError: 404.
     """
-    found = await memory.find_conversation(conversation_id, user_id)
+    found = await memory.find_conversation(conversation_id, acting_user(request, user_id))
     if found is None:
         raise ApiError(404, "conversation_not_found", "There is no such conversation")
     return found

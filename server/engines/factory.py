@@ -1,12 +1,13 @@
 """Builds the engines that the settings ask for. Blocking: runs before the event loop serves anybody."""
 
 import importlib.util
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
+
+from pydantic import ValidationError
 
 from pipeline.engines.protocols import (
     AbsentEngine,
@@ -17,35 +18,71 @@ from pipeline.engines.protocols import (
     SpeechToText,
     TextEmbedder,
     TextToSpeech,
-    TurnDetector,
-    VoiceActivityDetector,
 )
 from pipeline.engines.tts.several_voices import SeveralVoices
-from pipeline.models import ModelStore
+from pipeline.models import Manifest, ModelStore
+from pipeline.plugins.engine_plugin import EngineHost, EngineOptions, EngineRole
+from pipeline.plugins.registry import Plugin, engines_for_folders, find_engine
 from pipeline.scheduling.cores import CORES, usable_cores
 from server.engines.remote import RemoteEngines
 from server.roles import ENGINES_OF, SERVICE_OF
 from server.settings import AUTO_MIND, MOST_LANES, Settings
 
+SETTINGS_OF: dict[EngineRole, dict[str, str]] = {
+    "vad": {"model": "vad_model"},
+    "turn": {"model": "turn_model"},
+    "stt": {
+        "model": "stt_model",
+        "compute_type": "stt_compute_type",
+        "lanes": "stt_lanes",
+        "languages": "languages",
+    },
+    "llm": {
+        "model": "llm_model",
+        "threads": "llm_threads",
+        "requantize": "llm_requantize",
+        "base_url": "llm_base_url",
+        "api_key": "llm_api_key",
+    },
+    "tts": {
+        "model": "tts_model",
+        "voice": "tts_voice",
+        "lanes": "tts_lanes",
+        "base_url": "tts_base_url",
+        "api_key": "tts_api_key",
+    },
+    "embedder": {"model": "embedder_model"},
+}
+"""Which setting an option of an engine is filled from, by role and name of the option."""
+
 
 def needed_models(settings: Settings) -> list[str]:
-    """Ids of the models that these settings use and that Morgan can fetch."""
-    store = ModelStore(settings.models_dir)
-    known = {model.id for model in store.manifest.models}
-    here = engines_here(settings)
-    models = {"stt": [settings.stt_model], "turn": [settings.turn_model], "vad": [settings.vad_model]}
-    if llm_engine(settings) != "openai":
-        models["llm"] = [mind_of(settings, store)]
-    if settings.tts_engine == "local":
-        models["tts"] = [voice.partition("#")[0] for voice in (settings.tts_voice, *settings.tts_voices)]
-    models["embedder"] = [settings.embedder_model]
-    return [name for role in here for name in models.get(role, ()) if name in known]
+    """Ids of the models that these settings use and that Morgan can fetch.
+
+    Raises:
+        EngineError: an engine is not known, or its options do not fit.
+    """
+    known = {model.id for model in ModelStore(settings.models_dir).manifest.models}
+    needed: list[str] = []
+    for role in engines_here(settings):
+        if role == "tts" and settings.tts_engine == "local":
+            needed += [voice.partition("#")[0] for voice in (settings.tts_voice, *settings.tts_voices)]
+        else:
+            plugin = find_engine(role, engine_id(role, settings))
+            needed += plugin.models(options_of(plugin, settings))
+    return [name for name in needed if name in known]
 
 
-def engines_here(settings: Settings) -> list[str]:
+def engines_here(settings: Settings) -> list[EngineRole]:
     """The engines that this process loads itself, by role."""
-    wanted = [role for role in ENGINES_OF[settings.role] if role != "embedder" or settings.embedder_engine != "none"]
-    return [role for role in wanted if role not in SERVICE_OF or not settings.service_urls(SERVICE_OF[role])]
+    roles = [role for role in ENGINES_OF[settings.role] if role != "embedder" or settings.embedder_engine != "none"]
+    here = {role for role in roles if role not in SERVICE_OF or not settings.service_urls(SERVICE_OF[role])}
+    return [role for role in get_args(EngineRole) if role in here]
+
+
+def engine_id(role: EngineRole, settings: Settings) -> str:
+    """Which engine of a role the settings mean, "auto" resolved; "local": voices choose by their folders."""
+    return llm_engine(settings) if role == "llm" else str(getattr(settings, f"{role}_engine"))
 
 
 def llm_engine(settings: Settings) -> str:
@@ -55,6 +92,35 @@ def llm_engine(settings: Settings) -> str:
     if settings.llm_base_url:
         return "openai"
     return "llama.cpp" if importlib.util.find_spec("xllamacpp") else "transformers"
+
+
+def mind_of(settings: Settings) -> str:
+    """The language model's name; in this process, where nobody has chosen (`server.minds`), that of the quick one."""
+    if settings.llm_model != AUTO_MIND or llm_engine(settings) not in ("llama.cpp", "transformers"):
+        return settings.llm_model
+    return next(model.id for model in Manifest.load().defaults() if model.role == "llm")
+
+
+def options_of(plugin: Plugin, settings: Settings, **given: object) -> EngineOptions:
+    """The options of an engine: `engine_options`, else what is given, else settings of its role (`SETTINGS_OF`).
+
+    A setting that was left at its default fills only an option that has none.
+
+    Raises:
+        EngineError: they do not fit; the message names those that do not.
+    """
+    fields = plugin.options.model_fields
+    values: dict[str, object] = {
+        option: mind_of(settings) if setting == "llm_model" else getattr(settings, setting)
+        for option, setting in SETTINGS_OF[plugin.role].items()
+        if option in fields and (setting in settings.model_fields_set or fields[option].is_required())
+    }
+    try:
+        options: EngineOptions = plugin.options(**{**values, **given, **settings.engine_options.get(plugin.id, {})})
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise EngineError(f"the options of the {plugin.role} engine {plugin.id!r} do not fit: {faults}") from None
+    return options
 
 
 def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: None) -> Engines:
@@ -68,17 +134,8 @@ def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: 
         EngineError, pipeline.models.ModelError: one cannot be loaded; the message says what to do.
     """
     CORES.resize(settings.cores or usable_cores())
-    store = ModelStore(settings.models_dir)
-    loaders: dict[str, Callable[[Settings, ModelStore], Engine]] = {
-        "stt": _stt,
-        "llm": _llm,
-        "tts": _tts,
-        "turn": _turn,
-        "vad": _vad,
-        "embedder": _embedder,
-    }
     builders: dict[str, Callable[[], Engine]] = {
-        role: partial(loaders[role], settings, store) for role in engines_here(settings)
+        role: partial(_build, role, settings) for role in engines_here(settings)
     }
     builders |= RemoteEngines(settings).builders()
 
@@ -95,23 +152,19 @@ def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: 
 
 def build_embedder(settings: Settings) -> TextEmbedder | None:
     """The embedder alone, for work on memory without a server; None where the settings want none. Raises as above."""
-    return None if settings.embedder_engine == "none" else _embedder(settings, ModelStore(settings.models_dir))
+    return None if settings.embedder_engine == "none" else _build("embedder", settings)
 
 
 def build_llm(settings: Settings) -> LanguageModel:
-    """The language model, alone and as the server has it, for benches. Raises as above."""
-    return _llm(settings, ModelStore(settings.models_dir))
+    """The language model, alone and as the server has it. Raises as above."""
+    engine: LanguageModel = _build("llm", settings)
+    return engine
 
 
 def build_stt(settings: Settings) -> SpeechToText:
     """What hears, alone and as the server has it, for benches. Raises as above."""
-    return _stt(settings, ModelStore(settings.models_dir))
-
-
-def _place(store: ModelStore, name: str) -> Path:
-    """Folder of a model: a path as it is, anything else by its id."""
-    path = Path(name).expanduser()
-    return path if path.exists() and ("/" in name or "\\" in name) else store.path(name)
+    engine: SpeechToText = _build("stt", settings)
+    return engine
 
 
 def lanes_of(wanted: int | None, settings: Settings) -> int:
@@ -122,114 +175,44 @@ def lanes_of(wanted: int | None, settings: Settings) -> int:
     return wanted or min(MOST_LANES, settings.cores or usable_cores())
 
 
-def _vad(settings: Settings, store: ModelStore) -> VoiceActivityDetector:
-    from pipeline.engines.vad.silero import SileroVad
-
-    return SileroVad(_place(store, settings.vad_model))
-
-
-def _turn(settings: Settings, store: ModelStore) -> TurnDetector:
-    from pipeline.engines.turn.smart_turn import SmartTurn
-
-    return SmartTurn(_place(store, settings.turn_model))
+def _build(role: EngineRole, settings: Settings) -> Any:
+    """The engine of a role, as the protocol of that role describes it."""
+    if role == "tts" and settings.tts_engine == "local":
+        return _local_voices(settings)
+    plugin = find_engine(role, engine_id(role, settings))
+    return plugin.build(options_of(plugin, settings), _host(settings))
 
 
-def _stt(settings: Settings, store: ModelStore) -> SpeechToText:
-    from pipeline.engines.stt.faster_whisper import FasterWhisper
-
-    return FasterWhisper(
-        _place(store, settings.stt_model),
-        lanes=lanes_of(settings.stt_lanes, settings),
-        # What the self-check chose comes later: `server.calibration.calibrate.apply`.
-        compute_type="float32" if settings.stt_compute_type == "float32" else "int8",
-        languages=settings.languages,
-        vad=_vad(settings, store),
+def _host(settings: Settings) -> EngineHost:
+    return EngineHost(
+        partial(_place, ModelStore(settings.models_dir)),
+        settings.models_dir,
+        lanes_of(None, settings),
+        partial(_build, "vad", settings),
     )
 
 
-def _llm(settings: Settings, store: ModelStore) -> LanguageModel:
-    engine = llm_engine(settings)
-    if engine == "openai":
-        from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiChat
-
-        if not settings.llm_base_url:
-            raise EngineError("llm_engine is openai, but llm_base_url is not set (MORGAN_LLM_BASE_URL)")
-        endpoint = Endpoint(settings.llm_base_url, settings.llm_api_key.get_secret_value())
-        return OpenAiChat(endpoint, settings.llm_model)
-    if engine == "transformers":
-        from pipeline.engines.llm.transformers_lm import TransformersLanguageModel
-
-        return TransformersLanguageModel(_place(store, mind_of(settings, store)), threads=settings.llm_threads)
-    from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
-    from pipeline.engines.llm.llama_weights import quick_weights
-
-    weights = _place(store, mind_of(settings, store))
-    if settings.llm_requantize:
-        weights = quick_weights(weights, settings.models_dir / "requantized")
-    return LlamaCppLanguageModel(LlamaOptions(weights, threads=settings.llm_threads))
+def _place(store: ModelStore, name: str) -> Path:
+    """Folder of a model: a path as it is, anything else by its id."""
+    path = Path(name).expanduser()
+    return path if path.exists() and ("/" in name or "\\" in name) else store.path(name)
 
 
-def mind_of(settings: Settings, store: ModelStore) -> str:
-    """The language model's name; where nobody has chosen (`server.minds`), that of the quick one."""
-    if settings.llm_model != AUTO_MIND:
-        return settings.llm_model
-    return next(model.id for model in store.manifest.defaults() if model.role == "llm")
-
-
-def _embedder(settings: Settings, store: ModelStore) -> TextEmbedder:
-    folder = _place(store, settings.embedder_model)
-    if settings.embedder_engine == "transformers":
-        from pipeline.engines.embedding.transformers_embedder import TransformersEmbedder
-
-        return TransformersEmbedder(folder)
-    from pipeline.engines.embedding.bert_embedder import BertEmbedder
-
-    return BertEmbedder(folder, settings.models_dir / "converted")
-
-
-def _tts(settings: Settings, store: ModelStore) -> TextToSpeech:
-    if settings.tts_engine == "openai":
-        from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiSpeech
-
-        if not settings.tts_base_url:
-            raise EngineError("tts_engine is openai, but tts_base_url is not set (MORGAN_TTS_BASE_URL)")
-        endpoint = Endpoint(settings.tts_base_url, settings.tts_api_key.get_secret_value())
-        return OpenAiSpeech(endpoint, settings.tts_model, [settings.tts_voice])
-    first = _local_voice(settings.tts_voice, settings, store)
-    others = [_local_voice(voice, settings, store) for voice in settings.tts_voices]
+def _local_voices(settings: Settings) -> TextToSpeech:
+    first, *others = (_local_voice(voice, settings) for voice in (settings.tts_voice, *settings.tts_voices))
     return SeveralVoices(first, *others) if others else first
 
 
-def _local_voice(name: str, settings: Settings, store: ModelStore) -> TextToSpeech:
+def _local_voice(name: str, settings: Settings) -> TextToSpeech:
     """The engine that fits what lies in a folder.
 
     Args:
         name: model id or folder; "#" and a voice of it make that one the default, as in "kokoro-82m#af_heart".
     """
-    name, _, speaker = name.partition("#")
-    folder = _place(store, name)
-    if is_csm(folder):
-        from pipeline.engines.tts.csm import Csm
-
-        return Csm(folder)
-    if is_kokoro(folder):
-        from pipeline.engines.tts.kokoro import Kokoro
-
-        return Kokoro(folder, lanes=lanes_of(settings.tts_lanes, settings), default=speaker or None)
-    from pipeline.engines.tts.piper import Piper
-
-    return Piper(folder, lanes=lanes_of(settings.tts_lanes, settings), default=speaker or None)
-
-
-def is_csm(folder: Path) -> bool:
-    """Whether a folder holds a CSM in the Hugging Face layout."""
-    try:
-        described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(described, dict) and described.get("model_type") == "csm"
-
-
-def is_kokoro(folder: Path) -> bool:
-    """Whether a folder holds a Kokoro: one model, and voices beside it."""
-    return any(folder.glob("*.npz")) or any((folder / "voices").glob("*.bin"))
+    model, _, speaker = name.partition("#")
+    host = _host(settings)
+    folder = host.folder_of(model)
+    plugin = next(each for each in engines_for_folders("tts") if each.fits is not None and each.fits(folder))
+    given: dict[str, object] = {"model": model, "voice": speaker or None}
+    options = options_of(plugin, settings, **{key: given[key] for key in given if key in plugin.options.model_fields})
+    return cast(TextToSpeech, plugin.build(options, host))

@@ -54,8 +54,13 @@ class RemoteEngines:
 
     def _health(self, name: str) -> dict[str, Any]:
         told = self._look_up(name, "/health")
+        urls = ", ".join(self._settings.service_urls(name))
+        if told.get("service") == name and "engine" not in told:
+            raise EngineUnavailableError(
+                f"{urls} takes us for a stranger: MORGAN_SERVICE_KEY must be the same there, or the first of "
+                "MORGAN_API_KEYS one of that service's"
+            )
         if told.get("service") != name:
-            urls = ", ".join(self._settings.service_urls(name))
             raise EngineUnavailableError(f"{urls} is no {name} service of Morgan; check MORGAN_{name.upper()}_URL")
         return told
 

@@ -13,8 +13,13 @@ from aiohttp.typedefs import Middleware
 
 from server.addresses import is_loopback
 from server.http.errors import ApiError, Handler
+from server.identity.access import is_open
 
 SAFE = frozenset({"GET", "HEAD"})
+
+FOREIGN_SITES = frozenset({"cross-site", "same-site"})
+"""Values of Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header); the same site is no friend:
+other ports of localhost are on it."""
 
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 HEADERS = "Authorization, Content-Type"
@@ -33,8 +38,8 @@ class Origins:
     def __init__(self, allowed: Sequence[str], *, local_only: bool) -> None:
         self._any = "*" in allowed
         self._allowed = frozenset(allowed)
+        self.local_only = local_only
         self._hosts = frozenset(urlsplit(origin).hostname for origin in allowed)
-        self._local_only = local_only
 
     def allows(self, origin: str, host: str) -> bool:
         """Whether a page of this origin may use the server that it reached under this host (with its port)."""
@@ -46,7 +51,7 @@ class Origins:
 
     def knows_host(self, host: str) -> bool:
         """Whether a page under this host name can be one of ours."""
-        if not self._local_only or not host:
+        if not self.local_only or not host:
             return True
         try:
             name = urlsplit(f"//{host}").hostname or ""
@@ -72,12 +77,14 @@ def only_ours(origins: Origins) -> Middleware:
         if not origins.knows_host(host) and not request.path.startswith("/health"):
             message = "Without keys this server answers to localhost only; MORGAN_ALLOWED_ORIGINS names other hosts"
             raise ApiError(403, "foreign_host", message)
-        if origin is None:
-            return await handler(request)
+        site = request.headers.get("Sec-Fetch-Site", "")
         preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        opens_socket = request.headers.get("Upgrade", "").lower() == "websocket"
-        if (request.method not in SAFE or opens_socket) and not origins.allows(origin, host):
-            message = f"Pages of {origin[:200]} may not use this server; MORGAN_ALLOWED_ORIGINS names those that may"
+        # Without an origin come images and scripts of foreign pages. Where there are keys they have none to show.
+        by_site = origins.local_only and site in FOREIGN_SITES
+        foreign = by_site if origin is None else not origins.allows(origin, host)
+        if foreign and not (request.method in SAFE and is_open(request)):
+            page = f"Pages of {origin[:200]}" if origin is not None else "Pages of other sites"
+            message = f"{page} may not use this server; MORGAN_ALLOWED_ORIGINS names those that may"
             raise ApiError(403, "foreign_origin", message)
         return web.Response(status=204) if preflight else await handler(request)
 

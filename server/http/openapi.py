@@ -24,6 +24,7 @@ BODY_ERRORS = (400, 408, 413, 415, 422)
 """What any body may be answered with: not JSON, too slow, too long, of another type, not what the schema says."""
 
 KEY = "key"
+KEY_ABOUT = "A key, a JWT of the identity provider, or a token of `POST /api/tokens`, with the scope that is named."
 
 TITLES = {
     "core": "Morgan",
@@ -103,10 +104,17 @@ def describe(app: web.Application, service: str, *, keys: bool) -> Schema:
     }
     if keys:
         document["components"]["securitySchemes"] = {
-            KEY: {"type": "http", "scheme": "bearer", "description": "One of the keys in MORGAN_API_KEYS."}
+            KEY: {"type": "http", "scheme": "bearer", "description": KEY_ABOUT}
         }
         document["security"] = [{KEY: []}]
+    sockets = [{"path": route.path, "scope": _scope(route.operation)} for route in routes if route.operation.socket]
+    if sockets:
+        document["x-websockets"] = sockets
     return document
+
+
+def _scope(operation: Operation) -> str:
+    return operation.scope or "admin"
 
 
 def _about(routes: list[Route]) -> str:
@@ -169,8 +177,9 @@ def _operation(route: Route, schemas: _Schemas, *, keys: bool) -> Schema:
     if content:
         found["requestBody"] = {"required": True, "content": content}
     found["responses"] = _responses(route, schemas, keys=keys)
-    if operation.open and keys:
-        found["security"] = []
+    if keys:
+        # https://spec.openapis.org/oas/v3.1.1#security-requirement-object
+        found["security"] = [] if operation.open else [{KEY: [_scope(operation)]}]
     return found
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from server.bounds import MAX_BODY
 from server.http.errors import read_json, read_query
+from server.identity.scopes import Scope
 
 JSON = "application/json"
 
@@ -47,6 +48,8 @@ class Operation:
         upload_schema: schema of a multipart form among them.
         answers: by status.
         errors: statuses that the handler itself may answer with; those of validation and keys come by themselves.
+        scope: that whoever asks must have (`server.identity.scopes`); a route that says none is for administrators, and
+            fails a test.
         open: needs no key.
         cost: what is limited for each client (`server.http.rate_limits`); None costs next to nothing.
         socket: a WebSocket, which OpenAPI knows no word for: it is told of in the description of the whole.
@@ -63,6 +66,7 @@ class Operation:
     open: bool = False
     socket: bool = False
     cost: Cost | None = None
+    scope: Scope | None = None
 
 
 Routed = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -83,6 +87,7 @@ def operation(
     open: bool = False,  # noqa: A002
     socket: bool = False,
     cost: Cost | None = None,
+    scope: Scope | None = None,
 ) -> Callable[[Callable[..., Awaitable[web.StreamResponse]]], Routed]:
     """Describe a handler and validate for it; goes between the route and the handler.
 
@@ -93,7 +98,7 @@ def operation(
     Args: see `Operation`.
     """
     described = Operation(
-        tag, params, body, body_limit, uploads, upload_schema, answers or {}, errors, open, socket, cost
+        tag, params, body, body_limit, uploads, upload_schema, answers or {}, errors, open, socket, cost, scope
     )
 
     def decorate(handler: Callable[..., Awaitable[web.StreamResponse]]) -> Routed:

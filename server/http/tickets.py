@@ -1,7 +1,7 @@
 """Tickets that come with requests: how urgent somebody in another process finds the work that this one does.
 
-Only the services take them; whoever may use them may say what waits. The headers are those of
-`pipeline.engines.remote.reply`.
+Only the services take them, and of cores only (the scope "service"): to anybody else their own work would be urgent.
+The headers are those of `pipeline.engines.remote.reply`.
 """
 
 import time
@@ -17,6 +17,7 @@ from pipeline.scheduling.lanes import Ticket, Urgency
 from server.bounds import MAX_SMALL_BODY
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
+from server.identity.principal import principal_of
 
 LONGEST_NAME = 64
 
@@ -53,6 +54,7 @@ class TicketChange(BaseModel):
 @routes.post("/tickets/{name}")
 @operation(
     "tickets",
+    scope="service",
     params=TicketPath,
     body=TicketChange,
     body_limit=MAX_SMALL_BODY,
@@ -75,7 +77,8 @@ def asked_ticket(request: web.Request) -> Iterator[Ticket]:
     Raises:
         ApiError: 422, the headers do not fit.
     """
-    ticket, tickets, name = Ticket(), request.app.get(TICKETS), request.headers.get(TICKET, "")
+    ticket, name = Ticket(), request.headers.get(TICKET, "")
+    tickets = request.app.get(TICKETS) if principal_of(request).may("service") else None
     if tickets is not None and URGENCY in request.headers:
         _set(ticket, _change(request))
     if len(name) > LONGEST_NAME:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import structlog
 from aiohttp import web
 
+from persistence.cache.redis_tier import RedisTier
 from persistence.config import PersistenceConfig
 from persistence.embedded.processes import write_private
 from persistence.errors import PersistenceError, StoreUnavailableError
@@ -87,6 +88,10 @@ class MemoryDoor:
         else:
             self.problem = ""
             self.memory.on_deleted = self.recordings.delete
+
+    def redis(self) -> RedisTier | None:
+        """The fast tier, where there is one now."""
+        return None if self.memory is None else self.memory.redis
 
     def reminder(self, user_id: str, context: Context) -> Reminder | None:
         """Who reminds a conversation of what its user said in others; None where nobody does."""

@@ -1,19 +1,19 @@
 """Metrics of what counts for itself: calls, media, lanes, engines, caches, journal. Read when somebody asks."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import Protocol
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from media.endpoint import MediaEndpoint
+from persistence.memory import Memory
 from pipeline.engines.protocols import Engine, Engines
 from pipeline.engines.stt.transcript_doubts import Doubt
 from pipeline.scheduling.cores import CORES
 from pipeline.scheduling.lanes import Lane, LaneLoad
-from server.calls.registry import CallRegistry
 from server.engines.watch import EngineWatch, Watches
-from server.memory.door import MemoryDoor
 from server.observability.metrics import COUNTED
 
 MEDIA_COUNTERS = {
@@ -25,9 +25,38 @@ MEDIA_COUNTERS = {
     "packets_sent": "RTP packets sent.",
     "bytes_received": "RTP payload received.",
     "bytes_sent": "RTP payload sent.",
+    "srtp_early": "SRTP packets that came before the keys of the handshake.",
+    "dtls_dropped": "DTLS records that found their queue full.",
 }
 
 JOURNAL_COUNTERS = ("recorded", "delivered", "refused", "lost", "failures")
+
+
+class CountedCalls(Protocol):
+    """The calls of a server, as far as they are counted."""
+
+    @property
+    def active(self) -> Sized:
+        """Those that are open."""
+
+    @property
+    def capacity(self) -> int:
+        """How many may be open now."""
+
+    @property
+    def endpoint(self) -> MediaEndpoint:
+        """The media port that they share."""
+
+    def counts(self) -> Mapping[str, int]:
+        """What happened in all calls so far, by the names of `COUNTED`."""
+
+
+class MemoryHolder(Protocol):
+    """What opens memory."""
+
+    @property
+    def memory(self) -> Memory | None:
+        """Memory; None while it is not open."""
 
 
 def lane_load(engine: Engine) -> LaneLoad | None:
@@ -48,7 +77,7 @@ class ServerCollector(Collector):
     """
 
     def __init__(
-        self, engines: Engines, memory: MemoryDoor, watches: Watches, calls: CallRegistry | None = None
+        self, engines: Engines, memory: MemoryHolder, watches: Watches, calls: CountedCalls | None = None
     ) -> None:
         self._engines = engines
         self._calls = calls
@@ -84,7 +113,7 @@ class ServerCollector(Collector):
         yield rest
 
 
-def _of_calls(calls: CallRegistry) -> Iterator[Metric]:
+def _of_calls(calls: CountedCalls) -> Iterator[Metric]:
     yield GaugeMetricFamily("morgan_calls_active", "Calls that are open.", len(calls.active))
     yield GaugeMetricFamily("morgan_calls_capacity", "Calls that may be open now.", calls.capacity)
     counts = calls.counts()
@@ -115,6 +144,9 @@ def _of_media(endpoint: MediaEndpoint) -> Iterator[Metric]:
     for kind, number in stats.datagrams_dropped.items():
         dropped.add_metric([kind], number)
     yield dropped
+    yield CounterMetricFamily(
+        "morgan_media_send_failures", "Datagrams that the kernel did not take.", stats.send_failures
+    )
     failures = CounterMetricFamily(
         "morgan_media_failures", "Exceptions of one peer that were kept from all others.", labels=["at"]
     )

@@ -23,6 +23,7 @@ from server.http.errors import parse_json
 from server.http.fields import ConversationId, UserId
 from server.http.held_bytes import hold_of
 from server.http.operation import Answer, operation
+from server.identity.principal import named_user
 from server.memory.door import MEMORY
 from server.speech.formats import CONTENT_TYPES, AudioFormat
 from server.speech.requests import speech_headers
@@ -95,6 +96,7 @@ class AudioReply(BaseModel):
 @routes.post("/api/audio")
 @operation(
     "conversations",
+    scope="calls",
     cost="work",
     body_limit=MAX_UPLOAD,
     uploads=UPLOADS,
@@ -125,6 +127,7 @@ async def answer_audio(request: web.Request) -> web.Response:
     transcriber = request.app[TRANSCRIBER]
     upload = await read_upload(request)
     wanted = _wanted(upload)
+    wanted.user_id = named_user(request, wanted.user_id)
     if wanted.language:
         wanted.language = await transcriber.language(wanted.language) or ""
     beginning, options = await wanted_call(request, wanted.user_id, wanted.conversation_id, wanted)

@@ -16,6 +16,7 @@ from server.http.errors import ApiError, parse_json, read_body, require_json
 from server.http.fields import ConversationId, Language, UserId
 from server.http.operation import Answer, operation
 from server.http.rate_limits import client_of, too_many
+from server.identity.principal import acting_user, principal_of
 
 SDPFRAG = "application/trickle-ice-sdpfrag"
 
@@ -148,13 +149,13 @@ class IceServers(BaseModel):
 
 
 def find_call(request: web.Request, call_id: str) -> Call:
-    """An open call.
+    """An open call, of whoever asks.
 
     Raises:
         ApiError: 404.
     """
     call = registry(request).find(call_id)
-    if call is None:
+    if call is None or not principal_of(request).reaches(call.options.user_id):
         raise _no_such_call()
     return call
 
@@ -172,6 +173,7 @@ def _no_capacity(error: Exception) -> ApiError:
 @routes.post("/api/calls")
 @operation(
     "calls",
+    scope="calls",
     cost="call",
     body=NewCall,
     body_limit=MAX_BODY,
@@ -185,7 +187,7 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
     within ten seconds ends.
     """
     calls, client = registry(request), client_of(request)
-    user_id = body.user_id or calls.defaults.user_id
+    user_id = acting_user(request, body.user_id) or calls.defaults.user_id
     try:
         # Nothing is read for whoever is refused anyway.
         calls.check(client)
@@ -212,6 +214,7 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
 @routes.patch("/api/calls/{call_id}")
 @operation(
     "calls",
+    scope="calls",
     cost="work",
     params=OneCall,
     body=CallChange,
@@ -296,9 +299,10 @@ def parse_sdpfrag(body: bytes) -> list[IceCandidate]:
 
 
 @routes.get("/api/calls")
-@operation("calls", answers={200: Answer("The open calls", ListedCalls)})
+@operation("calls", scope="read", answers={200: Answer("The open calls", ListedCalls)})
 async def list_calls(request: web.Request) -> web.Response:
-    """The open calls."""
+    """The open calls, those of its user where the key or token is bound to one."""
+    principal = principal_of(request)
     calls = [
         {
             "call_id": call.id,
@@ -309,19 +313,20 @@ async def list_calls(request: web.Request) -> web.Response:
             "duration_s": round(call.record.seconds(), 3),
         }
         for call in registry(request).active
+        if principal.reaches(call.options.user_id)
     ]
     return web.json_response({"calls": calls})
 
 
 @routes.get("/api/calls/{call_id}")
-@operation("calls", params=OneCall, answers={200: Answer("The call", ShownCall)}, errors=(404,))
+@operation("calls", scope="calls", params=OneCall, answers={200: Answer("The call", ShownCall)}, errors=(404,))
 async def show_call(request: web.Request, params: OneCall) -> web.Response:
     """State, turns, latency of each stage, media statistics."""
     return web.json_response(find_call(request, params.call_id).describe())
 
 
 @routes.delete("/api/calls/{call_id}")
-@operation("calls", params=OneCall, answers={204: Answer("The call is over")}, errors=(404,))
+@operation("calls", scope="calls", params=OneCall, answers={204: Answer("The call is over")}, errors=(404,))
 async def hang_up(request: web.Request, params: OneCall) -> web.Response:
     """Hang up."""
     await find_call(request, params.call_id).end("hangup")
@@ -329,7 +334,7 @@ async def hang_up(request: web.Request, params: OneCall) -> web.Response:
 
 
 @routes.get("/api/ice-servers")
-@operation("calls", answers={200: Answer("ICE servers", IceServers)})
+@operation("calls", scope="calls", answers={200: Answer("ICE servers", IceServers)})
 async def ice_servers(_: web.Request) -> web.Response:
     """ICE servers for callers; none are needed while the media port can be reached."""
     return web.json_response({"ice_servers": []})

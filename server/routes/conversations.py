@@ -14,6 +14,7 @@ from server.http.errors import ApiError
 from server.http.fields import UserId
 from server.http.operation import Answer, operation
 from server.http.uninterrupted import to_the_end
+from server.identity.principal import acting_user, named_user
 from server.memory.door import MEMORY
 
 MAX_PAGE = 200
@@ -125,14 +126,15 @@ def _plain(value: Any) -> Any:
 @routes.get("/api/conversations")
 @operation(
     "conversations",
+    scope="read",
     params=ListConversations,
     answers={200: Answer("A part of the list", Conversations)},
-    errors=(400, 503),
+    errors=(400, 404, 503),
 )
 async def list_conversations(request: web.Request, params: ListConversations) -> web.Response:
     """A user's conversations, latest first."""
     memory = request.app[MEMORY].opened()
-    page = await memory.list_conversations(params.user_id, params.limit, params.cursor)
+    page = await memory.list_conversations(named_user(request, params.user_id), params.limit, params.cursor)
     conversations = [shown_conversation(each) for each in page.items]
     return web.json_response({"conversations": conversations, "next_cursor": page.next_cursor})
 
@@ -140,6 +142,7 @@ async def list_conversations(request: web.Request, params: ListConversations) ->
 @routes.get("/api/conversations/{conversation_id}")
 @operation(
     "conversations",
+    scope="read",
     params=OneConversation,
     answers={200: Answer("The conversation", WholeConversation)},
     errors=(404, 503),
@@ -147,7 +150,7 @@ async def list_conversations(request: web.Request, params: ListConversations) ->
 async def show_conversation(request: web.Request, params: OneConversation) -> web.Response:
     """One conversation, without its messages; with the recordings of its calls, where there are any."""
     door = request.app[MEMORY]
-    found = await found_conversation(door.opened(), params.conversation_id, params.user_id)
+    found = await found_conversation(request, door.opened(), params.conversation_id, params.user_id)
     recordings = await door.recordings.list(found.user_id, found.id)
     return web.json_response({**shown_conversation(found), "recordings": recordings})
 
@@ -155,6 +158,7 @@ async def show_conversation(request: web.Request, params: OneConversation) -> we
 @routes.get("/api/conversations/{conversation_id}/messages")
 @operation(
     "conversations",
+    scope="read",
     params=ListMessages,
     answers={200: Answer("A part of the conversation", Messages)},
     errors=(400, 404, 503),
@@ -162,9 +166,9 @@ async def show_conversation(request: web.Request, params: OneConversation) -> we
 async def list_messages(request: web.Request, params: ListMessages) -> web.Response:
     """Messages of a conversation in order, or latest first."""
     memory = request.app[MEMORY].opened()
-    found = await found_conversation(memory, params.conversation_id, params.user_id)
+    found = await found_conversation(request, memory, params.conversation_id, params.user_id)
     newest_first = params.order == "desc"
-    page = await memory.messages(str(found.id), params.limit, params.cursor, newest_first=newest_first)
+    page = await memory.messages(str(found.id), found.user_id, params.limit, params.cursor, newest_first=newest_first)
     messages = [shown_message(each) for each in page.items]
     return web.json_response({"messages": messages, "next_cursor": page.next_cursor})
 
@@ -172,6 +176,7 @@ async def list_messages(request: web.Request, params: ListMessages) -> web.Respo
 @routes.get("/api/conversations/{conversation_id}/export")
 @operation(
     "conversations",
+    scope="read",
     cost="work",
     params=Export,
     answers={200: Answer("The file", content=tuple(content_type for _, content_type in EXPORTS.values()))},
@@ -180,8 +185,8 @@ async def list_messages(request: web.Request, params: ListMessages) -> web.Respo
 async def export_conversation(request: web.Request, params: Export) -> web.Response:
     """A conversation as a file."""
     memory = request.app[MEMORY].opened()
-    found = await found_conversation(memory, params.conversation_id, params.user_id)
-    messages = await memory.conversations.all_messages(found.id)
+    found = await found_conversation(request, memory, params.conversation_id, params.user_id)
+    messages = await memory.conversations.all_messages(found.id, found.user_id)
     render, content_type = EXPORTS[params.format]
     name = export.file_name(found, params.format)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -191,6 +196,7 @@ async def export_conversation(request: web.Request, params: Export) -> web.Respo
 @routes.delete("/api/conversations/{conversation_id}")
 @operation(
     "conversations",
+    scope="erase",
     params=OneConversation,
     answers={204: Answer("Nothing is left of it")},
     errors=(404, 503),
@@ -198,7 +204,9 @@ async def export_conversation(request: web.Request, params: Export) -> web.Respo
 async def delete_conversation(request: web.Request, params: OneConversation) -> web.Response:
     """Delete a conversation: rows, copies, vectors and recordings."""
     memory = request.app[MEMORY].opened()
-    user_id = params.user_id or (await found_conversation(memory, params.conversation_id, None)).user_id
+    user_id = acting_user(request, params.user_id)
+    if user_id is None:
+        user_id = (await found_conversation(request, memory, params.conversation_id, None)).user_id
     if not await to_the_end(memory.delete_conversation(user_id, params.conversation_id)):
         raise ApiError(404, "conversation_not_found", "There is no such conversation")
     return web.Response(status=204)

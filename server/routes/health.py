@@ -11,7 +11,7 @@ from server.calls.registry import CallRegistry
 from server.calls.requests import REGISTRY
 from server.http.operation import Answer, operation
 from server.memory.door import MEMORY, MemoryDoor
-from server.services.health import Component, engine_health
+from server.services.health import Component, engine_health, sees_details
 from server.version import version
 
 STARTED: web.AppKey[float] = web.AppKey("started", float)
@@ -56,16 +56,19 @@ class Media(BaseModel):
 
 
 class Health(BaseModel):
-    """How the server does: "degraded" while calls go on without one of its parts, "down" when it takes none."""
+    """How the server does: "degraded" while calls go on without one of its parts, "down" when it takes none.
+
+    Where keys are asked for, only those with the scope "metrics" are told more than what is well and what is not.
+    """
 
     status: Literal["ok", "degraded", "down"]
-    version: str
-    uptime_s: float
     components: dict[str, Component]
-    conversations: Conversations
-    calls: Calls
-    cache: Cache
-    media: Media
+    version: str | None = None
+    uptime_s: float | None = None
+    conversations: Conversations | None = None
+    calls: Calls | None = None
+    cache: Cache | None = None
+    media: Media | None = None
 
 
 class Readiness(BaseModel):
@@ -109,6 +112,15 @@ async def describe(app: web.Application) -> dict[str, Any]:
     }
 
 
+def _for_strangers(report: dict[str, Any]) -> dict[str, Any]:
+    """Without addresses, versions, figures, and the words of errors."""
+    shown = {
+        name: {"status": component["status"], "kind": component["kind"], "latency_ms": None}
+        for name, component in report["components"].items()
+    }
+    return {"status": report["status"], "components": shown}
+
+
 async def _stores(door: MemoryDoor) -> dict[str, dict[str, Any]]:
     if door.memory is None:
         status = "off" if door.off else "down"
@@ -136,6 +148,8 @@ def _counted_here(calls: CallRegistry) -> dict[str, int]:
 async def health(request: web.Request) -> web.Response:
     """How the server and each of its parts does; latencies of engines are medians of their last pieces of work."""
     report = await describe(request.app)
+    if not sees_details(request):
+        report = _for_strangers(report)
     return web.json_response(report, status=503 if report["status"] == "down" else 200)
 
 

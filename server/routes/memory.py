@@ -16,6 +16,7 @@ from server.http import sse
 from server.http.errors import ApiError
 from server.http.fields import UserId
 from server.http.operation import Answer, operation
+from server.identity.principal import named_user
 from server.memory.door import MEMORY
 
 MAX_RESULTS = 100
@@ -63,16 +64,17 @@ class Rebuild(BaseModel):
 @routes.get("/api/memory/search")
 @operation(
     "memory",
+    scope="read",
     cost="work",
     params=Search,
     answers={200: Answer("The nearest messages, best first", Results)},
-    errors=(503,),
+    errors=(404, 503),
 )
 async def search_memory(request: web.Request, params: Search) -> web.Response:
     """Search by meaning in the messages of one user's conversations."""
     memory = request.app[MEMORY].opened()
     try:
-        found = await memory.search(params.user_id, params.q, params.limit)
+        found = await memory.search(named_user(request, params.user_id), params.q, params.limit)
     except LaneFullError:
         raise ApiError(503, "busy", "Too many texts wait already", headers={"Retry-After": "2"}) from None
     except (EngineError, LaneClosedError) as error:
@@ -84,6 +86,7 @@ async def search_memory(request: web.Request, params: Search) -> web.Response:
 @routes.post("/api/memory/rebuild")
 @operation(
     "memory",
+    scope="admin",
     cost="work",
     body=Rebuild,
     answers={200: Answer("How far it is: events `progress` with `done` and `total`", content=(sse.EVENT_STREAM,))},

@@ -22,6 +22,7 @@ class OneRecording(OneConversation):
 @routes.get("/api/conversations/{conversation_id}/recordings/{name}")
 @operation(
     "conversations",
+    scope="read",
     params=OneRecording,
     answers={
         200: Answer("Ogg Opus in stereo: the user left, Morgan right", content=("audio/ogg",)),
@@ -33,7 +34,7 @@ class OneRecording(OneConversation):
 async def download_recording(request: web.Request, params: OneRecording) -> web.StreamResponse:
     """What was heard in a call; of one that goes on, what is on disk by now."""
     door = request.app[MEMORY]
-    found = await found_conversation(door.opened(), params.conversation_id, params.user_id)
+    found = await found_conversation(request, door.opened(), params.conversation_id, params.user_id)
     path = await door.recordings.find(found.user_id, found.id, params.name)
     if path is None:
         raise ApiError(404, "recording_not_found", "This conversation has no such recording")

@@ -14,6 +14,7 @@ from server.conversations.written_turn import WrittenTurn
 from server.http.fields import ConversationId, UserId
 from server.http.operation import Answer, operation
 from server.http.sse import EVENT_STREAM
+from server.identity.principal import named_user, principal_of
 from server.memory.door import MEMORY
 
 routes = web.RouteTableDef()
@@ -43,6 +44,7 @@ class Reply(BaseModel):
 @routes.post("/api/text")
 @operation(
     "conversations",
+    scope="calls",
     cost="work",
     body=Text,
     body_limit=MAX_BODY,
@@ -68,18 +70,19 @@ async def answer_text(request: web.Request, body: Text) -> web.StreamResponse:
 
 async def _turn(request: web.Request, body: Text) -> WrittenTurn:
     memory, calls = request.app[MEMORY].memory, registry(request)
-    beginning = await begin_for(memory, body.user_id, body.conversation_id)
-    wanted = await preferred(memory, body.user_id, [])
+    user_id, fixed = named_user(request, body.user_id), principal_of(request).options
+    beginning = await begin_for(memory, user_id, fixed.get("conversation_id", body.conversation_id))
+    wanted = await preferred(memory, user_id, [])
     writer = None
     if memory is not None:
-        writer = memory.conversation(body.user_id, beginning.conversation_id, channel="text", new=beginning.new)
+        writer = memory.conversation(user_id, beginning.conversation_id, channel="text", new=beginning.new)
     return WrittenTurn(
         calls.engines.llm,
         calls.defaults,
         beginning,
         body.text.strip(),
-        user_id=body.user_id,
-        instructions=wanted.get("instructions"),
+        user_id=user_id,
+        instructions=fixed.get("instructions", wanted.get("instructions")),
         circumstances=circumstances(wanted, hourly=True),
         writer=writer,
         remind_by=request.app[MEMORY].reminder,

@@ -11,6 +11,7 @@ from server.calls.requests import known_voice
 from server.http.fields import Language, UserId
 from server.http.operation import Answer, operation
 from server.http.uninterrupted import to_the_end
+from server.identity.principal import named_user
 from server.memory.door import MEMORY
 
 routes = web.RouteTableDef()
@@ -49,33 +50,41 @@ class Preferences(BaseModel):
 
 
 @routes.get("/api/users/{user_id}/preferences")
-@operation("users", params=User, answers={200: Answer("The preferences", Preferences)}, errors=(503,))
+@operation("users", scope="read", params=User, answers={200: Answer("The preferences", Preferences)}, errors=(404, 503))
 async def show_preferences(request: web.Request, params: User) -> web.Response:
     """A user's preferences; an empty object where there are none."""
-    return web.json_response(await request.app[MEMORY].opened().preferences.get(params.user_id))
+    return web.json_response(await request.app[MEMORY].opened().preferences.get(named_user(request, params.user_id)))
 
 
 @routes.put("/api/users/{user_id}/preferences")
 @operation(
     "users",
+    scope="calls",
     params=User,
     body=Preferences,
     body_limit=MAX_OPTIONS_BODY,
     answers={200: Answer("The preferences as they are now", Preferences)},
-    errors=(400, 503),
+    errors=(400, 404, 503),
 )
 async def put_preferences(request: web.Request, params: User, body: Preferences) -> web.Response:
     """Replace a user's preferences; the next call follows them."""
+    user_id = named_user(request, params.user_id)
     known_voice(request, body.voice)
     memory = request.app[MEMORY].opened()
     wanted: dict[str, Any] = body.model_dump(exclude_unset=True)
-    memory.put_preferences(params.user_id, wanted)
-    return web.json_response(await memory.preferences.get(params.user_id))
+    memory.put_preferences(user_id, wanted)
+    return web.json_response(await memory.preferences.get(user_id))
 
 
 @routes.delete("/api/users/{user_id}")
-@operation("users", params=User, answers={204: Answer("Nothing is known of the user any more")}, errors=(503,))
+@operation(
+    "users",
+    scope="erase",
+    params=User,
+    answers={204: Answer("Nothing is known of the user any more")},
+    errors=(404, 503),
+)
 async def forget_user(request: web.Request, params: User) -> web.Response:
     """Delete everything that is known of a user."""
-    await to_the_end(request.app[MEMORY].opened().delete_user(params.user_id))
+    await to_the_end(request.app[MEMORY].opened().delete_user(named_user(request, params.user_id)))
     return web.Response(status=204)

@@ -17,7 +17,7 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/ws/audio")
-@operation("calls", cost="call", answers={101: Answer("A WebSocket")}, errors=(400,), socket=True)
+@operation("calls", scope="calls", cost="call", answers={101: Answer("A WebSocket")}, errors=(400,), socket=True)
 async def audio_socket(request: web.Request) -> web.StreamResponse:
     """A call in plain samples, for clients without WebRTC.
 

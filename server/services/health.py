@@ -12,6 +12,7 @@ from pipeline.engines.remote.service import RemoteService
 from server.app_keys import ENGINES, WATCHES
 from server.engines.watch import EngineWatch
 from server.http.operation import Answer, operation
+from server.identity.principal import principal_of
 from server.memory.door import MEMORY
 from server.observability.sources import lane_load
 from server.version import version
@@ -31,14 +32,19 @@ class Component(BaseModel):
     latency_ms: float | None
 
 
-class ServiceHealth(Component):
-    """A service and its engine."""
+class ServiceHealth(BaseModel):
+    """A service and its engine; strangers are told its status only."""
 
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["ok", "degraded", "down", "off"]
     service: Literal["llm", "tts", "stt"]
-    version: str
-    engine: str
-    model: str
-    memory: str
+    kind: str | None = None
+    latency_ms: float | None = None
+    version: str | None = None
+    engine: str | None = None
+    model: str | None = None
+    memory: str | None = None
 
 
 HEALTH = operation(
@@ -88,6 +94,12 @@ def _servers(service: RemoteService, status: str) -> dict[str, Any]:
     return {"status": status if usable else "down", "servers": service.describe()}
 
 
+def sees_details(request: web.Request) -> bool:
+    """Whether somebody is told more than how things are: where keys are asked for, whoever runs the server."""
+    who = principal_of(request)
+    return who.may("metrics") or who.may("service")
+
+
 def memory_state(request: web.Request) -> str:
     """ "on", or why the service keeps nothing."""
     door = request.app[MEMORY]
@@ -104,4 +116,6 @@ def service_health(request: web.Request, role: str, more: Mapping[str, Any] | No
     """
     found = engine_health(request.app[ENGINES].all()[role], request.app[WATCHES].get(role))
     report = {**found, "service": role, "version": version(), "memory": memory_state(request), **(more or {})}
+    if not sees_details(request):
+        report = {"status": found["status"], "service": role}
     return web.json_response(report, status=503 if found["status"] == "down" else 200)

@@ -25,6 +25,7 @@ from server.http.fields import UserId
 from server.http.operation import Answer, operation
 from server.http.sse import EVENT_STREAM
 from server.http.tickets import asked_ticket
+from server.identity.principal import acting_user
 from server.services.health import HEALTH, service_health
 from server.services.llm_conversation import kept_turn
 from server.v1 import chat_request as v1_chat_request
@@ -134,6 +135,8 @@ class Vectors(BaseModel):
 @routes.post("/stream")
 @operation(
     "llm",
+    scope="llm",
+    cost="work",
     body=Prompt,
     body_limit=MAX_PROMPT_BODY,
     answers={200: Answer("Server-sent events", content=(EVENT_STREAM,))},
@@ -152,6 +155,8 @@ async def stream(request: web.Request, body: Prompt) -> web.StreamResponse:
 @routes.post("/generate")
 @operation(
     "llm",
+    scope="llm",
+    cost="work",
     body=Prompt,
     body_limit=MAX_PROMPT_BODY,
     answers={200: Answer("The answer", Generated)},
@@ -169,7 +174,15 @@ async def generate(request: web.Request, body: Prompt) -> web.Response:
 
 
 @routes.post("/prefill")
-@operation("llm", body=Opening, body_limit=MAX_PROMPT_BODY, answers={200: Answer("Read", Read)}, errors=(400, 503))
+@operation(
+    "llm",
+    scope="llm",
+    cost="work",
+    body=Opening,
+    body_limit=MAX_PROMPT_BODY,
+    answers={200: Answer("Read", Read)},
+    errors=(400, 503),
+)
 async def prefill(request: web.Request, body: Opening) -> web.Response:
     """Read a conversation ahead of time: an answer to it, or to a longer one with its key, then begins sooner.
 
@@ -185,7 +198,15 @@ async def prefill(request: web.Request, body: Opening) -> web.Response:
 
 
 @routes.post("/embed")
-@operation("llm", body=Texts, body_limit=MAX_PROMPT_BODY, answers={200: Answer("The vectors", Vectors)}, errors=(503,))
+@operation(
+    "llm",
+    scope="llm",
+    cost="work",
+    body=Texts,
+    body_limit=MAX_PROMPT_BODY,
+    answers={200: Answer("The vectors", Vectors)},
+    errors=(503,),
+)
 async def embed_texts(request: web.Request, body: Texts) -> web.Response:
     """Put texts into vectors."""
     found = await embed(request, body.texts or [body.text or ""])
@@ -213,10 +234,11 @@ async def _answering(request: web.Request, body: Prompt) -> Generation | Written
     engines, settings = request.app[ENGINES], request.app[SETTINGS]
     temperature = settings.llm_temperature if body.temperature is None else body.temperature
     if body.prompt is not None and body.conversation_id is not None:
+        named = body.user_id if "user_id" in body.model_fields_set else None
         return await kept_turn(
             request,
             body.prompt,
-            user_id=body.user_id,
+            user_id=acting_user(request, named) or body.user_id,
             conversation=body.conversation_id,
             system=body.system or "",
             max_tokens=body.max_tokens,

@@ -8,8 +8,9 @@ from aiohttp import web
 from pipeline.engines.protocols import Engines
 from server.application import Parts, application, metrics_application
 from server.engines.watched import watched
-from server.http.auth import WrongKeys
 from server.http.server import Doors, settled_memory
+from server.identity.access import Access
+from server.identity.wiring import build_access
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
@@ -48,6 +49,7 @@ class ServiceServer:
     _doors: Doors
     _drain: Drain
     _desk: SpeechDesk | None
+    _access: Access
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines) -> "ServiceServer":
@@ -63,7 +65,8 @@ class ServiceServer:
             speech = cached_speech(settings, engines.tts, memory)
             engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
         metrics.registry.register(ServerCollector(engines, memory, watches))
-        parts = Parts(settings, engines, watches, memory, metrics, WrongKeys(settings.wrong_keys_per_minute), desk)
+        access = build_access(settings, memory, metrics)
+        parts = Parts(settings, engines, watches, memory, metrics, access, desk)
         app = build_service(service, parts)
         app.middlewares.append(drain.middleware())
         port = port_of(service, settings.port)
@@ -71,7 +74,7 @@ class ServiceServer:
         if settings.metrics_port:
             listening.append((metrics_application(parts), settings.metrics_port))
         doors = Doors(settings.host, listening, settings.max_connections, settings.max_connections_per_address)
-        server = cls(settings, memory, doors.url(port), doors, drain, desk)
+        server = cls(settings, memory, doors.url(port), doors, drain, desk, access)
         try:
             await doors.open([memory.open(), *(engine.warm_up() for engine in engines.all().values())])
         except BaseException:
@@ -97,6 +100,7 @@ class ServiceServer:
 
     async def _close(self) -> None:
         await self._doors.close()
+        self._access.close()
         if self._desk is not None:
             await self._desk.close()
         await self.memory.close()

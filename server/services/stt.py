@@ -15,7 +15,7 @@ from server.http.errors import ApiError
 from server.http.held_bytes import hold_of
 from server.http.operation import Answer, operation
 from server.http.tickets import asked_ticket
-from server.services.health import memory_state
+from server.services.health import memory_state, sees_details
 from server.transcription.fields import LanguageWanted, SampleRate, decode_base64
 from server.transcription.sessions import SESSIONS
 from server.transcription.transcriber import AUTO, FAILURES, TRANSCRIBER, Transcription, no_transcript, segment_json
@@ -77,17 +77,20 @@ class ServiceLoad(BaseModel):
 
 
 class SttHealth(BaseModel):
-    """How the service does; the last three are what the self-check chose, where the engine lets it."""
+    """How the service does; the last three are what the self-check chose, where the engine lets it.
+
+    Strangers are told its status only.
+    """
 
     status: str
     service: str
-    version: str
-    engine: str
-    model: str
-    kind: str
-    latency_ms: float | None
-    memory: str
-    load: ServiceLoad
+    version: str | None = None
+    engine: str | None = None
+    model: str | None = None
+    kind: str | None = None
+    latency_ms: float | None = None
+    memory: str | None = None
+    load: ServiceLoad | None = None
     compute_type: str | None = None
     threads: int | None = None
     padding_s: float | None = None
@@ -99,6 +102,8 @@ ERRORS = (400, 413, 415, 422, 503)
 @routes.post("/transcribe")
 @operation(
     "stt",
+    scope="speech",
+    cost="work",
     body_limit=MAX_UPLOAD,
     uploads=UPLOADS,
     upload_schema=UPLOAD_SCHEMA,
@@ -126,6 +131,8 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
 @routes.post("/transcribe/realtime")
 @operation(
     "stt",
+    scope="speech",
+    cost="work",
     body=RealtimeAudio,
     body_limit=MAX_AUDIO_JSON,
     answers={200: Answer("The transcript", Transcribed)},
@@ -147,6 +154,8 @@ async def transcribe_realtime(request: web.Request, body: RealtimeAudio) -> web.
 async def health(request: web.Request) -> web.Response:
     """200 while the service answers."""
     engine, watch = request.app[ENGINES].stt, request.app[WATCHES]["stt"]
+    if not sees_details(request):
+        return web.json_response({"status": watch.status, "service": "stt"})
     sessions, transcriber = request.app[SESSIONS], request.app[TRANSCRIBER]
     report = SttHealth(
         status=watch.status,

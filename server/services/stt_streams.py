@@ -12,6 +12,7 @@ from server.bounds import MAX_CHUNK, MAX_SMALL_BODY
 from server.http.errors import ApiError, parse_socket_message, read_body, read_json
 from server.http.held_bytes import hold_of
 from server.http.operation import Answer, operation
+from server.identity.principal import principal_of
 from server.transcription.fields import LanguageWanted, SampleRate, decode_base64
 from server.transcription.session import Result, StreamSession
 from server.transcription.sessions import SESSIONS
@@ -112,6 +113,8 @@ class StreamEnded(BaseModel):
 @routes.post("/stream/start")
 @operation(
     "stt streams",
+    scope="speech",
+    cost="work",
     body=StreamWanted,
     body_limit=MAX_SMALL_BODY,
     answers={200: Answer("The session", StreamStarted)},
@@ -121,7 +124,7 @@ async def start_stream(request: web.Request, body: StreamWanted) -> web.Response
     """Begin a session."""
     language = await request.app[TRANSCRIBER].language(body.language)
     sessions = request.app[SESSIONS]
-    session_id = await sessions.begin(language, body.sample_rate)
+    session_id = await sessions.begin(language, body.sample_rate, principal_of(request).id)
     return web.json_response(
         {
             "session_id": session_id,
@@ -136,6 +139,7 @@ async def start_stream(request: web.Request, body: StreamWanted) -> web.Response
 @routes.post("/stream/{session_id}/chunk")
 @operation(
     "stt streams",
+    scope="speech",
     params=StreamPath,
     body=StreamChunk,
     body_limit=MAX_CHUNK,
@@ -145,7 +149,7 @@ async def start_stream(request: web.Request, body: StreamWanted) -> web.Response
 )
 async def add_chunk(request: web.Request, params: StreamPath) -> web.Response:
     """Add audio to a session: as base64 in JSON, or as the body (audio/pcm)."""
-    session = await request.app[SESSIONS].get(params.session_id)
+    session = await request.app[SESSIONS].get(params.session_id, principal_of(request))
     if request.content_type in CHUNK_TYPES:
         data, sequence = await read_body(request, MAX_CHUNK), None
     else:
@@ -159,17 +163,25 @@ async def add_chunk(request: web.Request, params: StreamPath) -> web.Response:
 @routes.post("/stream/{session_id}/end")
 @operation(
     "stt streams",
+    scope="speech",
     params=StreamPath,
     answers={200: Answer("The whole transcript", StreamEnded)},
     errors=(404, 429, 503),
 )
 async def end_stream(request: web.Request, params: StreamPath) -> web.Response:
     """End a session."""
-    return web.json_response(_told(await request.app[SESSIONS].end(params.session_id)))
+    return web.json_response(_told(await request.app[SESSIONS].end(params.session_id, principal_of(request))))
 
 
 @routes.get("/ws/stream/{session_id}")
-@operation("stt streams", params=StreamPath, answers={101: Answer("A WebSocket")}, errors=(400, 404), socket=True)
+@operation(
+    "stt streams",
+    scope="speech",
+    params=StreamPath,
+    answers={101: Answer("A WebSocket")},
+    errors=(400, 404),
+    socket=True,
+)
 async def stream_socket(request: web.Request, params: StreamPath) -> web.StreamResponse:
     """A session over a WebSocket.
 
@@ -177,7 +189,7 @@ async def stream_socket(request: web.Request, params: StreamPath) -> web.StreamR
     more is known comes {"type":"partial","partial","unstable","segments","is_speech"}. {"type":"end"} ends the session:
     {"type":"final","text","language","confidence","segments","duration_s"}. Who only disconnects can come back.
     """
-    session = await request.app[SESSIONS].get(params.session_id)
+    session = await request.app[SESSIONS].get(params.session_id, principal_of(request))
     socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_CHUNK)
     if not socket.can_prepare(request):
         raise ApiError(400, "websocket_expected", "This address is a WebSocket; to POST audio use /stream/{id}/chunk")
@@ -215,7 +227,7 @@ async def _take(
     if isinstance(said, StreamAudio):
         await session.add(decode_base64(said.audio_data, "audio_data"), said.sequence)
         return False
-    result = await request.app[SESSIONS].end(session.id)
+    result = await request.app[SESSIONS].end(session.id, principal_of(request))
     await socket.send_json({"type": "final", **_told(result)})
     return True
 

@@ -91,7 +91,7 @@ async def health(request: web.Request) -> web.Response:
 
 
 @routes.get("/voices")
-@operation("speech", answers={200: Answer("The voices", Voices)})
+@operation("speech", scope="speech", answers={200: Answer("The voices", Voices)})
 async def show_voices(request: web.Request) -> web.Response:
     """The voices."""
     tts = request.app[DESK].tts
@@ -102,6 +102,8 @@ async def show_voices(request: web.Request) -> web.Response:
 @routes.post("/generate")
 @operation(
     "speech",
+    scope="speech",
+    cost="work",
     body=SpeechWanted,
     body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("The speech; with `stream` the audio itself, as it is spoken", Generated, AUDIO)},
@@ -127,6 +129,8 @@ async def generate(request: web.Request, body: SpeechWanted) -> web.StreamRespon
 @routes.post("/generate/audio")
 @operation(
     "speech",
+    scope="speech",
+    cost="work",
     body=AudioWanted,
     body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("The audio file", content=AUDIO)},
@@ -141,6 +145,8 @@ async def generate_audio(request: web.Request, body: AudioWanted) -> web.Respons
 @routes.post("/speak")
 @operation(
     "speech",
+    scope="speech",
+    cost="work",
     body=ClauseWanted,
     body_limit=MAX_SPEECH_BODY,
     answers={200: Answer("A line of JSON for each piece of audio", content=(NDJSON,))},

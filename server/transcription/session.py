@@ -83,6 +83,7 @@ class StreamSession:
         expected: str | None = None,
     ) -> None:
         self.id = session_id
+        self.owner = state.owner
         self.used = time.monotonic()
         self.ended = False
         self._stt = stt
@@ -270,6 +271,7 @@ class StreamSession:
                 leftover=self._input.leftover.hex(),
                 sequence=self._sequence,
                 unclear=self._live.unclear,
+                owner=self.owner,
             )
             await self._store.keep(
                 self._redis(),

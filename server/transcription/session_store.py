@@ -39,6 +39,7 @@ class SessionState:
         leftover: half a sample, hex.
         sequence: of the last chunk that was numbered; -1 before.
         unclear: there was speech whose words could not be made out.
+        owner: id of the principal who began it; "" where nobody is asked who they are.
     """
 
     language: str | None
@@ -49,6 +50,7 @@ class SessionState:
     leftover: str = ""
     sequence: int = -1
     unclear: bool = False
+    owner: str = ""
 
     def to_json(self) -> bytes:
         """As it stands in Redis."""

@@ -15,6 +15,7 @@ from persistence.errors import StoreUnavailableError
 from persistence.values import AudioTranscription
 from pipeline.scheduling.lanes import Lane
 from server.http.errors import ApiError
+from server.identity.principal import LOCAL, Principal
 from server.memory.door import MemoryDoor
 from server.transcription.session import Result, StreamSession
 from server.transcription.session_store import SessionState, find
@@ -54,7 +55,7 @@ class StreamSessions:
         self.ttl_s = ttl_s
         self._lane = Lane("streams")
         self._sessions: dict[str, StreamSession] = {}
-        self._results: OrderedDict[str, Result] = OrderedDict()
+        self._results: OrderedDict[str, tuple[str, Result]] = OrderedDict()
         self._resuming: dict[str, asyncio.Task[StreamSession | None]] = {}
         self._sweeper = asyncio.create_task(self._sweep(), name="abandoned streams")
 
@@ -63,26 +64,27 @@ class StreamSessions:
         """Sessions now."""
         return len(self._sessions)
 
-    async def begin(self, language: str | None, rate: int) -> str:
+    async def begin(self, language: str | None, rate: int, owner: str = "") -> str:
         """A new session; returns its id.
 
         Args:
             language: ISO 639-1 code, None to detect.
             rate: of the audio to come, Hz.
+            owner: id of the principal whose it is.
 
         Raises:
             ApiError: 429, there are too many.
         """
         self._refuse_more()
         session_id = f"stt_{secrets.token_hex(16)}"
-        session = self._sessions[session_id] = self._session(session_id, SessionState(language, rate))
+        session = self._sessions[session_id] = self._session(session_id, SessionState(language, rate, owner=owner))
         self.begun += 1
         # Written down at once, so that a restart before the first chunk finds it.
         await session.resume([], 0)
         return session_id
 
-    async def get(self, session_id: str) -> StreamSession:
-        """A session by its id, also one that was begun before a restart.
+    async def get(self, session_id: str, who: Principal = LOCAL) -> StreamSession:
+        """A session of somebody by its id, also one that was begun before a restart.
 
         Raises:
             ApiError: 404 there is none, 429 too many.
@@ -90,15 +92,15 @@ class StreamSessions:
         session = self._sessions.get(session_id)
         if session is None and SESSION_ID.fullmatch(session_id) and session_id not in self._results:
             session = await self._resume(session_id)
-        if session is None:
-            raise ApiError(
-                404,
-                "unknown_session",
-                f"No such session: it was ended, or not used for {self.ttl_s} s. POST /stream/start begins one",
-            )
+        if session is None or not _theirs(session.owner, who):
+            raise self._unknown()
         return session
 
-    async def end(self, session_id: str) -> Result:
+    def _unknown(self) -> ApiError:
+        message = f"No such session: it was ended, or not used for {self.ttl_s} s. POST /stream/start begins one"
+        return ApiError(404, "unknown_session", message)
+
+    async def end(self, session_id: str, who: Principal = LOCAL) -> Result:
         """End a session and write its transcript down; asked again, it tells the same again.
 
         Raises:
@@ -106,13 +108,16 @@ class StreamSessions:
         """
         known = self._results.get(session_id)
         if known is not None:
-            return known
-        session = await self.get(session_id)
+            owner, result = known
+            if not _theirs(owner, who):
+                raise self._unknown()
+            return result
+        session = await self.get(session_id, who)
         result = await session.finish()
         if self._sessions.pop(session_id, None) is None:
             # Somebody else asked too and was first.
             return result
-        self._results[session_id] = result
+        self._results[session_id] = (session.owner, result)
         if len(self._results) > RESULTS_KEPT:
             self._results.popitem(last=False)
         self._record(session_id, result)
@@ -197,7 +202,11 @@ class StreamSessions:
                 await redis.forget_stream(session_id)
 
     def _redis(self) -> RedisTier | None:
-        return None if self._memory.memory is None else self._memory.memory.redis
+        return self._memory.redis()
+
+
+def _theirs(owner: str, who: Principal) -> bool:
+    return owner in ("", who.id) or who.may("admin")
 
 
 SESSIONS: web.AppKey[StreamSessions] = web.AppKey("stream_sessions", StreamSessions)

@@ -40,6 +40,7 @@ class ChatCompletion(BaseModel):
 @routes.post("/v1/chat/completions")
 @operation(
     "openai",
+    scope="llm",
     cost="work",
     body=ChatCompletionRequest,
     body_limit=MAX_CHAT_BODY,

@@ -65,6 +65,7 @@ class Embeddings(BaseModel):
 @routes.post("/v1/embeddings")
 @operation(
     "openai",
+    scope="llm",
     cost="work",
     body=EmbeddingRequest,
     body_limit=MAX_CHAT_BODY,

@@ -56,14 +56,14 @@ def models(app: web.Application) -> list[dict[str, Any]]:
 
 
 @routes.get("/v1/models")
-@operation("openai", answers={200: Answer("The models", ModelList)})
+@operation("openai", scope="llm", answers={200: Answer("The models", ModelList)})
 async def list_models(request: web.Request) -> web.Response:
     """List the loaded models. Other names in requests mean the loaded model of that kind."""
     return web.json_response({"object": "list", "data": models(request.app)})
 
 
 @routes.get("/v1/models/{id:.+}")
-@operation("openai", params=WhichModel, answers={200: Answer("The model", Model)}, errors=(404,))
+@operation("openai", scope="llm", params=WhichModel, answers={200: Answer("The model", Model)}, errors=(404,))
 async def show_model(request: web.Request, params: WhichModel) -> web.Response:
     """One model."""
     listed = models(request.app)

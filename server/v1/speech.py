@@ -52,6 +52,7 @@ class SpeechRequest(BaseModel):
 @routes.post("/v1/audio/speech")
 @operation(
     "openai",
+    scope="speech",
     cost="work",
     body=SpeechRequest,
     body_limit=MAX_SPEECH_BODY,

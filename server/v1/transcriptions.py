@@ -73,6 +73,7 @@ class Wanted:
 @routes.post("/v1/audio/transcriptions")
 @operation(
     "openai",
+    scope="speech",
     cost="work",
     body_limit=MAX_UPLOAD,
     uploads=("multipart/form-data",),

@@ -6,8 +6,10 @@ const KEY = "morgan.key";
 /** Stands in where the browser refuses storage (private windows, blocked cookies). @type {Map<string, string>} */
 const memory = new Map();
 
-/** @returns {string} a random id, the same for as long as the browser keeps its storage */
+/** @returns {string} whom a join link names, in its tab; else a random id, kept for as long as the browser's storage */
 export function userId() {
+  const joined = read(() => sessionStorage, USER_ID);
+  if (joined) return joined;
   let id = read(() => localStorage, USER_ID);
   if (!id) {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -25,6 +27,11 @@ export function accessKey() {
 /** @param {string} key empty forgets it */
 export function keepAccessKey(key) {
   write(() => sessionStorage, KEY, key);
+}
+
+/** @param {string} id of whom this tab was opened for */
+export function keepUserId(id) {
+  write(() => sessionStorage, USER_ID, id);
 }
 
 /** @returns {Promise<MediaStream>} rejects with the browser's DOMException, whose name says why */

@@ -4,6 +4,7 @@ import { Call } from "./call.js";
 import { accessKey, keepAccessKey, openMicrophone, userId } from "./caller.js";
 import { Conversation } from "./events.js";
 import { endNotice, microphoneNotice, noticeAtStart, signalingNotice } from "./messages.js";
+import { joinByLink } from "./join.js";
 import { Meter } from "./meter.js";
 import { Signaling, SignalingError } from "./signaling.js";
 import { Transcript } from "./transcript.js";
@@ -18,6 +19,9 @@ const transcript = new Transcript(
   element("scroller"),
   /** @type {HTMLButtonElement} */ (element("latest")),
 );
+
+const joining = joinByLink();
+joining.catch((error) => view.notify(signalingNotice(error, false)));
 
 /** @type {Call|null} */
 let call = null;
@@ -40,6 +44,7 @@ async function placeCall() {
   view.setState("connecting");
   meter.start();
   try {
+    await joining;
     const iceServers = await signaling.iceServers(signal);
     const stream = await openMicrophone();
     if (signal.aborted) return stream.getTracks().forEach((track) => track.stop());

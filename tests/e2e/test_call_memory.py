@@ -88,10 +88,10 @@ async def test_a_call_lands_in_postgresql_and_redis(server: RunningServer, repos
         "whisper-base",
     )
     async with Redis.from_url(known["MORGAN_REDIS_URL"]) as redis:
-        cached = json.loads(await redis.get(f"conversation:{user_id}"))
+        cached = json.loads(await redis.get(f"conversation:{user_id}") or "")
         assert [each["content"] for each in cached["messages"]] == [report["transcript"], report["reply"]]
         assert 0 < await redis.ttl(f"conversation:{user_id}") <= 3600
-        assert json.loads(await redis.get(f"stream_session:{report['call_id']}"))["state"] == "ended"
+        assert json.loads(await redis.get(f"stream_session:{report['call_id']}") or "")["state"] == "ended"
         assert await redis.zscore("active_users", user_id) is not None
 
 

@@ -36,7 +36,7 @@ async def page(browser: Browser, server: PageServer) -> AsyncIterator[Page]:
 
 async def place(page: Page, server: PageServer, number: int = 1) -> StandInCall:
     await page.click("#call")
-    call = await server.calls.call(number)
+    call = await server.call(number)
     await reach(page, "listening")
     return call
 
@@ -248,7 +248,7 @@ async def test_what_the_page_does_not_know_it_ignores(page: Page, server: PageSe
 async def test_a_whole_call_works_from_the_keyboard(page: Page, server: PageServer) -> None:
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
-    await server.calls.call()
+    await server.call()
     await reach(page, "listening")
     await expect(page.locator("#hang-up")).to_be_focused()
     await page.keyboard.press("Shift+Tab")

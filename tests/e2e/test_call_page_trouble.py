@@ -35,7 +35,7 @@ async def page(browser: Browser, server: PageServer) -> AsyncIterator[Page]:
 
 async def place(page: Page, server: PageServer) -> StandInCall:
     await page.click("#call")
-    call = await server.calls.call()
+    call = await server.call()
     await reach(page, "listening")
     return call
 

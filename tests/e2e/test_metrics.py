@@ -47,6 +47,8 @@ async def test_a_call_is_counted_by_every_part_that_it_goes_through(server: Runn
     lines = [json.loads(line) for line in server.log.read_text().splitlines() if '"turn answered"' in line]
     assert lines[-1]["voice_to_voice_ms"] == pytest.approx(sum(lines[-1]["stages_ms"].values()), abs=1)
     assert turns > 1 or abs(lines[-1]["voice_to_voice_ms"] - report["server_ms"]) < 1
+    for figure in ("send_failures", "srtp_early", "dtls_dropped"):
+        assert after[f"morgan_media_{figure}_total"] >= 0
     assert grown("morgan_media_packets_received_total") > 50
     assert grown("morgan_media_packets_sent_total") > 50
     # A reply that was said before comes from the cache of speech, and costs the lane of TTS nothing.

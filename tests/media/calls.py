@@ -83,7 +83,7 @@ def loud_part(pcm: Pcm, rate: int = RECEIVE_RATE) -> Pcm:
     return pieces[peaks > peaks.max() / 2].reshape(-1)
 
 
-async def until(condition: Callable[[], Any], timeout: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], timeout: float = 60.0) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout} s in vain"

@@ -1,6 +1,7 @@
 import io
 import struct
 from collections.abc import Iterator
+from typing import cast
 
 import av
 import numpy as np
@@ -28,7 +29,7 @@ def encoded(container: str, codec: str, rate: int, seconds: float = 1.0) -> byte
     """A hum in stereo, as a file."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=rate, layout="stereo")
+        stream = cast("av.AudioStream", output.add_stream(codec, rate=rate, layout="stereo"))
         mono = voice(seconds, rate)
         frame = av.AudioFrame.from_ndarray(np.repeat(mono, 2).reshape(1, -1), format="s16", layout="stereo")
         frame.rate = rate

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from media.audio_sender import AudioSender, Due, FrameClock, RtpOut, audio_level
+from media.audio_sender import AudioSender, Due, FrameClock, RtpOut
 from media.opus import SILENCE, OpusDecoder, has_fec, packet_duration
 from media.playout import Playout
 from media.values import Pcm, PlayoutChange
@@ -35,7 +35,6 @@ def test_sequence_and_timestamp_run_through_silence_and_wrap(playout: Playout) -
 def test_silence_is_three_bytes(playout: Playout) -> None:
     packets = run(AudioSender(playout), 50)
     assert {packet.payload for packet in packets} == {SILENCE}
-    assert {packet.audio_level for packet in packets} == {127}
     assert not any(packet.marker for packet in packets)
 
 
@@ -182,12 +181,6 @@ def test_reported_loss_brings_redundancy_and_its_absence_takes_it_away(playout: 
 def test_redundancy_is_there_before_the_first_report(playout: Playout) -> None:
     playout.write(voice(2.0, 24_000))
     assert sum(has_fec(packet.payload) for packet in run(AudioSender(playout), 100)) > 50
-
-
-@pytest.mark.parametrize(("amplitude", "level"), [(32_767, 0), (3277, 20), (33, 60), (0, 127)])
-def test_audio_level_is_in_dbov(amplitude: int, level: int) -> None:
-    pcm = np.tile(np.array([amplitude, -amplitude], dtype=np.int16), 240)
-    assert audio_level(pcm) == level
 
 
 def test_the_clock_gives_one_frame_every_20_ms_whatever_the_lateness() -> None:

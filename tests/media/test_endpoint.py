@@ -258,6 +258,7 @@ async def test_statistics_come_from_rtp_and_from_rtcp_reports() -> None:
         await until(lambda: peer.stats().round_trip_s is not None)
         await until(lambda: peer.stats().remote_fraction_lost is not None)
         stats = peer.stats()
+        assert stats.round_trip_s is not None
         assert 0 <= stats.round_trip_s < 0.2
         assert stats.remote_fraction_lost == 0
         assert stats.packets_received == pytest.approx(stats.packets_sent, abs=10)

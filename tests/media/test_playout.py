@@ -211,6 +211,7 @@ def test_pause_holds_the_queue_and_resume_goes_on_from_there(wire: Wire) -> None
     assert wire.frames[11:] == [None] * 19
     wire.playout.resume()
     frame = wire.run(2)[1]
+    assert frame is not None
     assert np.array_equal(frame, pcm[4992 + 480 : 4992 + 960])
     assert wire.changes == [PlayoutChange.STARTED]
 

@@ -83,7 +83,7 @@ class Relay:
             writer.close()
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Wait until a condition holds; fail when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

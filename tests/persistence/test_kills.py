@@ -63,7 +63,7 @@ async def test_postgresql_and_then_the_server_killed_again_and_again_lose_no_tur
     assert await memory.outbox.settle(20)
     rows = await stored(memory.postgres.dsn)
     context = await memory.context("ada", count=60)
-    sessions = await memory.conversations.sessions((await memory.list_conversations("ada")).items[0].id)
+    sessions = await memory.conversations.sessions((await memory.list_conversations("ada")).items[0].id, "ada")
     await memory.close()
     assert [(row[0], row[2]) for row in rows] == [(number, f"turn {number}") for number in range(1, runs * 10 + 1)]
     assert context is not None

@@ -5,6 +5,7 @@ import json
 import stat
 import time
 import uuid
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import asyncpg
 import pytest
@@ -104,7 +105,7 @@ async def test_events_are_published_as_json(memory: Memory, redis_url: str) -> N
         log.event({"type": "transcript", "text": "héllo"})
         log.state("speaking")
         await memory.redis.flush(1)
-        got = []
+        got: list[dict[str, object]] = []
         while len(got) < 2:
             message = channel.get_message(timeout=2)
             got += [json.loads(message["data"])] if message else []
@@ -125,7 +126,7 @@ async def test_a_new_call_goes_on_where_the_last_one_ended_even_on_a_new_server(
     assert texts(context) == ["remember seven", "Seven it is"]
     again = second.begin_session("call_2", "ada", context.conversation_id)
     again.user_turn(item(), "which number?")
-    assert [row.sequence_number for row in (await second.messages(context.conversation_id)).items] == [1, 2, 3]
+    assert [row.sequence_number for row in (await second.messages(context.conversation_id, "ada")).items] == [1, 2, 3]
     assert await second.context("eve", context.conversation_id) is None
 
 
@@ -175,7 +176,7 @@ async def test_two_servers_on_one_conversation_see_each_others_words(open_memory
     await asyncio.sleep(0.1)
     for memory in (a, b):
         assert set(texts(await memory.context("ada", count=60))) == {"from a"} | {f"turn {n}" for n in range(20)}
-    rows = (await a.messages(str(log_a.conversation_id))).items
+    rows = (await a.messages(str(log_a.conversation_id), "ada")).items
     assert [row.sequence_number for row in rows] == list(range(1, 22))
 
 
@@ -189,6 +190,40 @@ async def test_preferences_changed_on_one_server_are_seen_on_the_other(open_memo
         client.flushall()
     await a.outbox.settle(2)
     assert await b.preferences.get("ada") == {"voice": "amy", "language": "de"}
+
+
+async def stored_preferences(memory: Memory, user_id: str) -> object:
+    await memory.outbox.settle(5)
+    async with memory.postgres.connection() as connection:
+        return await connection.fetchval("SELECT preferences FROM user_preferences WHERE user_id = $1", user_id)
+
+
+async def test_preferences_are_kept_after_the_clock_is_set_back(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = [timedelta(hours=1)]
+
+    class Clock(datetime):
+        """The wall clock, set wrong."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls.fromtimestamp((datetime.now(tz=UTC) + off[0]).timestamp(), tz)
+
+    monkeypatch.setattr("persistence.cache.preferences.datetime", Clock)
+    first = await open_memory("a")
+    first.put_preferences("ada", {"voice": "before"})
+    assert await stored_preferences(first, "ada") == {"voice": "before"}
+    off[0] = timedelta(0)
+    first.put_preferences("ada", {"voice": "after"})
+    assert await stored_preferences(first, "ada") == {"voice": "after"}
+    # Nor does a restart, which forgets what time it was.
+    again = await open_memory("b")
+    again.put_preferences("ada", {"voice": "again"})
+    assert await stored_preferences(again, "ada") == {"voice": "again"}
+    off[0] = timedelta(hours=-1)
+    again.put_preferences("ada", {"voice": "last"})
+    assert await stored_preferences(again, "ada") == {"voice": "last"}
 
 
 async def test_with_redis_gone_memory_serves_and_health_says_so(open_memory: Open, redis_url: str) -> None:
@@ -242,7 +277,7 @@ async def test_with_postgresql_gone_calls_go_on_and_a_restart_knows_them(
     with Redis.from_url(redis_url) as client:
         client.flushall()
     relay_port = relay.port
-    restarted = asyncio.create_task(open_memory("a", postgres_dsn=through(dsn, relay_port)))
+    restarted = asyncio.ensure_future(open_memory("a", postgres_dsn=through(dsn, relay_port)))
     again = await restarted
     assert texts(await again.context("ada")) == ["during"]
     assert await again.preferences.get("ada") == {"voice": "amy"}
@@ -290,12 +325,14 @@ async def test_pages_follow_each_other_without_gap_or_repeat(memory: Memory) -> 
             break
     assert seen == [f"conversation {number}" for number in (6, 5, 4, 3, 2, 1, 0)]
     identity = str(log.conversation_id)
-    up = await memory.messages(identity, 4)
-    rest = await memory.messages(identity, 100, up.next_cursor)
+    up = await memory.messages(identity, "ada", 4)
+    rest = await memory.messages(identity, "ada", 100, up.next_cursor)
     assert [each.sequence_number for each in (*up.items, *rest.items)] == list(range(1, 12))
     assert rest.next_cursor is None
-    down = await memory.messages(identity, 4, newest_first=True)
+    down = await memory.messages(identity, "ada", 4, newest_first=True)
     assert [each.sequence_number for each in down.items] == [11, 10, 9, 8]
+    assert not (await memory.messages(identity, "eve", 4)).items
+    assert not await memory.conversations.all_messages(log.conversation_id, "eve")
 
 
 async def test_a_cursor_of_another_list_is_refused(memory: Memory) -> None:
@@ -308,10 +345,10 @@ async def test_a_cursor_of_another_list_is_refused(memory: Memory) -> None:
     with pytest.raises(BadCursorError):
         await memory.list_conversations("eve", 1, page.next_cursor)
     with pytest.raises(BadCursorError):
-        await memory.messages(str(log.conversation_id), 1, page.next_cursor)
-    lines = await memory.messages(str(log.conversation_id), 1)
+        await memory.messages(str(log.conversation_id), "eve", 1, page.next_cursor)
+    lines = await memory.messages(str(log.conversation_id), "eve", 1)
     with pytest.raises(BadCursorError):
-        await memory.messages(str(log.conversation_id), 1, lines.next_cursor, newest_first=True)
+        await memory.messages(str(log.conversation_id), "eve", 1, lines.next_cursor, newest_first=True)
 
 
 async def test_unknown_ids_are_none(memory: Memory) -> None:

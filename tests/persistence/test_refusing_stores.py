@@ -41,7 +41,7 @@ async def refuse(client: Redis, how: str) -> None:
         case "misconf":
             # A folder where the file should be: it cannot save, and says so to whoever writes.
             await client.config_set("save", "3600 1")
-            (Path((await client.config_get("dir"))["dir"]) / "dump.rdb").mkdir()
+            (Path(str((await client.config_get("dir"))["dir"])) / "dump.rdb").mkdir()
             await saved(client, "err")
 
 
@@ -58,7 +58,7 @@ async def take(client: Redis, how: str) -> None:
         case "replica":
             await client.execute_command("REPLICAOF", "NO", "ONE")
         case "misconf":
-            (Path((await client.config_get("dir"))["dir"]) / "dump.rdb").rmdir()
+            (Path(str((await client.config_get("dir"))["dir"])) / "dump.rdb").rmdir()
             await saved(client, "ok")
 
 

@@ -49,7 +49,6 @@ class ReplyPlayer:
     ) -> None:
         self.reply: Reply | None = None
         self.network_delay_s = 0.04
-        self.started_at: float | None = None
         self._options = options
         self._context = context
         self._speaker = speaker
@@ -112,7 +111,6 @@ class ReplyPlayer:
         self._tools = ToolRounds(self.reply, options, self._context, self._out, self._filler)
         self._thinking = Thinking()
         self._told = 0
-        self.started_at = None
         return self.reply
 
     def discard(self) -> None:
@@ -204,13 +202,12 @@ class ReplyPlayer:
 
     # Playing -----------------------------------------------------------------------------------------------
 
-    def started(self, at: float) -> bool:
+    def started(self) -> bool:
         """The playout began to sound; True when that is the beginning of the reply in hand."""
         reply = self.reply
         if reply is None or not reply.released or reply.audible:
             return False
         reply.audible = True
-        self.started_at = at
         self._out.emit(PlaybackStarted(reply.reply_id))
         return True
 

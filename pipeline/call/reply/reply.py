@@ -112,7 +112,6 @@ class Reply:
         self.failed = False
         self.released = False
         self.audible = False
-        self.interruptible = True
         self.text_told = False
         self.finished = False
         self.first_text_at: float | None = None
@@ -131,11 +130,6 @@ class Reply:
     def group(self) -> str:
         """Group of all work behind this reply."""
         return self.reply_id
-
-    @property
-    def silent(self) -> bool:
-        """Whether there is nothing to say and there never will be."""
-        return self.text_ended and not self._pieces
 
     @property
     def waiting(self) -> bool:

@@ -35,6 +35,7 @@ class BertEmbedder:
         folder: a model in the Hugging Face layout, mean pooling.
         cache: where the converted weights are kept.
         device: "cpu" or "cuda".
+        compute_type: as CTranslate2 names them.
 
     Raises:
         EngineUnavailableError: the model is missing or unusable; the message says what to do.
@@ -43,7 +44,7 @@ class BertEmbedder:
     name = "ctranslate2"
     kind: Literal["in-process", "remote"] = "in-process"
 
-    def __init__(self, folder: Path, cache: Path, *, device: str = "cpu") -> None:
+    def __init__(self, folder: Path, cache: Path, *, device: str = "cpu", compute_type: str = "float32") -> None:
         self.model = folder.name
         weights = encoder_weights(folder, cache)
         self._tokenizer = load_tokenizer(folder)
@@ -51,7 +52,7 @@ class BertEmbedder:
         try:
             # In the lane, because CTranslate2's own threads inherit the niceness of the thread that starts them.
             self._encoder: Any = self.lane.call(
-                lambda: ctranslate2.Encoder(str(weights), device=device, compute_type="float32", intra_threads=1)
+                lambda: ctranslate2.Encoder(str(weights), device=device, compute_type=compute_type, intra_threads=1)
             )
         except Exception as error:  # a broken model shows as RuntimeError, ValueError or a plain Exception
             self.lane.close()

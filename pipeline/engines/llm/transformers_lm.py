@@ -34,6 +34,7 @@ class TransformersLanguageModel:
             one (GGUF needs the package `gguf` and is expanded to 16 or 32 bits per weight).
         threads: of the computation on a CPU; PyTorch has one setting for the process.
         device: "cpu", "cuda", "mps"; "auto" takes the best that there is.
+        compute_type: as PyTorch names them; "auto" is bfloat16 on cuda and float32 elsewhere.
         n_ctx: tokens that prompt and reply of a request may have together; never more than the model was trained for.
         conversations: caches kept; the one that lay idle longest is dropped.
         top_p: at temperatures above 0, sample among the likeliest tokens that add up to this probability.
@@ -54,6 +55,7 @@ class TransformersLanguageModel:
         *,
         threads: int = 2,
         device: str = "auto",
+        compute_type: str = "auto",
         n_ctx: int = 2048,
         conversations: int = 4,
         top_p: float = 0.95,
@@ -66,7 +68,7 @@ class TransformersLanguageModel:
         self._caches: OrderedDict[str, tuple[list[int], Any]] = OrderedDict()
         self._torch.set_num_threads(threads)
         self.device = _best_device(self._torch) if device == "auto" else device
-        self._tokenizer, self._network = self._load(path)
+        self._tokenizer, self._network = self._load(path, compute_type)
         self.model = path.stem if path.is_file() else path.name
         self._n_ctx = min(n_ctx, getattr(self._network.config, "max_position_embeddings", n_ctx))
         self._ends = self._end_tokens()
@@ -116,9 +118,10 @@ class TransformersLanguageModel:
         self._caches.clear()
         self._network = None
 
-    def _load(self, path: Path) -> tuple[Any, Any]:
+    def _load(self, path: Path, compute_type: str) -> tuple[Any, Any]:
         folder, options = _place(path)
-        dtype = self._torch.bfloat16 if self.device == "cuda" else self._torch.float32
+        best = "bfloat16" if self.device == "cuda" else "float32"
+        dtype = getattr(self._torch, best if compute_type == "auto" else compute_type)
         try:
             tokenizer = self._transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
             network = self._transformers.AutoModelForCausalLM.from_pretrained(

@@ -83,6 +83,7 @@ class FasterWhisper:
         window: the silence in first windows.
         compute_type: as CTranslate2 names them; `reload` changes it, and the threads.
         threads: inside one transcription.
+        device: "cpu" or "cuda".
         folder: of the model.
         heard: how many windows were heard ("windows"), how many again ("again"), and the doubts by name.
 
@@ -114,7 +115,7 @@ class FasterWhisper:
         self.heard: Counter[str] = Counter()
         self.folder = folder
         self._vad = vad
-        self._device, self.compute_type, self.threads, self._lanes = device, compute_type, threads, lanes
+        self.device, self.compute_type, self.threads, self._lanes = device, compute_type, threads, lanes
         self._precise: Any = None
         self._loading = threading.Lock()
         self._languages = frozenset(languages)
@@ -127,9 +128,10 @@ class FasterWhisper:
             )
         except Exception as error:  # a broken model shows as RuntimeError, ValueError or a plain Exception
             self.lane.close()
-            raise EngineUnavailableError(
-                f"{folder} cannot be loaded ({error}): run `morgan models verify` and pull it again"
-            ) from error
+            remedy = "run `morgan models verify` and pull it again"
+            if device != "cpu":
+                remedy = "check its driver, cuBLAS and cuDNN, or set the device to cpu"
+            raise EngineUnavailableError(f"{folder} cannot be loaded on {device} ({error}): {remedy}") from error
         # Asked for once: an unloaded model does not answer.
         self._multilingual: bool = self._whisper.is_multilingual
 
@@ -208,14 +210,14 @@ class FasterWhisper:
         """
         if (compute_type, threads) == (self.compute_type, self.threads):
             return
-        load = partial(_load, self.folder, self._lanes, threads, self._device, compute_type)
+        load = partial(_load, self.folder, self._lanes, threads, self.device, compute_type)
         try:
             whisper, _ = await self.lane.run(load, Ticket(Urgency.FIRST_AUDIO))
         except (RuntimeError, ValueError, MemoryError) as error:
             raise EngineUnavailableError(f"{self.model} cannot be loaded in {compute_type}: {error}") from error
         self._whisper, self._precise = whisper, None
         self.compute_type, self.threads = compute_type, threads
-        if self._device == "cpu":
+        if self.device == "cpu":
             self.lane.threads = threads
         return_free_memory()
 
@@ -272,7 +274,7 @@ class FasterWhisper:
             if first < padding < longest:
                 yield Rung(padding)
         yield Rung(None)
-        if self._device == "cpu" and self.compute_type != "float32":
+        if self.device == "cpu" and self.compute_type != "float32":
             yield Rung(None, precise=True)
 
     def _count(self, piece: TranscriptPiece, *, again: bool) -> None:
@@ -313,7 +315,7 @@ class FasterWhisper:
         """The model as it was trained: loaded when it is first needed, kept from then on."""
         with self._loading:
             if self._precise is None:
-                self._precise, _ = _load(self.folder, 1, self.threads, self._device, "float32")
+                self._precise, _ = _load(self.folder, 1, self.threads, self.device, "float32")
         return self._precise
 
     def _encode(self, audio: Waveform, padding_s: float | None, model: Any) -> Any:

@@ -39,6 +39,7 @@ class Csm:
     Args:
         folder: in the Hugging Face layout: `config.json`, weights (the codec's among them), tokenizer.
         device: "cpu", "cuda"; "auto" takes the best that there is.
+        compute_type: as PyTorch names them; "auto" is bfloat16 on cuda and float32 elsewhere.
         speaker: number of the speaker whom the model imitates.
         capacity: clauses that may wait in the lane.
 
@@ -49,12 +50,15 @@ class Csm:
     name = "csm"
     kind: Literal["in-process", "remote"] = "in-process"
 
-    def __init__(self, folder: Path, *, device: str = "auto", speaker: int = 0, capacity: int = 64) -> None:
+    def __init__(
+        self, folder: Path, *, device: str = "auto", compute_type: str = "auto", speaker: int = 0, capacity: int = 64
+    ) -> None:
         self._torch, transformers = _packages()
         if not (folder / "config.json").is_file():
             raise EngineUnavailableError(f"no CSM model in {folder}: download sesame/csm-1b there")
         self.device = ("cuda" if self._torch.cuda.is_available() else "cpu") if device == "auto" else device
-        dtype = self._torch.bfloat16 if self.device == "cuda" else self._torch.float32
+        best = "bfloat16" if self.device == "cuda" else "float32"
+        dtype = getattr(self._torch, best if compute_type == "auto" else compute_type)
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
             network = transformers.CsmForConditionalGeneration.from_pretrained(folder, dtype=dtype)

@@ -71,6 +71,7 @@ class Kokoro:
         threads: threads inside one synthesis.
         capacity: clauses that may wait in the lane.
         default: id of the voice that speaks unasked, such as "af_heart"; the first one if not given.
+        device: "cpu" or "cuda".
 
     Raises:
         EngineUnavailableError: the folder lacks something, or the phonemizer is not installed.
@@ -81,7 +82,14 @@ class Kokoro:
     model = "kokoro-82m"
 
     def __init__(
-        self, folder: Path, *, lanes: int = 1, threads: int = 1, capacity: int = 256, default: str | None = None
+        self,
+        folder: Path,
+        *,
+        lanes: int = 1,
+        threads: int = 1,
+        capacity: int = 256,
+        default: str | None = None,
+        device: str = "cpu",
     ) -> None:
         self._espeak = Espeak()
         self._vocabulary = _vocabulary(folder)
@@ -100,7 +108,9 @@ class Kokoro:
         self.default_voice = default or next(iter(self._styles))
         self.lane = Lane(self.name, workers=lanes, capacity=capacity, threads=threads, pausing=True)
         try:
-            self._session = self.lane.call(partial(open_with_output, models[0], _DURATIONS, threads=threads))
+            self._session = self.lane.call(
+                partial(open_with_output, models[0], _DURATIONS, threads=threads, device=device)
+            )
         except BaseException:
             self.lane.close()
             raise

@@ -49,6 +49,7 @@ class Piper:
         threads: threads inside one synthesis.
         capacity: clauses that may wait in the lane.
         default: id of the voice that speaks unasked; the first one if not given.
+        device: "cpu" or "cuda".
 
     Raises:
         EngineUnavailableError: piper-tts is not installed, or a voice is missing or broken.
@@ -58,7 +59,13 @@ class Piper:
     kind: Literal["in-process", "remote"] = "in-process"
 
     def __init__(
-        self, *folders: Path, lanes: int = 1, threads: int = 1, capacity: int = 256, default: str | None = None
+        self,
+        *folders: Path,
+        lanes: int = 1,
+        threads: int = 1,
+        capacity: int = 256,
+        default: str | None = None,
+        device: str = "cpu",
     ) -> None:
         try:
             import piper.voice  # noqa: F401 - only to see whether it is there
@@ -70,7 +77,7 @@ class Piper:
             raise EngineUnavailableError(f"no Piper voice in {named}: run `morgan models pull`")
         self.lane = Lane(self.name, workers=lanes, capacity=capacity, threads=threads, pausing=True)
         try:
-            models = [self.lane.call(partial(_VoiceModel, file, threads)) for file in files]
+            models = [self.lane.call(partial(_VoiceModel, file, threads, device)) for file in files]
         except BaseException:
             self.lane.close()
             raise
@@ -128,7 +135,7 @@ class _Speaker:
 class _VoiceModel:
     """One voice file: its session, its phonemizer and the gain that brings it to the loudness of the others."""
 
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, file: Path, threads: int, device: str) -> None:
         from piper.config import PiperConfig
         from piper.voice import PiperVoice
 
@@ -142,7 +149,7 @@ class _VoiceModel:
                 f"{description} is missing or broken ({error}): run `morgan models pull`"
             ) from error
         self._config = config
-        self._decoder = VitsDecoder(file, config.hop_length, threads)
+        self._decoder = VitsDecoder(file, config.hop_length, threads, device)
         # Only its phonemizer is used, which asks for no session.
         self._piper = PiperVoice(session=None, config=config)
         self._gain = 1.0

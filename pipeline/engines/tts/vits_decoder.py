@@ -42,12 +42,13 @@ class VitsDecoder:
         file: a VITS model as Piper exports it.
         hop: samples of a frame.
         threads: threads inside one run.
+        device: "cpu" or "cuda".
 
     Raises:
         EngineUnavailableError: the file cannot be read.
     """
 
-    def __init__(self, file: Path, hop: int, threads: int) -> None:
+    def __init__(self, file: Path, hop: int, threads: int, device: str = "cpu") -> None:
         self._hop = hop
         try:
             model = onnx.load(file)
@@ -58,8 +59,8 @@ class VitsDecoder:
         halves = _cut(model)
         self._frames = halves.frames if halves else ""
         front = halves.front if halves else file
-        self._front = open_session(front, threads=threads, label=str(file))
-        self._back = open_session(halves.back, threads=threads, label=str(file)) if halves else None
+        self._front = open_session(front, threads=threads, label=str(file), device=device)
+        self._back = open_session(halves.back, threads=threads, label=str(file), device=device) if halves else None
 
     def settle(self, feeds: dict[str, Any]) -> "Settled":
         """Decide on every sound of a clause.

@@ -26,6 +26,7 @@ class SmartTurn:
         folder: holds `smart-turn-v3*.onnx`.
         threads: threads inside one run.
         capacity: questions that may wait in the lane.
+        device: "cpu" or "cuda".
 
     Raises:
         EngineUnavailableError: the model is missing or broken.
@@ -34,10 +35,10 @@ class SmartTurn:
     name = "smart-turn"
     kind: Literal["in-process", "remote"] = "in-process"
 
-    def __init__(self, folder: Path, *, threads: int = 1, capacity: int = 256) -> None:
+    def __init__(self, folder: Path, *, threads: int = 1, capacity: int = 256, device: str = "cpu") -> None:
         path = max(folder.glob(_FILE_PATTERN), default=folder / _FILE_PATTERN)
         self.model = folder.name
-        self._session = open_session(path, threads=threads)
+        self._session = open_session(path, threads=threads, device=device)
         if [tensor.name for tensor in self._session.get_inputs()] != [_INPUT]:
             raise EngineUnavailableError(f"{path} is not Smart Turn v3: run `morgan models pull`")
         self.lane = Lane(self.name, capacity=capacity, threads=threads)

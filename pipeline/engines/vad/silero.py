@@ -75,6 +75,7 @@ class SileroVad:
 
     Args:
         folder: holds `silero_vad_16k_op15.onnx` or `silero_vad.onnx`.
+        device: "cpu" or "cuda".
 
     Raises:
         EngineUnavailableError: neither file is there, or it is not the model.
@@ -83,10 +84,10 @@ class SileroVad:
     name = "silero"
     kind: Literal["in-process", "remote"] = "in-process"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
         self.model = folder.name
         path = next((folder / file for file in _FILES if (folder / file).is_file()), folder / _FILES[0])
-        self._session = open_session(path)
+        self._session = open_session(path, device=device)
         if not {"input", "state", "sr"} <= {tensor.name for tensor in self._session.get_inputs()}:
             raise EngineUnavailableError(f"{path} is not Silero VAD 5 or newer: run `morgan models pull`")
 

@@ -16,6 +16,7 @@ from server.calls.websocket.messages import Audio, Interrupt, Message, Ping, Sta
 from server.calls.websocket.send_queue import SocketOutbox
 from server.http.errors import ApiError
 from server.http.rate_limits import client_of
+from server.identity.principal import named_user
 from server.transcription.fields import decode_base64
 from server.transcription.transcriber import TRANSCRIBER
 
@@ -120,7 +121,8 @@ class AudioSession:
             calls.check(client_of(self._request))
         except CallsFullError as full:
             raise self._full(full) from None
-        beginning, options = await wanted_call(self._request, start.user_id, start.conversation_id, start)
+        user_id = named_user(self._request, start.user_id)
+        beginning, options = await wanted_call(self._request, user_id, start.conversation_id, start)
         try:
             async with calls.reserve(beginning, client_of(self._request), **options) as call:
                 line = SocketLine(call, self._outbox, calls.endpoint.pacer, start.sample_rate)

@@ -194,6 +194,23 @@ async def test_a_record_that_postgresql_refuses_does_not_stop_the_others(rig: Ri
     await rig.stop()
 
 
+async def test_what_postgresql_refuses_is_kept_within_bounds(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("persistence.journal.outbox.REFUSED_BYTES", 2_000)
+    outbox = await rig.start()
+    outbox.append(begin())
+    for number in range(50):
+        outbox.append(PutMessage(uuid.uuid4(), CONVERSATION, "ada", "nobody", f"no such role {number}", now()))  # type: ignore[arg-type]
+    assert await outbox.settle(30)
+    assert outbox.figures.refused == 50
+    await rig.stop()
+    journal = rig.folder / "journal"
+    kept = [journal / "refused.jsonl", journal / "refused.jsonl.1"]
+    assert sorted(each.name for each in journal.glob("refused*")) == [each.name for each in kept]
+    assert sum(each.stat().st_size for each in kept) < 6_000
+    assert "no such role 49" in kept[0].read_text()
+    assert all(each.stat().st_mode & 0o077 == 0 for each in kept)
+
+
 async def test_a_full_journal_warns_before_it_refuses(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
     await rig.relay.cut()
     outbox = await rig.start(journal_max_bytes=20_000)
@@ -264,7 +281,8 @@ async def test_a_message_put_again_keeps_its_place(rig: Rig) -> None:
 async def test_later_messages_move_up_when_one_is_taken_back(rig: Rig) -> None:
     outbox = await rig.start()
     said = [turn(number) for number in range(1, 6)]
-    for operation in (begin(), *said, RemoveMessage(said[1].id, CONVERSATION), turn(6)):
+    operations: list[Operation] = [begin(), *said, RemoveMessage(said[1].id, CONVERSATION), turn(6)]
+    for operation in operations:
         outbox.append(operation)
     assert await outbox.settle(5)
     rows = await stored(rig.dsn)

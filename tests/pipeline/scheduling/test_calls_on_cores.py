@@ -57,6 +57,7 @@ class Machine:
         return work
 
     def run(self, processes: list[Process], until: float) -> None:
+        process: Process | None
         for process in processes:
             self._at(0.0, process, None)
         while self._events and self.now < until:

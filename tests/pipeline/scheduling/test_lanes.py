@@ -391,7 +391,7 @@ def test_a_constructor_may_call_into_the_lane() -> None:
     lane = Lane("load")
     assert lane.call(lambda: threading.current_thread().name) == "lane-load-0"
     with pytest.raises(KeyError):
-        lane.call(lambda: {}["missing"])
+        lane.call(lambda: dict[str, str]()["missing"])
     lane.close()
     with pytest.raises(LaneClosedError):
         lane.call(lambda: None)

@@ -56,7 +56,8 @@ def test_reset_begins_a_new_turn() -> None:
 
 @given(st.lists(st.lists(st.sampled_from("abcd"), max_size=8), max_size=12))
 def test_the_confirmed_prefix_only_grows(hypotheses: list[list[str]]) -> None:
-    agreement, before = LocalAgreement(), ()
+    agreement = LocalAgreement()
+    before: tuple[str, ...] = ()
     for words in hypotheses:
         newly = agreement.push(words)
         assert agreement.confirmed == (*before, *newly)

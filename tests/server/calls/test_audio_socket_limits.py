@@ -40,7 +40,7 @@ class Call:
 
     id = "call_1"
     recording = None
-    ended_reason = None
+    ended_reason: str | None = None
 
     def __init__(self) -> None:
         self.state = State.LISTENING
@@ -49,7 +49,7 @@ class Call:
 
     def end_soon(self, reason: str) -> None:
         self.ended.append(reason)
-        self.ended_reason = reason  # type: ignore[assignment]
+        self.ended_reason = reason
 
     def on_audio(self, pcm: Any, at: float, missing: bool) -> None: ...
 
@@ -59,11 +59,12 @@ class Call:
 
 
 @pytest.fixture
-async def line() -> SocketLine:
+async def line() -> Any:
+    """A line over the two above, which it holds as `_call` and `_outbox`."""
     return SocketLine(Call(), Outbox(), Pacer(), 16_000)  # type: ignore[arg-type]
 
 
-async def test_a_session_in_which_nothing_happens_ends_and_says_why(line: SocketLine) -> None:
+async def test_a_session_in_which_nothing_happens_ends_and_says_why(line: Any) -> None:
     call, outbox = line._call, line._outbox
     line.active()
     began = line._active_at
@@ -74,12 +75,12 @@ async def test_a_session_in_which_nothing_happens_ends_and_says_why(line: Socket
     assert outbox.messages[-1]["error"]["code"] == "idle"
 
 
-async def test_a_session_that_fails_in_its_tick_ends(line: SocketLine) -> None:
+async def test_a_session_that_fails_in_its_tick_ends(line: Any) -> None:
     line.fail(RuntimeError("this call is broken"))
     assert line._call.ended == ["internal_error"]
 
 
-async def test_a_session_in_which_morgan_speaks_is_not_idle(line: SocketLine) -> None:
+async def test_a_session_in_which_morgan_speaks_is_not_idle(line: Any) -> None:
     call = line._call
     began = line._active_at
     call.state = State.SPEAKING
@@ -89,7 +90,7 @@ async def test_a_session_in_which_morgan_speaks_is_not_idle(line: SocketLine) ->
     assert call.ended == []
 
 
-async def test_a_client_that_does_not_read_is_sent_away_with_the_reason(line: SocketLine) -> None:
+async def test_a_client_that_does_not_read_is_sent_away_with_the_reason(line: Any) -> None:
     call, outbox = line._call, line._outbox
     outbox.reads = False
     line._events.sounding = True

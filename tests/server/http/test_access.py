@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -63,7 +64,7 @@ def apps(server: Server) -> list[tuple[str, web.Application]]:
     return [(f"http://127.0.0.1:{server.settings.port + offset}", app) for offset, app in enumerate(server.apps[:4])]
 
 
-def routes(app: web.Application) -> list[tuple[str, str, object]]:
+def routes(app: web.Application) -> list[tuple[str, str, Any]]:
     """Method, path with something for its parameters, and handler of each route that is no static file."""
     found = []
     for route in app.router.routes():

@@ -14,11 +14,13 @@ from pydantic import BaseModel
 from server.app import Server
 from server.client.caller import Caller
 from server.engines.factory import build_engines
-from server.http.auth import WrongKeys, guard
 from server.http.errors import errors_as_json
 from server.http.operation import operation
 from server.http.rate_limits import limited
 from server.http.server import HttpRunner
+from server.identity.access import guard
+from server.identity.wiring import build_access
+from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.settings import Settings
 from tests.media.calls import until
@@ -33,25 +35,28 @@ class Number(BaseModel):
     value: int
 
 
-@operation("test", body=Number, cost="work")
+@operation("test", body=Number, cost="work", scope="calls")
 async def work(_: web.Request, body: Number) -> web.Response:
     return web.json_response(body.model_dump())
 
 
-@operation("test", body=Number, cost="call")
+@operation("test", body=Number, cost="call", scope="calls")
 async def call(_: web.Request, body: Number) -> web.Response:
     return web.json_response(body.model_dump())
 
 
-@operation("test", body=Number)
+@operation("test", body=Number, scope="calls")
 async def cheap(_: web.Request, body: Number) -> web.Response:
     return web.json_response(body.model_dump())
 
 
 @asynccontextmanager
-async def served(per_minute: int) -> AsyncIterator[str]:
-    keys = guard(KEYS, WrongKeys(30), Metrics())
-    app = web.Application(middlewares=[errors_as_json, keys, limited({"work": per_minute, "call": per_minute})])
+async def served(per_minute: int, folder: Path) -> AsyncIterator[str]:
+    settings = Settings(data_dir=folder, memory="off", api_keys=",".join(KEYS))
+    access = build_access(settings, MemoryDoor(settings), Metrics())
+    app = web.Application(
+        middlewares=[errors_as_json, guard(access), limited({"work": per_minute, "call": per_minute})]
+    )
     for path, handler in (("/work", work), ("/call", call), ("/cheap", cheap)):
         app.router.add_post(path, handler)
     runner = HttpRunner(app)
@@ -61,6 +66,7 @@ async def served(per_minute: int) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+        access.close()
 
 
 def client(address: str = "127.0.0.1", key: str = KEYS[0]) -> aiohttp.ClientSession:
@@ -75,8 +81,8 @@ async def post(http: aiohttp.ClientSession, url: str, body: str = '{"value": 1}'
         return response.status, code, int(response.headers.get("Retry-After", 0))
 
 
-async def test_beyond_its_limit_a_client_is_told_when_to_come_again_before_its_body_is_read() -> None:
-    async with served(5) as url, client() as http:
+async def test_beyond_its_limit_a_client_is_told_when_to_come_again_before_its_body_is_read(tmp_path: Path) -> None:
+    async with served(5, tmp_path) as url, client() as http:
         assert [(await post(http, f"{url}/work"))[0] for _ in range(5)] == [200] * 5
         status, code, retry_s = await post(http, f"{url}/work", "no JSON")
         assert (status, code) == (429, "too_many_requests")
@@ -85,15 +91,19 @@ async def test_beyond_its_limit_a_client_is_told_when_to_come_again_before_its_b
         assert [(await post(http, f"{url}/cheap"))[0] for _ in range(20)] == [200] * 20
 
 
-async def test_each_key_and_each_address_has_a_limit_of_its_own() -> None:
-    async with served(3) as url:
+async def test_each_key_and_each_address_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    async with served(3, tmp_path) as url:
         for address, key in (("127.0.0.1", KEYS[0]), ("127.0.0.2", KEYS[0]), ("127.0.0.1", KEYS[1])):
             async with client(address, key) as http:
                 assert [(await post(http, f"{url}/work"))[0] for _ in range(4)] == [200] * 3 + [429]
 
 
-async def test_a_request_without_a_key_takes_nothing_of_the_limit() -> None:
-    async with served(3) as url, client() as http, client(key="no-key-at-all-but-of-the-right-length") as stranger:
+async def test_a_request_without_a_key_takes_nothing_of_the_limit(tmp_path: Path) -> None:
+    async with (
+        served(3, tmp_path) as url,
+        client() as http,
+        client(key="no-key-at-all-but-of-the-right-length") as stranger,
+    ):
         assert {(await post(stranger, f"{url}/work"))[0] for _ in range(10)} == {401}
         assert (await post(http, f"{url}/work"))[0] == 200
 

@@ -20,7 +20,8 @@ from pipeline.audio import HEARING_RATE
 from pipeline.engines.stt.faster_whisper import FasterWhisper
 from pipeline.scheduling.lanes import Ticket
 from pipeline.text.normalise import word_error_rate
-from server.speech.speech import CHUNK, MAX_TEXT
+from server.bounds import MAX_TEXT
+from server.speech.speech import CHUNK
 from tests.pipeline.engines.speech import model
 from tests.serving import RunningServer
 

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from pipeline.engines.tts.piper import Piper
+from server.bounds import MAX_TEXT
 from server.http.errors import ApiError
-from server.speech.speech import MAX_TEXT, SpeechDesk, SpeechOrder
+from server.speech.speech import SpeechDesk, SpeechOrder
 from tests.pipeline.text.worst_texts import worst
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,13 @@ def make_network(folder: Path) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<b>", pad_token="<p>")
-    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    books = {"num_codebooks": 4, "vocab_size": 67, "num_key_value_heads": 2, "head_dim": 16}
+    small: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    books: dict[str, Any] = {"num_codebooks": 4, "vocab_size": 67, "num_key_value_heads": 2, "head_dim": 16}
     codec = MimiConfig(
         **small,
         num_key_value_heads=2,

@@ -1,6 +1,7 @@
 import json
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -27,7 +28,7 @@ def stt() -> FasterWhisper:
     return FasterWhisper(model("whisper-base"))
 
 
-async def say(tts: Piper, text: str, **options: float) -> list[SpeechChunk]:
+async def say(tts: Piper, text: str, **options: Any) -> list[SpeechChunk]:
     return [chunk async for chunk in tts.synthesize(text, Ticket(), **options)]
 
 

@@ -1,0 +1,155 @@
+"""The guard of every port: who is let in, and what for; who tries wrong keys is slowed down."""
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from server.http.errors import ApiError, Handler
+from server.http.networks import network
+from server.http.operation import operation_of
+from server.http.rate_limits import PerClient, too_many
+from server.identity.credentials import credential_of
+from server.identity.errors import TokenError
+from server.identity.keys import KeyRing
+from server.identity.principal import LOCAL, PRINCIPAL, STRANGER, Principal
+from server.identity.scopes import Scope, missing_scope
+from server.identity.tokens import ShownToken, Tokens, is_token
+from server.observability.metrics import Metrics
+
+STATIC = "/static/"
+
+
+class WrongKeys(PerClient):
+    """Counts wrong keys by remote address.
+
+    A right key is always let in: behind one address may be many people, and keys are too long to be guessed, however
+    fast. What is limited is the work and the log lines that guessing costs.
+    """
+
+
+class JwtReader(Protocol):
+    """Takes JWTs that somebody else gives out."""
+
+    def principal(self, shown: str) -> Awaitable[Principal]:
+        """Whose it is; raises `TokenError`."""
+
+
+class Access:
+    """Knows everybody who may come in. The same for all ports of a server.
+
+    Args:
+        keys: API keys.
+        tokens: that this server gives out.
+        wrong_keys: counted.
+        metrics: what is counted.
+        jwts: takes those of an identity provider; None where none is configured.
+    """
+
+    def __init__(
+        self, keys: KeyRing, tokens: Tokens, wrong_keys: WrongKeys, metrics: Metrics, jwts: JwtReader | None = None
+    ) -> None:
+        self.keys = keys
+        self.tokens = tokens
+        self._wrong_keys = wrong_keys
+        self._metrics = metrics
+        self._jwts = jwts
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a key is asked for; where not, the server listens on loopback only and everybody is let in."""
+        return self._jwts is not None or self.keys.present
+
+    def close(self) -> None:
+        """Let go of files."""
+        self.tokens.close()
+
+    async def recognised(self, credential: str | None) -> Principal:
+        """Who asks for something open: a key or a JWT tells, and a wrong one makes a stranger."""
+        if not self.guarded:
+            return LOCAL
+        try:
+            return await self._known(credential or "")
+        except TokenError:
+            return STRANGER
+
+    async def admitted(self, request: web.Request, scope: Scope | None) -> Principal:
+        """Who asks for something that needs a scope.
+
+        Raises:
+            ApiError: 401 nobody who is known, 403 without the scope, 429 after too many wrong keys.
+        """
+        credential = credential_of(request)
+        token: ShownToken | None = None
+        try:
+            if credential is not None and is_token(credential):
+                token = self.tokens.read(credential)
+                principal = Principal(
+                    f"user:{token.grant.user_id}", token.grant.scopes, token.grant.user_id, token.grant
+                )
+            else:
+                principal = await self._known(credential or "") if self.guarded else LOCAL
+            if scope is not None and not principal.may(scope):
+                raise missing_scope(scope)
+            return principal if token is None else await self._used(token, principal)
+        except TokenError as error:
+            await self._count(request, credential)
+            raise _unauthorized(str(error)) from None
+
+    async def _used(self, token: ShownToken, principal: Principal) -> Principal:
+        session = await self.tokens.use(token)
+        return Principal(principal.id, principal.scopes, principal.user_id, principal.grant, session)
+
+    async def _known(self, credential: str) -> Principal:
+        found = self.keys.find(credential) if credential else None
+        if found is not None:
+            return found
+        if self._jwts is not None and credential.count(".") == 2:
+            return await self._jwts.principal(credential)
+        raise TokenError("This server asks for a key: send it as `Authorization: Bearer <key>`")
+
+    async def _count(self, request: web.Request, credential: str | None) -> None:
+        if credential is None:
+            return
+        self._metrics.wrong_key()
+        wait_s = await self._wrong_keys.hit(network(request.remote))
+        if wait_s is not None:
+            raise too_many("too_many_wrong_keys", "Too many wrong keys from this address", wait_s)
+
+
+ACCESS: web.AppKey[Access] = web.AppKey("access", Access)
+
+
+def guard(access: Access) -> Middleware:
+    """A middleware that lets in whoever may, and says who it is (`server.identity.principal.principal_of`).
+
+    What says nothing of scopes is for administrators. Where there is no route, every key finds that out.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_open(request):
+            request[PRINCIPAL] = await access.recognised(credential_of(request))
+        else:
+            request[PRINCIPAL] = await access.admitted(request, _scope(request))
+        return await handler(request)
+
+    return middleware
+
+
+def is_open(request: web.Request) -> bool:
+    """Whether a request is for what anybody may see."""
+    operation = operation_of(request.match_info.handler)
+    return request.path.startswith(STATIC) or (operation is not None and operation.open)
+
+
+def _scope(request: web.Request) -> Scope | None:
+    if request.match_info.http_exception is not None:
+        return None
+    operation = operation_of(request.match_info.handler)
+    return "admin" if operation is None or operation.scope is None else operation.scope
+
+
+def _unauthorized(message: str) -> ApiError:
+    return ApiError(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"})

@@ -1,0 +1,84 @@
+"""What a test needs besides Python packages, as markers that are set from the fixtures and helpers it uses.
+
+`-m unit` runs the tests that need nothing of it, which is what `make unit` does on a bare clone. A test declares
+nothing: a marker follows from a fixture anywhere in its closure (`FIXTURES`), or from a helper that its module imports
+(`HELPERS`; then all tests of the module carry it).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
+
+import pytest
+
+MARKERS: Mapping[str, str] = {
+    "models": "weights of models, which `morgan models pull` fetches",
+    "audio": "recordings of real speech in shared/audio",
+    "server": "a running `morgan serve`",
+    "databases": "a PostgreSQL or Valkey, embedded or of the distribution",
+    "browser": "Chromium or Firefox",
+    "tools": "programs that Python packages do not bring: ffmpeg, node, psql, curl",
+    "wall_clock": "asserts real time: one worker runs all of these, one after the other",
+    "unit": "none of the above but wall_clock",
+}
+"""Every marker of this module and what a test that carries it needs."""
+
+FIXTURES: Mapping[str, str] = {
+    "models_dir": "models",
+    "shared_audio": "audio",
+    "server": "server",
+    "servers": "databases",
+    "debian_postgres": "databases",
+    "debian_redis": "databases",
+}
+"""The marker that follows from a fixture, direct or through other fixtures."""
+
+HELPERS: Mapping[str, str] = {
+    "tests.pipeline.engines.speech.model": "models",
+    "tests.pipeline.engines.speech.clip": "audio",
+    "tests.debian": "databases",
+    "tests.e2e.chromium": "browser",
+    "tests.e2e.firefox": "browser",
+    "playwright.async_api": "browser",
+    "pipeline.engines.llm.llama_api.load_library": "models",
+    "persistence.embedded.postgres": "databases",
+    "persistence.embedded.valkey": "databases",
+}
+"""The marker that follows from a name in the test's module: a function or class, or anything of a helper module."""
+
+WALL_CLOCK = (
+    "tests/media/test_audio_link.py",
+    "tests/server/client/test_caller.py",
+    "tests/media/test_chromium.py",
+    "tests/media/test_endpoint.py",
+    "tests/media/test_pacer.py",
+    "tests/media/test_restart.py",
+    "tests/media/test_udp_port.py",
+    "tests/pipeline/scheduling/test_cores.py",
+    "tests/pipeline/scheduling/test_lanes.py",
+    "tests/pipeline/text/test_linear.py",
+)
+"""Files whose tests assert real time. A table and not a marker in them: xdist's scheduler sees paths only."""
+
+
+def mark(items: Iterable[pytest.Item]) -> None:
+    """Add the markers of `MARKERS` to collected tests."""
+    for item in items:
+        needs = set(needs_of(item))
+        for name in needs or {"unit"}:
+            item.add_marker(name)
+        if item.nodeid.startswith(WALL_CLOCK):
+            item.add_marker("wall_clock")
+
+
+def needs_of(item: pytest.Item) -> Iterator[str]:
+    """The needs of a test, some of them more than once."""
+    for fixture in getattr(item, "fixturenames", ()):
+        if fixture in FIXTURES:
+            yield FIXTURES[fixture]
+    module = getattr(item, "module", None)
+    if isinstance(module, ModuleType):
+        for value in vars(module).values():
+            home = value.__name__ if isinstance(value, ModuleType) else str(getattr(value, "__module__", ""))
+            for name in (home, f"{home}.{getattr(value, '__name__', '')}"):
+                if name in HELPERS:
+                    yield HELPERS[name]

@@ -1,0 +1,57 @@
+"""The markers of `tests.needs` follow from fixtures and helpers, and `-m unit` leaves out what carries one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests import needs
+
+CONFTEST = """
+import pytest
+from tests.conftest import pytest_collection_modifyitems, pytest_configure
+
+@pytest.fixture
+def models_dir():
+    raise AssertionError("a unit test has no weights")
+
+@pytest.fixture
+def engine(models_dir):
+    return models_dir
+"""
+
+TESTS = """
+def test_plain(tmp_path): ...
+def test_with_weights_through_another_fixture(engine): ...
+"""
+
+HELPED = """
+from tests.pipeline.engines.speech import clip
+
+def test_may_read_a_recording(): ...
+"""
+
+
+def run_pytest(folder: Path, repository: Path, *arguments: str) -> str:
+    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "test_plain.py").write_text(TESTS)
+    (folder / "test_helped.py").write_text(HELPED)
+    options = ("-q", "-p", "no:cacheprovider", "--strict-markers", "--rootdir", str(folder))
+    command = [sys.executable, "-m", "pytest", *options, *arguments, str(folder)]
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=100, check=False).stdout
+
+
+def test_unit_leaves_out_what_needs_something(tmp_path: Path, repository: Path) -> None:
+    shown = run_pytest(tmp_path, repository, "-m", "unit")
+    assert "1 passed, 2 deselected" in shown
+
+
+def test_a_marker_follows_from_a_fixture_and_from_a_helper(tmp_path: Path, repository: Path) -> None:
+    shown = run_pytest(tmp_path, repository, "-m", "models or audio", "--collect-only")
+    assert "test_with_weights_through_another_fixture" in shown
+    assert "test_may_read_a_recording" in shown
+    assert "test_plain.py::test_plain" not in shown
+
+
+def test_every_file_that_asserts_real_time_is_there(repository: Path) -> None:
+    assert [path for path in needs.WALL_CLOCK if not (repository / path).is_file()] == []
