@@ -18,6 +18,9 @@ from server.roles import Role, port_of, takes_calls
 START_S = 90.0
 STOP_S = 30.0
 
+MIND = "smollm2-135m-instruct"
+"""The language model, so that figures compare with earlier ones, and nothing is fetched meanwhile."""
+
 
 class ServerFailedError(RuntimeError):
     """It did not come up; the message ends with its log."""
@@ -79,7 +82,8 @@ class OwnServer:
             "--data-dir",
             str(self._data_dir),
         ]
-        environ = {**os.environ, "MORGAN_LOG_FORMAT": "json", **self._environ}
+        mind = {"MORGAN_LLM_MODEL": os.environ.get("MORGAN_LLM_MODEL", MIND)}
+        environ = {**os.environ, "MORGAN_LOG_FORMAT": "json", **mind, **self._environ}
         began = time.monotonic()
         health = "/health/ready" if takes_calls(self._role) else "/health"
         with self.log.open("ab") as log:

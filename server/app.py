@@ -9,10 +9,12 @@ from aiohttp import web
 
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
+from pipeline.call.context import shared_beginning
 from pipeline.call.options import CallOptions
-from pipeline.engines.protocols import Engines
+from pipeline.engines.protocols import Engines, LanguageModel
 from pipeline.engines.speeds import EngineSpeeds, measure_speeds
 from pipeline.scheduling.cores import CORES
+from pipeline.scheduling.lanes import Ticket
 from pipeline.text.languages import unclear_prompt
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.application import Parts, application, metrics_application
@@ -77,6 +79,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         unclear_prompt=settings.unclear_prompt,
         unclear_prompts=settings.unclear_prompts,
         max_tokens=settings.llm_max_tokens,
+        short_replies=settings.short_replies,
         temperature=settings.llm_temperature,
         interim=settings.interim_transcripts,
         look_ahead=settings.speculate and CORES.count >= LOOK_AHEAD_CORES,
@@ -84,6 +87,8 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         turn_taking=settings.turn_taking,
         tools=tools,
         record_inputs=settings.record_inputs == "always",
+        filler=settings.tool_filler,
+        filler_after_s=settings.tool_filler_after_s,
     )
     return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
 
@@ -114,6 +119,14 @@ async def _warm_up(engines: Engines, capacity: Capacity) -> None:
         log.info("engines measured", calls=capacity.calls(0), **rounded)
 
 
+async def read_instructions(llm: LanguageModel, instructions: str) -> None:
+    """Have the language model read what all calls begin with, so that no caller waits for it."""
+    try:
+        await llm.prefill(shared_beginning(instructions), Ticket())
+    except Exception as error:  # whatever an engine raises: it is read with the first call then
+        log.warning("instructions not read ahead", problem=str(error))
+
+
 @dataclass(slots=True)
 class Server:
     """A running Morgan.
@@ -123,10 +136,12 @@ class Server:
         registry: the calls.
         memory: what outlives them.
         url: where the page is.
+        capacity: how many calls it takes.
     """
 
     settings: Settings
     registry: CallRegistry
+    capacity: Capacity
     memory: MemoryDoor
     url: str
     _doors: Doors
@@ -181,11 +196,12 @@ class Server:
         url = doors.url(settings.port)
         memory.announce(url)
         memory.sample(metrics)
-        fixed = (options.greeting, options.apology, options.farewell, options.idle_prompt, options.tools.filler)
+        fixed = (options.greeting, options.apology, options.farewell, options.idle_prompt, options.filler)
         unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
-        return cls(settings, registry, memory, url, doors, desk, access)
+        registry.spawn(read_instructions(engines.llm, options.instructions))
+        return cls(settings, registry, capacity, memory, url, doors, desk, access)
 
     @property
     def apps(self) -> list[web.Application]:

@@ -48,6 +48,9 @@ FOREIGN = frozenset({"MORGAN_CONFIG", "MORGAN_URL", "MORGAN_TOKEN", "MORGAN_SHAR
 
 RecordInputs = Literal["never", "asked", "always"]
 
+AUTO_MIND = "auto"
+"""In place of the name of a language model: the wisest that this machine affords, see `server.minds`."""
+
 MIN_KEY_LENGTH = 24
 MIN_SECRET_LENGTH = 32
 MOST_LANES = 16
@@ -243,14 +246,23 @@ class Settings(BaseSettings):
         description="llama.cpp, transformers, openai or the id of an installed engine; auto: openai if llm_base_url is "
         "set, else llama.cpp, else transformers.",
     )
-    llm_model: str = Field("smollm2-135m-instruct", description="Model id, path, or the endpoint's model name.")
+    llm_model: str = Field(
+        AUTO_MIND,
+        description="Model id, path, or the endpoint's model name. auto: the wisest of `morgan models list` that this "
+        "machine affords, by measured speed and memory; a quick one answers until that is fetched.",
+    )
     llm_threads: int = Field(2, ge=1, le=64, description="Threads of the language model in process.")
     llm_requantize: bool = Field(
         True, description="Keep a copy of small models in a form that reads prompts faster, made once (0.5 s)."
     )
     llm_base_url: str | None = Field(None, description="An OpenAI-compatible endpoint, such as http://host:11434/v1.")
     llm_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
-    llm_max_tokens: int = Field(160, ge=1, le=4096, description="Most tokens of a reply.")
+    llm_max_tokens: int = Field(320, ge=1, le=4096, description="Most tokens of a reply.")
+    short_replies: bool = Field(
+        True,
+        description="Replies end with a sentence once they are as long as the question asks: after 35 words, or 130 "
+        "where it asks for a story, an explanation or a list. Instructions that ask for length are followed.",
+    )
     llm_temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
     tts_engine: str = Field(
         "local",
@@ -282,7 +294,9 @@ class Settings(BaseSettings):
         "timeout_s.",
     )
     tool_rounds: int = Field(4, ge=1, le=16, description="How often in one turn it may ask for tools.")
-    tool_filler: str = Field("One moment.", description="Said in calls when a tool takes its time; empty: nothing.")
+    tool_filler: str = Field(
+        "One moment.", description="Said in calls when a tool, or a model that thinks, takes its time; empty: nothing."
+    )
     tool_filler_after_s: float = Field(1.0, ge=0, description="So much time.")
     turn_engine: str = Field("smart-turn", description="Id of the end-of-turn engine.")
     turn_model: str = Field("smart-turn-v3.2", description="Model id or folder of the end-of-turn model.")

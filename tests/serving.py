@@ -15,6 +15,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from bench.own_server import MIND
+
 START_S = 60.0
 
 REPLY_TOKENS = 64
@@ -93,7 +95,8 @@ def serving_at(port: int, models_dir: Path, folder: Path, **environ: str) -> Ite
     command = [sys.executable, "-m", "server.cli.main", "serve", "--port", str(port), "--data-dir", str(folder)]
     environment = {**os.environ, "MORGAN_MODELS_DIR": str(models_dir), "MORGAN_LOG_FORMAT": "json"}
     # Tests call as often as they need to, on whatever machine.
-    environment |= {"MORGAN_LLM_MAX_TOKENS": str(REPLY_TOKENS), "MORGAN_MAX_CALLS": "16", **environ}
+    environment |= {"MORGAN_LLM_MAX_TOKENS": str(REPLY_TOKENS), "MORGAN_MAX_CALLS": "16"}
+    environment |= {"MORGAN_LLM_MODEL": MIND, **environ}
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     url = f"http://127.0.0.1:{port}"

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.capacity import clips_of
-from bench.own_server import OwnServer, ServerFailedError, free_ports
+from bench.own_server import MIND, OwnServer, ServerFailedError, free_ports
 from bench.real_clips import OWN_CLIPS, ManifestError
 from pipeline.models import ModelError, ModelStore
 from pipeline.processor import this_machine
@@ -147,7 +147,7 @@ async def keep_busy(loops: int, running: AsyncExitStack) -> None:
 
 async def compare(options: argparse.Namespace, clips: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
     """All clips to both, one after the other; the reports of the caller by peer."""
-    settings = load_settings({})
+    settings = load_settings({"llm_model": os.environ.get("MORGAN_LLM_MODEL", MIND)})
     async with AsyncExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="morgan-bench-")))
         urls = {"pipecat": await start_pipecat(options.pipecat, settings, folder, running)} if options.pipecat else {}

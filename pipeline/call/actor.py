@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import structlog
 
@@ -63,6 +64,7 @@ from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.engines.protocols import Engines, ToolCall
 from pipeline.scheduling.cores import CORES
 from pipeline.scheduling.lanes import Ticket, Urgency
+from pipeline.text.reply_length import ReplyLength
 
 TICK_S = 0.1
 """Pause between two ticks while no audio comes; audio itself ticks every 20 ms."""
@@ -345,21 +347,31 @@ class CallActor:
             work.ticket.unwatch(outdated)
 
     async def _generate(self, work: Generate) -> None:
-        failed = False
+        failed, thought, said = False, False, False
         calls: tuple[ToolCall, ...] = ()
         usage: TokenUsage | None = None
         cut_short = False
+        length = ReplyLength(work.request.asked, self._options.instructions) if self._options.short_replies else None
         try:
-            async for delta in self._engines.llm.stream(work.request, work.ticket):
-                if delta.text:
-                    self.post(ReplyText(work.reply, delta.text))
-                calls = delta.tool_calls
-                if delta.prompt_tokens or delta.completion_tokens:
-                    usage = TokenUsage(delta.prompt_tokens, delta.completion_tokens)
-                cut_short = delta.finish_reason == "length"
+            async with aclosing(self._engines.llm.stream(work.request, work.ticket)) as deltas:  # type: ignore[type-var]
+                async for delta in deltas:
+                    text = length.feed(delta.text) if length else delta.text
+                    if text:
+                        self.post(ReplyText(work.reply, text))
+                    elif delta.thinking:
+                        self.post(ReplyText(work.reply, "", thinking=True))
+                    thought, said = thought or delta.thinking, said or bool(text.strip())
+                    if length and length.ended:
+                        break
+                    calls = delta.tool_calls
+                    if delta.prompt_tokens or delta.completion_tokens:
+                        usage = TokenUsage(delta.prompt_tokens, delta.completion_tokens)
+                    cut_short = delta.finish_reason == "length"
         except Exception as error:
             log.exception("language model failed", error=str(error))
             failed = True
+        # Nobody is met with silence: a model that has thought and said nothing has failed.
+        failed = failed or (thought and not said and not calls and not work.ticket.cancelled)
         if calls and not failed:
             self.post(ToolsAsked(work.reply, calls, usage))
         else:

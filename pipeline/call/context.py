@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from pipeline.call.circumstances import Circumstances, Moment
 from pipeline.engines.protocols import ChatRequest, Message, ToolCall, ToolSpec
 from pipeline.text.languages import NAMES
 from pipeline.text.words import primary_language
@@ -10,13 +11,24 @@ from pipeline.text.words import primary_language
 CUT_MARK = " —"
 """Ends a reply that the user interrupted, in the context; the instructions explain it to the model."""
 
+BLOCKS = 4
+"""The oldest messages that the model sees go by this fraction (1/4) of them."""
+
 KEPT = 4
 """So many times as many entries are kept as the model sees; memory has the rest."""
 
 SPOKEN_RULES = (
-    "Your words are spoken aloud in a phone call: answer in one to three short plain sentences, "
-    "without lists or markup. A reply of yours that ends in — was interrupted there by the user."
+    "This is a phone call, and a voice reads your words aloud. "
+    "Answer at once and briefly: a few words where they are enough, else one or two short sentences; "
+    "go on for longer only when the user asks for a story, an explanation or a list. "
+    "Use plain spoken sentences, with numbers that are easy to hear, and no markdown, bullets, code, links or emoji. "
+    "Do what the user asks, remember what they told you, and say so when you do not know something. "
+    "A reply of yours that ends in — was interrupted there by the user."
 )
+"""How to speak. It stands before everything that differs from call to call, so that language models read it once."""
+
+TOLD_AGAIN_S = 600.0
+"""After so long the model is told the time again, with the user's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,8 @@ class Entry:
         tool_calls: what the assistant asked of tools; their results follow.
         tool_call_id: which call a result belongs to.
         recalled: what the user had said in earlier conversations and the model was reminded of here.
+        language: English name of the language that the model was told here to answer in.
+        time: date and time that it was told here.
     """
 
     item_id: str
@@ -40,31 +54,70 @@ class Entry:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     recalled: tuple[str, ...] = ()
+    language: str = ""
+    time: str = ""
 
 
 class Context:
     """The conversation of one call, in order.
+
+    The prompt only ever grows at its end, so that language models keep what they have read: the system message is
+    written once, and what changes afterwards (the time, the language to answer in) stands before the words that the
+    user said then, and stays there.
 
     Args:
         instructions: how Morgan should be.
         conversation: key under which language models may cache the prefix.
         max_entries: older ones are left out of what the model sees.
         rules: added to the instructions; those for spoken answers unless the answers are read.
+        circumstances: who calls, and what time it is there.
 
     Attributes:
         recalled: what the user said in earlier conversations that fits the words in hand. It stands right before them
             and stays there, so that the prompt only ever grows at its end, and language models keep what they read.
     """
 
-    def __init__(self, instructions: str, conversation: str, max_entries: int = 40, rules: str = SPOKEN_RULES) -> None:
-        self.instructions = instructions
+    def __init__(
+        self,
+        instructions: str,
+        conversation: str,
+        max_entries: int = 40,
+        rules: str = SPOKEN_RULES,
+        circumstances: Circumstances | None = None,
+    ) -> None:
+        self._instructions = instructions
         self.conversation = conversation
         self.entries: list[Entry] = []
         self.recalled: tuple[str, ...] = ()
         self._max_entries = max_entries
         self._rules = rules
+        self._circumstances = circumstances or Circumstances()
         self._language = ""
         self._tells_language = False
+        self._system = ""
+        self._system_language = ""
+        self._told: Moment | None = None
+        self._began_at: float | None = None
+        self._elapsed_s = 0.0
+        self._forgotten = 0
+        self._language_due = ""
+        self._time_due = ""
+
+    @property
+    def instructions(self) -> str:
+        """How Morgan should be; other ones change the prompt from its beginning on."""
+        return self._instructions
+
+    @instructions.setter
+    def instructions(self, instructions: str) -> None:
+        if instructions != self._instructions:
+            self._instructions, self._system = instructions, ""
+
+    def pass_time(self, now: float) -> None:
+        """It is this late, in monotonic seconds: the first time that this is told is the beginning."""
+        if self._began_at is None:
+            self._began_at = now
+        self._elapsed_s = now - self._began_at
 
     def beginning(self) -> dict[str, Any]:
         """What `Context` is made of to begin as this one is now, and its entries."""
@@ -73,6 +126,7 @@ class Context:
             "conversation": self.conversation,
             "max_entries": self._max_entries,
             "rules": self._rules,
+            "circumstances": self._circumstances,
             "entries": list(self.entries),
         }
 
@@ -85,11 +139,17 @@ class Context:
         """Append a message, or replace the one with the same id."""
         for index, known in enumerate(self.entries):
             if known.item_id == entry.item_id:
-                self.entries[index] = entry
+                self.entries[index] = replace(entry, language=known.language, time=known.time)
                 return
+        if entry.role == "user":
+            # As in the prompt that the model may be answering already.
+            entry = replace(entry, language=self._language_due, time=self._time_due)
+            self._language_due = self._time_due = ""
         self.entries.append(entry)
         # However long a call is, and however fast somebody types.
-        del self.entries[: -self._max_entries * KEPT]
+        beyond = max(0, len(self.entries) - self._max_entries * KEPT)
+        del self.entries[:beyond]
+        self._forgotten += beyond
 
     def instruct(self, instructions: str) -> None:
         """From now on Morgan should be otherwise."""
@@ -127,33 +187,62 @@ class Context:
         self._language = language
         self._tells_language = self._tells_language or primary_language(language) != "en"
 
-    def _answer_in(self) -> str:
-        name = NAMES.get(primary_language(self._language), "") if self._tells_language else ""
-        return f"Answer in {name}." if name else ""
-
     def messages(self, said: str | None = None) -> tuple[Message, ...]:
         """The messages for the language model.
 
         Args:
             said: the user's words in hand, which are not (or not yet) part of the conversation.
         """
-        system = "\n".join(part for part in (self.instructions, self._rules, self._answer_in()) if part)
-        listed = [Message("system", system)]
+        listed = [Message("system", self._system or self._begin())]
         for entry in self._recent():
             mark = CUT_MARK if entry.interrupted else ""
-            text = _reminded(entry.text, entry.recalled) + mark
+            text = _noted(entry.text, entry.recalled, entry.language, entry.time) + mark
             listed.append(Message(entry.role, text, entry.tool_call_id, entry.tool_calls))
         if said is not None:
-            listed.append(Message("user", _reminded(said, self.recalled)))
+            self._note()
+            listed.append(Message("user", _noted(said, self.recalled, self._language_due, self._time_due)))
         return tuple(listed)
+
+    def _begin(self) -> str:
+        """Write the system message: first what all calls have in common, last what changes soonest."""
+        self._told = self._circumstances.moment(self._elapsed_s)
+        self._system_language = self._wanted_language()
+        name, told = " ".join(self._circumstances.name.split()), self._told
+        parts = (
+            self._instructions,
+            self._rules,
+            f"The user's name is {name}." if name else "",
+            f"It is {told.words}." if told else "",
+            f"Answer in {self._system_language}." if self._system_language else "",
+        )
+        self._system = "\n".join(part for part in parts if part)
+        return self._system
+
+    def _wanted_language(self) -> str:
+        return NAMES.get(primary_language(self._language), "") if self._tells_language else ""
+
+    def _note(self) -> None:
+        """What the model is to be told with the words in hand."""
+        told = next((entry.language for entry in reversed(self._recent()) if entry.language), self._system_language)
+        wanted = self._wanted_language()
+        self._language_due = wanted if wanted != (told or "English") else ""
+        # Once due, it stays as it is until the words are part of the conversation: the model reads them meanwhile.
+        now = None if self._time_due else self._circumstances.moment(self._elapsed_s)
+        if now is not None and self._told is not None and now.seconds - self._told.seconds >= TOLD_AGAIN_S:
+            self._told, self._time_due = now, now.words
 
     def seen(self) -> tuple[Entry, ...]:
         """The entries that the model sees."""
         return tuple(self._recent())
 
     def _recent(self) -> list[Entry]:
-        """The entries that the model sees; a tool's result is not seen without the question to the tool."""
-        recent = self.entries[-self._max_entries :]
+        """The entries that the model sees; a tool's result is not seen without the question to the tool.
+
+        The oldest go by blocks: with one less in every turn, no turn would find its beginning in a model's cache.
+        """
+        beyond = self._forgotten + len(self.entries) - self._max_entries
+        block = max(1, self._max_entries // BLOCKS)
+        recent = self.entries[max(0, -(-beyond // block) * block - self._forgotten) :]
         while recent and recent[0].role == "tool":
             del recent[0]
         return recent
@@ -171,12 +260,22 @@ class Context:
         return ChatRequest(messages, self.conversation, max_tokens, temperature, tools=tools, tool_choice=tool_choice)
 
 
-def _reminded(text: str, recalled: tuple[str, ...]) -> str:
-    """The user's words with those of earlier conversations before them.
+def shared_beginning(instructions: str, rules: str = SPOKEN_RULES) -> ChatRequest:
+    """What the prompts of all calls with these instructions begin with, for a language model to read ahead."""
+    return ChatRequest((Message("system", f"{instructions}\n{rules}"),), max_tokens=1)
+
+
+def _noted(text: str, recalled: tuple[str, ...], language: str, time: str) -> str:
+    """The user's words, before them what the model has to know with them.
 
     In one message, because many models know a system message only at the beginning, and none between two turns.
     """
-    if not recalled:
-        return text
-    earlier = " ".join(f'"{each}"' for each in recalled)
-    return f"(In earlier conversations I said: {earlier})\n{text}"
+    notes = []
+    if recalled:
+        earlier = " ".join(f'"{each}"' for each in recalled)
+        notes.append(f"In earlier conversations I said: {earlier}")
+    if time:
+        notes.append(f"It is now {time}.")
+    if language:
+        notes.append(f"Answer in {language}.")
+    return f"({' '.join(notes)})\n{text}" if notes else text

@@ -75,10 +75,11 @@ class Transcribed:
 
 @dataclass(frozen=True, slots=True)
 class ReplyText:
-    """The language model gave the next characters of a reply."""
+    """The language model gave the next characters of a reply, or thinks about them, which has no text."""
 
     reply: str
     text: str
+    thinking: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ class CallMachine:
             return []
         self._now = now
         self._floor.playback.follow(head)
+        self.context.pass_time(now)
         match message:
             case VoiceHeard():
                 self._on_voice(message, now)

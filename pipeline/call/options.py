@@ -14,6 +14,8 @@ class CallOptions:
 
     Attributes:
         user_id: whose call it is.
+        user_name: what the user is called; "" where that is not known.
+        time_zone: where the user is, IANA; "" for that of this machine.
         conversation_id: the conversation that it belongs to.
         language: ISO 639-1 code that the user's speech is in, whatever it sounds like; None or "" to listen.
         expected_language: the one that it is likely to be in, from what is known of the user; see `CallLanguage`.
@@ -27,6 +29,7 @@ class CallOptions:
         unclear_prompt: said when somebody spoke and no words could be made out, see `unclear_prompt`; empty for none.
         unclear_prompts: how often in a row; then the call waits for a turn that can be understood.
         max_tokens: most tokens of a reply.
+        short_replies: whether replies end with a sentence once they are as long as the question asks (`ReplyLength`).
         temperature: of the language model.
         interim: whether interim transcripts are made while the user speaks.
         transcript_s: seconds that a transcript is expected to take, until the call has seen how long one takes.
@@ -44,9 +47,13 @@ class CallOptions:
         idle_replies: at the silence of `idle_prompt_s` the language model says something, in place of `idle_prompt`.
         stt_prompt: names and style that transcripts are to follow.
         record_inputs: whether what the call is told is written down, to be replayed; see `pipeline.call.replay`.
+        filler: said when tools or thoughts of the language model take their time; "" for nothing.
+        filler_after_s: after so long.
     """
 
     user_id: str = "anonymous"
+    user_name: str = ""
+    time_zone: str = ""
     conversation_id: str = ""
     language: str | None = None
     expected_language: str | None = None
@@ -59,7 +66,8 @@ class CallOptions:
     farewell: str = "Sorry, something went wrong on my side, and I have to hang up. Please call again."
     unclear_prompt: str = UNCLEAR["en"]
     unclear_prompts: int = 2
-    max_tokens: int = 160
+    max_tokens: int = 320
+    short_replies: bool = True
     temperature: float = 0.0
     interim: bool = True
     transcript_s: float = 0.15
@@ -77,3 +85,5 @@ class CallOptions:
     idle_replies: bool = False
     stt_prompt: str = ""
     record_inputs: bool = False
+    filler: str = ""
+    filler_after_s: float = 1.0

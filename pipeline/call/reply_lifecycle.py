@@ -32,8 +32,10 @@ class ReplyLifecycle:
         if reply is None or message.reply != reply.reply_id:
             return
         match message:
+            case ReplyText(thinking=True):
+                self._answering.thinks(now)
             case ReplyText():
-                reply.add_text(message.text, now)
+                self._answering.add_text(message.text, now)
                 if not reply.speaks:
                     # Words are all that there will be of it: they are no silence.
                     self._floor.watchdog.thinking(now)

@@ -29,17 +29,19 @@ class EngineUnavailableError(EngineError):
 
 @runtime_checkable
 class Engine(Protocol):
-    """What every engine has in common.
+    """What every engine has in common."""
 
-    Attributes:
-        name: short name for logs, health and metrics, such as "faster-whisper".
-        kind: "in-process" or "remote".
-        model: name of the loaded model.
-    """
+    @property
+    def name(self) -> str:
+        """Short name for logs, health and metrics, such as "faster-whisper"."""
 
-    name: str
-    kind: Literal["in-process", "remote"]
-    model: str
+    @property
+    def kind(self) -> Literal["in-process", "remote"]:
+        """Where it does its work."""
+
+    @property
+    def model(self) -> str:
+        """Name of the loaded model."""
 
     async def warm_up(self) -> None:
         """Do one piece of real work, so that the first caller does not pay for lazy set-up."""
@@ -210,6 +212,11 @@ class ChatRequest:
     top_p: float | None = None
     seed: int | None = None
 
+    @property
+    def asked(self) -> str:
+        """What the user said last."""
+        return next((message.content for message in reversed(self.messages) if message.role == "user"), "")
+
 
 FinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -224,6 +231,7 @@ class ChatDelta:
         prompt_tokens: in the last delta, where known.
         completion_tokens: in the last delta, where known.
         tool_calls: in the last delta: what the model asks of tools, whole.
+        thinking: what comes now is thought, which is never part of the text.
     """
 
     text: str
@@ -231,16 +239,15 @@ class ChatDelta:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tool_calls: tuple[ToolCall, ...] = ()
+    thinking: bool = False
 
 
 class LanguageModel(Engine, Protocol):
-    """Writes replies.
+    """Writes replies."""
 
-    Attributes:
-        calls_tools: whether `ChatRequest.tools` reach the model.
-    """
-
-    calls_tools: bool
+    @property
+    def calls_tools(self) -> bool:
+        """Whether `ChatRequest.tools` reach the model."""
 
     def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         """Generate a reply; closing the iterator, or cancelling the ticket, stops the generation at the next token."""

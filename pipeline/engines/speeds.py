@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 
 from pipeline.audio import HEARING_RATE, SPEECH_RATE, Waveform, to_waveform
-from pipeline.engines.protocols import AbsentEngine, ChatRequest, Engine, EngineError, Engines, Message
+from pipeline.engines.protocols import AbsentEngine, ChatRequest, Engine, EngineError, Engines, LanguageModel, Message
 from pipeline.scheduling.cores import CORES
 from pipeline.scheduling.lanes import Ticket, Urgency
 
@@ -69,7 +69,7 @@ async def measure_speeds(engines: Engines, cores: int | None = None) -> EngineSp
     question = _question(speech)
     stt = await _best(engines.stt, lambda: _timed(engines.stt.transcribe(question, _ticket())))
     turn = await _best(engines.turn, lambda: _timed(engines.turn.completeness(question, _ticket())))
-    first, token = await _language_model(engines)
+    first, token = await measure_language_model(engines.llm) if _here(engines.llm) else (0.0, 0.0)
     threads = getattr(engines.stt, "threads", 1)
     return EngineSpeeds(CORES.count if cores is None else cores, stt, turn, first, token, *voice, stt_threads=threads)
 
@@ -119,17 +119,20 @@ def _question(speech: Waveform) -> Waveform:
     return np.resize(speech, length)
 
 
-async def _language_model(engines: Engines) -> tuple[float, float]:
-    if not _here(engines.llm):
-        return 0.0, 0.0
+async def measure_language_model(llm: LanguageModel) -> tuple[float, float]:
+    """Seconds to the first token of a growing conversation, and to each further one on one thread.
+
+    Raises:
+        EngineError: it failed.
+    """
     known = ChatRequest((_SYSTEM, Message("user", "Hello.")), "speeds", max_tokens=TOKENS)
-    await engines.llm.prefill(known, _ticket())
+    await llm.prefill(known, _ticket())
     firsts, tokens = [], []
     for asked in (SPOKEN, "And what should I wear if it rains in the evening, do you think?"):
         request = ChatRequest((*known.messages, Message("user", asked)), "speeds", max_tokens=TOKENS)
         ticket, began = _ticket(), time.perf_counter()
         first, count = 0.0, 0
-        async with aclosing(_deltas(engines, request, ticket)) as deltas:
+        async with aclosing(_deltas(llm, request, ticket)) as deltas:
             async for completed in deltas:
                 if not first:
                     first = time.perf_counter() - began
@@ -142,9 +145,9 @@ async def _language_model(engines: Engines) -> tuple[float, float]:
     return min(firsts), min(tokens, default=0.0)
 
 
-async def _deltas(engines: Engines, request: ChatRequest, ticket: Ticket) -> AsyncGenerator[int, None]:
+async def _deltas(llm: LanguageModel, request: ChatRequest, ticket: Ticket) -> AsyncGenerator[int, None]:
     """Tokens so far, as far as they are known."""
     seen = 0
-    async for delta in engines.llm.stream(request, ticket):
+    async for delta in llm.stream(request, ticket):
         seen = max(seen + bool(delta.text), delta.completion_tokens)
         yield seen

@@ -9,7 +9,7 @@ from pipeline.models.errors import (
     ModelMissingError,
     UnknownModelError,
 )
-from pipeline.models.manifest import Manifest, Model, ModelFile, ModelRole
+from pipeline.models.manifest import Manifest, Mind, Model, ModelFile, ModelRole
 from pipeline.models.progress import FetchProgress, ProgressCallback
 from pipeline.models.stamps import FileReport
 from pipeline.models.store import ModelStore, default_root
@@ -21,6 +21,7 @@ __all__ = [
     "FileReport",
     "Manifest",
     "ManifestError",
+    "Mind",
     "Model",
     "ModelCorruptError",
     "ModelError",

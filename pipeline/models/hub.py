@@ -51,6 +51,10 @@ class Hub:
                 self._reachable = not self._offline and self._probe()
             return self._reachable
 
+    def headers(self) -> dict[str, str]:
+        """What tells the hub who asks; empty for nobody."""
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
     def download(self, source: HubSource, file: ModelFile, target: Path, on_bytes: Callable[[int], None]) -> None:
         """Download one file to `target`, going on where an earlier attempt stopped.
 
@@ -95,9 +99,7 @@ class Hub:
             on_bytes(start)
             return
         # A compressed transfer would make the ranges and sizes those of something else.
-        headers = {"Accept-Encoding": "identity"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        headers = {"Accept-Encoding": "identity", **self.headers()}
         if start:
             headers["Range"] = f"bytes={start}-"
         with client.stream("GET", url, headers=headers) as response:

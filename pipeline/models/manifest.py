@@ -69,6 +69,27 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Mind:
+    """What a language model is good for.
+
+    Attributes:
+        rank: among language models, the wisest highest.
+        right: of the sixty questions of `morgan bench minds`; None where nobody has asked them.
+        parameters: billions.
+        context: tokens that it was trained for.
+        tools: whether it was trained to call tools.
+        languages: ISO 639-1, the first one best.
+    """
+
+    rank: int
+    right: int | None
+    parameters: float
+    context: int
+    tools: bool
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model and where to get it.
 
@@ -82,6 +103,7 @@ class Model:
         hub: the hub repository, None when the model is in none.
         wheels: the wheels that carry it.
         files: all files, at least one.
+        mind: of a language model, where that is known.
     """
 
     id: str
@@ -93,6 +115,7 @@ class Model:
     hub: HubSource | None
     wheels: tuple[WheelSource, ...]
     files: tuple[ModelFile, ...]
+    mind: Mind | None = None
 
     @property
     def size(self) -> int:
@@ -167,6 +190,7 @@ def _model(table: Mapping[str, Any]) -> Model:
         hub=_hub(table["hub"], where) if "hub" in table else None,
         wheels=wheels,
         files=files,
+        mind=_mind(table["mind"], where) if "mind" in table else None,
     )
     _check_sources(model, where)
     return model
@@ -190,6 +214,20 @@ def _check_sources(model: Model, where: str) -> None:
 def _hub(table: Mapping[str, Any], where: str) -> HubSource:
     where = f"{where}: hub"
     return HubSource(_matching(table, "repository", _REPOSITORY, where), _matching(table, "revision", _ID, where))
+
+
+def _mind(table: Mapping[str, Any], where: str) -> Mind:
+    try:
+        return Mind(
+            int(table["rank"]),
+            int(table["right"]) if "right" in table else None,
+            float(table["parameters"]),
+            int(table["context"]),
+            table["tools"] is True,
+            tuple(str(code) for code in table["languages"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ManifestError(f"{where}: mind: {error!r}") from error
 
 
 def _wheel(table: Mapping[str, Any], where: str) -> WheelSource:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from pipeline.models.added import add_from_hub, with_added
 from pipeline.models.errors import FetchError, ModelCorruptError, ModelMissingError
 from pipeline.models.fetch import Fetch, free_bytes
 from pipeline.models.hub import Hub, process_hub
@@ -26,7 +27,7 @@ class ModelStore:
 
     Args:
         root: the folder; made when something is fetched.
-        manifest: the models; `pipeline/models.toml` when not given.
+        manifest: the models; `pipeline/models.toml`, and those that were added on this machine, when not given.
         hub: where to fetch from first; the hub of this process when not given.
         free: bytes free on the disk of a folder.
     """
@@ -40,7 +41,7 @@ class ModelStore:
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
         self.root = root
-        self.manifest = manifest or Manifest.load()
+        self.manifest = manifest or with_added(Manifest.load(), root)
         self._hub = hub or process_hub()
         self._free = free
         self._stamps: dict[str, StampBook] = {}
@@ -65,6 +66,16 @@ class ModelStore:
                 f"Run `morgan models pull {model_id}`."
             )
         return self.root / model_id
+
+    def add(self, name: str) -> Model:
+        """Make a GGUF file of the hub known, "hf:owner/repository/file.gguf", as one of the manifest.
+
+        Raises:
+            FetchError: the hub does not answer or has no such file.
+        """
+        model = add_from_hub(self.root, name, self._hub)
+        self.manifest = with_added(self.manifest, self.root)
+        return model
 
     def ensure(self, model_ids: Iterable[str] | None = None, progress: ProgressCallback = no_progress) -> None:
         """Fetch whatever is missing of these models, or not right.

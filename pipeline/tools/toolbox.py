@@ -67,8 +67,6 @@ class Toolbox:
     Args:
         declarations: of the tools.
         rounds: how often in one turn a model may ask for tools; then it must answer.
-        filler: said in a call while a tool takes its time; empty for nothing.
-        filler_after_s: after so long.
 
     Raises:
         pipeline.tools.errors.ToolSetupError: a tool cannot be used.
@@ -79,14 +77,10 @@ class Toolbox:
         declarations: Sequence[ToolDeclaration] = (),
         *,
         rounds: int = 4,
-        filler: str = "",
-        filler_after_s: float = 1.0,
     ) -> None:
         self.declarations = tuple(declarations)
         self.specs: tuple[ToolSpec, ...] = tuple(declaration.spec() for declaration in declarations)
         self.rounds = rounds
-        self.filler = filler
-        self.filler_after_s = filler_after_s
         self._client: httpx2.AsyncClient | None = None
         self._tools = {declaration.name: self._tool(declaration) for declaration in declarations}
 

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import secrets
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from media.recording import Recording
 from media.values import Pcm, PlayoutChange, PlayoutEvent, Speaker
 from persistence.values import SessionKind
 from pipeline.call.actor import CallActor
+from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import Context
 from pipeline.call.events import CallEnded, CallEvent, StateChanged, TurnLatency, TurnUnclear
 from pipeline.call.inputs import AudioHeard, Connected, PlayoutDrained, PlayoutStarted, PlayoutStarved
@@ -155,7 +157,8 @@ class Call:
         host, options = self._host, self.options
         self._begin_memory(self.line.kind)
         engines = host.engines_for(options.conversation_id)
-        context = Context(options.instructions, options.conversation_id)
+        circumstances = Circumstances(options.user_name, options.time_zone, time.time())
+        context = Context(options.instructions, options.conversation_id, circumstances=circumstances)
         context.entries.extend(self._beginning.past)
         reminder = host.memory.reminder(options.user_id, context)
         recorder = self._begin_inputs(engines)

@@ -30,6 +30,7 @@ BENCHES = {
     "memory-latency": ("bench.memory_latency", "What memory adds to voice to voice, beside conversations in writing."),
     "engines": ("bench.engines", "Milliseconds of each speech engine."),
     "speech": ("bench.speech", "First audio of a long text from the speech service, and a repeated one."),
+    "minds": ("bench.minds", "Sixty questions to language models: how many right, how soon, how long, by kind."),
     "language-model": ("bench.language_model", "First token and tokens per second of the language model."),
 }
 

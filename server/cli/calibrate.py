@@ -17,6 +17,8 @@ from server.calibration.profile import Profile, save_profile
 from server.calls.capacity import calls_in_time, turn_cost_s
 from server.cli.models import rendered_progress
 from server.engines.factory import build_engines, needed_models
+from server.minds.choice import resolved
+from server.minds.speed_book import MindSpeed, begin_anew
 from server.settings import Settings, SettingsError, load_settings
 
 
@@ -28,7 +30,7 @@ def calibrate(as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     next start.
     """
     try:
-        settings = load_settings()
+        settings = resolved(load_settings())
     except SettingsError as error:
         typer.echo(f"The settings do not fit.\n{error}", err=True)
         raise typer.Exit(2) from error
@@ -41,6 +43,9 @@ def calibrate(as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
         raise typer.Exit(1) from error
     profile = asyncio.run(_measured(settings, engines))
     where = save_profile(settings, profile)
+    speeds = profile.speeds
+    if speeds is not None and speeds.llm_token_s:
+        begin_anew(settings, settings.llm_model, MindSpeed(speeds.llm_first_token_s, speeds.llm_token_s))
     if as_json:
         typer.echo(json.dumps({**asdict(profile), "path": str(where) if where else None}, indent=2))
         return

@@ -25,7 +25,8 @@ from server.addresses import listening_addresses
 from server.calibration.profile import load_profile
 from server.calls.capacity import calls_in_time
 from server.conversations.tools import NO_TOOL_MODEL
-from server.engines.factory import engines_here, llm_engine, needed_models
+from server.engines.factory import engines_here, llm_engine, mind_of, needed_models
+from server.minds.endpoints import found_here
 from server.roles import SERVICES, port_of, services_of, takes_calls
 from server.settings import Settings
 
@@ -67,6 +68,15 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield from check_ports(settings)
     yield from check_services(settings)
     yield check_gpu()
+    yield from check_other_minds(settings)
+
+
+def check_other_minds(settings: Settings) -> Iterator[Check]:
+    """Language models that other programs on this machine have."""
+    for program, (url, models) in found_here().items():
+        if settings.llm_base_url != url:
+            shown = ", ".join(models[:5]) + (", ..." if len(models) > 5 else "")
+            yield Check(program, "ok", f"{shown}; `morgan models use {url}` lets it answer")
 
 
 def check_calibration(settings: Settings) -> Check:
@@ -91,8 +101,8 @@ def check_tools(settings: Settings) -> Iterator[Check]:
     if not settings.tools:
         return
     found = ", ".join(tool.name for tool in settings.tools)
-    if not settings.service_urls("llm") and llm_engine(settings) != "openai":
-        yield Check("Tools", "warn", f"{found}; not used: the model runs in process", f"To use them, {NO_TOOL_MODEL}.")
+    if not settings.service_urls("llm") and not _may_call_tools(settings):
+        yield Check("Tools", "warn", f"{found}; not used: the model cannot call them", f"To use them, {NO_TOOL_MODEL}.")
         return
     try:
         Toolbox(settings.tools)
@@ -100,6 +110,17 @@ def check_tools(settings: Settings) -> Iterator[Check]:
         yield Check("Tools", "fail", found, str(error))
     else:
         yield Check("Tools", "ok", found)
+
+
+def _may_call_tools(settings: Settings) -> bool:
+    """Whether the language model was trained to call tools, as far as is known."""
+    engine = llm_engine(settings)
+    if engine != "llama.cpp":
+        return engine == "openai"
+    store = ModelStore(settings.models_dir)
+    name, known = mind_of(settings), {model.id: model.mind for model in store.manifest.models}
+    mind = known.get(name)
+    return name not in known or (mind is not None and mind.tools)
 
 
 def check_python() -> Check:

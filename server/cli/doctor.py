@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from server.cli.checks import Check, all_checks
+from server.minds.choice import resolved
 from server.settings import Settings, SettingsError, load_settings
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -30,7 +31,7 @@ def doctor(
     if config:
         _show_settings(settings, as_json=as_json)
         return
-    checks = _made(settings, as_json=as_json)
+    checks = _made(resolved(settings), as_json=as_json)
     if any(check.verdict == "fail" for check in checks):
         raise typer.Exit(1)
 

@@ -1,10 +1,12 @@
 """`morgan models`: list, fetch and verify the weights."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +16,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 
 from pipeline.models import FetchProgress, FileReport, Model, ModelError, ModelStore, ProgressCallback
-from server.settings import SettingsError, load_settings
+from pipeline.models.added import PREFIX
+from server.minds.choice import affordable, language_models, resolved
+from server.minds.config_file import change_settings, config_path
+from server.minds.endpoints import first_model
+from server.minds.speed_book import expected_speed, load_speeds
+from server.settings import AUTO_MIND, Settings, SettingsError, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="The weights: what there is, what is here, and getting the rest.")
 
@@ -28,18 +35,82 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def list_models(as_json: AsJson = False) -> None:
     """Show all known models and whether they are on this machine."""
     with _errors_told():
-        store = _store()
+        settings, store = load_settings(), _store()
         states = {model.id: _state(store, model) for model in store.manifest.models}
     if as_json:
         typer.echo(json.dumps([_described(model, states[model.id]) for model in store.manifest.models], indent=2))
         return
+    console = Console()
     table = Table(title=f"Models in {store.root}", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("id", "role", "default", "MB", "state", "licence"):
         table.add_column(heading, justify="right" if heading == "MB" else "left", no_wrap=heading != "licence")
     for model in store.manifest.models:
         default = "yes" if model.default else "no"
         table.add_row(model.id, model.role, default, f"{model.size / 1e6:,.1f}", states[model.id], model.licence)
-    Console().print(table)
+    console.print(table)
+    console.print(_minds(settings, store))
+
+
+def _minds(settings: Settings, store: ModelStore) -> Table:
+    """The language models by wisdom, with their speed on this machine and which of them answers."""
+    title = f"Language models (MORGAN_LLM_MODEL is {settings.llm_model}; `morgan models use NAME|auto|URL`)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("", "id", "right of 60", "tokens/s here", "first token", "tools", "languages"):
+        table.add_column(heading, no_wrap=True)
+    known, minds, chosen = load_speeds(settings), language_models(store), resolved(settings).llm_model
+    sizes = {model.id: model.size for model in minds}
+    for model in minds:
+        speed, mind = expected_speed(model, known, sizes), model.mind
+        about = "" if speed is None or speed.measured else "about "
+        table.add_row(
+            "*" if model.id == chosen else "",
+            model.id,
+            str(mind.right) if mind and mind.right is not None else "not asked",
+            f"{about}{1 / speed.token_s:.0f}{'' if affordable(speed) else ', too slow'}" if speed else "not measured",
+            f"{about}{speed.first_s * 1000:.0f} ms" if speed else "",
+            "yes" if mind and mind.tools else "no",
+            ", ".join(mind.languages) if mind else "?",
+        )
+    return table
+
+
+@app.command()
+def use(
+    which: Annotated[str, typer.Argument(help="A language model's id or path, hf:..., auto, or an endpoint's URL.")],
+    model: Annotated[str, typer.Option(help="The model's name at the endpoint; its first one by default.")] = "",
+) -> None:
+    """Choose the language model for the next start, and fetch it.
+
+    An id of `morgan models list`, a GGUF file here or of the hub (hf:owner/repository/file.gguf), an OpenAI-compatible
+    endpoint (http://localhost:11434/v1), or auto: the wisest that this machine affords.
+    """
+    with _errors_told():
+        if which.startswith(PREFIX):
+            which = _store().add(which).id
+        values = _chosen(which, model)
+        for name in values:
+            if (variable := f"MORGAN_{name.upper()}") in os.environ:
+                raise SettingsError(f"{variable} is set in the environment, which goes before the file: unset it first")
+        path = config_path()
+        change_settings(path, values)
+        settings = load_settings()
+    told = values["llm_model"] if not values["llm_base_url"] else f"{values['llm_model']} at {values['llm_base_url']}"
+    typer.echo(f"{told} answers from the next start on ({path}).")
+    if which in {each.id for each in language_models(_store())}:
+        with _errors_told(), rendered_progress() as show:
+            ModelStore(settings.models_dir).ensure([which], show)
+
+
+def _chosen(which: str, model: str) -> dict[str, str | None]:
+    """The settings that make it so."""
+    if which.startswith(("http://", "https://")):
+        url = which.rstrip("/")
+        return {"llm_base_url": url, "llm_model": model or first_model(url)}
+    known = [each.id for each in language_models(_store())]
+    if which != AUTO_MIND and which not in known and not Path(which).expanduser().exists():
+        raise SettingsError(f"there is no language model {which}: {', '.join(known)}, auto, a GGUF file or a URL")
+    name = which if which == AUTO_MIND or which in known else str(Path(which).expanduser().resolve())
+    return {"llm_model": name, "llm_base_url": None}
 
 
 @app.command()
@@ -187,6 +258,7 @@ def _described(model: Model, state: str) -> dict[str, object]:
         "upstream": model.upstream,
         "size": model.size,
         "state": state,
+        **({"mind": asdict(model.mind)} if model.mind else {}),
     }
 
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from media.values import MediaError
+from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.models import ModelError, ModelStore
+from pipeline.scheduling.cores import CORES
 from server.app import SWITCH_INTERVAL_S, Server
 from server.calibration.calibrate import calibrated
+from server.calls.capacity import Capacity
 from server.cli.models import rendered_progress
 from server.engines.factory import build_engines, needed_models
+from server.minds.choice import chooses_mind, resolved
+from server.minds.upgrade import Upgrade
 from server.observability.logs import configure_logs
 from server.roles import ENGINES_OF, Role, port_of, services_of, takes_calls
 from server.services.process import ServiceServer
@@ -47,10 +53,14 @@ def serve(
     except SettingsError as error:
         _stop(f"The settings do not fit.\n{error}", code=2)
     configure_logs(settings)
+    chooses = chooses_mind(settings)
+    settings = resolved(settings)
     try:
         with rendered_progress() as progress:
             ModelStore(settings.models_dir).ensure(needed_models(settings), progress)
         engines = _load(settings)
+        if chooses:
+            engines = replace(engines, llm=ReplaceableLanguageModel(engines.llm))
     except (ModelError, EngineError) as error:
         _stop(str(error))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -87,7 +97,10 @@ async def _run(settings: Settings, engines: Engines) -> None:
         server = await ServiceServer.start(settings, engines)
     what = "Morgan" if takes_calls(settings.role) else f"Morgan's {settings.role} service"
     console.print(f"{what} is ready: [bold]{server.url}[/bold]")
+    upgrading = _upgrading(settings, engines, server)
     asked = await stopping.get()
+    if upgrading is not None:
+        upgrading.cancel()
     if asked is signal.SIGTERM and server.busy:
         console.print(f"Waiting up to {settings.drain_s:.0f} s for {server.busy} to end")
     draining = asyncio.create_task(server.stop(settings.drain_s if asked is signal.SIGTERM else 0.0))
@@ -99,6 +112,19 @@ async def _run(settings: Settings, engines: Engines) -> None:
     await draining
     again.cancel()
     await asyncio.gather(*(engine.close() for engine in engines.all().values()))
+
+
+def _upgrading(settings: Settings, engines: Engines, server: Server | ServiceServer) -> "asyncio.Task[str] | None":
+    """Get the wisest language model that this machine affords, where that is to be chosen."""
+    if not isinstance(engines.llm, ReplaceableLanguageModel):
+        return None
+    capacity = server.capacity if isinstance(server, Server) else Capacity(None, CORES.count)
+    upgrade = Upgrade(settings, engines.llm, capacity, lambda: bool(server.busy), _tell)
+    return asyncio.create_task(upgrade.run())
+
+
+def _tell(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _announce_calibration() -> None:

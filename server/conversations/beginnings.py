@@ -1,5 +1,6 @@
 """How a conversation begins: which one it is, what was said in it before, and how its user wants it."""
 
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +12,22 @@ from persistence.errors import StoreUnavailableError
 from persistence.ids import parse_uuid
 from persistence.memory import Memory
 from persistence.values import ConversationContext
+from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import Entry
 from server.http.errors import ApiError
 from server.http.fields import LAST
 from server.memory.recall import UNNAMED
 
 PAST_MESSAGES = 40
+
+FOLLOWED = {
+    "voice": "voice",
+    "language": "language",
+    "instructions": "instructions",
+    "name": "user_name",
+    "time_zone": "time_zone",
+}
+"""Preferences that calls follow, and the options of a call that they are."""
 
 log = structlog.get_logger(__name__)
 
@@ -95,18 +106,28 @@ def _entries(found: ConversationContext) -> tuple[Entry, ...]:
 
 
 async def preferred(memory: Memory | None, user_id: str, voices: list[str]) -> dict[str, Any]:
-    """The user's preferences that a call can follow: voice (a known one), language, instructions."""
+    """The user's preferences that a call can follow, as its options: see `followable`."""
     if memory is None:
         return {}
     return followable(await memory.preferences.get(user_id), voices)
 
 
 def followable(preferences: Mapping[str, Any], voices: list[str]) -> dict[str, Any]:
-    """Those preferences that a call can follow; a voice that has gone since is none."""
-    wanted = {name: preferences.get(name) for name in ("voice", "language", "instructions")}
+    """Those preferences that a call can follow, by the names of its options; a voice that has gone since is none."""
+    wanted = {option: preferences.get(name) for name, option in FOLLOWED.items()}
     if wanted["voice"] not in voices:
         del wanted["voice"]
-    return {name: value for name, value in wanted.items() if isinstance(value, str) and value}
+    return {option: value for option, value in wanted.items() if isinstance(value, str) and value}
+
+
+def circumstances(options: Mapping[str, Any], *, hourly: bool = False) -> Circumstances:
+    """What the language model is told of a user and of the time.
+
+    Args:
+        options: as `followable` gives them.
+        hourly: see `Circumstances`.
+    """
+    return Circumstances(options.get("user_name", ""), options.get("time_zone", ""), time.time(), hourly)
 
 
 def language_options(asked: str | None, preferred: str | None, earlier: str | None) -> dict[str, Any]:

@@ -5,14 +5,18 @@ from typing import Any
 import structlog
 
 from persistence.conversation_log import ConversationLog
+from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import LanguageModel
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox, ToolResult
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-NO_TOOL_MODEL = "set MORGAN_LLM_BASE_URL to an OpenAI-compatible endpoint whose model can call tools"
-"""What to do where tools are declared and the language model runs in process."""
+NO_TOOL_MODEL = (
+    "choose a language model that can call tools (`morgan models list`), or set MORGAN_LLM_BASE_URL to an "
+    "OpenAI-compatible endpoint that has one"
+)
+"""What to do where tools are declared and the language model was not trained to call them."""
 
 
 MAX_KEPT_ARGUMENTS = 4_000
@@ -27,15 +31,13 @@ def build_toolbox(settings: Settings, llm: LanguageModel) -> Toolbox:
     """
     if not settings.tools:
         return NO_TOOLS
+    if isinstance(llm, ReplaceableLanguageModel):
+        # The one that may take its place can perhaps call them; one that cannot is not told of them.
+        return Toolbox(settings.tools, rounds=settings.tool_rounds)
     if not llm.calls_tools:
         log.error("the declared tools are not used: this language model cannot call them", advice=NO_TOOL_MODEL)
         return NO_TOOLS
-    return Toolbox(
-        settings.tools,
-        rounds=settings.tool_rounds,
-        filler=settings.tool_filler,
-        filler_after_s=settings.tool_filler_after_s,
-    )
+    return Toolbox(settings.tools, rounds=settings.tool_rounds)
 
 
 def keep_tool_result(writer: ConversationLog, item_id: str, result: ToolResult) -> None:

@@ -7,15 +7,20 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from persistence.conversation_log import ConversationLog
+from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import Context, Entry
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder
 from pipeline.engines.protocols import ChatRequest, EngineError, LanguageModel, ToolCall
+from pipeline.text.reply_length import ReplyLength
 from server.conversations.beginnings import Beginning
 from server.conversations.generation import Generation
 from server.conversations.tools import keep_tool_result
 
-WRITTEN_RULES = "Answer in one to three short plain sentences."
+WRITTEN_RULES = (
+    "Answer in one to three short plain sentences, in more only where the user asks for it. Do what the user asks, "
+    "remember what they told you, and say so when you do not know something."
+)
 
 
 class WrittenTurn:
@@ -30,6 +35,7 @@ class WrittenTurn:
         instructions: how this user wants Morgan to be; None for the default.
         language: that the user speaks, ISO 639-1; None where that is not known.
         rules: added to the instructions.
+        circumstances: who writes, and what time it is there; None for nothing of it.
         writer: where the conversation is kept; None where there is no memory.
         remind_by: gives who reminds of the user's earlier conversations; None for nobody.
 
@@ -53,6 +59,7 @@ class WrittenTurn:
         instructions: str | None = None,
         language: str | None = None,
         rules: str = WRITTEN_RULES,
+        circumstances: Circumstances | None = None,
         writer: ConversationLog | None = None,
         remind_by: Callable[[str, Context], Reminder | None] | None = None,
     ) -> None:
@@ -67,7 +74,7 @@ class WrittenTurn:
         self._said = said
         self._writer = writer
         chosen = options.instructions if instructions is None else instructions
-        self._context = Context(chosen, self.conversation_id, rules=rules)
+        self._context = Context(chosen, self.conversation_id, rules=rules, circumstances=circumstances)
         self._context.entries.extend(beginning.past)
         self.language = language
         if language:
@@ -112,11 +119,14 @@ class WrittenTurn:
     async def _rounds(self) -> AsyncGenerator[str, None]:
         """The model's words; between two rounds the tools that it asked for run."""
         tools = self._options.tools
+        length = ReplyLength(self._said, self._context.instructions) if self._options.short_replies else None
         for asked in range(tools.rounds + 1):
             generation = Generation(self._llm, self._request(last=asked == tools.rounds))
             async with aclosing(generation.reply()) as pieces:
                 async for piece in pieces:
-                    yield piece
+                    yield length.feed(piece) if length else piece
+                    if length and length.ended:
+                        return
             for name, tokens in generation.usage.items():
                 self.usage[name] += tokens
             if not generation.tool_calls:

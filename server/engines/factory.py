@@ -14,18 +14,19 @@ from pipeline.engines.protocols import (
     Engine,
     EngineError,
     Engines,
+    LanguageModel,
     SpeechToText,
     TextEmbedder,
     TextToSpeech,
 )
 from pipeline.engines.tts.several_voices import SeveralVoices
-from pipeline.models import ModelStore
+from pipeline.models import Manifest, ModelStore
 from pipeline.plugins.engine_plugin import EngineHost, EngineOptions, EngineRole
 from pipeline.plugins.registry import Plugin, engines_for_folders, find_engine
 from pipeline.scheduling.cores import CORES, usable_cores
 from server.engines.remote import RemoteEngines
 from server.roles import ENGINES_OF, SERVICE_OF
-from server.settings import MOST_LANES, Settings
+from server.settings import AUTO_MIND, MOST_LANES, Settings
 
 SETTINGS_OF: dict[EngineRole, dict[str, str]] = {
     "vad": {"model": "vad_model"},
@@ -93,6 +94,13 @@ def llm_engine(settings: Settings) -> str:
     return "llama.cpp" if importlib.util.find_spec("xllamacpp") else "transformers"
 
 
+def mind_of(settings: Settings) -> str:
+    """The language model's name; in this process, where nobody has chosen (`server.minds`), that of the quick one."""
+    if settings.llm_model != AUTO_MIND or llm_engine(settings) not in ("llama.cpp", "transformers"):
+        return settings.llm_model
+    return next(model.id for model in Manifest.load().defaults() if model.role == "llm")
+
+
 def options_of(plugin: Plugin, settings: Settings, **given: object) -> EngineOptions:
     """The options of an engine: `engine_options`, else what is given, else settings of its role (`SETTINGS_OF`).
 
@@ -103,7 +111,7 @@ def options_of(plugin: Plugin, settings: Settings, **given: object) -> EngineOpt
     """
     fields = plugin.options.model_fields
     values: dict[str, object] = {
-        option: getattr(settings, setting)
+        option: mind_of(settings) if setting == "llm_model" else getattr(settings, setting)
         for option, setting in SETTINGS_OF[plugin.role].items()
         if option in fields and (setting in settings.model_fields_set or fields[option].is_required())
     }
@@ -145,6 +153,12 @@ def build_engines(settings: Settings, loaded: Callable[[str], None] = lambda _: 
 def build_embedder(settings: Settings) -> TextEmbedder | None:
     """The embedder alone, for work on memory without a server; None where the settings want none. Raises as above."""
     return None if settings.embedder_engine == "none" else _build("embedder", settings)
+
+
+def build_llm(settings: Settings) -> LanguageModel:
+    """The language model, alone and as the server has it. Raises as above."""
+    engine: LanguageModel = _build("llm", settings)
+    return engine
 
 
 def build_stt(settings: Settings) -> SpeechToText:

@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pipeline.audio import Waveform
 from pipeline.engines.protocols import (
@@ -32,11 +32,23 @@ class _Watched(Generic[E]):
     """What all have in common; anything else that an engine offers is handed through."""
 
     def __init__(self, engine: E, watch: EngineWatch) -> None:
-        self.name = engine.name
-        self.kind = engine.kind
-        self.model = engine.model
         self._engine = engine
         self._watch = watch
+
+    @property
+    def name(self) -> str:
+        """Of the engine; another one may take its place (`ReplaceableLanguageModel`)."""
+        return self._engine.name
+
+    @property
+    def kind(self) -> Literal["in-process", "remote"]:
+        """Where it works."""
+        return self._engine.kind
+
+    @property
+    def model(self) -> str:
+        """Name of its model."""
+        return self._engine.model
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)

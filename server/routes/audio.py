@@ -3,7 +3,8 @@
 import base64
 import json
 import time
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from aiohttp import web
@@ -14,7 +15,7 @@ from pipeline.audio import SPEECH_RATE
 from pipeline.call.context import SPOKEN_RULES
 from server.bounds import MAX_HEADER_TEXT, MAX_INSTRUCTIONS, MAX_TURN_S, MAX_UPLOAD
 from server.calls.requests import registry, wanted_call
-from server.conversations.beginnings import Beginning
+from server.conversations.beginnings import Beginning, circumstances
 from server.conversations.spoken_turn import SpokenReply, answer, heard, keep, speak
 from server.conversations.written_turn import WrittenTurn
 from server.http.accept import preferred_form
@@ -141,7 +142,7 @@ async def answer_audio(request: web.Request) -> web.Response:
     hold_of(request).give_back()
     transcriber.done += 1
     stages = {"stt": _ms(began)}
-    turn, writer = _turn(request, wanted, beginning, heard(done), done.language, options.get("instructions"))
+    turn, writer = _turn(request, wanted, beginning, heard(done), done.language, options)
     try:
         await answer(turn)
     finally:
@@ -169,7 +170,7 @@ def _turn(
     beginning: Beginning,
     said: str,
     language: str | None,
-    instructions: str | None,
+    options: Mapping[str, Any],
 ) -> tuple[WrittenTurn, ConversationLog | None]:
     memory, calls = request.app[MEMORY].memory, registry(request)
     writer = None
@@ -181,9 +182,10 @@ def _turn(
         beginning,
         said,
         user_id=wanted.user_id,
-        instructions=instructions,
+        instructions=options.get("instructions"),
         language=language,
         rules=SPOKEN_RULES,
+        circumstances=circumstances(options, hourly=True),
         writer=writer,
         remind_by=request.app[MEMORY].reminder,
     )

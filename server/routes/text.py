@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from server.bounds import MAX_BODY, MAX_TEXT
 from server.calls.requests import registry
-from server.conversations.beginnings import begin_for, preferred
+from server.conversations.beginnings import begin_for, circumstances, preferred
 from server.conversations.generation import FAILURES, no_answer
 from server.conversations.reply_stream import stream_reply
 from server.conversations.written_turn import WrittenTurn
@@ -84,6 +84,7 @@ async def _turn(request: web.Request, body: Text) -> WrittenTurn:
         body.text.strip(),
         user_id=user_id,
         instructions=fixed.get("instructions", wanted.get("instructions")),
+        circumstances=circumstances(wanted, hourly=True),
         writer=writer,
         remind_by=request.app[MEMORY].reminder,
     )

@@ -3,8 +3,9 @@
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from pipeline.call.circumstances import LONGEST_NAME, zone
 from server.bounds import MAX_OPTIONS_BODY
 from server.calls.requests import known_voice
 from server.http.acting import named_user
@@ -24,6 +25,17 @@ class User(BaseModel):
     user_id: UserId
 
 
+def known_zone(name: str) -> str:
+    """A time zone that there is.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name and zone(name) is None:
+        raise ValueError(f"{name} is no time zone of the IANA database, such as Europe/Paris")
+    return name
+
+
 class Preferences(BaseModel):
     """What a user wants; calls follow the named ones, others are kept for clients."""
 
@@ -33,6 +45,8 @@ class Preferences(BaseModel):
     voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     language: Language | None = None
     instructions: Annotated[str, Field(max_length=8_000)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\r\n]+$")] | None = None
+    time_zone: Annotated[str, Field(max_length=64), AfterValidator(known_zone)] | None = None
 
 
 @routes.get("/api/users/{user_id}/preferences")

@@ -45,7 +45,7 @@ async def kept_turn(
     writer = None
     if memory is not None:
         writer = memory.conversation(user_id, beginning.conversation_id, channel="text", new=beginning.new)
-    options = CallOptions(max_tokens=max_tokens, temperature=temperature)
+    options = CallOptions(max_tokens=max_tokens, temperature=temperature, short_replies=False)
     return WrittenTurn(
         request.app[ENGINES].llm,
         options,

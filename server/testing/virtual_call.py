@@ -75,6 +75,8 @@ _PLAYOUT: dict[PlayoutChange, type[PlayoutStarted | PlayoutDrained | PlayoutStar
 
 Wanted = TypeVar("Wanted")
 
+THOUGHT_EVERY_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class NextToken:
@@ -95,6 +97,7 @@ class Delays:
         turn: for the turn model's answer.
         llm_first: to the first token,
         llm_token: and for each one after it.
+        thinking: so long the language model thinks before its first token, with a sign of it every half second.
         tts: for a piece.
         tool: for a tool's result.
         recall: for memories.
@@ -104,6 +107,7 @@ class Delays:
     turn: float | None = 0.04
     llm_first: float | None = 0.06
     llm_token: float = 0.01
+    thinking: float = 0.0
     tts: float | None = 0.05
     stt_per_s: float = 0.0
     tool: float | None = 0.2
@@ -287,7 +291,10 @@ class VirtualCall(ABC):
                 self._at(self.delays.llm_first, ReplyText(work.reply, preamble), work.group)
             self._at(self.delays.llm_first, ToolsAsked(work.reply, (call,)), work.group)
             return
-        self._at(self.delays.llm_first, NextToken(work, self.reply.split(" "), 0), work.group)
+        thought = self.delays.thinking
+        for number in range(int(thought / THOUGHT_EVERY_S)):
+            self._at(number * THOUGHT_EVERY_S, ReplyText(work.reply, "", thinking=True), work.group)
+        self._at(thought + self.delays.llm_first, NextToken(work, self.reply.split(" "), 0), work.group)
 
     def _say_token(self, due: NextToken) -> None:
         work, tokens, index = due.work, due.tokens, due.index

@@ -10,8 +10,8 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel
 
+from pipeline.engines.llm.openai_chat_format import tool_call
 from pipeline.engines.protocols import ChatRequest, LanguageModel
-from pipeline.engines.remote.openai_chat_format import tool_call
 from server.app_keys import ENGINES, SETTINGS
 from server.bounds import MAX_CHAT_BODY
 from server.conversations.generation import FAILURES, Generation, no_answer

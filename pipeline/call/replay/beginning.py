@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import Context, Entry
 from pipeline.call.effect_queue import ids_of
 from pipeline.call.machine import CallMachine
@@ -70,7 +71,8 @@ class CallBeginning:
         try:
             context = dict(known["context"])
             entries = adapter(list[Entry]).validate_python(context.pop("entries"))
-            began = Context(**context)
+            circumstances = adapter(Circumstances).validate_python(context.pop("circumstances"))
+            began = Context(**context, circumstances=circumstances)
             began.entries.extend(entries)
             return cls(
                 _options_of(known["options"]),
@@ -96,9 +98,4 @@ def _tools_json(tools: Toolbox) -> dict[str, Any]:
         {"name": each.name, "description": each.description, "parameters": each.parameters, "timeout_s": each.timeout_s}
         for each in tools.declarations
     ]
-    return {
-        "declarations": told,
-        "rounds": tools.rounds,
-        "filler": tools.filler,
-        "filler_after_s": tools.filler_after_s,
-    }
+    return {"declarations": told, "rounds": tools.rounds}

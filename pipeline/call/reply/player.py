@@ -21,9 +21,11 @@ from pipeline.call.events import (
 from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
 from pipeline.call.reply.echo import EchoGuard
+from pipeline.call.reply.filler import Filler
 from pipeline.call.reply.heard import HeardText
 from pipeline.call.reply.playback import Playback
 from pipeline.call.reply.reply import Reply
+from pipeline.call.reply.thinking import Thinking
 from pipeline.call.reply.tool_rounds import ToolRounds
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.turn_taking.config import WINDOW_S
@@ -59,6 +61,8 @@ class ReplyPlayer:
         self._told = 0
         self._tools: ToolRounds | None = None
         self._said: dict[str, tuple[HeardText, int, int]] = {}
+        self._thinking = Thinking()
+        self._filler: Filler | None = None
         self._echo = EchoGuard()
         self._clock = CaptureClock()
         self._line = PlayoutLine()
@@ -129,7 +133,9 @@ class ReplyPlayer:
             speaks=wish.is_spoken(options),
             wish=wish,
         )
-        self._tools = ToolRounds(self.reply, options, self._context, self._out)
+        self._filler = Filler(self.reply, options.filler, options.filler_after_s)
+        self._tools = ToolRounds(self.reply, options, self._context, self._out, self._filler)
+        self._thinking = Thinking()
         self._told = 0
         return self.reply
 
@@ -146,6 +152,7 @@ class ReplyPlayer:
         if reply is None or reply.released:
             return
         reply.release()
+        self._thinking.released(now)
         created = ReplyCreated(reply.reply_id, reply.item_id, self._context.last_id, reply.speaks, reply.wish.name)
         self._out.emit(created)
 
@@ -163,6 +170,8 @@ class ReplyPlayer:
         reply.hurry(now)
         if self._tools is not None:
             self._tools.advance(now)
+        if self._filler is not None and self._thinking.awaited_since is not None:
+            self._filler.wait(self._thinking.awaited_since, now)
         first = reply.play(self.playback)
         if not parked:
             self._out.do(*reply.next_pieces(self.playback, now))
@@ -171,11 +180,22 @@ class ReplyPlayer:
             self._tell(reply)
         return first
 
+    def thinks(self, now: float) -> None:
+        """The language model has a thought, of which nothing is said."""
+        self._thinking.goes_on(now)
+
+    def add_text(self, text: str, now: float) -> None:
+        """The language model gave the next characters."""
+        self._thinking.pause()
+        if self.reply is not None:
+            self.reply.add_text(text, now)
+
     def end_text(self, failed: bool, now: float) -> None:
         """The language model is done; where nothing but a filler was said, the user hears that it failed."""
+        self._thinking.pause()
         if self.reply is None:
             return
-        if failed and self._tools is not None and self._tools.only_filled:
+        if failed and self._filler is not None and self._filler.alone:
             self.reply.add_text(self._options.apology, now)
         self.reply.end_text(now, failed)
 
@@ -191,8 +211,8 @@ class ReplyPlayer:
 
     @property
     def tools_answered_by(self) -> float:
-        """Monotonic time until which the reply in hand waits for tools, or did."""
-        return self._tools.answered_by if self._tools is not None else 0.0
+        """Monotonic time until which the reply in hand waits for tools or for the end of a thought, or did."""
+        return max(self._thinking.patient_until, self._tools.answered_by if self._tools is not None else 0.0)
 
     def _end_tools(self) -> None:
         if self._tools is not None:

@@ -7,6 +7,7 @@ from pipeline.call.effect_queue import EffectQueue
 from pipeline.call.effects import Generate, RunTool
 from pipeline.call.events import ToolCalled, ToolReturned
 from pipeline.call.options import CallOptions
+from pipeline.call.reply.filler import Filler
 from pipeline.call.reply.reply import Reply
 from pipeline.engines.protocols import ToolCall
 from pipeline.tools.toolbox import ToolResult
@@ -25,12 +26,15 @@ class ToolRounds:
         options: with the tools.
         context: the conversation.
         outbox: takes work and news.
+        filler: said when tools take their time.
 
     Attributes:
         answered_by: monotonic time by which the tools that run have answered, or the last ones did.
     """
 
-    def __init__(self, reply: Reply, options: CallOptions, context: Context, outbox: EffectQueue) -> None:
+    def __init__(
+        self, reply: Reply, options: CallOptions, context: Context, outbox: EffectQueue, filler: Filler
+    ) -> None:
         self.answered_by = 0.0
         self._reply = reply
         self._options = options
@@ -41,13 +45,8 @@ class ToolRounds:
         self._handed_over: tuple[ToolCall, ...] = ()
         self._running: dict[int, ToolCall] = {}
         self._began: float | None = None
-        self._filled = ""
+        self._filler = filler
         self._preambles: list[Entry] = []
-
-    @property
-    def only_filled(self) -> bool:
-        """Whether the reply has said that it takes a moment, and nothing else."""
-        return bool(self._filled) and self._reply.text.strip() == self._filled
 
     def ask(self, calls: tuple[ToolCall, ...], now: float) -> bool:
         """The language model wants tools; False when it may not (any more) and the reply ends here."""
@@ -72,12 +71,8 @@ class ToolRounds:
             self._hand_over(now)
         if self._asked:
             self._run(now)
-        tools = self._options.tools
-        slow = self._began is not None and now - self._began >= tools.filler_after_s
-        if slow and self._running and tools.filler and not self._reply.text.strip():
-            self._filled = tools.filler.strip()
-            self._reply.add_text(self._filled, now)
-            self._reply.pause_text(now)
+        if self._began is not None and self._running:
+            self._filler.wait(self._began, now)
 
     def _run(self, now: float) -> None:
         calls, self._asked = self._asked, ()

@@ -4,12 +4,14 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from pipeline.engines.protocols import EngineError, Message
+from pipeline.engines.llm.openai_chat_format import chat_tool
+from pipeline.engines.protocols import EngineError, Message, ToolCall, ToolSpec
+from pipeline.text.thinking import without_thoughts
 
 CHATML = (
     "{% for message in messages %}"
@@ -20,6 +22,9 @@ CHATML = (
 
 _GENERATION_TAG = re.compile(r"{%-?\s*(?:end)?generation\s*-?%}")
 """Marks the assistant's words for training; Jinja does not know it."""
+
+_TOOLS = re.compile(r"{%-?\s*(?:if|for)\b[^%]*\btools\b")
+"""A template that tells of tools."""
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
@@ -52,6 +57,9 @@ class ChatTemplate:
         bos: text of the model's first token, "" for none.
         eos: text of the model's last token, "" for none.
         controls: texts of all of the model's control tokens.
+
+    Attributes:
+        calls_tools: whether the model is told of tools, and writes its calls of them as JSON.
     """
 
     def __init__(self, source: str, *, bos: str = "", eos: str = "", controls: Iterable[str] = ()) -> None:
@@ -61,17 +69,23 @@ class ChatTemplate:
         environment.filters["tojson"] = _to_json
         environment.globals.update(raise_exception=_refuse, strftime_now=_now, bos_token=bos, eos_token=eos)
         self._template = environment.from_string(_GENERATION_TAG.sub("", source))
+        self.calls_tools = bool(_TOOLS.search(source))
         self._controls = sorted({text for text in controls if text}, key=len, reverse=True)
         self._spelled = re.compile("|".join(map(re.escape, self._controls))) if self._controls else None
         self._index = {text: index for index, text in enumerate(self._controls)}
 
-    def render(self, messages: Sequence[Message]) -> tuple[PromptPiece, ...]:
+    def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> tuple[PromptPiece, ...]:
         """The prompt, in as few pieces as may be (one, unless somebody spelled out a control token).
+
+        Args:
+            messages: the context.
+            tools: that the model may ask for; a template that knows none leaves them out.
 
         Raises:
             EngineError: the template does not take these messages.
         """
-        rendered = self._apply([{"role": m.role, "content": self._set_apart(m.content)} for m in messages])
+        told = [self._guarded(chat_tool(tool)) for tool in tools] if self.calls_tools else []
+        rendered = self._apply([self._told(message) for message in messages], told)
         pieces: list[PromptPiece] = []
         end = 0
         for mark in _MARK.finditer(rendered):
@@ -81,30 +95,64 @@ class ChatTemplate:
         pieces.append(PromptPiece(rendered[end:]))
         return tuple(piece for piece in pieces if piece.text)
 
+    def _told(self, message: Message) -> dict[str, Any]:
+        """A message as templates know it."""
+        told: dict[str, Any] = {"role": message.role, "content": self._set_apart(_spoken(message))}
+        if message.tool_calls and self.calls_tools:
+            told["tool_calls"] = [
+                {"type": "function", "function": {"name": call.name, "arguments": self._guarded(_arguments(call))}}
+                for call in message.tool_calls
+            ]
+        return told
+
+    def _guarded(self, value: Any) -> Any:
+        """The same JSON, its control tokens set apart: others wrote it."""
+        return json.loads(self._set_apart(json.dumps(value, ensure_ascii=False)))
+
     def _set_apart(self, content: str) -> str:
         content = content.replace(_OPEN, "").replace(_CLOSE, "")
         if self._spelled is None:
             return content
         return self._spelled.sub(lambda found: f"{_OPEN}{self._index[found[0]]}{_CLOSE}", content)
 
-    def _apply(self, messages: list[dict[str, str]]) -> str:
+    def _apply(self, messages: list[dict[str, Any]], tools: list[Any]) -> str:
         try:
-            return self._prompt(messages)
+            return self._prompt(messages, tools)
         except (TemplateError, TypeError):
             # Some templates refuse a system message, or two messages of one role in a row; they take this form.
             try:
-                return self._prompt(_alternating(messages))
+                return self._prompt(_alternating(messages), tools)
             except (TemplateError, TypeError) as error:
                 raise EngineError(f"the model's chat template does not take this conversation: {error}") from error
 
-    def _prompt(self, messages: list[dict[str, str]]) -> str:
-        prompt: str = self._template.render(messages=messages, add_generation_prompt=True)
+    def _prompt(self, messages: list[dict[str, Any]], tools: list[Any]) -> str:
+        # Names by which templates let a model think before it answers: in a call somebody waits.
+        prompt: str = self._template.render(
+            messages=messages,
+            tools=tools or None,
+            add_generation_prompt=True,
+            enable_thinking=False,
+            thinking=False,
+        )
         return prompt
 
 
-def _alternating(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+def _spoken(message: Message) -> str:
+    """What was said; thoughts are not told to a model again."""
+    return without_thoughts(message.content) if message.role == "assistant" else message.content
+
+
+def _arguments(call: ToolCall) -> Any:
+    """What a tool was asked with, as an object where it is one."""
+    try:
+        return json.loads(call.arguments)
+    except ValueError:
+        return call.arguments
+
+
+def _alternating(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same words as user and assistant in turn, beginning with the user."""
-    merged: list[dict[str, str]] = []
+    merged: list[dict[str, Any]] = []
     for message in messages:
         role = "assistant" if message["role"] == "assistant" else "user"
         if not merged and role == "assistant":

@@ -4,7 +4,7 @@ Plain bookkeeping; `llama_worker.py` carries out what is decided here.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,12 @@ Logits = NDArray[np.float32]
 
 QUIET_S = 60.0
 """A call that has been quiet for so long has its slot taken like any other."""
+
+FEWEST_TIMED = 8
+"""Tokens of a step that tells how fast prompts are read."""
+
+LEARNING, FORGETTING = 0.1, 0.5
+"""Weight of a step in what is known of the speed: of a slower one, of a quicker one."""
 
 COPY_GAIN = 16
 """A prefix is copied from another slot when it saves at least this many tokens: a copy costs 7 ms, a token 4-5 ms."""
@@ -185,12 +191,50 @@ class StepLimits:
         aside_chunk: prompt tokens that less urgent requests may add to a step.
         patience_s: less urgent requests are part of a step only after they were left out for this long; those of the
             background take turns at that.
+        step_s: no step of prompts should take longer, however large the model (32 tokens of one with 1.5 billion
+            parameters take 1.2 s on one thread),
+        least: but so many tokens are read at once: with fewer, most of the time goes into reading the weights.
     """
 
     chunk: int = 32
     background_chunk: int = 16
     aside_chunk: int = 8
     patience_s: float = 0.25
+    step_s: float = 0.3
+    least: int = 8
+
+    def paced(self, token_s: float) -> "StepLimits":
+        """The limits for a model that takes so many seconds for a prompt token; 0 where that is not known."""
+        if token_s <= 0:
+            return self
+        within = max(self.least, int(self.step_s / token_s))
+        return replace(
+            self,
+            chunk=min(self.chunk, within),
+            background_chunk=min(self.background_chunk, max(self.least, within // 2)),
+            aside_chunk=min(self.aside_chunk, max(self.least // 2, within // 4)),
+        )
+
+
+class PromptPace:
+    """How long a prompt token takes, learnt from the steps as they are made, for each number of threads."""
+
+    def __init__(self) -> None:
+        self._token_s: dict[int, float] = {}
+
+    @property
+    def token_s(self) -> float:
+        """Seconds, with the number of threads that makes it longest; 0 before anything is known."""
+        return max(self._token_s.values(), default=0.0)
+
+    def learn(self, tokens: int, seconds: float, threads: int) -> None:
+        """A step was made. Single tokens say nothing of prompts."""
+        if tokens < FEWEST_TIMED:
+            return
+        each, known = seconds / tokens, self._token_s.get(threads)
+        # A step that something else held up says little, one that was quick a lot.
+        change = 0.0 if known is None else min(each, 2 * known) - known
+        self._token_s[threads] = each if known is None else known + change * (LEARNING if change > 0 else FORGETTING)
 
 
 def plan_step(running: Iterable[Tokens], now: float, limits: StepLimits) -> list[Share]:

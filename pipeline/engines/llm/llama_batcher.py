@@ -3,19 +3,25 @@
 Not thread-safe and without a thread of its own; `llama_worker.py` has it.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.engines.llm.context_window import fit_messages
-from pipeline.engines.llm.llama_batch import Logits, Share, SlotTable, StepLimits, Tokens, plan_step
+from pipeline.engines.llm.llama_batch import Logits, PromptPace, Share, SlotTable, StepLimits, Tokens, plan_step
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, Sampler
 from pipeline.engines.llm.reply_text import ReplyText
 from pipeline.engines.llm.token_cache import PromptTokens
-from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Message
+from pipeline.engines.llm.tool_call_text import ToolCallText
+from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, FinishReason, Message, ToolCall
 from pipeline.scheduling.lanes import Ticket, Urgency
+from pipeline.text.thinking import opens_thought
 
 SEEDS = 0xFFFFFFFF
 """llama.cpp takes this many; one more would mean "at random"."""
+
+MOST_THOUGHT = 1024
+"""Tokens of thoughts that do not count as part of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,10 @@ class Job:
     prompt_tokens: int = 0
     most: int = 0
     generated: int = 0
+    thought: int = 0
     sampler: Sampler | None = None
     text: ReplyText = field(default_factory=ReplyText)
+    tools: ToolCallText | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -127,8 +135,14 @@ class Batcher:
         self._sampling = sampling
         self._threads = threads
         self._granted = granted
+        self._pace = PromptPace()
         self._jobs: dict[Tokens, Job] = {}
         self._order = 0
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether the model is told of tools."""
+        return self._template.calls_tools
 
     @property
     def busy(self) -> bool:
@@ -148,8 +162,10 @@ class Batcher:
         try:
             job.most = max(1, min(job.request.max_tokens, self._n_ctx // 2))
             prompt = self._model.prompt()
-            ids = self._prompt(job.request.messages, self._n_ctx - job.most, prompt)
-            job.text = ReplyText(job.request.stop)
+            ids, opened = self._prompt(job.request, self._n_ctx - job.most, prompt)
+            job.text = ReplyText(job.request.stop, in_thought=opened)
+            if job.request.tools and self.calls_tools:
+                job.tools = ToolCallText(job.request.tools)
             if job.generate:
                 job.sampler = self._sampler(job.request)
         except Exception as error:  # whatever a template or a message does, only this request ends
@@ -188,7 +204,7 @@ class Batcher:
                 tokens.logits = None
                 self._advance(self._jobs[tokens], known, now)
         waiting = [tokens for tokens in running if tokens.slot is not None and tokens.pending > 0]
-        shares = plan_step(waiting, now, self._limits)
+        shares = plan_step(waiting, now, self._limits.paced(self._pace.token_s))
         if shares and not self._evaluate(shares, now):
             # One of them spoiled the batch; alone, it spoils only itself.
             for share in shares:
@@ -237,11 +253,14 @@ class Batcher:
         """False when llama.cpp refused; nothing has changed then."""
         alone = len(shares) == 1 and shares[0].length == 1
         useful = 1 if alone and shares[0].tokens.ticket.optional else self._threads
-        self._context.set_threads(self._granted(useful))
+        threads = self._granted(useful)
+        self._context.set_threads(threads)
+        began = time.perf_counter()
         try:
             outputs = self._context.evaluate(shares)
         except EngineError:
             return False
+        self._pace.learn(sum(share.length for share in shares), time.perf_counter() - began, threads)
         self.stats.steps += 1
         self.stats.evaluated += sum(share.length for share in shares)
         for place, (tokens, count) in enumerate(shares):
@@ -271,18 +290,25 @@ class Batcher:
     def _say(self, job: Job, token: int, tokens: Tokens) -> bool:
         """Pass on a sampled token; True when the reply is complete."""
         if self._model.ends(token):
-            job.on_delta(_last(job, job.text.finish(), stop=True))
+            job.on_delta(_last(job, "", stop=True))
             return True
         job.generated += 1
         self.stats.generated += 1
         text = job.text.feed(self._model.piece(token))
-        if job.text.stopped or job.generated >= job.most:
-            job.on_delta(_last(job, text + job.text.finish(), stop=job.text.stopped))
+        job.thought += job.text.thinking
+        if job.text.stopped or job.generated - min(job.thought, MOST_THOUGHT) >= job.most or self._full(tokens):
+            job.on_delta(_last(job, text, stop=job.text.stopped))
             return True
-        if text:
-            job.on_delta(ChatDelta(text))
+        if job.tools is not None:
+            text = job.tools.feed(text)
+        if text or job.text.thinking:
+            job.on_delta(ChatDelta(text, thinking=job.text.thinking))
         tokens.ids.append(token)
         return False
+
+    def _full(self, tokens: Tokens) -> bool:
+        """Whether the context has no room for another token: thoughts take what the prompt left."""
+        return len(tokens.ids) + 1 >= self._n_ctx
 
     def _end(self, job: Job, now: float, error: BaseException | None) -> None:
         if job.tokens is not None:
@@ -292,18 +318,22 @@ class Batcher:
             job.sampler.close()
         job.on_end(error)
 
-    def _prompt(self, messages: tuple[Message, ...], budget: int, prompt: PromptTokens) -> list[int]:
-        """The tokens of what fits; no text is tokenised twice on the way."""
+    def _prompt(self, request: ChatRequest, budget: int, prompt: PromptTokens) -> tuple[list[int], bool]:
+        """The tokens of what fits, and whether they end within a thought; no text is tokenised twice on the way."""
+        opened, messages = False, request.messages
 
         def tokenize(kept: Sequence[Message]) -> list[int]:
-            return self._model.tokenize(self._template.render(kept), prompt)
+            nonlocal opened
+            pieces = self._template.render(kept, request.tools)
+            opened = not pieces[-1].literal and opens_thought(pieces[-1].text)
+            return self._model.tokenize(pieces, prompt)
 
         if not messages:
             raise EngineError("there are no messages to answer")
         ids = tokenize(messages)
         if len(ids) > budget:
             ids = tokenize(fit_messages(messages, budget, lambda kept: len(tokenize(kept))))
-        return ids
+        return ids, opened
 
     def _sampler(self, request: ChatRequest) -> Sampler:
         seed = self._sampling.seed if request.seed is None else request.seed % SEEDS
@@ -317,7 +347,17 @@ class Batcher:
 
 
 def _last(job: Job, text: str, *, stop: bool) -> ChatDelta:
-    return ChatDelta(text, "stop" if stop else "length", job.prompt_tokens, job.generated)
+    """The end of a reply: what is left of its words, and what it asks of tools."""
+    text += job.text.finish()
+    calls: tuple[ToolCall, ...] = ()
+    if job.tools is not None:
+        words = job.tools.feed(text)
+        rest, calls = job.tools.finish()
+        text = words + rest
+    # Cut at the limit, the arguments are half an object: nothing to run a tool with.
+    calls = calls if stop and job.request.tool_choice != "none" else ()
+    reason: FinishReason = "tool_calls" if calls else "stop" if stop else "length"
+    return ChatDelta(text, reason, job.prompt_tokens, job.generated, calls)
 
 
 def _as_engine_error(error: Exception) -> EngineError:

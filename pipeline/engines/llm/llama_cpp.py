@@ -38,11 +38,11 @@ class LlamaCppLanguageModel:
 
     name = "llama.cpp"
     kind: Literal["in-process", "remote"] = "in-process"
-    calls_tools = False
 
     def __init__(self, options: LlamaOptions) -> None:
         self._worker = LlamaWorker(options)
         self.model = self._worker.title
+        self.calls_tools = self._worker.calls_tools
         # Also at interpreter exit, where a thread inside llama.cpp would crash while its library is torn down.
         self._finalizer = weakref.finalize(self, self._worker.close)
 

@@ -98,6 +98,11 @@ class LlamaWorker:
             raise self._failure
 
     @property
+    def calls_tools(self) -> bool:
+        """Whether the model is told of tools."""
+        return self._batcher is not None and self._batcher.calls_tools
+
+    @property
     def stats(self) -> LlamaStats:
         """A copy of the counters."""
         return replace(self._batcher.stats) if self._batcher is not None else LlamaStats()

@@ -15,6 +15,7 @@ from pipeline.engines.llm.llama_batch import common_prefix
 from pipeline.engines.llm.reply_text import ReplyText
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, EngineUnavailableError, Message
 from pipeline.scheduling.lanes import Lane, LaneLoad, Ticket
+from pipeline.text.thinking import opens_thought
 
 _REMEDY = "install it with `pip install 'morgan-voice[transformers]'`, or set an OpenAI-compatible endpoint"
 
@@ -143,9 +144,9 @@ class TransformersLanguageModel:
         """One delta per token, empty where nothing can be said yet. Runs in the lane."""
         with self._torch.inference_mode():
             most = max(1, min(request.max_tokens, self._n_ctx // 2))
-            ids = self._prompt(request, most)
-            prompt_tokens, said = len(ids), 0
-            text, spelled = ReplyText(request.stop), _Speller(self._tokenizer)
+            ids, opened = self._prompt(request, most)
+            prompt_tokens, said, thought = len(ids), 0, 0
+            text, spelled = ReplyText(request.stop, in_thought=opened), _Speller(self._tokenizer)
             random = self._random if request.seed is None else self._seeded(request.seed)
             cache = self._take_cache(request.conversation, ids)
             try:
@@ -157,11 +158,12 @@ class TransformersLanguageModel:
                     ids.append(token)
                     said += 1
                     new = text.feed(spelled.feed(token).encode())
-                    if text.stopped or said >= most:
+                    thought += text.thinking
+                    if text.stopped or said - thought >= most or len(ids) >= self._n_ctx:
                         reason: Literal["stop", "length"] = "stop" if text.stopped else "length"
                         yield ChatDelta(new + text.finish(), reason, prompt_tokens, said)
                         return
-                    yield ChatDelta(new)
+                    yield ChatDelta(new, thinking=text.thinking)
             except Exception:
                 cache = None  # some layers may be ahead of others
                 raise
@@ -171,7 +173,7 @@ class TransformersLanguageModel:
     def _read(self, request: ChatRequest) -> Iterator[None]:
         """Evaluates the prompt. Runs in the lane."""
         with self._torch.inference_mode():
-            ids = self._prompt(request, max(1, min(request.max_tokens, self._n_ctx // 2)))
+            ids, _ = self._prompt(request, max(1, min(request.max_tokens, self._n_ctx // 2)))
             cache = self._take_cache(request.conversation, ids)
             try:
                 self._evaluate(ids, cache)
@@ -182,10 +184,15 @@ class TransformersLanguageModel:
                 self._put_cache(request.conversation, ids, cache)
         yield None
 
-    def _prompt(self, request: ChatRequest, most: int) -> list[int]:
+    def _prompt(self, request: ChatRequest, most: int) -> tuple[list[int], bool]:
+        """The tokens of what fits, and whether they end within a thought."""
+        opened = False
+
         def tokenize(messages: Sequence[Message]) -> list[int]:
+            nonlocal opened
             ids: list[int] = []
             for text, literal in self._template.render(messages):
+                opened = not literal and opens_thought(text)
                 ids += self._tokenizer(text, add_special_tokens=False, split_special_tokens=literal)["input_ids"]
             return ids
 
@@ -195,7 +202,7 @@ class TransformersLanguageModel:
         if len(ids) > self._n_ctx - most:
             kept = fit_messages(request.messages, self._n_ctx - most, lambda some: len(tokenize(some)))
             ids = tokenize(kept)
-        return ids
+        return ids, opened
 
     def _take_cache(self, conversation: str, ids: list[int]) -> Any:
         """The conversation's cache, cut down to what the prompt begins with; at least the last token goes again."""

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, cast
 
+from pipeline.engines.llm.openai_chat_format import chat_messages, tool_options
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, FinishReason, Message, ToolCall
-from pipeline.engines.remote.openai_chat_format import chat_messages, tool_options
 from pipeline.engines.remote.reply import Question
 from pipeline.engines.remote.service import RemoteService
 from pipeline.scheduling.lanes import LaneFullError, LaneLoad, Ticket

@@ -19,6 +19,7 @@ from openai import AsyncOpenAI
 
 from pipeline.audio import SPEECH_RATE, Pcm
 from pipeline.engines.llm.context_window import ContextOverflowError
+from pipeline.engines.llm.openai_chat_format import ToolCallAssembler, chat_messages, tool_options
 from pipeline.engines.protocols import (
     ChatDelta,
     ChatRequest,
@@ -30,8 +31,8 @@ from pipeline.engines.protocols import (
     SpeechChunk,
     Voice,
 )
-from pipeline.engines.remote.openai_chat_format import ToolCallAssembler, chat_messages, tool_options
 from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket
+from pipeline.text.thinking import ThoughtFilter, likely_untagged
 
 T = TypeVar("T")
 
@@ -40,6 +41,12 @@ _TICKET_CHECK_S = 0.05
 _TAIL_S = 1.0
 _LOADING_S = 120.0
 _SMALLEST_CHUNK = 960
+
+GREETING_TOKENS = 200
+"""Of the reply to the warm-up: models that think have closed their thought by then, others have long ended."""
+
+MOST_THOUGHT = 1024
+"""Tokens of thoughts beside a reply, where the model is one that thinks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,9 @@ class OpenAiChat(_Remote):
         self._limit_field = limit_field
         self._prefills = prefills
         self._asks_usage = asks_usage
+        # Learnt from its replies, the first of which is the one to the warm-up.
+        self._thinks = False
+        self._begins_in_thought = likely_untagged(model)
 
     async def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         """Generate a reply.
@@ -191,18 +201,30 @@ class OpenAiChat(_Remote):
         if not self._prefills or ticket.cancelled:
             return
         with contextlib.suppress(EngineError, LaneFullError), self._place():
-            await self._opened(lambda: self._single_token(request), self._endpoint.first_timeout_s, ticket)
+            await self._opened(lambda: self._whole(request, 1), self._endpoint.first_timeout_s, ticket)
 
     async def warm_up(self) -> None:
-        """Generate one token; a server that has to load the model first is given two minutes."""
+        """Have it greet; a server that has to load the model first is given two minutes.
+
+        How it greets tells whether it thinks, and whether it does so without an opening tag, before anybody hears it.
+        """
         with self._place():
             request = ChatRequest((Message("user", "Hi"),))
-            await self._opened(lambda: self._single_token(request), _LOADING_S, Ticket())
+            greeting = await self._opened(lambda: self._whole(request, GREETING_TOKENS), _LOADING_S, Ticket())
+        for choice in greeting.choices[:1] if greeting is not None else ():
+            found = ThoughtFilter()
+            found.feed(choice.message.content or "")
+            self._learn(found, thought=bool(_reasoning(choice.message)))
+
+    def _learn(self, found: ThoughtFilter, *, thought: bool) -> None:
+        self._thinks = self._thinks or thought or found.thought
+        self._begins_in_thought = self._begins_in_thought or found.unopened
 
     async def _deltas(self, chunks: Any, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         wait = self._endpoint.first_timeout_s
         reason: FinishReason | None = None
         counts, asked = (0, 0), ToolCallAssembler()
+        found, reasoned = ThoughtFilter(opened=self._begins_in_thought, sure=False), False
         iterator = aiter(chunks)
         while True:
             try:
@@ -217,9 +239,13 @@ class OpenAiChat(_Remote):
             if chunk.usage is not None:
                 counts = (chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
             for choice in chunk.choices[:1]:
-                if choice.delta and choice.delta.content:
+                if choice.delta and (choice.delta.content or _reasoning(choice.delta)):
                     wait = self._endpoint.next_timeout_s
-                    yield ChatDelta(choice.delta.content)
+                    reasoned = reasoned or not choice.delta.content
+                    text = found.feed(choice.delta.content or "")
+                    thinking = found.thinking or not choice.delta.content
+                    if text or thinking:
+                        yield ChatDelta(text, thinking=thinking)
                 if choice.delta:
                     asked.add(choice.delta.tool_calls)
                 if choice.finish_reason is not None:
@@ -227,6 +253,10 @@ class OpenAiChat(_Remote):
                     wait = _TAIL_S
         if ticket.cancelled:
             return
+        text = found.finish()
+        self._learn(found, thought=reasoned)
+        if text:
+            yield ChatDelta(text)
         if reason is None:
             raise EngineError(f"{self.model} at {self._endpoint.base_url}: the reply ended before it was finished")
         # Cut at the limit, the arguments are half an object: nothing to run a tool with.
@@ -234,7 +264,9 @@ class OpenAiChat(_Remote):
         yield ChatDelta("", "tool_calls" if calls else reason, *counts, calls)
 
     async def _request(self, request: ChatRequest) -> Any:
-        options: dict[str, Any] = {self._limit_field: request.max_tokens, **tool_options(request)}
+        # Servers count thoughts as part of the reply.
+        most = request.max_tokens + (MOST_THOUGHT if self._thinks or self._begins_in_thought else 0)
+        options: dict[str, Any] = {self._limit_field: most, **tool_options(request)}
         options |= {name: value for name in ("top_p", "seed") if (value := getattr(request, name)) is not None}
         if request.stop:
             options["stop"] = list(request.stop)
@@ -248,9 +280,9 @@ class OpenAiChat(_Remote):
             **options,
         )
 
-    async def _single_token(self, request: ChatRequest) -> None:
-        options: dict[str, Any] = {self._limit_field: 1}
-        await self._client.chat.completions.create(
+    async def _whole(self, request: ChatRequest, most: int) -> Any:
+        options: dict[str, Any] = {self._limit_field: most}
+        return await self._client.chat.completions.create(
             model=self.model, messages=cast(Any, chat_messages(request.messages)), **options
         )
 
@@ -385,6 +417,11 @@ async def _awaited(work: Coroutine[Any, Any, T], timeout_s: float, ticket: Ticke
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+
+
+def _reasoning(message: Any) -> str:
+    """Thoughts that a server has taken out by itself: `reasoning_content` or `reasoning`."""
+    return str(getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None) or "")
 
 
 def _said(error: openai.APIStatusError) -> str:

@@ -60,7 +60,7 @@ slow = st.sampled_from([0.01, 0.01, 0.1, 0.1, 0.4, 0.4, 1.5, 1.5, 17.0, 25.0])
 
 
 ASKED = ToolCall("call_1", "weather", "{}")
-TOOLS = Toolbox([ToolDeclaration(name="weather", description="x", function="builtins:dict")], filler="One moment.")
+TOOLS = Toolbox([ToolDeclaration(name="weather", description="x", function="builtins:dict")])
 
 
 def script_of(utterances: list[tuple[float, float, str, float]]) -> list[Say]:

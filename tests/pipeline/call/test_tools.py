@@ -19,7 +19,7 @@ REPLY = "It is sunny in Paris, at twenty one degrees."
 
 
 def options(rounds: int = 4, filler: str = "One moment.") -> CallOptions:
-    return CallOptions(tools=Toolbox([DECLARED], rounds=rounds, filler=filler, filler_after_s=1.0))
+    return CallOptions(tools=Toolbox([DECLARED], rounds=rounds), filler=filler, filler_after_s=1.0)
 
 
 def call(

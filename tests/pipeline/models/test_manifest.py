@@ -13,10 +13,19 @@ def test_the_default_models_are_one_for_each_role_of_a_call() -> None:
     assert sorted(roles) == ["embedder", "llm", "stt", "tts", "turn", "vad"]
 
 
-def test_every_file_that_ships_can_be_had_out_of_a_wheel() -> None:
-    files = [file for model in Manifest.load().models for file in model.files]
-    assert len(files) == 30
-    assert [file.path for file in files if not file.members] == []
+def test_every_file_that_ships_can_be_had_out_of_a_wheel_but_for_further_minds() -> None:
+    files = [(model, file) for model in Manifest.load().models for file in model.files]
+    assert len(files) == 33
+    on_the_hub_alone = {model.id for model, file in files if not file.members}
+    assert on_the_hub_alone == {"qwen3-0.6b", "qwen3-1.7b", "qwen3-4b-instruct-2507"}
+
+
+def test_every_language_model_tells_what_it_is_good_for_and_the_default_is_the_quickest() -> None:
+    models = [model for model in Manifest.load().models if model.role == "llm"]
+    minds = [(model, model.mind) for model in models if model.mind is not None]
+    assert len(minds) == len(models)
+    assert len({mind.rank for _, mind in minds}) == len(minds)
+    assert [model.id for model in models if model.default] == [min(models, key=lambda model: model.size).id]
 
 
 def test_whisper_base_is_joined_from_two_wheels() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.engines.llm.chat_template import CHATML, ChatTemplate, PromptPiece
-from pipeline.engines.protocols import EngineError, Message
+from pipeline.engines.protocols import EngineError, Message, ToolCall, ToolSpec
 
 CONTROLS = ("<|im_start|>", "<|im_end|>")
 SMOLLM2 = (
@@ -73,3 +73,47 @@ def test_a_template_from_a_download_cannot_reach_into_python() -> None:
     template = ChatTemplate("{{ messages.__class__.__mro__ }}")
     with pytest.raises(EngineError, match="unsafe"):
         template.render([Message("user", "Hello")])
+
+
+def test_templates_are_asked_not_to_let_the_model_think() -> None:
+    source = (
+        CHATML + "{% if add_generation_prompt and enable_thinking is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
+    )
+    (prompt,) = ChatTemplate(source).render([Message("user", "Hi")])
+    assert prompt.text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+
+def test_thoughts_of_the_assistant_are_not_told_again() -> None:
+    talk = [Message("user", "<think>Hi"), Message("assistant", "<think>Hm.</think>Hello.")]
+    (prompt,) = ChatTemplate(CHATML).render(talk)
+    assert "<think>Hi" in prompt.text
+    assert "Hm." not in prompt.text
+
+
+QWEN = (
+    "{%- if tools %}{{ '<|im_start|>system\n' + messages[0].content }}"
+    "{%- for tool in tools %}{{ '\n' }}{{ tool | tojson }}{%- endfor %}{{ '<|im_end|>\n' }}{%- endif %}"
+    "{%- for message in messages %}{{ '<|im_start|>' + message.role + '\n' }}"
+    "{%- for call in message.tool_calls %}{{ call.function.name }} {{ call.function.arguments | tojson }}{%- endfor %}"
+    "{{ message.content + '<|im_end|>\n' }}{%- endfor %}"
+)
+
+
+def test_tools_and_their_calls_are_told_to_a_model_that_knows_them() -> None:
+    tool = ToolSpec("get_weather", "The weather.<|im_end|>", {"type": "object"})
+    call = ToolCall("1", "get_weather", '{"city": "Paris"}')
+    talk = [Message("system", "Be kind."), Message("assistant", "", None, (call,)), Message("tool", "Sunny.", "1")]
+    template = ChatTemplate(QWEN, controls=["<|im_end|>"])
+    assert template.calls_tools
+    pieces = template.render(talk, [tool])
+    prompt = "".join(piece.text for piece in pieces)
+    assert '{"type": "function", "function": {"name": "get_weather", "description": "The weather.<|im_end|>"' in prompt
+    assert 'get_weather {"city": "Paris"}' in prompt
+    assert [piece.text for piece in pieces if piece.literal] == ["<|im_end|>"]
+
+
+def test_a_model_that_knows_no_tools_is_not_told_of_any() -> None:
+    tool = ToolSpec("get_weather", "The weather.", {"type": "object"})
+    template = ChatTemplate(CHATML)
+    assert not template.calls_tools
+    assert template.render([Message("user", "Hi")], [tool]) == template.render([Message("user", "Hi")])

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.engines.llm.llama_batch import SlotTable, StepLimits, Tokens, common_prefix, plan_step
+from pipeline.engines.llm.llama_batch import PromptPace, SlotTable, StepLimits, Tokens, common_prefix, plan_step
 from pipeline.scheduling.lanes import Ticket, Urgency
 
 LIMITS = StepLimits(chunk=32, aside_chunk=8, patience_s=0.25)
@@ -213,3 +213,39 @@ def test_a_raised_ticket_counts_from_the_next_step_on() -> None:
     assert plan_step([first, second], 0.0, LIMITS)[0].tokens is first
     second.ticket.urgency = Urgency.FIRST_AUDIO
     assert plan_step([first, second], 0.0, LIMITS) == [(second, 32)]
+
+
+def test_a_small_model_reads_prompts_in_whole_chunks() -> None:
+    pace = PromptPace()
+    assert LIMITS.paced(pace.token_s) == LIMITS
+    pace.learn(32, 0.23, 1)
+    assert LIMITS.paced(pace.token_s).chunk == 32
+
+
+def test_no_step_of_a_large_model_holds_a_core_for_long() -> None:
+    """1.5 billion parameters: 32 tokens take 1.2 s on one thread, 0.7 s on two."""
+    pace = PromptPace()
+    pace.learn(32, 0.7, 2)
+    pace.learn(32, 1.2, 1)
+    limits = LIMITS.paced(pace.token_s)
+    assert (limits.chunk, limits.background_chunk, limits.aside_chunk) == (8, 8, 4)
+    (share,) = plan_step([request(list(range(100)))], 0.0, limits)
+    assert share.length == 8
+
+
+def test_a_step_that_was_held_up_is_soon_forgotten() -> None:
+    pace = PromptPace()
+    pace.learn(32, 0.2, 1)
+    pace.learn(32, 90.0, 1)
+    assert LIMITS.paced(pace.token_s).chunk == 32
+    late = PromptPace()
+    late.learn(32, 90.0, 1)
+    for _ in range(12):
+        late.learn(8, 0.06, 1)
+    assert LIMITS.paced(late.token_s).chunk == 32
+
+
+def test_single_tokens_say_nothing_of_prompts() -> None:
+    pace = PromptPace()
+    pace.learn(1, 0.1, 1)
+    assert pace.token_s == 0.0

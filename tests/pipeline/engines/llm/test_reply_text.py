@@ -49,3 +49,16 @@ def test_the_same_words_come_out_however_the_bytes_are_cut() -> None:
         text = ReplyText(["##STOP##", "##NO"])
         pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
         assert "".join(map(text.feed, pieces)) + text.finish() == "Ein Käse für 3 € 😀, bitte. "
+
+
+def test_thoughts_are_left_out_also_where_the_prompt_began_one() -> None:
+    told, begun = ReplyText(), ReplyText(in_thought=True)
+    assert [told.feed(piece) for piece in (b"<thi", b"nk>Hm", b".</think>", b"\n\nParis", b".")] == [
+        "",
+        "",
+        "",
+        "Paris",
+        ".",
+    ]
+    assert [begun.feed(piece) for piece in (b"Hm", b".</thi", b"nk>Paris")] == ["", "", "Paris"]
+    assert begun.feed(b" <") + begun.finish() == " <"

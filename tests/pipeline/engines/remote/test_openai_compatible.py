@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, EngineUnavailableError, Message
-from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiChat, OpenAiSpeech
+from pipeline.engines.remote.openai_compatible import GREETING_TOKENS, Endpoint, OpenAiChat, OpenAiSpeech
 from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket
 from tests.upstream import Handler, Server, chunk, events, failing, reply, send, tone
 
@@ -262,9 +262,9 @@ async def test_prefilling_asks_for_one_token_where_it_is_wanted(chat: OpenAiChat
     await eager.close()
 
 
-async def test_warming_up_generates_a_token_and_reports_a_refusal(chat: OpenAiChat, server: Server) -> None:
+async def test_warming_up_has_it_greet_and_reports_a_refusal(chat: OpenAiChat, server: Server) -> None:
     await chat.warm_up()
-    assert server.asked[0]["max_tokens"] == 1
+    assert server.asked[0]["max_tokens"] == GREETING_TOKENS
     server.chat = failing(404)
     with pytest.raises(EngineUnavailableError):
         await chat.warm_up()

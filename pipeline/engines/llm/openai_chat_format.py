@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.engines.protocols import ChatRequest, Message, ToolCall, ToolSpec
+from pipeline.text.thinking import without_thoughts
 
 
 def chat_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -16,11 +17,12 @@ def chat_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    spelled: dict[str, Any] = {"role": message.role, "content": message.content}
+    content = without_thoughts(message.content) if message.role == "assistant" else message.content
+    spelled: dict[str, Any] = {"role": message.role, "content": content}
     if message.tool_call_id:
         spelled["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
-        spelled["content"] = message.content or None
+        spelled["content"] = content or None
         spelled["tool_calls"] = [tool_call(call) for call in message.tool_calls]
     return spelled
 
@@ -37,10 +39,11 @@ def tool_options(request: ChatRequest) -> dict[str, Any]:
     choice: Any = request.tool_choice
     if choice not in ("auto", "none", "required"):
         choice = {"type": "function", "function": {"name": choice}}
-    return {"tools": [_tool(tool) for tool in request.tools], "tool_choice": choice}
+    return {"tools": [chat_tool(tool) for tool in request.tools], "tool_choice": choice}
 
 
-def _tool(tool: ToolSpec) -> dict[str, Any]:
+def chat_tool(tool: ToolSpec) -> dict[str, Any]:
+    """A tool that may be asked for."""
     function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
     return {"type": "function", "function": function}
 

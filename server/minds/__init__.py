@@ -1,0 +1,1 @@
+"""Which language model answers: the wisest that this machine affords, and how it comes to be here."""

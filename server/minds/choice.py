@@ -1,0 +1,115 @@
+"""Chooses the language model: the wisest of the manifest that answers in time on this machine."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.models import Model, ModelStore
+from pipeline.processor import usable_memory
+from server.engines.factory import engines_here, llm_engine
+from server.minds.speed_book import MindSpeed, expected_speed, load_speeds
+from server.settings import AUTO_MIND, Settings
+
+SPOKEN_TOKEN_S = 1 / 6
+"""Longest time of a token: speech takes four a second, and whatever else runs must not make it stop for breath."""
+
+CLAUSE_TOKENS = 6
+CLAUSE_S = 1.5
+"""Longest time to the first clause, of which a caller waits for what is left when the turn is over."""
+
+MEMORY_OF_SIZE = 1.5
+MEMORY_BESIDE = 300_000_000
+"""Memory that a model takes: its file, half as much again for the conversations, and what works beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to answer.
+
+    Attributes:
+        now: id of the model to begin with, which is here or quickly fetched.
+        better: ids of wiser ones that this machine is likely to afford, the wisest first.
+        left: why each wiser one is not among them, in words.
+    """
+
+    now: str
+    better: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+def affordable(speed: MindSpeed) -> bool:
+    """Whether a model of this speed answers in time, and speaks without a gap."""
+    return speed.token_s <= SPOKEN_TOKEN_S and speed.first_s + CLAUSE_TOKENS * speed.token_s <= CLAUSE_S
+
+
+def memory_of(model: Model) -> int:
+    """Bytes of memory that a model takes, about."""
+    return int(model.size * MEMORY_OF_SIZE) + MEMORY_BESIDE
+
+
+def choose(minds: Sequence[Model], known: Mapping[str, MindSpeed], here: Collection[str], memory: int | None) -> Choice:
+    """Choose among models.
+
+    Args:
+        minds: language models, one of them fetched unasked (`Model.default`).
+        known: what was measured on this machine, by model id.
+        here: ids of those whose files are here.
+        memory: bytes that may be used; None where that is not known.
+    """
+    sizes = {model.id: model.size for model in minds}
+    first = next((model for model in minds if model.default), minds[0])
+    ranked = sorted((model for model in minds if model.mind is not None), key=_wisdom, reverse=True)
+
+    def against(model: Model) -> str:
+        """Why this machine does not afford a model; empty where it does."""
+        speed = expected_speed(model, known, sizes)
+        if speed is None:
+            return f"{model.id}: nothing is measured yet"
+        if not affordable(speed):
+            about = "" if speed.measured else "about "
+            return f"{model.id}: {about}{1 / speed.token_s:.0f} tokens/s here, too slow for a call"
+        if memory is not None and memory_of(model) > memory:
+            return f"{model.id}: takes {memory_of(model) / 1e9:.1f} GB of memory, and {memory / 1e9:.1f} are free"
+        return ""
+
+    now = next((model for model in ranked if model.id in here and model.id in known and not against(model)), first)
+    wiser = {model.id: against(model) for model in ranked if _wisdom(model) > _wisdom(now)}
+    better = tuple(name for name, problem in wiser.items() if not problem)
+    return Choice(now.id, better, tuple(problem for problem in wiser.values() if problem))
+
+
+def _wisdom(model: Model) -> int:
+    return model.mind.rank if model.mind is not None else 0
+
+
+def chooses_mind(settings: Settings) -> bool:
+    """Whether the language model is in this process, on llama.cpp, and left to choose."""
+    return settings.llm_model == AUTO_MIND and llm_engine(settings) == "llama.cpp" and "llm" in engines_here(settings)
+
+
+def choose_mind(settings: Settings) -> Choice:
+    """Choose for these settings; what they name is what answers."""
+    if not chooses_mind(settings):
+        return Choice(settings.llm_model)
+    return choose_among(settings, ModelStore(settings.models_dir))
+
+
+def choose_among(settings: Settings, store: ModelStore) -> Choice:
+    """Choose among all language models of a store, whatever the settings name."""
+    minds = language_models(store)
+    here = {model.id for model in minds if is_here(store, model.id)}
+    return choose(minds, load_speeds(settings), here, usable_memory())
+
+
+def resolved(settings: Settings) -> Settings:
+    """The settings with the model that is to answer in place of "auto"."""
+    return settings.model_copy(update={"llm_model": choose_mind(settings).now})
+
+
+def language_models(store: ModelStore) -> tuple[Model, ...]:
+    """Those of the manifest."""
+    return tuple(model for model in store.manifest.models if model.role == "llm")
+
+
+def is_here(store: ModelStore, model_id: str) -> bool:
+    """Whether all files of a model are here and were right when they were read last."""
+    return all(report.state == "ok" for report in store.verify([model_id], read_again=False))

@@ -1,0 +1,200 @@
+"""Fetches the wisest language model that this machine affords while calls are answered, and puts it in place."""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from pipeline.call.context import shared_beginning
+from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
+from pipeline.engines.protocols import EngineError, LanguageModel
+from pipeline.engines.speeds import measure_language_model
+from pipeline.models import Model, ModelError, ModelStore
+from pipeline.scheduling.lanes import Ticket
+from server.calibration.profile import Profile, load_profile, save_profile
+from server.calls.capacity import Capacity
+from server.engines.factory import build_llm
+from server.minds.choice import affordable, choose_among, is_here
+from server.minds.speed_book import MindSpeed, keep_speed, load_speeds
+from server.settings import Settings
+
+SETTLE_S = 20.0
+"""From the start to another look at the speed of what answers, where that leaves no room for a wiser one."""
+
+QUIET_EVERY_S = 1.0
+"""Between two looks whether there is a call."""
+
+NICE = 19
+"""Of the thread that fetches: calls go first."""
+
+log = structlog.get_logger(__name__)
+
+
+class Upgrade:
+    """Of one server, once after its start.
+
+    Nobody waits for it: the first call is answered by the model that is there. It fetches, and while there is no call
+    it loads, measures and takes what it fetched; what turns out too slow to speak is not taken, now or at later starts.
+
+    Args:
+        settings: the effective ones, `llm_model` being what answers now.
+        llm: what answers now.
+        capacity: told how fast the new one is.
+        busy: whether there is a call.
+        tell: says to people what happens.
+        store: the weights; those of the settings by default.
+        build: loads a language model; blocks.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        llm: ReplaceableLanguageModel,
+        capacity: Capacity,
+        busy: Callable[[], bool],
+        tell: Callable[[str], None],
+        store: ModelStore | None = None,
+        build: Callable[[Settings], LanguageModel] = build_llm,
+    ) -> None:
+        self._settings = settings
+        self._llm = llm
+        self._capacity = capacity
+        self._busy = busy
+        self._tell = tell
+        self._store = store or ModelStore(settings.models_dir)
+        self._build = build
+
+    async def run(self) -> str:
+        """Do all of it; returns the id of the model that answers afterwards."""
+        speeds = self._capacity.speeds
+        if speeds is not None and speeds.llm_token_s:
+            await self._keep_best(MindSpeed(speeds.llm_first_token_s, speeds.llm_token_s))
+        else:
+            await self._measure_again()
+        choice = await asyncio.to_thread(choose_among, self._settings, self._store)
+        if choice.left:
+            # Perhaps only because the machine was busy with something else then.
+            await asyncio.sleep(SETTLE_S)
+            await self._measure_again()
+            choice = await asyncio.to_thread(choose_among, self._settings, self._store)
+        if choice.left:
+            self._tell(f"Wiser language models that this machine does not afford: {'; '.join(choice.left)}")
+        for model_id in choice.better:
+            model = self._store.manifest.get(model_id)
+            if not await self._fetched(model):
+                continue
+            if await self._taken(model):
+                return model_id
+        return self._settings.llm_model
+
+    async def _measure_again(self) -> None:
+        """Measure what answers now."""
+        await self._quiet()
+        await self._keep_best(MindSpeed(*await measure_language_model(self._llm)))
+
+    async def _keep_best(self, speed: MindSpeed) -> None:
+        """Keep the speed of what answers now, by which the others are judged; the best of all times counts."""
+        name = self._settings.llm_model
+        before = (await asyncio.to_thread(load_speeds, self._settings)).get(name, speed)
+        best = MindSpeed(min(before.first_s, speed.first_s), min(before.token_s, speed.token_s))
+        await asyncio.to_thread(keep_speed, self._settings, name, best)
+
+    async def _fetched(self, model: Model) -> bool:
+        if await asyncio.to_thread(is_here, self._store, model.id):
+            return True
+        self._tell(
+            f"This machine affords a wiser language model: {model.title}. It is being fetched ({model.size / 1e6:,.0f} "
+            "MB) while calls are answered; `morgan models use` chooses another one"
+        )
+        try:
+            await _in_thread(lambda: self._store.ensure([model.id]))
+        except ModelError as error:
+            self._tell(f"{model.id} could not be fetched: {error}")
+            return False
+        return True
+
+    async def _taken(self, model: Model) -> bool:
+        """Load it, measure it, and let it answer where it is quick enough."""
+        settings = self._settings.model_copy(update={"llm_model": model.id})
+        await self._quiet()
+        try:
+            other = await asyncio.to_thread(self._build, settings)
+        except (ModelError, EngineError) as error:
+            self._tell(f"{model.id} cannot be used: {error}")
+            return False
+        try:
+            speed = await self._measured(other)
+        except BaseException:
+            await other.close()
+            raise
+        await asyncio.to_thread(keep_speed, settings, model.id, speed)
+        if not affordable(speed):
+            await other.close()
+            self._tell(f"{model.id} is too slow here ({1 / speed.token_s:.0f} tokens/s); {self._llm.model} stays")
+            return False
+        await self._put_in_place(settings, other, speed)
+        self._tell(f"{model.title} answers from now on ({1 / speed.token_s:.0f} tokens/s on one thread)")
+        return True
+
+    async def _measured(self, other: LanguageModel) -> MindSpeed:
+        """Its speed with no call beside it."""
+        while True:
+            await self._quiet()
+            await other.warm_up()
+            speed = MindSpeed(*await measure_language_model(other))
+            if not self._busy():
+                return speed
+
+    async def _put_in_place(self, settings: Settings, other: LanguageModel, speed: MindSpeed) -> None:
+        await other.prefill(shared_beginning(settings.instructions), Ticket())
+        self._llm.replace(other)
+        known = self._capacity.speeds
+        if known is not None:
+            self._capacity.speeds = replace(known, llm_first_token_s=speed.first_s, llm_token_s=speed.token_s)
+        profile = load_profile(self._settings)
+        if profile is not None:
+            # So that the next start, which begins with this one, has nothing to measure.
+            save_profile(settings, _with(profile, self._capacity))
+
+    async def _quiet(self) -> None:
+        while self._busy():  # noqa: ASYNC110 - calls begin and end in many places, and nobody waits for this
+            await asyncio.sleep(QUIET_EVERY_S)
+
+
+def _with(profile: Profile, capacity: Capacity) -> Profile:
+    return replace(profile, speeds=capacity.speeds or profile.speeds)
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Run something that may take minutes in a thread that no end of the process waits for."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        error: BaseException | None = None
+        with contextlib.suppress(AttributeError, OSError):
+            # Unpacking and hashing a gigabyte takes seconds of a core; pip is started from here, too.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        try:
+            work()
+        except BaseException as problem:
+            error = problem
+        try:
+            loop.call_soon_threadsafe(settle, error)
+        except RuntimeError:
+            log.info("nobody waits for a fetch any more")
+
+    threading.Thread(target=run, name="morgan-fetch", daemon=True).start()
+    await done

@@ -1,0 +1,198 @@
+"""A wiser language model takes the place of the quick one while calls are answered."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
+from pipeline.engines.protocols import ChatDelta, ChatRequest, Message
+from pipeline.engines.speeds import EngineSpeeds
+from pipeline.models import FetchError, Manifest, ModelStore, ProgressCallback
+from pipeline.models.progress import no_progress
+from pipeline.scheduling.lanes import Ticket
+from server.calls.capacity import Capacity
+from server.minds import choice
+from server.minds.speed_book import MindSpeed, begin_anew, keep_speed, load_speeds
+from server.minds.upgrade import Upgrade
+from server.settings import Settings
+
+TINY, SMALL, LARGE = "smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"
+REQUEST = ChatRequest((Message("user", "Hello"),))
+SPEEDS = EngineSpeeds(2, 0.3, 0.05, 0.09, 1 / 56, 0.1, 0.05)
+SLOW = EngineSpeeds(2, 0.3, 0.05, 0.9, 0.2, 0.1, 0.05)
+
+
+class Talker:
+    """A language model that says its name, so many seconds a token."""
+
+    name = "test"
+    kind: Literal["in-process", "remote"] = "in-process"
+    calls_tools = False
+
+    def __init__(self, model: str, token_s: float = 0.0) -> None:
+        self.model = model
+        self.closed = False
+        self.read: list[str] = []
+        self._token_s = token_s
+
+    async def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
+        for word in (self.model, " it", " is"):
+            await asyncio.sleep(self._token_s)
+            yield ChatDelta(word)
+
+    async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
+        self.read.append(request.messages[0].content)
+
+    async def warm_up(self) -> None: ...
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Shelf(ModelStore):
+    """Weights that are here, or can be fetched, or cannot."""
+
+    def __init__(self, root: Path, here: set[str], unreachable: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+        models = tuple(model for model in Manifest.load().models if model.id in (TINY, SMALL, LARGE))
+        super().__init__(root, manifest=Manifest(models))
+        self.here = here
+        self.unreachable = unreachable
+        self.fetched: list[str] = []
+
+    def ensure(self, model_ids: Iterable[str] | None = None, progress: ProgressCallback = no_progress) -> None:
+        for model_id in model_ids or ():
+            if model_id in self.unreachable:
+                raise FetchError(f"Model {model_id} could not be fetched: the index does not answer.")
+            self.fetched.append(model_id)
+            self.here.add(model_id)
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is here is what the shelf says; this machine has memory enough, and nothing to settle."""
+    monkeypatch.setattr("server.minds.upgrade.SETTLE_S", 0.0)
+    monkeypatch.setattr(choice, "is_here", lambda shelf, model_id: model_id in shelf.here)
+    monkeypatch.setattr("server.minds.upgrade.is_here", lambda shelf, model_id: model_id in shelf.here)
+    monkeypatch.setattr(choice, "usable_memory", lambda: 16 << 30)
+
+
+class Scene:
+    """A server that has begun with the tiny one."""
+
+    def __init__(self, root: Path, shelf: Shelf, slow: set[str] = frozenset(), first_s: float = 0.0) -> None:  # type: ignore[assignment]
+        self.settings = Settings(models_dir=root, llm_model=TINY)
+        self.first = Talker(TINY, first_s)
+        self.llm = ReplaceableLanguageModel(self.first)
+        self.capacity = Capacity(None, 2, SPEEDS)
+        self.calls = 0
+        self.told: list[str] = []
+        self.built: list[Talker] = []
+
+        def build(settings: Settings) -> Talker:
+            self.built.append(Talker(settings.llm_model, 0.3 if settings.llm_model in slow else 0.0))
+            return self.built[-1]
+
+        self.upgrade = Upgrade(
+            self.settings, self.llm, self.capacity, lambda: bool(self.calls), self.told.append, shelf, build
+        )
+
+
+async def test_the_wisest_is_fetched_and_takes_over(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {TINY})
+    scene = Scene(tmp_path, shelf)
+    assert await scene.upgrade.run() == LARGE
+    assert shelf.fetched == [LARGE]
+    assert scene.llm.model == LARGE
+    await asyncio.sleep(0)  # that is a task of its own
+    assert scene.first.closed
+    assert scene.built[-1].read[-1].startswith(scene.settings.instructions)
+    assert scene.capacity.speeds is not None
+    assert scene.capacity.speeds.llm_token_s < SPEEDS.llm_token_s
+    assert set(load_speeds(scene.settings)) == {TINY, LARGE}
+    assert "1,117 MB" in scene.told[0]
+
+
+async def test_what_cannot_be_fetched_makes_room_for_the_next(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {TINY}, unreachable={LARGE})
+    scene = Scene(tmp_path, shelf)
+    assert await scene.upgrade.run() == SMALL
+    assert any("could not be fetched" in text for text in scene.told)
+
+
+async def test_without_any_index_the_quick_one_stays(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Shelf(tmp_path, {TINY}, unreachable={LARGE, SMALL}))
+    assert await scene.upgrade.run() == TINY
+    assert scene.llm.model == TINY
+    assert not scene.first.closed
+
+
+async def test_one_that_speaks_slower_than_speech_is_not_taken_and_not_tried_again(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {TINY})
+    scene = Scene(tmp_path, shelf, slow={LARGE})
+    assert await scene.upgrade.run() == SMALL
+    assert scene.built[0].closed
+    assert choice.choose_among(scene.settings, shelf).now == SMALL
+    assert not choice.choose_among(scene.settings, shelf).better
+
+
+async def test_a_machine_that_affords_none_fetches_none(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {TINY})
+    scene = Scene(tmp_path, shelf, first_s=0.2)
+    scene.capacity.speeds = SLOW
+    assert await scene.upgrade.run() == TINY
+    assert not shelf.fetched
+    assert [text.split(":")[0] for text in scene.told] == ["Wiser language models that this machine does not afford"]
+
+
+async def test_a_machine_that_was_busy_when_it_was_measured_is_measured_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Shelf(tmp_path, {TINY}))
+    scene.capacity.speeds = SLOW
+    assert await scene.upgrade.run() == LARGE
+
+
+async def test_nothing_is_loaded_while_there_is_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.minds.upgrade.QUIET_EVERY_S", 0.01)
+    shelf = Shelf(tmp_path, {TINY})
+    scene = Scene(tmp_path, shelf)
+    scene.calls = 1
+    running = asyncio.create_task(scene.upgrade.run())
+    deadline = time.monotonic() + 20
+    while not shelf.fetched and time.monotonic() < deadline:  # noqa: ASYNC110 - the fetch is in a thread
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert not scene.built
+    scene.calls = 0
+    assert await running == LARGE
+
+
+async def test_a_reply_that_has_begun_is_finished_by_the_model_that_began_it(tmp_path: Path) -> None:
+    first, second = Talker("first", 0.01), Talker("second")
+    llm = ReplaceableLanguageModel(first)
+    said = []
+    async for delta in llm.stream(REQUEST, Ticket()):
+        said.append(delta.text)
+        if len(said) == 1:
+            llm.replace(second)
+            assert llm.model == "second"
+            assert not first.closed
+    assert "".join(said) == "first it is"
+    await llm.close()
+    assert first.closed
+    assert second.closed
+
+
+def test_speeds_are_kept(tmp_path: Path) -> None:
+    settings = Settings(models_dir=tmp_path)
+    assert load_speeds(settings) == {}
+    keep_speed(settings, TINY, MindSpeed(0.1, 0.02))
+    keep_speed(settings, LARGE, MindSpeed(0.6, 0.1))
+    assert load_speeds(settings) == {TINY: MindSpeed(0.1, 0.02), LARGE: MindSpeed(0.6, 0.1)}
+    begin_anew(settings, SMALL, MindSpeed(0.2, 0.05))
+    assert load_speeds(settings) == {SMALL: MindSpeed(0.2, 0.05)}
+    for file in (tmp_path / "calibration").iterdir():
+        file.write_text("{")
+    assert load_speeds(settings) == {}
