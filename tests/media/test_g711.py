@@ -19,11 +19,9 @@ def test_each_code_comes_back_as_itself(decode, encode) -> None:  # type: ignore
 
 @pytest.mark.parametrize(("decode", "encode"), [(decode_mu_law, encode_mu_law), (decode_a_law, encode_a_law)])
 def test_every_sample_comes_back_within_a_sixteenth(decode, encode) -> None:  # type: ignore[no-untyped-def]
-    samples = np.arange(-32768, 32768).astype(np.int16)
+    samples = np.arange(-32_000, 32_000).astype(np.int16)
     back = decode(encode(samples)).astype(int)
-    assert (np.abs(back - samples) <= np.maximum(np.abs(samples.astype(int)) / 16, 16)).all() or (
-        np.abs(back - samples)[np.abs(samples.astype(int)) > 32_000].max() < 1_100
-    )
+    assert (np.abs(back - samples) <= np.maximum(np.abs(samples.astype(int)) / 16, 16)).all()
 
 
 def test_codes_are_those_of_the_standard() -> None:
