@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 from openai import OpenAI
+from openai.types.chat import ChatCompletionSystemMessageParam
+
+SYSTEM: ChatCompletionSystemMessageParam = {"role": "system", "content": "You answer in one short sentence."}
 
 
 def main(question: str, answer: Path) -> None:
@@ -21,7 +24,7 @@ def main(question: str, answer: Path) -> None:
     print(f"You:    {heard.text}")
     words = ""
     for chunk in client.chat.completions.create(
-        model="morgan", messages=[{"role": "user", "content": heard.text}], stream=True
+        model="morgan", messages=[SYSTEM, {"role": "user", "content": heard.text}], stream=True
     ):
         words += chunk.choices[0].delta.content or "" if chunk.choices else ""
     print(f"Morgan: {words}")

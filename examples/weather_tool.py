@@ -16,7 +16,7 @@ What a tool raises is told to the language model as a failure, which it can put 
 
 import os
 
-import httpx
+import httpx2
 
 PLACES = "https://geocoding-api.open-meteo.com/v1/search"
 FORECAST = "https://api.open-meteo.com/v1/forecast"
@@ -25,7 +25,7 @@ FORECAST = "https://api.open-meteo.com/v1/forecast"
 async def weather(city: str) -> str:
     """The temperature (degrees Celsius) and the wind (km/h) of a city now, in a sentence."""
     places, forecast = os.environ.get("PLACES_URL", PLACES), os.environ.get("FORECAST_URL", FORECAST)
-    async with httpx.AsyncClient(timeout=5.0) as http:
+    async with httpx2.AsyncClient(timeout=5.0) as http:
         found = (await http.get(places, params={"name": city, "count": 1})).raise_for_status().json()
         if not found.get("results"):
             raise LookupError(f"There is no place called {city}.")

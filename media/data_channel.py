@@ -1,66 +1,22 @@
 """Text messages over SCTP (RFC 8831), opened in band by the far end (RFC 8832)."""
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Callable
 
 from aiortc.rtcdatachannel import RTCDataChannel
 from aiortc.rtcdtlstransport import RTCDtlsTransport
-from aiortc.rtcsctptransport import Chunk, DataChunk, RTCSctpCapabilities, RTCSctpTransport
+from aiortc.rtcsctptransport import RTCSctpCapabilities
 
 from media.sdp import DataChannelOffer
 from media.sdp_answer import MAX_MESSAGE_SIZE, SCTP_PORT
-
-logger = logging.getLogger(__name__)
+from media.upstream.sctp import SctpTransport
 
 MAX_WAITING_MESSAGES = 256
 MAX_WAITING_BYTES = 1 << 20
 """Bounds of what waits to be sent; beyond either, `DataChannel.send` refuses."""
 
-MAX_STREAMS = 256
-"""SCTP streams that the far end may use, where browsers use one."""
-
 MAX_CHANNELS = 16
 """Data channels that the far end may have open at a time; messages are taken from one."""
-
-
-class SctpTransport(RTCSctpTransport):
-    """aiortc's SCTP, which trusts the far end a little less.
-
-    Attributes:
-        malformed: packets at which aiortc's code raised.
-    """
-
-    def __init__(self, transport: RTCDtlsTransport) -> None:
-        super().__init__(transport, port=SCTP_PORT)
-        self._inbound_streams_max = MAX_STREAMS
-        self.malformed = 0
-
-    @property
-    def messages_waiting(self) -> int:
-        """Messages that have not yet been cut into chunks."""
-        return len(self._data_channel_queue)
-
-    async def _handle_data(self, data: bytes) -> None:
-        # An exception here would end the task that reads DTLS, and with it the call.
-        try:
-            await super()._handle_data(data)
-        except Exception as error:
-            self.malformed += 1
-            if self.malformed == 1:
-                logger.warning("malformed SCTP packet ignored", extra={"error": repr(error), "bytes": len(data)})
-
-    async def _receive_data_chunk(self, chunk: DataChunk) -> None:
-        # aiortc announces its window but does not enforce it; what is dropped here is not acknowledged either.
-        if chunk.stream_id >= MAX_STREAMS or self._advertised_rwnd < len(chunk.user_data):
-            return
-        await super()._receive_data_chunk(chunk)
-
-    async def _send_chunk(self, chunk: Chunk) -> None:
-        # Sent from timers and loose tasks too, which may fire while DTLS goes down; SCTP repeats what is lost.
-        with contextlib.suppress(ConnectionError):
-            await super()._send_chunk(chunk)
 
 
 class DataChannel:
@@ -80,7 +36,7 @@ class DataChannel:
         on_open: Callable[[], None],
         on_message: Callable[[str], None],
     ) -> None:
-        self._sctp = SctpTransport(dtls)
+        self._sctp = SctpTransport(dtls, SCTP_PORT)
         self._offer = offer
         self._on_open = on_open
         self._on_message = on_message
@@ -118,7 +74,7 @@ class DataChannel:
 
     def _opened(self, channel: RTCDataChannel) -> None:
         if self._channel is not None:
-            if len(self._sctp._data_channels) > MAX_CHANNELS:
+            if self._sctp.channels > MAX_CHANNELS:
                 channel.close()
             return
         self._channel = channel

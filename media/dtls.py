@@ -5,14 +5,15 @@ from collections import OrderedDict
 
 import pylibsrtp
 from aiortc import RTCCertificate, RTCIceTransport
-from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtp import is_rtcp
+
+from media.upstream.dtls import SrtpTransport
 
 MAX_SSRCS = 8
 """Streams of the far end whose keys and replay windows are kept; a browser's call has one or two."""
 
 
-class DtlsTransport(RTCDtlsTransport):
+class DtlsTransport(SrtpTransport):
     """A DTLS transport whose SRTP does not pass through its receive task.
 
     aiortc queues every datagram and wakes a task for it. Here only DTLS records take that way; media is decrypted
@@ -28,15 +29,14 @@ class DtlsTransport(RTCDtlsTransport):
     """
 
     def __init__(self, transport: RTCIceTransport, certificate: RTCCertificate, role: str) -> None:
-        super().__init__(transport, [certificate])
-        self._set_role(role)
+        super().__init__(transport, certificate, role)
         self.srtp_discarded = 0
         self.srtp_early = 0
         self._ssrcs: OrderedDict[bytes, None] = OrderedDict()
 
     def unprotect(self, data: bytes) -> bytes | None:
         """Decrypt an SRTP or SRTCP packet; None (and counted) when it is not genuine or too early."""
-        session = self._rx_srtp
+        session = self.receiving
         if session is None:
             self.srtp_early += 1
             return None
@@ -60,7 +60,7 @@ class DtlsTransport(RTCDtlsTransport):
 
     def protect(self, data: bytes) -> bytes | None:
         """Encrypt an RTP or RTCP packet; None before the handshake is done."""
-        session = self._tx_srtp
+        session = self.sending
         if session is None:
             return None
         return session.protect_rtcp(data) if is_rtcp(data) else session.protect(data)

@@ -8,19 +8,17 @@ from collections.abc import Callable
 from aioice import Candidate, Connection, stun
 from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, StunProtocol
-from aiortc import RTCIceGatherer
 
 from media.demux import Address
 from media.sdp import MAX_CANDIDATES
 from media.udp_port import UdpPort
+from media.upstream.ice import COMPONENT, Agent
 
 MAX_REMOTE_CANDIDATES = MAX_CANDIDATES + 12
 """Remote candidates per peer, signalled and learned from checks with the right password; more are ignored."""
 
 DTLS_QUEUE = 64
 """DTLS records that may wait for the handshake or for SCTP; more are dropped, and DTLS or SCTP sends them again."""
-
-COMPONENT = 1
 
 
 class PortStun(StunProtocol):
@@ -45,7 +43,7 @@ class PortStun(StunProtocol):
         """Nothing to close: the socket belongs to all peers."""
 
 
-class IceConnection(Connection):
+class IceConnection(Agent):
     """An ICE agent whose datagrams come and go through the shared port (a `media.demux.Route`).
 
     Args:
@@ -84,7 +82,7 @@ class IceConnection(Connection):
     @property
     def selected_address(self) -> Address | None:
         """Where media goes; None before ICE has nominated a pair and after `close`."""
-        pair = self._nominated.get(COMPONENT)
+        pair = self.nominated_pair
         return None if pair is None else pair.remote_addr
 
     async def get_component_candidates(self, component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
@@ -106,33 +104,32 @@ class IceConnection(Connection):
         ]
         for version in self._port.versions:
             best = next((candidate for candidate in candidates if _version(candidate.host) == version), candidates[0])
-            self._protocols.append(PortStun(self, self._port, best))
+            self.add_protocol(PortStun(self, self._port, best))
         self._port.demux.register(self.local_username, self)
         return candidates
 
     def check_received(self, message: stun.Message, address: Address) -> bool:
         """Answer a check with the right password and take its source as validated; stay silent to any other."""
         if not (
-            self._protocols
+            (protocols := self.stun_protocols)
             and "MESSAGE-INTEGRITY" in message.attributes
-            and self._valid_username(message.attributes.get("USERNAME", ""))
+            and self.is_named(message.attributes.get("USERNAME", ""))
             and message.check_message_integrity(self.local_password.encode())
         ):
             return False
-        known = any((c._network_host, c.port) == address for c in self._remote_candidates)
-        if not known and len(self._remote_candidates) >= MAX_REMOTE_CANDIDATES:
+        if self.remote_count >= MAX_REMOTE_CANDIDATES and not self.knows(address):
             return False
         # FFmpeg's WHIP sends no PRIORITY (RFC 8445 section 7.1.1 wants one) and aioice would raise KeyError.
         message.attributes.setdefault("PRIORITY", candidate_priority(COMPONENT, "prflx"))
         self._port.demux.claim(address, self, proven=False)
         # With one socket its protocol takes all; with two, they stand in the order of `UdpPort.versions`.
-        self.request_received(message, address, self._protocols[-1 if _version(address[0]) == 6 else 0])
+        self.request_received(message, address, protocols[-1 if _version(address[0]) == 6 else 0])
         return True
 
     def dtls_received(self, data: bytes) -> None:
         """Queue a DTLS record for the DTLS transport."""
-        if self._queue.qsize() < DTLS_QUEUE:
-            self._queue.put_nowait((data, COMPONENT))
+        if self.records_waiting < DTLS_QUEUE:
+            self.queue_record(data)
         else:
             self.dtls_dropped += 1
 
@@ -151,7 +148,7 @@ class IceConnection(Connection):
         failures = 0
         while failures < self._consent_failures:
             await asyncio.sleep(self._consent_interval * random.uniform(0.8, 1.2))
-            pair = self._nominated.get(COMPONENT)
+            pair = self.nominated_pair
             if pair is None or self.remote_password is None:
                 return
             try:
@@ -165,21 +162,13 @@ class IceConnection(Connection):
             except stun.TransactionError:
                 failures += 1
         self.consent_expired = True
-        self._query_consent_task = None
+        self.leave_consent_task()
         await self.close()
 
     async def close(self) -> None:
         """Stop all checks and forget the peer's addresses."""
         self._port.demux.release(self.local_username)
         await super().close()
-
-
-class IceGatherer(RTCIceGatherer):
-    """An `RTCIceGatherer` on a given connection, with no STUN or TURN server."""
-
-    def __init__(self, connection: IceConnection) -> None:
-        super().__init__(iceServers=[])
-        self._connection = connection
 
 
 def _version(address: str) -> int:

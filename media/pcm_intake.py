@@ -173,6 +173,27 @@ class PcmIntake:
             self._origin -= FRAME_S * CREEP
         return frames
 
+    def drain(self, now: float, most: int) -> list[HeardFrame]:
+        """Frames of what waits, however early they are, oldest first; the line goes on behind them.
+
+        Args:
+            now: monotonic time.
+            most: frames at once.
+        """
+        frames: list[HeardFrame] = []
+        while len(frames) < most and (pcm := self._sound()) is not None:
+            frames.append(HeardFrame(pcm, now, now))
+        if frames:
+            self._origin, self._given, self.silent_s = now, 0, 0.0
+            self._last_at = now
+        return frames
+
+    def drop(self) -> None:
+        """Forget what waits."""
+        self._pieces.clear()
+        self._waiting = 0
+        self._ready = self._ready[:0]
+
     def _time(self) -> float:
         """Up to where frames have been given."""
         return (self._origin or 0.0) + self._given * FRAME_S

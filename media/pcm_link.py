@@ -49,6 +49,7 @@ class PcmLink:
         now: when it begins.
         rate: of the audio that comes in (s16le, mono), Hz.
         tap: listens in on both directions.
+        lead_frames: of the outgoing audio go out ahead of real time, for a listener who plays what comes as it comes.
 
     Attributes:
         intake: what has come in.
@@ -56,7 +57,12 @@ class PcmLink:
     """
 
     def __init__(
-        self, listener: PcmListener, now: float, rate: int = RECEIVE_RATE, tap: AudioTap | None = None
+        self,
+        listener: PcmListener,
+        now: float,
+        rate: int = RECEIVE_RATE,
+        tap: AudioTap | None = None,
+        lead_frames: int = 0,
     ) -> None:
         self.intake = PcmIntake(rate)
         self.intake.begin(now)
@@ -64,6 +70,7 @@ class PcmLink:
         self._listener = listener
         self._began = now
         self._tap = tap
+        self._lead_frames = lead_frames
         self._received = self._sent = 0
 
     def receive(self, data: bytes, now: float) -> None:
@@ -75,21 +82,30 @@ class PcmLink:
         self.intake.feed(data, now)
         self._received += len(data)
 
-    def tick(self, due: Due, now: float) -> None:
-        """Hand on what is due, in both directions. What a stall made late goes out now, without gaps."""
-        for frame in self.intake.due(now):
+    def tick(self, due: Due, now: float, *, hear: bool = True) -> None:
+        """Hand on what is due, in both directions. What a stall made late goes out now, without gaps.
+
+        Args:
+            due: frames.
+            now: when it is.
+            hear: off, what came in waits for whoever drains `intake`.
+        """
+        for frame in self.intake.due(now) if hear else ():
             self._listener.on_audio(frame.pcm, frame.at, False)
             if self._tap is not None:
                 self._tap.on_heard(frame.pcm, frame.said_at)
         for _ in range(due.frames):
-            self._play(now)
+            if self._play(now):
+                for _ in range(self._lead_frames):
+                    self._play(now)
 
     def stats(self, now: float) -> PcmStats:
         """The statistics as of now."""
         intake = self.intake
         return PcmStats(self._received, self._sent, intake.waiting_s, intake.filled_s, now - self._began)
 
-    def _play(self, now: float) -> None:
+    def _play(self, now: float) -> bool:
+        """The next 20 ms; returns whether sound began with them."""
         pcm, events = self.playout.next_frame(now)
         for event in events:
             if event.change is PlayoutChange.STARTED:
@@ -102,3 +118,4 @@ class PcmLink:
         for event in events:
             if event.change is not PlayoutChange.STARTED:
                 self._listener.on_playout(event)
+        return any(event.change is PlayoutChange.STARTED for event in events)

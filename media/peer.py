@@ -18,12 +18,13 @@ from media.audio_sender import Due
 from media.data_channel import DataChannel
 from media.demux import Address
 from media.dtls import DtlsTransport
-from media.ice import IceConnection, IceGatherer
+from media.ice import IceConnection
 from media.pacer import Pacer
 from media.playout import Playout
 from media.sdp import MAX_CANDIDATES, Offer, parse_candidate
 from media.sdp_answer import LocalParameters, answered_direction, answered_dtls_role, build_answer
 from media.udp_port import UdpPort
+from media.upstream.ice import Gatherer
 from media.values import AudioTap, IceCandidate, MediaConfig, PeerListener, PeerStats
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class WebRtcPeer:
             consent_failures=config.consent_failures,
         )
         self._signalled: set[Address] = set()
-        self._gatherer = IceGatherer(self._ice)
+        self._gatherer = Gatherer(self._ice)
         self._ice_transport = RTCIceTransport(self._gatherer)
         self._dtls = DtlsTransport(self._ice_transport, certificate, answered_dtls_role(offer))
         self._dtls.on("statechange", self._dtls_changed)

@@ -1,8 +1,10 @@
 """A folder that one process at a time may have."""
 
-import fcntl
+import contextlib
 import os
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 class FolderLockedError(Exception):
@@ -20,16 +22,17 @@ class FolderLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        # Not bound to a thread: servers are started in one and ended in another.
+        self._lock = FileLock(path, mode=0o600, timeout=0, thread_local=False)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(self._file, 20).decode(errors="replace").strip()
-            os.close(self._file)
+            self._lock.acquire()
+        except Timeout:
+            holder = ""
+            with contextlib.suppress(OSError):
+                holder = path.read_text(errors="replace")[:20].strip()
             raise FolderLockedError(holder or "unknown") from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        path.write_text(f"{os.getpid()}\n")
 
     def release(self) -> None:
         """Let others have it."""
-        os.close(self._file)
+        self._lock.release()

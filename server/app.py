@@ -22,14 +22,15 @@ from server.calls.requests import REGISTRY
 from server.conversations.tools import build_toolbox
 from server.engines.watched import watched
 from server.http import page
+from server.http.guard import Access
 from server.http.server import Doors, settled_memory
-from server.identity.access import Access
-from server.identity.wiring import build_access
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
+from server.realtime import routes as realtime
 from server.roles import port_of, services_of
 from server.routes import audio, calls, conversations, health, memory, recordings, text, tokens, users, ws_audio
+from server.services.access import build_access
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
 from server.settings import Settings
@@ -88,7 +89,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
-    talking = (calls, text, audio, ws_audio)
+    talking = (calls, text, audio, ws_audio, realtime)
     remembered = (conversations, memory, recordings, users)
     modules = (*talking, *remembered, tokens, health, page, v1_speech, v1_transcriptions, v1_voices)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
@@ -146,9 +147,10 @@ class Server:
             pipeline.tools.errors.ToolSetupError: a declared tool cannot be used.
         """
         options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
-        endpoint = await MediaEndpoint.open(media_config(settings))
         engines, watches = watched(engines)
         memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
+        access = build_access(settings, memory, metrics)
+        endpoint = await MediaEndpoint.open(media_config(settings))
         speech = cached_speech(settings, engines.tts, memory)
         engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
         capacity = Capacity(settings.max_calls, CORES.count, speeds)
@@ -156,7 +158,6 @@ class Server:
             engines, endpoint, memory, metrics, options, capacity, settings.lost_grace_s, settings.half_open_calls
         )
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
-        access = build_access(settings, memory, metrics)
         parts = Parts(settings, engines, watches, memory, metrics, access, desk)
         app = build_app(parts, registry)
         listening = [(app, settings.port)]

@@ -15,12 +15,12 @@ from server.http import docs, metrics, page
 from server.http.body_deadline import in_time
 from server.http.cors import Origins, add_cors_headers, only_ours
 from server.http.errors import errors_as_json
+from server.http.guard import ACCESS, Access, guard
 from server.http.held_bytes import counting
 from server.http.operation import Cost
 from server.http.rate_limits import limited
 from server.http.request_metrics import counted
 from server.http.tickets import TICKETS
-from server.identity.access import ACCESS, Access, guard
 from server.identity.tokens import TOKENS
 from server.memory.door import MEMORY, MemoryDoor
 from server.observability.metrics import Metrics

@@ -92,14 +92,32 @@ MAX_SOCKET_ERRORS = 100
 MAX_SOCKET_WAITING = 256 * 1024
 """[bytes] That wait for a client of `/ws/audio` to read them: five seconds of speech."""
 
+MAX_REALTIME_EVENT = 4 * 1024 * 1024
+"""[characters] Of an event on `/v1/realtime`: about a minute of audio. A longer one is answered with an error; twice as
+long, it closes the connection with code 1009."""
+
+MAX_REALTIME_WAITING = 4 * 1024 * 1024
+"""[bytes] That wait for a client of `/v1/realtime` to read them."""
+
+MAX_REALTIME_SESSION = 64 * 1024
+"""[bytes] Of the configuration of a session in a request."""
+
 # Texts ---------------------------------------------------------------------------------------------------------------
 
 MAX_TEXT = 16_000
 """[characters] Of what a user writes, and of a text to be said: about a quarter of an hour of speech."""
 
 MAX_CHANNEL_MESSAGE = 64 * 1024
-"""[characters] Of a message on a call's data channel. What is typed there and waits for a `response.create` is a text
-too: `MAX_TEXT` of it."""
+"""[characters] Of a message on a call's data channel."""
+
+MAX_ITEMS = 2_000
+"""[items] Of a Realtime conversation that can be asked for; the oldest go first."""
+
+MAX_ITEM_CHARS = 4_000_000
+"""[characters] Of all of them together, as JSON; likewise."""
+
+MAX_HELD_EVENTS = 200
+"""[events] Of a Realtime client that wait for the audio sent before them."""
 
 MAX_INSTRUCTIONS = 16_000
 """[characters] Of what a caller says about how Morgan should be."""

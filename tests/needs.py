@@ -40,6 +40,7 @@ HELPERS: Mapping[str, str] = {
     "tests.e2e.firefox": "browser",
     "playwright.async_api": "browser",
     "pipeline.engines.llm.llama_api.load_library": "models",
+    "persistence.memory.Memory": "databases",
     "persistence.embedded.postgres": "databases",
     "persistence.embedded.valkey": "databases",
 }

@@ -27,7 +27,7 @@ from pipeline.call.effects import (
     Synthesize,
     Transcribe,
 )
-from pipeline.call.events import CallEnded, CallEvent, CallFault, StateChanged
+from pipeline.call.events import CallEnded, CallEvent, CallFault, StateChanged, TokenUsage
 from pipeline.call.inputs import (
     AudioHeard,
     HangUp,
@@ -313,15 +313,23 @@ class CallActor:
     async def _generate(self, work: Generate) -> None:
         failed = False
         calls: tuple[ToolCall, ...] = ()
+        usage: TokenUsage | None = None
+        cut_short = False
         try:
             async for delta in self._engines.llm.stream(work.request, work.ticket):
                 if delta.text:
                     self.post(ReplyText(work.reply, delta.text))
                 calls = delta.tool_calls
+                if delta.prompt_tokens or delta.completion_tokens:
+                    usage = TokenUsage(delta.prompt_tokens, delta.completion_tokens)
+                cut_short = delta.finish_reason == "length"
         except Exception as error:
             log.exception("language model failed", error=str(error))
             failed = True
-        self.post(ToolsAsked(work.reply, calls) if calls and not failed else ReplyTextEnded(work.reply, failed))
+        if calls and not failed:
+            self.post(ToolsAsked(work.reply, calls, usage))
+        else:
+            self.post(ReplyTextEnded(work.reply, failed, usage, cut_short))
 
     async def _run_tool(self, work: RunTool) -> None:
         self.post(ToolRan(work.reply, work.job, await self._options.tools.run(work.call)))

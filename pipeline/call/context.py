@@ -34,7 +34,7 @@ class Entry:
     """
 
     item_id: str
-    role: Literal["user", "assistant", "tool"]
+    role: Literal["user", "assistant", "tool", "system"]
     text: str
     interrupted: bool = False
     tool_calls: tuple[ToolCall, ...] = ()
@@ -80,6 +80,23 @@ class Context:
         self.entries.append(entry)
         # However long a call is, and however fast somebody types.
         del self.entries[: -self._max_entries * KEPT]
+
+    def instruct(self, instructions: str) -> None:
+        """From now on Morgan should be otherwise."""
+        self.instructions = instructions
+
+    def insert(self, entry: Entry, after: str | None) -> None:
+        """Put a message somewhere.
+
+        Args:
+            entry: not yet there.
+            after: item id of what it follows, the end where that is not there; None for the end, "" for the beginning.
+        """
+        if after is None:
+            self.add(entry)
+            return
+        found = -1 if after == "" else next((i for i, e in enumerate(self.entries) if e.item_id == after), None)
+        self.entries.insert(len(self.entries) if found is None else found + 1, entry)
 
     def remove(self, item_id: str) -> None:
         """Take a message out again, if it is there."""

@@ -16,6 +16,7 @@ from pipeline.call.shared_state import SharedState
 from pipeline.call.state import State, Trigger
 from pipeline.call.user.recalling import Recalling
 from pipeline.call.user.turn import Draft, Turn
+from pipeline.call.wish import AS_ALWAYS
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.groups import More, wanted
 from pipeline.text.languages import unclear_prompt
@@ -62,7 +63,8 @@ class Endpointing:
         more = self._what_follows(turn, text)
         turn.grouped = more in (More.GROUP, More.PERHAPS)
         self._turns.words(more, question=is_question(text))
-        if text and not turn.draft.failed and not self._recalling.must_wait(turn, text, now):
+        answers = self._options.answers_turns
+        if answers and text and not turn.draft.failed and not self._recalling.must_wait(turn, text, now):
             self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
             self._replying.advance(now)
         self._floor.decide(self._turns.tick(now), now)
@@ -75,7 +77,7 @@ class Endpointing:
         turn, text = self._listening.turn, self._listening.guess()
         if turn is None or not text or not self._recalling.ready(turn, text):
             return
-        if self._what_follows(turn, text) is More.NO:
+        if self._options.answers_turns and self._what_follows(turn, text) is More.NO:
             self._answering.prepare(turn.item_id, text, turn.language, now)
 
     def _what_follows(self, turn: Turn, text: str) -> More:
@@ -107,18 +109,19 @@ class Endpointing:
             return
         if turn.committed:
             self._answer(turn, now)
-        else:
+        elif self._options.answers_turns:
             self._answering.prepare(turn.item_id, turn.draft.text, self._listening.language_after(turn), now)
             self._replying.advance(now)
 
-    def commit(self, at: float) -> None:
-        """The policy takes the turn as over."""
+    def commit(self, at: float, *, by_client: bool = False) -> None:
+        """The policy takes the turn as over, or the client who knows where it ends says so."""
         turn = self._listening.commit(self._turns.last_speech, at)
         if turn is None:
             return
-        self._out.emit(SpeechStopped(turn.item_id, self._listening.heard_until // 16))
-        self._floor.change(Trigger.TURN_COMMITTED)
-        self._floor.watchdog.thinking(at)
+        self._out.emit(SpeechStopped(turn.item_id, self._listening.heard_until // 16, by_client))
+        if not by_client:
+            self._floor.change(Trigger.TURN_COMMITTED)
+            self._floor.watchdog.thinking(at)
         if turn.draft is not None and turn.draft.text is not None:
             self._answer(turn, at)
 
@@ -129,8 +132,12 @@ class Endpointing:
         text = draft.text or ""
         turn.instants.transcribed = draft.transcribed_at
         if draft.failed:
+            turn.settled = True
             self._floor.counts["stt_failed"] += 1
             self._out.emit(TranscriptFailed(turn.item_id, "speech to text failed"))
+            if not self._options.answers_turns:
+                self._listened(turn, now)
+                return
             self._replying.apologise("stt_failed", "speech to text failed", turn.item_id, now)
             return
         if not text:
@@ -138,13 +145,36 @@ class Endpointing:
             return
         if self._recalling.must_wait(turn, text, now):
             return
+        if not self._options.answers_turns:
+            self._add_turn(turn, text)
+            self._listened(turn, now)
+            return
+        wish = self._replying.take_wish()
+        if wish is not None:
+            self._add_turn(turn, text)
+            self._replying.wish(wish, now)
+            return
         self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
         self._add_turn(turn, text)
         self._answering.release(now)
         self._replying.advance(now)
 
+    def _listened(self, turn: Turn, now: float) -> None:
+        """The turn is dealt with, and nobody answers it unless the client has asked for that."""
+        self._answering.discard()
+        if not self._replying.fulfil(turn.item_id, now) and self._floor.state is State.THINKING:
+            self._floor.change(Trigger.REPLY_ENDED)
+            self._turns.drop_turn(now)
+
+    def given_up(self, now: float) -> None:
+        """The turn in hand was taken back before it was over."""
+        if self._floor.state is State.USER_SPEAKING:
+            self._floor.change(Trigger.TURN_DROPPED)
+        self._replying.fulfil(None, now)
+
     def _add_turn(self, turn: Turn, text: str) -> None:
         turn.text = text
+        turn.settled = True
         self._unclear_in_a_row = 0
         language = self._listening.settle_language(turn)
         self._floor.counts["turns"] += 1
@@ -158,22 +188,29 @@ class Endpointing:
 
     def _drop(self, turn: Turn, now: float) -> None:
         """There are no words: a noise is passed over, to somebody who spoke that is said."""
+        turn.settled = True
         self._answering.discard()
         self._turns.drop_turn(now)
         if not self._listening.spoken(turn):
             self._floor.counts["dropped"] += 1
             self._out.emit(TurnDropped(turn.item_id))
-            self._floor.change(Trigger.TURN_DROPPED)
+            self._left_unanswered(now)
             return
         self._floor.counts["unclear"] += 1
         self._unclear_in_a_row += 1
         self._out.emit(TurnUnclear(turn.item_id, turn.disbelieved, self._listening.voice_s(turn)))
         text, language = unclear_prompt(self._options.unclear_prompt, self._listening.language)
-        if not text or self._unclear_in_a_row > self._options.unclear_prompts:
-            self._floor.change(Trigger.TURN_DROPPED)
+        asks = bool(text) and self._options.answers_turns and self._unclear_in_a_row <= self._options.unclear_prompts
+        if not asks:
+            self._left_unanswered(now)
             return
         self._floor.watchdog.thinking(now)
         self._answering.say(text, language, now)
+
+    def _left_unanswered(self, now: float) -> None:
+        if self._floor.state in (State.USER_SPEAKING, State.THINKING):
+            self._floor.change(Trigger.TURN_DROPPED)
+        self._replying.fulfil(None, now)
 
     def typed(self, text: str, now: float) -> None:
         """The user typed a turn; what they were saying does not count any more."""
@@ -207,7 +244,6 @@ class Endpointing:
             now: monotonic time.
             said: the words of the running turn that are certain.
         """
-        options = self._options
         self._context.answer_in(self._listening.language)
-        request = self._context.request(said, options.max_tokens, options.temperature, options.tools.specs)
+        request = AS_ALWAYS.request(self._context, self._options, said)
         self._out.do(Prefill("prefill", request, Ticket(Urgency.LOOK_AHEAD, now)))

@@ -13,6 +13,14 @@ from pipeline.tools.toolbox import ToolResult
 
 
 @dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of a reply, as the language model counted them, of all its rounds together."""
+
+    prompt: int
+    completion: int
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """The call is in another state."""
 
@@ -29,10 +37,17 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """The user's turn ended."""
+    """The user's turn ended.
+
+    Attributes:
+        item_id: of the turn.
+        audio_end_ms: where its audio ends.
+        by_client: the client said so; nobody looked for silence.
+    """
 
     item_id: str
     audio_end_ms: int
+    by_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +128,21 @@ class TranscriptFailed:
 
 @dataclass(frozen=True, slots=True)
 class ReplyCreated:
-    """Morgan answers, or says something unasked."""
+    """Morgan answers, or says something unasked.
+
+    Attributes:
+        reply_id: of the reply.
+        item_id: of its message.
+        previous_item_id: what it follows.
+        speaks: whether it is spoken; otherwise it is text.
+        wish: name of the `ReplyWish` that it fulfils; "" for none.
+    """
 
     reply_id: str
     item_id: str
     previous_item_id: str | None
+    speaks: bool = True
+    wish: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +171,13 @@ class ToolCalled:
         reply_id: of the reply.
         item_id: of the call in the conversation.
         call: what is asked.
+        by_client: it is the client who has to run it and to tell what came of it.
     """
 
     reply_id: str
     item_id: str
     call: ToolCall
+    by_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +240,10 @@ class ReplyDone:
         item_id: of its message.
         status: "completed", "cancelled" (see `reason`) or "failed".
         reason: "turn_detected" or "client_cancelled" when cancelled.
-        text: what was heard.
+        text: what was heard, or of a text what was written.
+        usage: tokens that it took; None where that is not known, as of one that was cut while it was made.
+        cut_short: the language model stopped at its bound.
+        heard_s: seconds of speech that were heard.
     """
 
     reply_id: str
@@ -221,6 +251,24 @@ class ReplyDone:
     status: Literal["completed", "cancelled", "failed"]
     reason: Literal["turn_detected", "client_cancelled"] | None
     text: str
+    usage: TokenUsage | None = None
+    cut_short: bool = False
+    heard_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimedOut:
+    """Neither side said anything for as long as the client had set; a reply follows.
+
+    Attributes:
+        item_id: of the silence, as something that the user "said".
+        audio_start_ms: where it begins.
+        audio_end_ms: where it ends.
+    """
+
+    item_id: str
+    audio_start_ms: int
+    audio_end_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +326,7 @@ CallEvent: TypeAlias = (
     | PlaybackCleared
     | ReplyTruncated
     | ReplyDone
+    | IdleTimedOut
     | TurnLatency
     | CallFault
     | CallEnded

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from pipeline.audio import Pcm
+from pipeline.call.events import TokenUsage
 from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
 from pipeline.tools.toolbox import ToolResult
 
@@ -82,10 +83,19 @@ class ReplyText:
 
 @dataclass(frozen=True, slots=True)
 class ReplyTextEnded:
-    """The language model is done with a reply; `failed` when it broke off."""
+    """The language model is done with a reply.
+
+    Attributes:
+        reply: of whom.
+        failed: it broke off.
+        usage: tokens of this round; None where that is not known.
+        cut_short: it stopped at its bound.
+    """
 
     reply: str
     failed: bool = False
+    usage: TokenUsage | None = None
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ class ToolsAsked:
 
     reply: str
     calls: tuple[ToolCall, ...]
+    usage: TokenUsage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +178,12 @@ class StopReply:
     """The client asked for silence (`response.cancel`, `output_audio_buffer.clear`)."""
 
 
+class ClientRequest:
+    """What a client asks for by name (`pipeline.call.requests`)."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class HangUp:
     """The call is over.
@@ -197,5 +214,6 @@ Input: TypeAlias = (
     | UserTyped
     | Remembered
     | StopReply
+    | ClientRequest
     | HangUp
 )

@@ -18,6 +18,7 @@ from pipeline.call.events import (
 )
 from pipeline.call.inputs import (
     AudioHeard,
+    ClientRequest,
     Connected,
     HangUp,
     Input,
@@ -42,6 +43,7 @@ from pipeline.call.options import CallOptions
 from pipeline.call.ports import Speaker
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.reply_lifecycle import ReplyLifecycle
+from pipeline.call.requests import Requests
 from pipeline.call.shared_state import SharedState
 from pipeline.call.state import State, Trigger
 from pipeline.call.turn_taking.policy import Decision
@@ -63,6 +65,7 @@ class CallMachine:
 
     Attributes:
         counts: of turns, replies, interruptions, faults and everything else worth a number.
+        requests: applies what the client asks for by name.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class CallMachine:
         self._recalling = Recalling(recall_s, context, self._out)
         self._replying = ReplyLifecycle(floor)
         self._ending = Endpointing(floor, self._replying, self._recalling)
+        self.requests = Requests(floor, self._replying, self._ending)
 
     @property
     def state(self) -> State:
@@ -141,6 +145,8 @@ class CallMachine:
                 self._ending.remembered(message, now)
             case StopReply():
                 self._replying.stop(now)
+            case ClientRequest():
+                self.requests.apply(message, now)
             case HangUp():
                 self._on_hang_up(message.reason)
             case AudioHeard():
@@ -175,7 +181,12 @@ class CallMachine:
             return
         self._listening.hear(voice)
         probability = 0.0 if self._answering.is_echo(voice, now) else voice.probability
+        reply = self._answering.reply
+        if reply is not None and reply.audible and not self.options.interruptible:
+            return
         self._listening.meter.hear(voice, probability)
+        if not self.options.hears_turns:
+            return
         level, tail = max(voice.levels_db), max(voice.levels_db[2:])
         if voice.missing:
             self._decide(self._turns.miss(voice.at), voice.at)
@@ -218,11 +229,17 @@ class CallMachine:
                 case Decision.INTERRUPT:
                     self._interrupt(at)
                 case Decision.IDLE_PROMPT:
-                    self._replying.say(self.options.idle_prompt, at)
+                    self._idle(at)
                 case Decision.IDLE_HANGUP:
                     self._on_hang_up("idle")
                 case _:
                     assert_never(decision)
+
+    def _idle(self, at: float) -> None:
+        if self.options.idle_replies:
+            self._replying.break_silence(at)
+        else:
+            self._replying.say(self.options.idle_prompt, at)
 
     def _begin_turn(self, at: float) -> None:
         """The user begins to speak while nothing sounds; while Morgan still thinks, that goes on with their turn."""

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 
 from pipeline.call.turn_taking.config import TurnTakingConfig
+from pipeline.engines.protocols import ToolSpec
 from pipeline.text.languages import UNCLEAR
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallOptions:
-    """Options of one call.
+    """Options of one call. They are the call's own, and only its machine changes them (`OptionsChanged`).
 
     Attributes:
         user_id: whose call it is.
@@ -34,6 +35,14 @@ class CallOptions:
         duck_gain: loudness of a reply while somebody may be speaking over it.
         turn_taking: the policy's settings.
         tools: what the language model may do.
+        client_tools: what it may ask of the client, who answers in its own time.
+        tool_choice: see `ChatRequest.tool_choice`.
+        hears_turns: turns are found in the sound; off, the client says where they end.
+        answers_turns: every turn is answered; off, the client asks for replies.
+        interruptible: replies end when the user speaks over them; off, nothing is heard while they sound.
+        speaks: replies are spoken; off, they are text.
+        idle_replies: at the silence of `idle_prompt_s` the language model says something, in place of `idle_prompt`.
+        stt_prompt: names and style that transcripts are to follow.
     """
 
     user_id: str = "anonymous"
@@ -58,3 +67,11 @@ class CallOptions:
     duck_gain: float = 0.25
     turn_taking: TurnTakingConfig = field(default_factory=TurnTakingConfig)
     tools: Toolbox = NO_TOOLS
+    client_tools: tuple[ToolSpec, ...] = ()
+    tool_choice: str = "auto"
+    hears_turns: bool = True
+    answers_turns: bool = True
+    interruptible: bool = True
+    speaks: bool = True
+    idle_replies: bool = False
+    stt_prompt: str = ""

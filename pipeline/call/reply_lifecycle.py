@@ -2,11 +2,12 @@
 
 from typing import TypeAlias, assert_never
 
-from pipeline.call.events import CallFault, TurnLatency
+from pipeline.call.events import CallFault, IdleTimedOut, TurnLatency
 from pipeline.call.inputs import PieceEnded, PieceSpoken, ReplyText, ReplyTextEnded, ToolRan, ToolsAsked
 from pipeline.call.reply.player import CancelReason
 from pipeline.call.shared_state import SharedState
 from pipeline.call.state import State, Trigger
+from pipeline.call.wish import AS_ALWAYS, ReplyWish
 
 ReplyWork: TypeAlias = ReplyText | ReplyTextEnded | ToolsAsked | ToolRan | PieceSpoken | PieceEnded
 """What engines and tools did for a reply."""
@@ -23,6 +24,7 @@ class ReplyLifecycle:
         self._floor = floor
         self._options, self._out = floor.options, floor.out
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
+        self._wished: ReplyWish | None = None
 
     def work(self, message: ReplyWork, now: float) -> None:
         """Take in what engines and tools did for the reply in hand; what is for another one comes too late."""
@@ -32,9 +34,15 @@ class ReplyLifecycle:
         match message:
             case ReplyText():
                 reply.add_text(message.text, now)
+                if not reply.speaks:
+                    # Words are all that there will be of it: they are no silence.
+                    self._floor.watchdog.thinking(now)
             case ReplyTextEnded():
+                reply.count(message.usage)
+                reply.cut_short = reply.cut_short or message.cut_short
                 self._answering.end_text(message.failed, now)
             case ToolsAsked():
+                reply.count(message.usage)
                 self._answering.ask_tools(message.calls, now)
             case ToolRan():
                 self._floor.counts["tools"] += 1
@@ -65,10 +73,13 @@ class ReplyLifecycle:
         reply = self._answering.reply
         assert reply is not None
         self._answering.complete()
-        if reply.failed and reply.said is not None and not reply.text:
+        if reply.failed and not reply.speaks:
+            self._floor.counts["llm_failed"] += 1
+            self._out.emit(CallFault("llm_failed", "the language model failed"))
+        elif reply.failed and reply.said is not None and not reply.text:
             self.apologise("llm_failed", "the language model failed", reply.answers, now)
             return
-        if reply.failed:
+        elif reply.failed:
             self._floor.counts["tts_failed"] += 1
             self._out.emit(CallFault("tts_failed", "text to speech failed"))
         self._floor.change(Trigger.REPLY_ENDED)
@@ -87,6 +98,52 @@ class ReplyLifecycle:
         if self._floor.state is State.LISTENING and self._floor.change(Trigger.REPLY_BEGUN):
             self._floor.watchdog.thinking(now)
             self._answering.say(text, None, now)
+
+    def wish(self, wish: ReplyWish, now: float) -> None:
+        """The client asks for a reply: it comes at once, or when the turn in hand has its words."""
+        turn = self._listening.turn
+        if self._turns.in_turn or (turn is not None and turn.committed and not turn.text and not turn.settled):
+            self._wished = wish
+        else:
+            self._respond(wish, None, now)
+
+    def take_wish(self) -> ReplyWish | None:
+        """The reply that the client asked for while the words of the turn were not known."""
+        wish, self._wished = self._wished, None
+        return wish
+
+    def fulfil(self, answers: str | None, now: float) -> bool:
+        """Give the reply that was asked for, if one was."""
+        wish = self.take_wish()
+        if wish is not None:
+            self._respond(wish, answers, now)
+        return wish is not None
+
+    def break_silence(self, now: float) -> None:
+        """Neither side has said anything for a while: have the language model say something."""
+        if self._floor.state is not State.LISTENING or not self._floor.counts["replies"]:
+            return
+        idle_ms = round(self._options.turn_taking.idle_prompt_s * 1000)
+        end_ms = self._listening.heard_until // 16
+        self._out.emit(IdleTimedOut(self._out.new_id("item"), max(0, end_ms - idle_ms), end_ms))
+        said = f"(The user has not said anything for {idle_ms / 1000:g} seconds.)"
+        self._respond(AS_ALWAYS, None, now, said)
+
+    def _respond(self, wish: ReplyWish, answers: str | None, now: float, said: str | None = None) -> None:
+        self._floor.change(Trigger.REPLY_BEGUN)
+        self._floor.watchdog.thinking(now)
+        self._answering.respond(wish, answers, self._listening.language, now, said)
+        self.advance(now)
+
+    def truncate(self, item_id: str, audio_end_ms: int, now: float) -> None:
+        """The client knows how much of a reply was heard."""
+        reply = self._answering.reply
+        if reply is None or reply.item_id != item_id:
+            self._answering.truncate(item_id, audio_end_ms)
+            return
+        self._answering.cut("client_cancelled", at_ms=audio_end_ms)
+        self._floor.change(Trigger.STOPPED)
+        self._floor.decide(self._turns.reply_audible(False, now), now)
 
     def started(self, at: float) -> None:
         """The playout began to sound."""

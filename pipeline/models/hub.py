@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from pipeline.models.errors import SourceError, SourceUnreachableError
 from pipeline.models.manifest import HubSource, ModelFile
@@ -69,23 +69,23 @@ class Hub:
         """
         url = f"{self.endpoint}/{source.repository}/resolve/{source.revision}/{file.hub_path}"
         idle = 0
-        with httpx.Client(timeout=httpx.Timeout(_READ_TIMEOUT_S, connect=10.0), follow_redirects=True) as client:
+        with httpx2.Client(timeout=httpx2.Timeout(_READ_TIMEOUT_S, connect=10.0), follow_redirects=True) as client:
             while True:
                 before = _size(target)
                 try:
                     self._attempt(client, url, file, target, on_bytes)
                     break
-                except httpx.TransportError as error:
+                except httpx2.TransportError as error:
                     idle = 0 if _size(target) > before else idle + 1
                     if idle >= _ATTEMPTS_WITHOUT_PROGRESS:
                         self._give_up()
                         raise SourceUnreachableError(f"{self.endpoint} broke off: {_reason(error)}") from error
                     self._pause(2.0**idle)
-                except (httpx.HTTPError, httpx.InvalidURL) as error:
+                except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                     raise SourceError(f"{url}: {error}") from error
 
     def _attempt(
-        self, client: httpx.Client, url: str, file: ModelFile, target: Path, on_bytes: Callable[[int], None]
+        self, client: httpx2.Client, url: str, file: ModelFile, target: Path, on_bytes: Callable[[int], None]
     ) -> None:
         start = _size(target)
         if start > file.size:
@@ -113,7 +113,7 @@ class Hub:
 
     def _receive(
         self,
-        response: httpx.Response,
+        response: httpx2.Response,
         file: ModelFile,
         write: Callable[[bytes], int],
         count: int,
@@ -127,7 +127,7 @@ class Hub:
             write(block)
             on_bytes(count)
 
-    def _check_status(self, response: httpx.Response, url: str) -> None:
+    def _check_status(self, response: httpx2.Response, url: str) -> None:
         code = response.status_code
         if code in (407, 429) or code >= 500:
             self._give_up()
@@ -148,8 +148,8 @@ class Hub:
 
     def _answers(self) -> bool:
         try:
-            response = httpx.head(self.endpoint, timeout=_CONNECT_TIMEOUT_S)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError):
+            response = httpx2.head(self.endpoint, timeout=_CONNECT_TIMEOUT_S)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
             return False
         return response.status_code < 500 and response.status_code != 407
 
@@ -167,10 +167,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _starts_at(response: httpx.Response, start: int) -> bool:
+def _starts_at(response: httpx2.Response, start: int) -> bool:
     """Whether a partial answer continues our file (RFC 9110, section 14.4)."""
     return str(response.headers.get("Content-Range", "")).startswith(f"bytes {start}-")
 
 
-def _reason(error: httpx.TransportError) -> str:
+def _reason(error: httpx2.TransportError) -> str:
     return str(error) or type(error).__name__

@@ -177,6 +177,11 @@ class Call:
         return self._actor.state if self._actor else State.CONNECTING
 
     @property
+    def engines(self) -> Engines:
+        """As this call uses them."""
+        return self._host.engines_for(self.options.conversation_id)
+
+    @property
     def model(self) -> str:
         """Name of the language model."""
         return self._host.engines.llm.model
@@ -282,7 +287,7 @@ class Call:
 
     @property
     def kind(self) -> SessionKind:
-        """What the call is on: "call" (WebRTC) or "ws"."""
+        """What the call is on: "call" (WebRTC), "ws" or "realtime"."""
         return self.line.kind if self.line is not None else "call"
 
     @property

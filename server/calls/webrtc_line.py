@@ -14,10 +14,12 @@ from media.values import IceCandidate, Pcm, PlayoutEvent, Speaker
 from persistence.values import SessionKind
 from pipeline.call.events import CallEvent
 from server.calls.call import Call, CallOverError
-from server.calls.client_events import RealtimeClient
 from server.calls.registry import CallRegistry, CallsFullError
-from server.calls.server_events import Json, RealtimeEvents
 from server.conversations.beginnings import Beginning
+from server.realtime.abilities import abilities_of
+from server.realtime.items import Json
+from server.realtime.session import RealtimeSession
+from server.realtime.session_config import SessionConfig
 
 EARLY_EVENTS = 500
 """Events kept until the data channel stands; the oldest go first."""
@@ -31,6 +33,7 @@ async def open_webrtc(
     offer: str,
     beginning: Beginning | None = None,
     client: str | None = None,
+    config: SessionConfig | None = None,
     **options: Any,
 ) -> tuple[Call, str]:
     """Take a call over WebRTC.
@@ -40,6 +43,7 @@ async def open_webrtc(
         offer: SDP.
         beginning: as in `CallRegistry.reserve`.
         client: as in `CallRegistry.reserve`.
+        config: of the session that a client of the Realtime API wants; None for one that knows Morgan.
         options: as in `CallRegistry.reserve`.
 
     Returns:
@@ -50,7 +54,7 @@ async def open_webrtc(
         media.values.InvalidOfferError: the offer cannot be answered.
     """
     async with calls.reserve(beginning, client, **options) as call:
-        line = WebRtcLine(call, calls.endpoint, calls.lost_grace_s)
+        line = WebRtcLine(call, calls.endpoint, calls.lost_grace_s, config)
         try:
             call.put_on(line)
             answer = await line.connect(offer)
@@ -74,11 +78,17 @@ class WebRtcLine:
         call: that is on this line.
         endpoint: the media port.
         lost_grace_s: how long a vanished caller is waited for.
+        config: as in `open_webrtc`.
+
+    Attributes:
+        session: of the call.
     """
 
     kind: SessionKind = "call"
 
-    def __init__(self, call: Call, endpoint: MediaEndpoint, lost_grace_s: float) -> None:
+    def __init__(
+        self, call: Call, endpoint: MediaEndpoint, lost_grace_s: float, config: SessionConfig | None = None
+    ) -> None:
         self._call = call
         self._endpoint = endpoint
         self._lost_grace_s = lost_grace_s
@@ -88,8 +98,9 @@ class WebRtcLine:
         self._answering = asyncio.Lock()
         self._leaving: dict[WebRtcPeer, asyncio.Task[None]] = {}
         self._closed = False
-        self._events = RealtimeEvents(call.id, call.options, call.model)
-        self._client: RealtimeClient | None = None
+        wanted = config or SessionConfig.of_call(abilities_of(call.engines), call.options)
+        self.session = RealtimeSession(call, wanted, knows_morgan=config is None)
+        self.session.sinks.append(self)
         self._early: deque[Json] = deque(maxlen=EARLY_EVENTS)
         self._grace: asyncio.TimerHandle | None = None
 
@@ -110,7 +121,7 @@ class WebRtcLine:
             CallOverError: it has ended meanwhile.
         """
         self._call.begin()
-        self._client = RealtimeClient(self._call.actor, self._events)
+        self.session.begin()
 
     async def connect(self, offer: str) -> str:
         """Answer an offer: the first, or one for a new connection of the same call. Returns the answer.
@@ -150,8 +161,7 @@ class WebRtcLine:
 
     def tell(self, event: CallEvent) -> None:
         """See `Line`."""
-        for message in self._events.translate(event):
-            self._send(message)
+        self.session.tell(event)
 
     def stats(self) -> Mapping[str, float | None]:
         """See `Line`."""
@@ -162,6 +172,7 @@ class WebRtcLine:
     async def close(self, reason: str) -> None:
         """See `Line`. The connections stay, for their last statistics."""
         self._closed = True
+        self.session.close()
         self._cancel_grace()
         for connection, why in ((self._carrying, reason), (self._candidate, "replaced")):
             if connection is not None:
@@ -189,13 +200,19 @@ class WebRtcLine:
         if self._closed:
             raise CallOverError("the call has ended")
 
-    def _send(self, message: Json) -> None:
-        """Tell the connection that carries the call; keep it for a later one where that is lost, or about to go."""
+    def put(self, message: Json) -> None:
+        """See `Sink`: tell the connection that carries the call.
+
+        Where that is lost, or about to go, it is kept for a later one.
+        """
         hears = self._carrying is not None and self._carrying.channel_open and self._grace is None
         if hears:
             self._deliver(message)
         if not hears or self._candidate is not None:
             self._early.append(message)
+
+    def over(self) -> None:
+        """See `Sink`: the connections are closed with the call."""
 
     def _deliver(self, message: Json) -> None:
         if self._carrying is None or not self._carrying.peer.send_message(json.dumps(message)):
@@ -227,14 +244,12 @@ class WebRtcLine:
         if connection is not self._carrying:
             return
         connection.channel_open = True
-        self._deliver(self._events.session())
+        self._deliver(self.session.created())
         self._deliver_early()
 
     def on_message(self, text: str) -> None:
         """The client said something on the data channel."""
-        assert self._client is not None
-        for message in self._client.receive(text):
-            self._send(message)
+        self.session.receive(text, self)
 
     def on_playout(self, connection: "_Connection", event: PlayoutEvent) -> None:
         """The outgoing audio started or stopped."""

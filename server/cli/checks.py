@@ -2,18 +2,17 @@
 
 import ctypes.util
 import errno
-import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
+
+import httpx2
 
 from media.addresses import bound_addresses
 from pipeline.engines.protocols import EngineUnavailableError
@@ -288,15 +287,12 @@ def check_service(name: str, url: str, key: str) -> Check:
 
 def _refuses(url: str, key: str) -> bool:
     """Whether a service refuses a key; `/health` is open to all, `/metrics` is not."""
-    request = urllib.request.Request(f"{url}/metrics", headers={"Authorization": f"Bearer {key}"} if key else {})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=2.0):  # noqa: S310 - an address of the settings
-            return False
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code in (401, 403, 429)
-    except OSError:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        answer = httpx2.get(f"{url}/metrics", headers=headers, timeout=2.0, trust_env=False)
+    except (httpx2.HTTPError, httpx2.InvalidURL):
         return False
+    return answer.status_code in (401, 403, 429)
 
 
 def check_gpu() -> Check:
@@ -330,15 +326,8 @@ def _answers_as_morgan(host: str, port: int) -> bool:
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - looked up, not bound
     url = f"http://[{address}]:{port}/health" if ":" in address else f"http://{address}:{port}/health"
     try:
-        with urllib.request.urlopen(url, timeout=1.0) as response:  # noqa: S310 - http to this machine
-            body = json.loads(response.read(1 << 20))
-    except urllib.error.HTTPError as error:
-        with error:
-            try:
-                body = json.loads(error.read(1 << 20))
-            except ValueError:
-                return False
-    except (OSError, ValueError):
+        body = httpx2.get(url, timeout=1.0, trust_env=False).json()
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError):
         return False
     # Of the core, or of a service.
     whose = {"components", "service"}

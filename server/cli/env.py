@@ -1,13 +1,12 @@
 """`morgan env`: where the running server keeps what it remembers, as shell exports."""
 
-import fcntl
 import json
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from filelock import FileLock, Timeout
 
 from server.memory.door import ENVIRONMENT
 from server.settings import SettingsError, load_settings
@@ -42,13 +41,9 @@ def running(data_dir: Path) -> dict[str, str] | None:
     try:
         known = json.loads((run / ENVIRONMENT).read_text())
         # A server that was killed left its file, but not its lock.
-        lock = os.open(run / "lock", os.O_RDONLY)
+        with FileLock(run / "lock", timeout=0, mode=0o600):
+            return None
+    except Timeout:
+        return known if isinstance(known, dict) else None
     except (OSError, ValueError):
         return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return known if isinstance(known, dict) else None
-    finally:
-        os.close(lock)
-    return None

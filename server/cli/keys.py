@@ -18,7 +18,7 @@ from server.cli.env import running
 from server.identity.grant import Grant
 from server.identity.keys_file import KEYS_FILE, ApiKey, KeysFileError, new_key, read_keys, write_keys
 from server.identity.scopes import parse_scopes
-from server.identity.wiring import build_tokens
+from server.services.access import build_tokens
 from server.settings import Settings, SettingsError, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="API keys: who may do what.")

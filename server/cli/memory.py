@@ -8,7 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import httpx
+import httpx2
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -62,7 +62,7 @@ def rebuild(
         total = asyncio.run(_show(steps))
     except (RebuildError, PersistenceError, EngineError, ModelError) as error:
         _stop(str(error))
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         _stop(f"The server at {(known or {}).get('MORGAN_URL')} does not answer: {error}")
     console.print(f"{total} messages are in the index.")
 
@@ -104,10 +104,10 @@ async def _running(url: str, settings: Settings, embeddings: bool) -> AsyncGener
     key = settings.api_keys[0].get_secret_value() if settings.api_keys else os.environ.get("MORGAN_TOKEN", "")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with (
-        httpx.AsyncClient(base_url=url, headers=headers, timeout=httpx.Timeout(10, read=ANSWER_S)) as client,
+        httpx2.AsyncClient(base_url=url, headers=headers, timeout=httpx2.Timeout(10, read=ANSWER_S)) as client,
         client.stream("POST", "/api/memory/rebuild", json={"embeddings": embeddings}) as response,
     ):
-        if response.status_code != httpx.codes.OK:
+        if response.status_code != httpx2.codes.OK:
             await response.aread()
             raise RebuildError(_refusal(response))
         async for line in response.aiter_lines():
@@ -120,8 +120,8 @@ async def _running(url: str, settings: Settings, embeddings: bool) -> AsyncGener
                 yield Step(event["done"], event["total"])
 
 
-def _refusal(response: httpx.Response) -> str:
-    if response.status_code == httpx.codes.UNAUTHORIZED:
+def _refusal(response: httpx2.Response) -> str:
+    if response.status_code == httpx2.codes.UNAUTHORIZED:
         return "The server asks for a key: set MORGAN_API_KEYS as the server has it, or MORGAN_TOKEN to one of them."
     try:
         return str(response.json()["error"]["message"])

@@ -9,21 +9,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from aioice import Candidate
 from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
     RTCDataChannel,
-    RTCIceTransport,
     RTCPeerConnection,
-    RTCRtpReceiver,
     RTCRtpSender,
     RTCSessionDescription,
 )
-from aiortc.rtp import RtcpByePacket, RtpPacket
+from aiortc.rtp import RtpPacket
 
+from media.upstream import stock
 from media.values import MediaError, Pcm
 from server.client.caller_audio import AUDIBLE_DBFS, RATE, Ear, HeardPacket, Leak, Microphone, Spoken, resample
 
@@ -102,7 +100,7 @@ class Caller:
             channel.on("message", self._message_received)
             channel.on("open", self._notify)
         connection.on("connectionstatechange", self._notify)
-        _reach_loopback(transceiver.receiver.transport.transport)
+        stock.reach_loopback(transceiver.receiver.transport.transport)
         await connection.setLocalDescription(await connection.createOffer())
         return connection.localDescription.sdp
 
@@ -117,12 +115,11 @@ class Caller:
             raise CallFailedError("offer() comes first")
         await connection.setRemoteDescription(RTCSessionDescription(answer_sdp, "answer"))
         receiver = connection.getTransceivers()[0].receiver
-        self._tap(receiver)
+        stock.see_packets(receiver, self._packet_came)
         await self._wait_for(lambda: self.state not in ("new", "connecting"), timeout, "the connection")
         if not self.connected:
             raise CallFailedError(f"the connection is {self.state}")
-        # A receiver that hears BYE stops its decoder thread; its statistics, for receiver reports, go on.
-        await receiver._handle_rtcp_packet(RtcpByePacket(sources=[]))
+        await stock.end_decoding(receiver)
 
     def say(self, pcm: Pcm, rate: int = RATE) -> asyncio.Future[Spoken]:
         """Say something after what is being said already.
@@ -155,7 +152,7 @@ class Caller:
         async def hold(data: bytes) -> None:
             held.append(data)
 
-        self._sender().transport._send_rtp = hold  # type: ignore[method-assign]
+        stock.divert(self._sender().transport, hold)
 
     async def end_stall(self, *, drop: bool = False) -> int:
         """Send what a stall held back, all at once; returns how many packets that were.
@@ -167,10 +164,9 @@ class Caller:
         count = len(held)
         if drop:
             held.clear()
-        send = type(transport)._send_rtp
         while held:
-            await send(transport, held.popleft())
-        transport.__dict__.pop("_send_rtp", None)
+            await stock.send_past_diversion(transport, held.popleft())
+        stock.end_diversion(transport)
         return count
 
     def send(self, text: str) -> None:
@@ -248,15 +244,8 @@ class Caller:
             raise CallFailedError("offer() comes first")
         return self._connection.getSenders()[0]
 
-    def _tap(self, receiver: RTCRtpReceiver) -> None:
-        """See packets as they arrive, in front of aiortc's jitter buffer (which adds 80 to 300 ms)."""
-        original = receiver._handle_rtp_packet
-
-        async def tapped(packet: RtpPacket, arrival_time_ms: int) -> None:
-            self._ear.hear(packet.timestamp, packet.payload, time.monotonic())
-            await original(packet, arrival_time_ms=arrival_time_ms)
-
-        receiver._handle_rtp_packet = tapped  # type: ignore[method-assign]
+    def _packet_came(self, packet: RtpPacket) -> None:
+        self._ear.hear(packet.timestamp, packet.payload, time.monotonic())
 
     def _message_received(self, message: str | bytes) -> None:
         self.messages.append((time.monotonic(), message if isinstance(message, str) else message.decode()))
@@ -277,15 +266,3 @@ class Caller:
                 await self._changed.wait_for(condition)
         except TimeoutError:
             raise CallFailedError(f"waited {timeout} s for {what} in vain") from None
-
-
-def _reach_loopback(transport: RTCIceTransport) -> None:
-    """Let aioice use 127.0.0.1, which it leaves out, on a machine that has no other address."""
-    connection: Any = transport._connection
-    gather = connection.get_component_candidates
-
-    async def with_loopback(component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
-        candidates: list[Candidate] = await gather(component, addresses or ["127.0.0.1"], timeout)
-        return candidates
-
-    connection.get_component_candidates = with_loopback

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from persistence.ids import parse_uuid
 from persistence.memory import Memory
 from persistence.values import Conversation
+from server.http.acting import acting_user
 from server.http.errors import ApiError
 from server.http.fields import UserId
-from server.identity.principal import acting_user
 
 
 def _uuid(value: str) -> str:

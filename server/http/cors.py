@@ -5,6 +5,7 @@ away (https://fetch.spec.whatwg.org/#origin-header), and so does the host name o
 127.0.0.1 after it was loaded (DNS rebinding).
 """
 
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from aiohttp.typedefs import Middleware
 
 from server.addresses import is_loopback
 from server.http.errors import ApiError, Handler
-from server.identity.access import is_open
+from server.http.guard import is_open
 
 SAFE = frozenset({"GET", "HEAD"})
 
@@ -23,8 +24,12 @@ other ports of localhost are on it."""
 
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 HEADERS = "Authorization, Content-Type"
-EXPOSED = "Location, Retry-After, Content-Disposition"
+"""Where a preflight names none; those that it names are allowed: SDKs send many of their own (`x-stainless-*`)."""
+
+EXPOSED = "Location, Link, ETag, Retry-After, Content-Disposition"
 PREFLIGHT_S = 600
+
+_NAMES = re.compile(r"[A-Za-z0-9_-]+(?:\s*,\s*[A-Za-z0-9_-]+)*")
 
 
 class Origins:
@@ -101,7 +106,9 @@ async def add_cors_headers(request: web.Request, response: web.StreamResponse, o
     response.headers["Access-Control-Expose-Headers"] = EXPOSED
     if request.method == "OPTIONS":
         response.headers["Access-Control-Allow-Methods"] = METHODS
-        response.headers["Access-Control-Allow-Headers"] = HEADERS
+        asked = request.headers.get("Access-Control-Request-Headers", "")
+        response.headers["Access-Control-Allow-Headers"] = asked if _NAMES.fullmatch(asked) else HEADERS
+        response.headers.add("Vary", "Access-Control-Request-Headers")
         response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_S)
         if request.headers.get("Access-Control-Request-Private-Network") == "true":
             response.headers["Access-Control-Allow-Private-Network"] = "true"

@@ -86,7 +86,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         raise
     except Exception as error:
         told = _told(request, error)
-    response = told.response(openai=request.path.startswith("/v1/"))
+    response = told.response(openai=request.path.startswith(("/v1/", "/openai/v1/")))
     if request.content.exception() is not None:
         # What still comes of a broken or overdue body belongs to no request: this connection is done.
         request.content.feed_eof()

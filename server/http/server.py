@@ -14,13 +14,13 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from server.addresses import listening_addresses
 from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
 from server.http.connection_book import ConnectionBook
 from server.http.errors import ApiError
 from server.http.networks import network
+from server.http.upstream import Connection, Runner, listeners
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +50,11 @@ SHED_LOG_S = 60.0
 """Shortest pause between two log records of connections that were given up."""
 
 
-class _Connection(RequestHandler):
+class _Connection(Connection):
     """One connection of a client, entered in the book of all."""
 
-    def __init__(self, server: "_Server", book: "Book") -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), **server._kwargs)
+    def __init__(self, server: web.Server, book: "Book") -> None:
+        super().__init__(server)
         self._book = book
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,12 +68,11 @@ class _Connection(RequestHandler):
         self._book.closed(self)
         super().connection_lost(exc)
 
-    async def _handle_request(self, *args: Any) -> tuple[web.StreamResponse, bool]:
+    def request_began(self) -> None:
         self._book.busy(self)
-        try:
-            return await super()._handle_request(*args)
-        finally:
-            self._book.idle(self)
+
+    def request_ended(self) -> None:
+        self._book.idle(self)
 
     def handle_error(
         self,
@@ -129,14 +128,7 @@ def affordable(connections: int, ports: int) -> int:
     return connections if soft == resource.RLIM_INFINITY else max(FEWEST_CONNECTIONS, min(connections, soft - rest))
 
 
-class _Server(web.Server):
-    book: Book
-
-    def __call__(self) -> RequestHandler:
-        return _Connection(self, self.book)
-
-
-class HttpRunner(web.AppRunner):
+class HttpRunner(Runner):
     """Runs an application with the bounds of this module; a handler is cancelled when its client hangs up.
 
     Args:
@@ -145,9 +137,10 @@ class HttpRunner(web.AppRunner):
     """
 
     def __init__(self, app: web.Application, book: Book | None = None) -> None:
-        self._book = Book() if book is None else book
+        kept = Book() if book is None else book
         super().__init__(
             app,
+            lambda server: _Connection(server, kept),
             access_log=None,
             shutdown_timeout=2,
             handler_cancellation=True,
@@ -157,17 +150,6 @@ class HttpRunner(web.AppRunner):
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
         )
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        server = _Server(
-            made.request_handler,
-            request_factory=made.request_factory,
-            handler_cancellation=made.handler_cancellation,
-            **made._kwargs,
-        )
-        server.book = self._book
-        return server
 
 
 class Doors:
@@ -240,7 +222,7 @@ async def listen(runner: HttpRunner, address: str, port: int) -> None:
     """
     site = web.TCPSite(runner, address, port, backlog=ACCEPTED_AT_ONCE)
     await site.start()
-    for listener in site._server.sockets:  # type: ignore[union-attr]
+    for listener in listeners(site):
         # asyncio knows one number for what waits and for what is taken at once.
         with socket.socket(fileno=os.dup(listener.fileno())) as same:
             same.listen(BACKLOG)

@@ -1,5 +1,8 @@
 """Server-sent events as every streaming route writes them: `data: <json>` and a blank line.
 
+Every event is one line of JSON, so that there is nothing left for a library to do: aiohttp-sse adds a ping task to each
+stream, and names and ids of events, which OpenAI's clients do not read.
+
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 

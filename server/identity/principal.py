@@ -6,7 +6,6 @@ from typing import Any
 
 from aiohttp import web
 
-from server.http.errors import ApiError
 from server.identity.grant import Grant
 from server.identity.scopes import ALL, Scope
 
@@ -59,29 +58,3 @@ def principal_of(request: web.Request) -> Principal:
     """Who asks."""
     found: Principal = request.get(PRINCIPAL, LOCAL)
     return found
-
-
-def acting_user(request: web.Request, named: str | None) -> str | None:
-    """The user in whose name a request acts.
-
-    Args:
-        request: of whoever asks.
-        named: the user that the request names; None for nobody.
-
-    Returns:
-        the named one, or the one whom the principal is bound to.
-
-    Raises:
-        ApiError: 404, it names somebody else than the principal's user: for them there is nobody of that name.
-    """
-    principal = principal_of(request)
-    if named is None:
-        return principal.user_id
-    if not principal.reaches(named):
-        raise ApiError(404, "user_not_found", "There is no such user for this key or token")
-    return named
-
-
-def named_user(request: web.Request, named: str) -> str:
-    """`acting_user` for requests that have to name one."""
-    return acting_user(request, named) or named

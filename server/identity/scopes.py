@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, get_args
 
-from server.http.errors import ApiError
-
 Scope: TypeAlias = Literal["calls", "read", "erase", "speech", "llm", "tokens", "metrics", "service", "admin"]
 """calls: talk with Morgan, by voice or in writing, and say how. read: what is stored of it. erase: delete that.
 speech: transcription and synthesis by themselves. llm: the language model and vectors by themselves. tokens: give
@@ -28,11 +26,3 @@ def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: there is no such scope; known are {', '.join(get_args(Scope))}")
     return frozenset(scope for scope in ALL if scope in wanted)
-
-
-def missing_scope(scope: Scope) -> ApiError:
-    """The refusal of somebody who is known and may not."""
-    # https://www.rfc-editor.org/rfc/rfc6750#section-3.1
-    challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
-    message = f"This needs the scope {scope}, which the key or token that was shown does not have"
-    return ApiError(403, "missing_scope", message, headers=challenge)

@@ -130,7 +130,6 @@ class Tokens:
             "aud": grant.kind,
             "sub": user_id,
             "jti": token_id,
-            "iat": now,
             "exp": now + ttl_s,
             "scope": " ".join(sorted(grant.scopes & LENDABLE)),
             "one": grant.single_use,

@@ -15,12 +15,12 @@ from persistence.errors import StoreUnavailableError
 
 PRUNE_EVERY = 1000
 
+KEPT_S = 7 * 24 * 3600.0
+"""A used token is remembered for so long behind its end: a clock that is set back must not make it good again."""
+
 log = structlog.get_logger(__name__)
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS used (id TEXT PRIMARY KEY, expires_at REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS floor (at REAL NOT NULL);
-"""
+_SCHEMA = "CREATE TABLE IF NOT EXISTS used (id TEXT PRIMARY KEY, expires_at REAL NOT NULL) WITHOUT ROWID"
 
 
 class UsedTokens:
@@ -65,20 +65,10 @@ class UsedTokens:
         database = self._opened()
         self._claims += 1
         with database:
-            # What was forgotten as expired stays so, even if the clock is set back.
-            floor = database.execute("SELECT max(at) FROM floor").fetchone()[0]
-            if floor is not None and expires_at <= floor:
-                return False
             if self._claims % PRUNE_EVERY == 1:
-                self._prune(database)
+                database.execute("DELETE FROM used WHERE expires_at <= ?", (time.time() - KEPT_S,))
             done = database.execute("INSERT OR IGNORE INTO used VALUES (?, ?)", (token_id, expires_at))
         return done.rowcount == 1
-
-    def _prune(self, database: sqlite3.Connection) -> None:
-        now = time.time()
-        database.execute("DELETE FROM used WHERE expires_at <= ?", (now,))
-        database.execute("INSERT INTO floor VALUES (?)", (now,))
-        database.execute("DELETE FROM floor WHERE at < (SELECT max(at) FROM floor)")
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
@@ -87,5 +77,5 @@ class UsedTokens:
             self._path.chmod(0o600)
             # A power cut may cost the last uses; a killed process costs none.
             self._database.execute("PRAGMA synchronous=OFF")
-            self._database.executescript(_SCHEMA)
+            self._database.execute(_SCHEMA)
         return self._database

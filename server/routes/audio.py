@@ -18,11 +18,11 @@ from server.conversations.beginnings import Beginning
 from server.conversations.spoken_turn import SpokenReply, answer, heard, keep, speak
 from server.conversations.written_turn import WrittenTurn
 from server.http.accept import preferred_form
+from server.http.acting import named_user
 from server.http.errors import parse_json
 from server.http.fields import ConversationId, UserId
 from server.http.held_bytes import hold_of
 from server.http.operation import Answer, operation
-from server.identity.principal import named_user
 from server.memory.door import MEMORY
 from server.speech.formats import CONTENT_TYPES, AudioFormat
 from server.speech.requests import speech_headers

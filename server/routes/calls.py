@@ -12,11 +12,12 @@ from server.calls.call import Call, CallOverError
 from server.calls.registry import RETRY_S, CallsFullError, HalfOpenError
 from server.calls.requests import registry, wanted_call
 from server.calls.webrtc_line import WebRtcLine, open_webrtc
+from server.http.acting import acting_user
 from server.http.errors import ApiError, parse_json, read_body, require_json
 from server.http.fields import ConversationId, Language, UserId
 from server.http.operation import Answer, operation
 from server.http.rate_limits import client_of, too_many
-from server.identity.principal import acting_user, principal_of
+from server.identity.principal import principal_of
 
 SDPFRAG = "application/trickle-ice-sdpfrag"
 
@@ -101,7 +102,7 @@ class ListedCall(BaseModel):
     call_id: str
     user_id: str
     conversation_id: str
-    kind: Literal["call", "ws"]
+    kind: Literal["call", "ws", "realtime"]
     state: str
     duration_s: float
 
@@ -124,7 +125,7 @@ class ShownTurn(BaseModel):
 
 
 class ShownCall(BaseModel):
-    """A call over WebRTC ("call") or a WebSocket ("ws").
+    """A call over WebRTC ("call"), `/ws/audio` ("ws") or a Realtime WebSocket ("realtime").
 
     `media` are statistics of its connection; those of WebRTC are named after W3C webrtc-stats.
     """
@@ -132,7 +133,7 @@ class ShownCall(BaseModel):
     call_id: str
     user_id: str
     conversation_id: str
-    kind: Literal["call", "ws"]
+    kind: Literal["call", "ws", "realtime"]
     state: str
     started_at: str
     duration_s: float
@@ -164,7 +165,7 @@ def _no_such_call() -> ApiError:
     return ApiError(404, "call_not_found", "There is no such call, or it has ended")
 
 
-def _no_capacity(error: Exception) -> ApiError:
+def no_capacity(error: Exception) -> ApiError:
     if isinstance(error, HalfOpenError):
         return too_many("too_many_half_open", str(error), RETRY_S)
     return ApiError(503, "no_capacity", str(error), headers={"Retry-After": str(RETRY_S)})
@@ -196,7 +197,7 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
     except CallsFullError as error:
-        raise _no_capacity(error) from None
+        raise no_capacity(error) from None
     return web.json_response(
         {
             "call_id": call.id,
@@ -249,7 +250,7 @@ async def change_call(request: web.Request, params: OneCall) -> web.Response:
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
     except EndpointFullError as error:
-        raise _no_capacity(error) from None
+        raise no_capacity(error) from None
     except CallOverError:
         raise _no_such_call() from None
     return web.json_response({"call_id": call.id, "sdp": answer, "type": "answer"})

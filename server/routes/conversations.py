@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from persistence import export
 from persistence.values import Conversation, Message, Role
 from server.conversations.requests import OneConversation, PathId, found_conversation
+from server.http.acting import acting_user, named_user
 from server.http.errors import ApiError
 from server.http.fields import UserId
 from server.http.operation import Answer, operation
 from server.http.uninterrupted import to_the_end
-from server.identity.principal import acting_user, named_user
 from server.memory.door import MEMORY
 
 MAX_PAGE = 200
@@ -127,6 +127,7 @@ def _plain(value: Any) -> Any:
 @operation(
     "conversations",
     scope="read",
+    cost="work",
     params=ListConversations,
     answers={200: Answer("A part of the list", Conversations)},
     errors=(400, 404, 503),
@@ -143,6 +144,7 @@ async def list_conversations(request: web.Request, params: ListConversations) ->
 @operation(
     "conversations",
     scope="read",
+    cost="work",
     params=OneConversation,
     answers={200: Answer("The conversation", WholeConversation)},
     errors=(404, 503),
@@ -159,6 +161,7 @@ async def show_conversation(request: web.Request, params: OneConversation) -> we
 @operation(
     "conversations",
     scope="read",
+    cost="work",
     params=ListMessages,
     answers={200: Answer("A part of the conversation", Messages)},
     errors=(400, 404, 503),
@@ -197,6 +200,7 @@ async def export_conversation(request: web.Request, params: Export) -> web.Respo
 @operation(
     "conversations",
     scope="erase",
+    cost="work",
     params=OneConversation,
     answers={204: Answer("Nothing is left of it")},
     errors=(404, 503),

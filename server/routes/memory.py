@@ -13,10 +13,10 @@ from pipeline.engines.protocols import EngineError
 from pipeline.scheduling.lanes import LaneClosedError, LaneFullError
 from server.bounds import MAX_SEARCH
 from server.http import sse
+from server.http.acting import named_user
 from server.http.errors import ApiError
 from server.http.fields import UserId
 from server.http.operation import Answer, operation
-from server.identity.principal import named_user
 from server.memory.door import MEMORY
 
 MAX_RESULTS = 100

@@ -23,6 +23,7 @@ class OneRecording(OneConversation):
 @operation(
     "conversations",
     scope="read",
+    cost="work",
     params=OneRecording,
     answers={
         200: Answer("Ogg Opus in stereo: the user left, Morgan right", content=("audio/ogg",)),

@@ -11,10 +11,11 @@ from server.conversations.beginnings import begin_for, preferred
 from server.conversations.generation import FAILURES, no_answer
 from server.conversations.reply_stream import stream_reply
 from server.conversations.written_turn import WrittenTurn
+from server.http.acting import named_user
 from server.http.fields import ConversationId, UserId
 from server.http.operation import Answer, operation
 from server.http.sse import EVENT_STREAM
-from server.identity.principal import named_user, principal_of
+from server.identity.principal import principal_of
 from server.memory.door import MEMORY
 
 routes = web.RouteTableDef()

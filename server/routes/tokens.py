@@ -6,13 +6,15 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.bounds import MAX_BODY, MAX_TOKEN_S, PAGE_TOKEN_S
+from server.http.acting import acting_user
 from server.http.errors import ApiError
 from server.http.fields import ConversationId, Language, UserId
+from server.http.guard import missing_scope
 from server.http.operation import Answer, operation
 from server.identity.errors import TokenTooLargeError
 from server.identity.grant import Grant
-from server.identity.principal import acting_user, principal_of
-from server.identity.scopes import LENDABLE, Scope, missing_scope, parse_scopes
+from server.identity.principal import principal_of
+from server.identity.scopes import LENDABLE, Scope, parse_scopes
 from server.identity.tokens import TOKENS, Minted
 
 DEFAULT_SCOPES: frozenset[Scope] = frozenset({"calls", "read", "erase"})

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from server.bounds import MAX_OPTIONS_BODY
 from server.calls.requests import known_voice
+from server.http.acting import named_user
 from server.http.fields import Language, UserId
 from server.http.operation import Answer, operation
 from server.http.uninterrupted import to_the_end
-from server.identity.principal import named_user
 from server.memory.door import MEMORY
 
 routes = web.RouteTableDef()
@@ -36,7 +36,14 @@ class Preferences(BaseModel):
 
 
 @routes.get("/api/users/{user_id}/preferences")
-@operation("users", scope="read", params=User, answers={200: Answer("The preferences", Preferences)}, errors=(404, 503))
+@operation(
+    "users",
+    scope="read",
+    cost="work",
+    params=User,
+    answers={200: Answer("The preferences", Preferences)},
+    errors=(404, 503),
+)
 async def show_preferences(request: web.Request, params: User) -> web.Response:
     """A user's preferences; an empty object where there are none."""
     return web.json_response(await request.app[MEMORY].opened().preferences.get(named_user(request, params.user_id)))
@@ -46,6 +53,7 @@ async def show_preferences(request: web.Request, params: User) -> web.Response:
 @operation(
     "users",
     scope="calls",
+    cost="work",
     params=User,
     body=Preferences,
     body_limit=MAX_OPTIONS_BODY,
@@ -66,6 +74,7 @@ async def put_preferences(request: web.Request, params: User, body: Preferences)
 @operation(
     "users",
     scope="erase",
+    cost="work",
     params=User,
     answers={204: Answer("Nothing is known of the user any more")},
     errors=(404, 503),

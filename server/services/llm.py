@@ -21,11 +21,11 @@ from server.bounds import (
 from server.conversations.generation import DEFAULT_MAX_TOKENS, FAILURES, Generation, no_answer
 from server.conversations.reply_stream import stream_reply
 from server.conversations.written_turn import WrittenTurn
+from server.http.acting import acting_user
 from server.http.fields import UserId
 from server.http.operation import Answer, operation
 from server.http.sse import EVENT_STREAM
 from server.http.tickets import asked_ticket
-from server.identity.principal import acting_user
 from server.services.health import HEALTH, service_health
 from server.services.llm_conversation import kept_turn
 from server.v1 import chat_request as v1_chat_request

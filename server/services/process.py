@@ -8,13 +8,13 @@ from aiohttp import web
 from pipeline.engines.protocols import Engines
 from server.application import Parts, application, metrics_application
 from server.engines.watched import watched
+from server.http.guard import Access
 from server.http.server import Doors, settled_memory
-from server.identity.access import Access
-from server.identity.wiring import build_access
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.roles import port_of
+from server.services.access import build_access
 from server.services.draining import Drain
 from server.services.routes import SERVICE_ROUTES
 from server.settings import Settings

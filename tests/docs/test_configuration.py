@@ -1,5 +1,6 @@
 """The page of settings is the settings'."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,9 @@ from server.settings import Settings
 
 
 def check(script: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(script), "--check"], capture_output=True, text=True, timeout=60, cwd=script.parent.parent
-    )
+    command = [sys.executable, str(script), "--check"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
 
 def test_the_page_is_not_stale(repository: Path) -> None:

@@ -190,3 +190,18 @@ def test_who_sends_more_than_a_stall_held_back_waits_for_real_time_again() -> No
     handed_on = len(intake.due(4.0)) * FRAME_S
     assert handed_on <= 2.5
     assert intake.waiting_s == pytest.approx(30 - handed_on, abs=0.05)
+
+
+def test_what_waits_can_be_drained_at_once_and_the_line_goes_on_behind_it() -> None:
+    intake = PcmIntake()
+    intake.begin(0.0)
+    intake.feed(np.full(16_000, 100, np.int16).tobytes(), 0.0)
+    frames = intake.drain(0.5, 30) + intake.drain(0.5, 30)
+    assert len(frames) == 50
+    assert {frame.at for frame in frames} == {0.5}
+    assert intake.waiting_s == 0
+    intake.feed(np.full(3_200, 50, np.int16).tobytes(), 1.0)
+    assert [int(frame.pcm[0]) for frame in intake.due(1.2)][:1] == [50]
+    intake.feed(np.full(16_000, 100, np.int16).tobytes(), 1.2)
+    intake.drop()
+    assert intake.drain(1.2, 30) == []

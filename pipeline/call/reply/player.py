@@ -22,14 +22,19 @@ from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Speaker
 from pipeline.call.reply.echo import EchoGuard
+from pipeline.call.reply.heard import HeardText
 from pipeline.call.reply.reply import Reply
 from pipeline.call.reply.tool_rounds import ToolRounds
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.turn_taking.config import WINDOW_S
+from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import ToolCall
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.same_words import same_words
 from pipeline.tools.toolbox import ToolResult
+
+CUTTABLE = 50
+"""Replies that are over of which it is known where their words lie."""
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
 
@@ -54,6 +59,7 @@ class ReplyPlayer:
         self._voices = voices
         self._told = 0
         self._tools: ToolRounds | None = None
+        self._said: dict[str, tuple[HeardText, int, int]] = {}
         self._paused = False
         self._echo = EchoGuard()
         self._gain = 1.0
@@ -75,10 +81,29 @@ class ReplyPlayer:
                 return reply
             self.discard()
         reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, now))
-        options = self._options
         self._context.answer_in(language)
-        request = self._context.request(said, options.max_tokens, options.temperature, options.tools.specs)
+        request = reply.wish.request(self._context, self._options, said)
         self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
+        return reply
+
+    def respond(
+        self, wish: ReplyWish, answers: str | None, language: str, now: float, said: str | None = None
+    ) -> Reply:
+        """Reply to the conversation as it is.
+
+        Args:
+            wish: how the reply is to be.
+            answers: item id of the user's turn that it answers; None for none.
+            language: that it is in, ISO 639-1.
+            now: monotonic time.
+            said: what the model is told on top, which is no part of the conversation.
+        """
+        self.discard()
+        reply = self._new_reply(answers, "", language, Ticket(Urgency.FIRST_AUDIO, now), wish)
+        self._context.answer_in(language)
+        request = wish.request(self._context, self._options, said)
+        self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
+        self.release(now)
         return reply
 
     def say(self, text: str, language: str | None, now: float, answers: str | None = None) -> Reply:
@@ -91,17 +116,21 @@ class ReplyPlayer:
         self.advance(now)
         return reply
 
-    def _new_reply(self, answers: str | None, said: str | None, language: str | None, ticket: Ticket) -> Reply:
+    def _new_reply(
+        self, answers: str | None, said: str | None, language: str | None, ticket: Ticket, wish: ReplyWish = AS_ALWAYS
+    ) -> Reply:
         options = self._options
         self.reply = Reply(
             self._out.new_id("resp"),
             self._out.new_id("item"),
             answers=answers,
             said=said,
-            voice=self._voices.speaking(language),
+            voice=wish.voice or self._voices.speaking(language),
             speed=options.speed,
             language=language or self._voices.language or "en",
             ticket=ticket,
+            speaks=wish.is_spoken(options),
+            wish=wish,
         )
         self._tools = ToolRounds(self.reply, options, self._context, self._out)
         self._told = 0
@@ -120,7 +149,8 @@ class ReplyPlayer:
         if reply is None or reply.released:
             return
         reply.release()
-        self._out.emit(ReplyCreated(reply.reply_id, reply.item_id, self._context.last_id))
+        created = ReplyCreated(reply.reply_id, reply.item_id, self._context.last_id, reply.speaks, reply.wish.name)
+        self._out.emit(created)
 
     def advance(self, now: float, parked: bool = False) -> bool:
         """Play, tell and order what is due; True when the first audio of the reply was just written.
@@ -208,12 +238,24 @@ class ReplyPlayer:
         if reply is None:
             return
         self._end_tools()
-        text = reply.text.strip() if reply.start_position() is not None else ""
+        text = reply.text.strip() if reply.start_position() is not None or not reply.speaks else ""
+        self._remember(reply, self._speaker.position)
         if text:
             self._context.add(Entry(reply.item_id, "assistant", text))
         status: Literal["failed", "completed"] = "failed" if reply.failed else "completed"
         self._tell(reply)
-        self._out.emit(ReplyDone(reply.reply_id, reply.item_id, status, None, text))
+        self._out.emit(
+            ReplyDone(
+                reply.reply_id,
+                reply.item_id,
+                status,
+                None,
+                text,
+                reply.usage,
+                reply.cut_short,
+                self.audio_ms(reply.item_id) / 1000,
+            )
+        )
         if reply.audible:
             self._out.emit(PlaybackStopped(reply.reply_id))
 
@@ -227,12 +269,13 @@ class ReplyPlayer:
         """What has reached the user's ear when the playout is at a position: all of it while the reply is paused."""
         return position if self._paused else position - int(self.network_delay_s * SPEECH_RATE)
 
-    def cut(self, reason: CancelReason, keep: bool = True) -> str:
+    def cut(self, reason: CancelReason, keep: bool = True, at_ms: int | None = None) -> str:
         """Stop the reply at once, in sound and behind it; returns the words that were heard.
 
         Args:
             reason: who wanted it.
             keep: whether what was heard stays in the conversation.
+            at_ms: of its audio that was heard, where the client knows better.
         """
         reply, self.reply = self.reply, None
         if reply is None:
@@ -243,7 +286,14 @@ class ReplyPlayer:
             return ""
         position = self._speaker.flush()
         start = reply.start_position()
-        heard = reply.heard(self._reached(position)) if reply.audible else ""
+        if at_ms is not None and start is not None:
+            position = min(position, start + at_ms * SPEECH_RATE // 1000)
+            heard = reply.heard(position)
+        else:
+            heard = reply.heard(self._reached(position)) if reply.audible else ""
+        if not reply.speaks:
+            heard = reply.text.strip()
+        self._remember(reply, position)
         self._paused = False
         self._speaker.resume()
         self._duck(1.0)
@@ -253,8 +303,40 @@ class ReplyPlayer:
             ms = max(0, position - (start or 0)) * 1000 // SPEECH_RATE
             self._out.emit(PlaybackCleared(reply.reply_id))
             self._out.emit(ReplyTruncated(reply.item_id, ms, heard))
-        self._out.emit(ReplyDone(reply.reply_id, reply.item_id, "cancelled", reason, heard))
+        seconds = self.audio_ms(reply.item_id) / 1000
+        self._out.emit(
+            ReplyDone(reply.reply_id, reply.item_id, "cancelled", reason, heard, reply.usage, heard_s=seconds)
+        )
         return heard
+
+    def _remember(self, reply: Reply, end: int) -> None:
+        """Keep where the words of a reply lie, that the client may cut it later."""
+        start = reply.start_position()
+        if start is not None:
+            self._said[reply.item_id] = (reply.heard_text(), start, end)
+            while len(self._said) > CUTTABLE:
+                del self._said[next(iter(self._said))]
+
+    def audio_ms(self, item_id: str) -> int:
+        """Length of the audio of a reply that went out, 0 where that is not known."""
+        reply = self.reply
+        if reply is not None and reply.item_id == item_id:
+            start = reply.start_position()
+            return 0 if start is None else max(0, self._speaker.position - start) * 1000 // SPEECH_RATE
+        _, start, end = self._said.get(item_id, (None, 0, 0))
+        return max(0, end - start) * 1000 // SPEECH_RATE
+
+    def truncate(self, item_id: str, audio_end_ms: int) -> None:
+        """Of a reply that is over, less was heard than went out."""
+        said = self._said.get(item_id)
+        if said is None:
+            return
+        text, start, _ = said
+        end = start + audio_end_ms * SPEECH_RATE // 1000
+        self._said[item_id] = (text, start, end)
+        heard = text.heard(end)
+        self._context.cut(item_id, heard)
+        self._out.emit(ReplyTruncated(item_id, audio_end_ms, heard))
 
     def _stop_work(self, reply: Reply) -> None:
         reply.ticket.cancel()

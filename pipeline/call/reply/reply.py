@@ -11,8 +11,10 @@ import numpy as np
 
 from pipeline.audio import SPEECH_RATE, Pcm
 from pipeline.call.effects import Effect, Synthesize
+from pipeline.call.events import TokenUsage
 from pipeline.call.ports import Speaker
 from pipeline.call.reply.heard import HeardText
+from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import SpeechChunk, Word
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.chunker import TextChunker
@@ -88,6 +90,12 @@ class Reply:
         speed: of speech, 1 is natural.
         language: of the text, ISO 639-1.
         ticket: of the generation.
+        speaks: whether it is spoken; otherwise it is text, and makes no sound.
+        wish: how it is to be.
+
+    Attributes:
+        usage: tokens so far; None while that is not known.
+        cut_short: the language model stopped at its bound.
     """
 
     def __init__(
@@ -101,6 +109,8 @@ class Reply:
         speed: float,
         language: str,
         ticket: Ticket,
+        speaks: bool = True,
+        wish: ReplyWish = AS_ALWAYS,
     ) -> None:
         self.reply_id = reply_id
         self.item_id = item_id
@@ -112,6 +122,10 @@ class Reply:
         self.failed = False
         self.released = False
         self.audible = False
+        self.speaks = speaks
+        self.wish = wish
+        self.usage: TokenUsage | None = None
+        self.cut_short = False
         self.text_told = False
         self.finished = False
         self.first_text_at: float | None = None
@@ -149,7 +163,8 @@ class Reply:
         if self.first_text_at is None and text.strip():
             self.first_text_at = now
         self.text += text
-        self._add_pieces(self._chunker.push(text, now), now)
+        if self.speaks:
+            self._add_pieces(self._chunker.push(text, now), now)
 
     def pause_text(self, now: float) -> None:
         """Say what there is: more text comes, but not at once."""
@@ -163,9 +178,15 @@ class Reply:
         self.failed = self.failed or failed
         self._add_pieces(self._chunker.finish(), now)
 
+    def count(self, usage: TokenUsage | None) -> None:
+        """Take in what a round of the language model took."""
+        if usage is not None:
+            before = self.usage or TokenUsage(0, 0)
+            self.usage = TokenUsage(before.prompt + usage.prompt, before.completion + usage.completion)
+
     def hurry(self, now: float) -> None:
         """Cut a piece at a word when the language model stalls in mid-clause."""
-        if not self.text_ended and not self.ticket.resting:
+        if self.speaks and not self.text_ended and not self.ticket.resting:
             self._add_pieces(self._chunker.flush_if_older(now), now)
 
     def pace(self, speaker: Speaker, now: float) -> None:
@@ -270,7 +291,8 @@ class Reply:
                 piece.ticket.urgency = urgency
         if self.text_ended and self._playing == len(self._pieces) and not self.finished:
             self.finished = True
-            speaker.finish()
+            if self.speaks:
+                speaker.finish()
         return not before and any(piece.written for piece in self._pieces)
 
     # What was heard -----------------------------------------------------------------------------------------------
@@ -282,6 +304,10 @@ class Reply:
     def word_start(self, position: int) -> int:
         """Position of the first sample of the word under way at a position of the speaker."""
         return self._heard.word_start(position)
+
+    def heard_text(self) -> HeardText:
+        """A copy of what there is to know of where its words lie."""
+        return self._heard.copy()
 
     def energy(self, begin: int, end: int) -> float:
         """Sum of the squares of the samples from one position of the speaker to another, full scale being 1."""

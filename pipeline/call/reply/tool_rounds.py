@@ -38,6 +38,7 @@ class ToolRounds:
         self._out = outbox
         self._rounds = 0
         self._asked: tuple[ToolCall, ...] = ()
+        self._handed_over: tuple[ToolCall, ...] = ()
         self._running: dict[int, ToolCall] = {}
         self._began: float | None = None
         self._filled = ""
@@ -50,8 +51,14 @@ class ToolRounds:
 
     def ask(self, calls: tuple[ToolCall, ...], now: float) -> bool:
         """The language model wants tools; False when it may not (any more) and the reply ends here."""
-        if self._rounds >= self._options.tools.rounds or not self._options.tools.specs:
+        mine = {tool.name for tool in self._reply.wish.client_tools(self._options)}
+        theirs = tuple(call for call in calls if call.name in mine)
+        if not theirs and (self._rounds >= self._options.tools.rounds or not self._options.tools.specs):
             return False
+        if theirs:
+            # The client answers in its own time, and asks for another reply: this one ends here.
+            self._handed_over = theirs
+            calls = ()
         self._reply.pause_text(now)
         self._asked = calls
         self.advance(now)
@@ -61,6 +68,8 @@ class ToolRounds:
         """Run what is due, and say that it takes a moment when it does."""
         if not self._reply.released:
             return
+        if self._handed_over:
+            self._hand_over(now)
         if self._asked:
             self._run(now)
         tools = self._options.tools
@@ -84,6 +93,15 @@ class ToolRounds:
             self._out.do(RunTool(self._reply.reply_id, self._reply.group, job, call))
             self._out.emit(ToolCalled(self._reply.reply_id, self._out.new_id("item"), call))
 
+    def _hand_over(self, now: float) -> None:
+        """Leave these calls to the client."""
+        calls, self._handed_over = self._handed_over, ()
+        for call in calls:
+            item_id = self._out.new_id("item")
+            self._context.add(Entry(item_id, "assistant", "", tool_calls=(call,)))
+            self._out.emit(ToolCalled(self._reply.reply_id, item_id, call, by_client=True))
+        self._reply.end_text(now)
+
     def _unsaid(self) -> str:
         """What the reply said since the last question: the model is to know that it need not say it again."""
         before = sum(len(entry.text) for entry in self._preambles)
@@ -98,8 +116,8 @@ class ToolRounds:
             return
         self.answered_by = now
         options, reply = self._options, self._reply
-        choice = "none" if self._rounds >= options.tools.rounds else "auto"
-        request = self._context.request(None, options.max_tokens, options.temperature, options.tools.specs, choice)
+        again = self._rounds < options.tools.rounds
+        request = replace(reply.wish, tool_choice="auto").request(self._context, options, tools_again=again)
         self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
 
     def _keep(self, result: ToolResult) -> None:
@@ -109,7 +127,7 @@ class ToolRounds:
 
     def end(self) -> None:
         """The reply is over: what has no result gets none, and what was said is told by the reply's own message."""
-        running, self._running, self._asked = self._running, {}, ()
+        running, self._running, self._asked, self._handed_over = self._running, {}, (), ()
         for call in running.values():
             self._keep(ToolResult(call, INTERRUPTED, failed=True))
         for entry in self._preambles:

@@ -16,13 +16,18 @@ class VoiceChoice:
     """
 
     def __init__(self, voices: Sequence[Voice] = (), default: str = "", chosen: str | None = None) -> None:
-        self._chosen = chosen
+        self._voices, self._default = voices, default
         self._by_language: dict[str, str] = {}
         for voice in voices:
             if voice.language:
                 self._by_language.setdefault(primary_language(voice.language), voice.id)
-        speaks = chosen or default
-        own = next((voice.language for voice in voices if voice.id == speaks), "")
+        self.choose(chosen)
+
+    def choose(self, chosen: str | None) -> None:
+        """From now on the caller has chosen another voice, or none."""
+        self._chosen = chosen
+        speaks = chosen or self._default
+        own = next((voice.language for voice in self._voices if voice.id == speaks), "")
         self.language = primary_language(own) if own else None
         """Of the voice that speaks unless told otherwise, ISO 639-1; None where that is not known, or many."""
 

@@ -23,6 +23,11 @@ class AdaptiveWait:
         self._voice_windows = 0
         self.first_voice: float | None = None
 
+    def configure(self, config: TurnTakingConfig) -> None:
+        """How much may be added from now on."""
+        self._config = config
+        self.seconds = min(self.seconds, config.patience_max_s)
+
     def committed(self, last_speech: float, waited: float) -> None:
         """A turn was committed.
 

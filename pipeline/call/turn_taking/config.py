@@ -19,6 +19,7 @@ class TurnTakingConfig:
         near_floor_db: "near the background" is at most this much above it,
         silent_db: or at most this loud (dBFS), however quiet the background was before.
         onset_s: speech that begins a turn.
+        pre_roll_s: sound before the detected onset that belongs to it; voice detection is late by about that much.
         dip_db: sound that has dropped so far that it is at most this loud (dBFS) may have ended: the words so far are
             transcribed, since they may be all there will be.
         early_silence_s: silence after which transcription and generation start on suspicion.
@@ -65,6 +66,7 @@ class TurnTakingConfig:
     near_floor_db: float = 9.0
     silent_db: float = -55.0
     onset_s: float = 0.064
+    pre_roll_s: float = 0.3
     dip_db: float = -48.0
     early_silence_s: float = 0.064
     resume_s: float = 0.064

@@ -97,6 +97,12 @@ class TurnTaking:
         self._heard_at: float | None = None
         self._missing_s = 0.0
 
+    def configure(self, config: TurnTakingConfig) -> None:
+        """How patient and how easily interrupted Morgan is from now on."""
+        if config != self.config:
+            self.config = config
+            self._patience.configure(config)
+
     @property
     def in_turn(self) -> bool:
         """Whether a turn is open: begun and not committed."""
@@ -440,6 +446,13 @@ class TurnTaking:
             self._next_ask_s = next((again for again in self.config.ask_again_s if again >= soonest), math.inf)
             return [Decision.ASK]
         return []
+
+    def end_now(self, at: float) -> list[Decision]:
+        """The open turn is over because the client says so."""
+        if not self.in_turn:
+            return []
+        self._words_pending = False
+        return self._end_turn(at, self.silence(at))
 
     def _end_turn(self, at: float, silence: float) -> list[Decision]:
         if self._words_pending and silence < self.config.words_wait_s:

@@ -31,10 +31,14 @@ class CallLanguage:
     """
 
     def __init__(self, forced: str | None, expected: str | None, weakly: str | None) -> None:
-        self.forced = primary_language(forced) if forced else None
+        self.force(forced)
         self._settled = primary_language(expected) if expected else None
         self._weakly = primary_language(weakly) if weakly else None
         self._doubted = ""
+
+    def force(self, language: str | None) -> None:
+        """From now on all speech is in a language, ISO 639-1; None or "" to listen."""
+        self.forced = primary_language(language) if language else None
 
     @property
     def prior(self) -> str | None:

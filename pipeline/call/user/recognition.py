@@ -12,7 +12,7 @@ from pipeline.call.options import CallOptions
 from pipeline.call.turn_taking.config import WINDOW_S
 from pipeline.call.user.language import CallLanguage
 from pipeline.call.user.pace import Pace
-from pipeline.call.user.turn import PRE_ROLL_S, Draft, Head, Interim, OverlapLook, OverlapWords, Turn
+from pipeline.call.user.turn import Draft, Head, Interim, OverlapLook, OverlapWords, Turn
 from pipeline.call.user.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import Transcript
 from pipeline.engines.stt.hallucination import clean_transcript
@@ -110,7 +110,7 @@ class Recognition:
 
     def _start_of(self, since: float) -> int:
         """First sample to be transcribed of speech that began at an instant."""
-        return max(0, self._sample_at(since) - int(PRE_ROLL_S * HEARING_RATE))
+        return max(0, self._sample_at(since) - int(self._options.turn_taking.pre_roll_s * HEARING_RATE))
 
     def begin(self, since: float, now: float) -> Turn:
         """A new turn whose speech began at a monotonic time."""
@@ -149,6 +149,13 @@ class Recognition:
         self._open(now)
         return self.turn
 
+    def begin_at(self, start: int, now: float) -> Turn:
+        """A turn whose beginning, a sample, the client knows; nobody is told of it before it ends."""
+        self.forget_overlap()
+        self.turn = Turn(self._out.new_id("item"), start, start)
+        self._begin_words(now)
+        return self.turn
+
     def _follows_closely(self, turn: Turn, since: float) -> bool:
         """Whether speech goes on with a turn in the same breath: the two are transcribed as one."""
         end = turn.draft.end if turn.draft is not None else 0
@@ -156,11 +163,15 @@ class Recognition:
 
     def _open(self, now: float) -> None:
         assert self.turn is not None
+        self._begin_words(now)
+        self._out.emit(SpeechStarted(self.turn.item_id, self.turn.start * 1000 // HEARING_RATE))
+
+    def _begin_words(self, now: float) -> None:
+        """Nothing is known yet of the words of the turn."""
         self._agreement.reset()
         self._interim = self._earlier = None
         self.pace.begin(now)
         self._loudest_db = -100.0
-        self._out.emit(SpeechStarted(self.turn.item_id, self.turn.start * 1000 // HEARING_RATE))
 
     # Drafts -----------------------------------------------------------------------------------------------
 
@@ -260,9 +271,13 @@ class Recognition:
                 stretch.ticket,
                 self.call_language.forced,
                 self.call_language.prior,
-                turn.whole("")[-200:],
+                self._prompt(turn),
             )
         )
+
+    def _prompt(self, turn: Turn) -> str:
+        """What speech to text is told before the words of a turn's stretch."""
+        return " ".join(part for part in (self._options.stt_prompt, turn.whole("")[-200:]) if part)
 
     def _ask_again(self, turn: Turn, stretch: Draft | Head, start: int, now: float) -> None:
         """The optional transcript that a stretch had adopted is none: the engine has not given it the time it needs."""
@@ -436,7 +451,7 @@ class Recognition:
                 ticket,
                 self.call_language.forced,
                 self.call_language.prior,
-                turn.whole("")[-200:],
+                self._prompt(turn),
                 optional=optional,
             )
         )
@@ -480,7 +495,7 @@ class Recognition:
             and turn.stretch_s(draft.end) <= JOINED_S
         )
         if turn is not None and self.joined:
-            start, prompt = turn.segment_start, turn.whole("")[-200:]
+            start, prompt = turn.segment_start, self._prompt(turn)
         else:
             # What the committed words come from is not heard again.
             start = max(self._start_of(since), min(draft.end if draft is not None else 0, self.heard_until))

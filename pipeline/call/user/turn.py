@@ -8,9 +8,6 @@ from pipeline.call.user.latency import TurnInstants
 from pipeline.engines.protocols import Transcript
 from pipeline.scheduling.lanes import Ticket
 
-PRE_ROLL_S = 0.3
-"""Audio before the detected onset that belongs to the turn; voice detection is late by about that much."""
-
 HEAD_S = 3.0
 """A stretch this long that ends in a pause is not transcribed again when the user goes on."""
 
@@ -151,6 +148,7 @@ class Turn:
         committed: the policy took it as over.
         typed: it was not spoken.
         continued: it had been committed before.
+        settled: what comes of it is known: words, none, or that nobody could tell.
         language: of its words, ISO 639-1; "" while there are none.
         language_probability: of that.
         disbelieved: what speech to text wrote that was better ignored.
@@ -170,6 +168,7 @@ class Turn:
     committed: bool = False
     typed: bool = False
     continued: bool = False
+    settled: bool = False
     language: str = ""
     language_probability: float = 1.0
     disbelieved: str = ""

@@ -98,7 +98,8 @@ class ChatTemplate:
                 raise EngineError(f"the model's chat template does not take this conversation: {error}") from error
 
     def _prompt(self, messages: list[dict[str, str]]) -> str:
-        return self._template.render(messages=messages, add_generation_prompt=True)
+        prompt: str = self._template.render(messages=messages, add_generation_prompt=True)
+        return prompt
 
 
 def _alternating(messages: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import httpx
+import httpx2
 
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.engines.remote.reply import short
@@ -28,7 +28,7 @@ def look_up(name: str, urls: Sequence[str], path: str, api_key: str, patience_s:
     """
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     until = time.monotonic() + patience_s
-    with httpx.Client(timeout=2.0, headers=headers, trust_env=False) as client:
+    with httpx2.Client(timeout=2.0, headers=headers, trust_env=False) as client:
         while True:
             problems = []
             for url in urls:
@@ -44,7 +44,7 @@ def look_up(name: str, urls: Sequence[str], path: str, api_key: str, patience_s:
                     if isinstance(told, dict):
                         return told
                     problems.append(f"{url}: not a Morgan")
-                except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+                except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
                     problems.append(f"{url}: {short(error)}")
             if time.monotonic() >= until:
                 raise EngineUnavailableError(

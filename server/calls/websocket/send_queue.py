@@ -27,13 +27,15 @@ class SocketOutbox:
     Args:
         request: whose transport it is.
         socket: prepared.
+        most: bytes that may wait.
 
     Attributes:
         full: something did not fit; from then on only what is put with `must` is taken.
     """
 
-    def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse, most: int = MAX_SOCKET_WAITING) -> None:
         self.full = False
+        self._most = most
         self._socket = socket
         self._transport = request.transport
         self._waiting: deque[bytes | str] = deque()
@@ -57,7 +59,7 @@ class SocketOutbox:
             must: whether to take it in any case: for the last words.
         """
         data = message if isinstance(message, bytes) else json.dumps(message, ensure_ascii=False)
-        if (self.full or self._bytes + len(data) > MAX_SOCKET_WAITING) and not must:
+        if (self.full or self._bytes + len(data) > self._most) and not must:
             self.full = True
             return False
         self._waiting.append(data)

@@ -14,9 +14,9 @@ from server.calls.websocket.events import error
 from server.calls.websocket.line import SocketLine
 from server.calls.websocket.messages import Audio, Interrupt, Message, Ping, Start, Stop, Text, parse_message
 from server.calls.websocket.send_queue import SocketOutbox
+from server.http.acting import named_user
 from server.http.errors import ApiError
 from server.http.rate_limits import client_of
-from server.identity.principal import named_user
 from server.transcription.fields import decode_base64
 from server.transcription.transcriber import TRANSCRIBER
 

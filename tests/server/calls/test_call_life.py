@@ -150,7 +150,7 @@ async def test_a_call_whose_machine_raises_says_sorry_and_ends_and_the_others_go
         await until(lambda: running.registry.find(broken.id) is None)
         assert figure(running, "morgan_call_faults_total", code="internal_error") == faults + 1
         assert figure(running, "morgan_calls_ended_total", reason="internal_error") == 1
-        other.send('{"type": "session.update"}')
+        other.send('{"type": "session.update", "session": {"type": "realtime"}}')
         await until(lambda: answers(other))
         assert len(running.registry.active) == 1
 
@@ -367,7 +367,7 @@ async def test_a_new_connection_that_never_stands_costs_the_call_nothing(
         await until(lambda: peers(running) == 1, timeout=CONNECT_S * 2)
         await asyncio.sleep(GRACE_S * 1.5)
         assert call.ended_reason is None
-        caller.send('{"type": "session.update"}')
+        caller.send('{"type": "session.update", "session": {"type": "realtime"}}')
         await until(lambda: answers(caller))
 
 
@@ -381,7 +381,7 @@ async def test_a_call_moves_to_the_connection_that_stands_and_its_caller_hears_t
         await until(lambda: peers(running) == 1, timeout=CONNECT_S)
         await asyncio.sleep(GRACE_S * 1.5)
         assert call.ended_reason is None
-        second.send('{"type": "session.update"}')
+        second.send('{"type": "session.update", "session": {"type": "realtime"}}')
         await until(lambda: answers(second))
         assert events(second)[0]["type"] == "session.created"
 

@@ -42,12 +42,12 @@ async def test_tools_are_declared_in_toml_too(
     file = tmp_path / "morgan.toml"
     file.write_text(
         '[[tools]]\nname = "weather"\ndescription = "The weather."\nurl = "http://127.0.0.1:9/weather"\n'
-        'timeout_s = 3\nheaders = {Authorization = "Bearer secret"}\n'
+        'timeout_s = 3\nheaders = {Authorization = "Bearer of-the-weather"}\n'
         '[tools.parameters]\ntype = "object"\nrequired = ["city"]\nproperties = {city = {type = "string"}}\n'
     )
     monkeypatch.setenv("MORGAN_CONFIG", str(file))
     settings = load_settings()
-    assert "secret" not in repr(settings)
+    assert "of-the-weather" not in repr(settings)
     box = build_toolbox(settings, upstream)
     (spec,) = box.specs
     assert (spec.name, spec.parameters["required"]) == ("weather", ["city"])

@@ -15,13 +15,13 @@ from server.app import Server
 from server.client.caller import Caller
 from server.engines.factory import build_engines
 from server.http.errors import errors_as_json
+from server.http.guard import guard
 from server.http.operation import operation
 from server.http.rate_limits import limited
 from server.http.server import HttpRunner
-from server.identity.access import guard
-from server.identity.wiring import build_access
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
+from server.services.access import build_access
 from server.settings import Settings
 from tests.media.calls import until
 from tests.serving import free_port

@@ -13,19 +13,19 @@ from aiohttp import web
 from pipeline.scheduling.lanes import Urgency
 from server.http.cors import Origins, only_ours
 from server.http.errors import errors_as_json
+from server.http.guard import guard
 from server.http.operation import operation
 from server.http.rate_limits import limited
 from server.http.server import HttpRunner
 from server.http.tickets import TICKETS, asked_ticket
-from server.identity.access import guard
 from server.identity.grant import Grant
 from server.identity.keys_file import KEYS_FILE, new_key, write_keys
 from server.identity.principal import principal_of
 from server.identity.tokens import TOKENS, Tokens
-from server.identity.wiring import build_access
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.routes import tokens as token_routes
+from server.services.access import build_access
 from server.services.health import sees_details
 from server.settings import Settings
 

@@ -1,6 +1,8 @@
 """Tokens: signed, bound, expiring, and those for a single use are used once, whoever tries at the same time."""
 
 import asyncio
+import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from server.identity.errors import TokenError, TokenTooLargeError
 from server.identity.grant import Grant
 from server.identity.kept_sessions import KeptSessions
 from server.identity.tokens import Tokens, read_secret
-from server.identity.used_tokens import UsedTokens
+from server.identity.used_tokens import KEPT_S, UsedTokens
 
 JOIN = Grant("join", frozenset({"calls"}), "alice", {"language": "de"}, issuer="key:1")
 
@@ -68,15 +70,32 @@ async def test_an_expired_a_tampered_and_a_foreign_token_let_nobody_in(tmp_path:
     assert await uses(desk, value)
 
 
-async def test_a_used_token_stays_used_when_the_clock_is_set_back(
+async def test_a_clock_that_is_set_forward_and_back_makes_no_used_token_good_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    desk = tokens(tmp_path)
+    value = desk.mint(JOIN, 60).value
+    assert await uses(desk, value)
+    now = time.time()
+    with monkeypatch.context() as forward:
+        forward.setattr("server.identity.used_tokens.time.time", lambda: now + 7200)
+        # Whoever starts now throws away what is long over.
+        later = tokens(tmp_path)
+        assert await later._used.claim("another", now + 7260)
+    assert not await uses(tokens(tmp_path), value)
+    assert await uses(later, later.mint(JOIN, 60).value), "and new ones are good"
+
+
+async def test_what_was_used_long_ago_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
     used = UsedTokens(tmp_path / "used.db")
-    assert await used.claim("a", 1_000.0)
-    # A later claim prunes what the clock says is long over.
-    again = UsedTokens(tmp_path / "used.db")
-    assert not await again.claim("a", 1_000.0)
-    assert not await again.claim("b", 1_000.0), "expired for good, whatever the clock says now"
+    assert all([await used.claim(f"{number}", now + 60) for number in range(9)])
+    later = now + KEPT_S + 61
+    with monkeypatch.context() as forward:
+        forward.setattr("server.identity.used_tokens.time.time", lambda: later)
+        assert await UsedTokens(tmp_path / "used.db").claim("new", later + 60)
+    with sqlite3.connect(tmp_path / "used.db") as database:
+        assert database.execute("SELECT id FROM used").fetchall() == [("new",)]
 
 
 async def test_a_holder_without_a_name_is_somebody_whom_nobody_else_is(tmp_path: Path) -> None:

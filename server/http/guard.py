@@ -14,7 +14,7 @@ from server.identity.credentials import credential_of
 from server.identity.errors import TokenError
 from server.identity.keys import KeyRing
 from server.identity.principal import LOCAL, PRINCIPAL, STRANGER, Principal
-from server.identity.scopes import Scope, missing_scope
+from server.identity.scopes import Scope
 from server.identity.tokens import ShownToken, Tokens, is_token
 from server.observability.metrics import Metrics
 
@@ -153,3 +153,11 @@ def _scope(request: web.Request) -> Scope | None:
 
 def _unauthorized(message: str) -> ApiError:
     return ApiError(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"})
+
+
+def missing_scope(scope: Scope) -> ApiError:
+    """The refusal of somebody who is known and may not."""
+    # https://www.rfc-editor.org/rfc/rfc6750#section-3.1
+    challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+    message = f"This needs the scope {scope}, which the key or token that was shown does not have"
+    return ApiError(403, "missing_scope", message, headers=challenge)

@@ -1,7 +1,7 @@
 """Who lets people in, made from the settings."""
 
+from server.http.guard import Access, WrongKeys
 from server.http.rate_limits import NO_REDIS
-from server.identity.access import Access, WrongKeys
 from server.identity.jwt_keys import Jwks, JwtKeys, OneKey, public_key
 from server.identity.jwts import JwtRules, Jwts
 from server.identity.kept_sessions import KeptSessions

@@ -1,0 +1,377 @@
+"""The configuration of one Realtime session: what the client has set, as a call follows it and the client sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pipeline.call.options import CallOptions
+from pipeline.call.turn_taking.config import TurnTakingConfig
+from pipeline.engines.protocols import ToolSpec, Voice
+from pipeline.text.words import primary_language
+from server.conversations.tools import NO_TOOL_MODEL
+from server.http.errors import ApiError
+from server.realtime.errors import RealtimeError, unsupported, validated
+from server.realtime.session_schema import (
+    MOST_TOKENS,
+    SESSION,
+    AudioInput,
+    AudioOutput,
+    CustomVoice,
+    FunctionTool,
+    ServerVad,
+    SpokenSession,
+    Tool,
+    TranscriptionSession,
+)
+from server.speech.voices import resolve_voice
+
+Json = dict[str, Any]
+
+NOT_SPOKEN = frozenset({"greeting", "idle_prompt"})
+"""What Morgan says of its own accord on its own page, and clients of this API do not expect."""
+
+PCM: Json = {"type": "audio/pcm", "rate": 24000}
+
+EAGERNESS = {"low": (2.0, 8.0), "medium": (1.0, 4.0), "auto": (1.0, 4.0), "high": (0.75, 2.0)}
+"""By how much the waits of the server's own turn taking grow or shrink, and the longest that they may become, s."""
+
+_WAITS = ("complete_wait_s", "likely_wait_s", "unsure_wait_s", "incomplete_wait_s", "question_wait_s")
+_LEAST_WAITS = ("unfinished_wait_s", "group_wait_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What the server can do, against which wishes are held.
+
+    Attributes:
+        model: name of the language model.
+        stt_model: of the transcripts.
+        calls_tools: whether the language model can be given tools.
+        voices: that are loaded.
+        default_voice: id of one of them.
+    """
+
+    model: str
+    stt_model: str
+    calls_tools: bool
+    voices: Sequence[Voice]
+    default_voice: str
+
+
+@dataclass(slots=True)
+class SessionConfig:
+    """What a session is like.
+
+    Args:
+        abilities: of the server.
+        defaults: options of calls that do not say otherwise.
+
+    Attributes:
+        kind: "realtime", or "transcription": nothing but transcripts.
+        transcription: how, as the client wrote it; None where it wants no transcripts.
+        turn_detection: as the client sees it; None where it says itself when a turn is over.
+    """
+
+    abilities: Abilities
+    defaults: CallOptions
+    kind: Literal["realtime", "transcription"] = "realtime"
+    instructions: str = ""
+    modality: Literal["audio", "text"] = "audio"
+    max_output_tokens: int | Literal["inf"] = "inf"
+    tools: tuple[FunctionTool, ...] = ()
+    tool_choice: str | Json = "auto"
+    voice: str | None = None
+    speed: float = 1.0
+    input_format: Json = field(default_factory=lambda: dict(PCM))
+    output_format: Json = field(default_factory=lambda: dict(PCM))
+    transcription: Json | None = field(default_factory=dict)
+    turn_detection: Json | None = None
+
+    @classmethod
+    def of_call(cls, abilities: Abilities, options: CallOptions) -> "SessionConfig":
+        """That of a call which has no other yet."""
+        detection = {"type": "semantic_vad", "eagerness": "auto", "create_response": True, "interrupt_response": True}
+        language = options.language or options.expected_language
+        return cls(
+            abilities,
+            options,
+            instructions=options.instructions,
+            max_output_tokens=options.max_tokens,
+            voice=options.voice,
+            speed=options.speed,
+            transcription={"language": language} if language else {},
+            turn_detection=detection,
+        )
+
+    def copy(self) -> "SessionConfig":
+        """Another one like it."""
+        return replace(self)
+
+    # What the client wants -------------------------------------------------------------------------------------------
+
+    def update(self, patch: Any, prefix: str = "session") -> "SessionConfig":
+        """This configuration with what a client wants changed; nothing else than what it names.
+
+        Raises:
+            RealtimeError: something in it is not to be had; the message names it.
+        """
+        wanted = validated(SESSION, patch, prefix)
+        after = self.copy()
+        after.kind = wanted.type
+        if isinstance(wanted, TranscriptionSession):
+            after._set_input(wanted.audio.input if wanted.audio else None, prefix)
+        else:
+            after._set_spoken(wanted, prefix)
+        return after
+
+    def _set_spoken(self, wanted: SpokenSession, prefix: str) -> None:
+        given = wanted.model_fields_set
+        if "instructions" in given:
+            self.instructions = wanted.instructions or ""
+        if wanted.output_modalities:
+            self.modality = wanted.output_modalities[0]
+        if "max_output_tokens" in given:
+            self.max_output_tokens = wanted.max_output_tokens or "inf"
+        if "tools" in given:
+            self.tools = self.functions(wanted.tools or (), f"{prefix}.tools")
+        if "tool_choice" in given:
+            choice = wanted.tool_choice or "auto"
+            self.tool_choice = choice if isinstance(choice, str) else choice.model_dump()
+        self._check_choice(prefix)
+        if wanted.audio is not None:
+            self._set_input(wanted.audio.input, prefix)
+            self._set_output(wanted.audio.output, prefix)
+
+    def functions(self, tools: Sequence[Tool], param: str) -> tuple[FunctionTool, ...]:
+        """The functions among tools, which are all of them.
+
+        Raises:
+            RealtimeError: the language model can be given none, or two have one name.
+        """
+        functions = tuple(tool for tool in tools if isinstance(tool, FunctionTool))
+        if functions and not self.abilities.calls_tools:
+            message = f"The language model of this server ({self.abilities.model}) cannot call functions"
+            raise unsupported(param, f"{message}; {NO_TOOL_MODEL}")
+        names = [tool.name for tool in functions]
+        for name in names:
+            if names.count(name) > 1:
+                raise RealtimeError("invalid_value", f"Two tools are called '{name}'.", param)
+        return functions
+
+    def _check_choice(self, prefix: str) -> None:
+        known = [tool.name for tool in self.tools] + [tool.name for tool in self.defaults.tools.specs]
+        if isinstance(self.tool_choice, dict) and self.tool_choice["name"] not in known:
+            message = f"There is no tool '{self.tool_choice['name']}'; there are {', '.join(known) or 'none'}."
+            raise RealtimeError("invalid_value", message, f"{prefix}.tool_choice")
+
+    def _set_input(self, wanted: AudioInput | None, prefix: str) -> None:
+        if wanted is None:
+            return
+        given = wanted.model_fields_set
+        if wanted.format is not None:
+            self.input_format = wanted.format.model_dump(exclude_none=True)
+        if "transcription" in given:
+            self.transcription = self._transcription(wanted, prefix)
+        if "turn_detection" in given:
+            self.turn_detection = self._turn_detection(wanted)
+
+    def _transcription(self, wanted: AudioInput, prefix: str) -> Json | None:
+        asked = wanted.transcription
+        if asked is None:
+            return None
+        before = self.transcription or {}
+        kept = {**before, **asked.model_dump(exclude_unset=True)}
+        for language in (kept.get("language"), *(kept.get("languages") or ())):
+            code = primary_language(language) if language else "en"
+            if not (code.isascii() and code.isalpha() and len(code) in (2, 3)):
+                message = f"'{language}' is no ISO 639-1 code of a language."
+                raise RealtimeError("invalid_value", message, f"{prefix}.audio.input.transcription.language")
+        return kept
+
+    def _turn_detection(self, wanted: AudioInput) -> Json | None:
+        asked = wanted.turn_detection
+        if asked is None:
+            return None
+        base: Json = {"type": asked.type, "create_response": True, "interrupt_response": True}
+        if isinstance(asked, ServerVad):
+            base |= {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500, "idle_timeout_ms": None}
+        else:
+            base |= {"eagerness": "auto"}
+        before = self.turn_detection if self.turn_detection and self.turn_detection["type"] == asked.type else {}
+        named = asked.model_dump(exclude_unset=True)
+        kept = {name: value for name, value in named.items() if value is not None or name == "idle_timeout_ms"}
+        return {**base, **before, **kept}
+
+    def _set_output(self, wanted: AudioOutput | None, prefix: str) -> None:
+        if wanted is None:
+            return
+        if wanted.format is not None:
+            self.output_format = wanted.format.model_dump(exclude_none=True)
+        if wanted.speed is not None:
+            self.speed = wanted.speed
+        if wanted.voice is not None:
+            self.voice = self.voice_of(wanted.voice, f"{prefix}.audio.output.voice")
+
+    def voice_of(self, wanted: str | CustomVoice, param: str) -> str:
+        """The id of a voice.
+
+        Raises:
+            RealtimeError: there is none like that; the message names those there are.
+        """
+        name = wanted if isinstance(wanted, str) else wanted.id
+        try:
+            return resolve_voice(name, self.abilities.voices, self.abilities.default_voice)
+        except ApiError as error:
+            raise RealtimeError("invalid_value", error.message, param) from None
+
+    # What the call follows -------------------------------------------------------------------------------------------
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens of a reply."""
+        return MOST_TOKENS if self.max_output_tokens == "inf" else self.max_output_tokens
+
+    @property
+    def choice(self) -> str:
+        """As `ChatRequest.tool_choice` has it."""
+        return self.tool_choice if isinstance(self.tool_choice, str) else str(self.tool_choice["name"])
+
+    @property
+    def hears_turns(self) -> bool:
+        """Whether the server finds turns in the sound."""
+        return self.turn_detection is not None
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether the client wants to see transcripts."""
+        return self.transcription is not None or self.kind == "transcription"
+
+    def options(self) -> dict[str, Any]:
+        """The options of the call, by name."""
+        detection = self.turn_detection or {}
+        transcription = self.transcription or {}
+        talks = self.kind == "realtime"
+        return {
+            "instructions": self.instructions,
+            "speaks": self.modality == "audio",
+            "max_tokens": self.max_tokens,
+            "client_tools": tuple(spec(tool) for tool in self.tools),
+            "tool_choice": self.choice,
+            "voice": self.voice,
+            "speed": self.speed,
+            "language": self._language(),
+            "stt_prompt": _prompt(transcription),
+            "hears_turns": self.hears_turns,
+            "answers_turns": talks and bool(detection.get("create_response")),
+            "interruptible": bool(detection.get("interrupt_response", True)),
+            "idle_replies": talks and bool(detection.get("idle_timeout_ms")),
+            "turn_taking": self._turn_taking(),
+        }
+
+    def _language(self) -> str | None:
+        asked = self.transcription or {}
+        listed = asked.get("languages") or []
+        only = listed[0] if len(listed) == 1 else None
+        language = asked.get("language") or only
+        if language is None:
+            return self.defaults.language
+        # What the call expects and nobody has asked for is no order.
+        return self.defaults.language if language == self.defaults.expected_language else primary_language(language)
+
+    def _turn_taking(self) -> TurnTakingConfig:
+        config, detection = self.defaults.turn_taking, self.turn_detection
+        if detection is None:
+            return config
+        if detection["type"] == "semantic_vad":
+            return _eager(config, detection["eagerness"])
+        return _after_silence(config, detection)
+
+    # What the client sees --------------------------------------------------------------------------------------------
+
+    def describe(self, session_id: str) -> Json:
+        """The effective configuration, as `session.created` and `session.updated` tell it."""
+        heard: Json = {
+            "format": self.input_format,
+            "noise_reduction": None,
+            "transcription": self._described_transcription(),
+            "turn_detection": self.turn_detection,
+        }
+        if self.kind == "transcription":
+            shown: Json = {"type": "transcription", "object": "realtime.transcription_session", "id": session_id}
+            return {**shown, "include": None, "audio": {"input": heard}}
+        return {
+            "type": "realtime",
+            "object": "realtime.session",
+            "id": session_id,
+            "model": self.abilities.model,
+            "output_modalities": [self.modality],
+            "instructions": self.instructions,
+            "max_output_tokens": self.max_output_tokens,
+            "tools": [*self._own_tools(), *(tool.model_dump(exclude_none=True) for tool in self.tools)],
+            "tool_choice": self.tool_choice,
+            "tracing": None,
+            "truncation": "auto",
+            "prompt": None,
+            "include": None,
+            "audio": {"input": heard, "output": self.audio_output()},
+        }
+
+    def audio_output(self) -> Json:
+        """How replies sound."""
+        return {
+            "format": self.output_format,
+            "voice": self.voice or self.abilities.default_voice,
+            "speed": self.speed,
+        }
+
+    def _own_tools(self) -> list[Json]:
+        """The server's own, which it runs by itself."""
+        return [
+            {
+                "type": "function",
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": dict(tool.parameters),
+            }
+            for tool in self.defaults.tools.specs
+        ]
+
+    def _described_transcription(self) -> Json | None:
+        if self.transcription is None:
+            return None
+        shown: Json = {"model": self.abilities.stt_model, "language": None, "prompt": None}
+        return {**shown, **{name: value for name, value in self.transcription.items() if name != "model"}}
+
+
+def spec(tool: FunctionTool) -> ToolSpec:
+    """A client's function as the language model is told of it."""
+    return ToolSpec(tool.name, tool.description or "", tool.parameters or {"type": "object", "properties": {}})
+
+
+def _prompt(transcription: Json) -> str:
+    parts = [str(transcription.get("prompt") or ""), ", ".join(transcription.get("keywords") or ())]
+    return " ".join(part.strip() for part in parts if part.strip())
+
+
+def _eager(config: TurnTakingConfig, eagerness: str) -> TurnTakingConfig:
+    factor, longest = EAGERNESS[eagerness]
+    waits = {name: min(getattr(config, name) * factor, longest) for name in (*_WAITS, *_LEAST_WAITS)}
+    return replace(config, **waits)
+
+
+def _after_silence(config: TurnTakingConfig, detection: Json) -> TurnTakingConfig:
+    """Nothing but the length of the silence tells that a turn is over."""
+    silence_s = max(detection["silence_duration_ms"] / 1000, config.early_silence_s)
+    threshold = min(max(float(detection["threshold"]), 0.01), 0.99)
+    idle_ms = detection["idle_timeout_ms"]
+    return replace(
+        config,
+        **dict.fromkeys((*_WAITS, *_LEAST_WAITS), silence_s),
+        patience_max_s=0.0,
+        patience_step_s=0.0,
+        speech_threshold=threshold,
+        silence_threshold=min(config.silence_threshold, threshold * 0.7),
+        pre_roll_s=detection["prefix_padding_ms"] / 1000,
+        idle_prompt_s=idle_ms / 1000 if idle_ms else config.idle_prompt_s,
+        idle_prompts=1_000_000 if idle_ms else config.idle_prompts,
+    )

@@ -1,0 +1,99 @@
+"""What a client wants of one response, as the call and the language model take it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pipeline.call.wish import ReplyWish
+from pipeline.engines.protocols import Message, ToolCall
+from server.realtime.client_events import (
+    AskedItem,
+    FunctionCallItem,
+    FunctionOutputItem,
+    MessageItem,
+    ReferenceItem,
+    ResponseWanted,
+)
+from server.realtime.errors import RealtimeError, unsupported
+from server.realtime.session_config import Json, SessionConfig, spec
+from server.realtime.session_schema import MOST_TOKENS
+
+
+def reply_wish(
+    wanted: ResponseWanted, config: SessionConfig, messages: tuple[Message, ...] | None, name: str
+) -> ReplyWish:
+    """How a response is to be made.
+
+    Args:
+        wanted: by the client.
+        config: of the session.
+        messages: what it answers in place of the conversation; None for the conversation.
+        name: of the wish.
+
+    Raises:
+        RealtimeError: something in it is not to be had.
+    """
+    output = wanted.audio.output if wanted.audio else None
+    if output is not None and output.format is not None and output.format.type != config.output_format["type"]:
+        message = "The format of the output is that of the session: change it with session.update"
+        raise unsupported("response.audio.output.format", message)
+    functions = None if wanted.tools is None else config.functions(wanted.tools, "response.tools")
+    most = wanted.max_output_tokens
+    return ReplyWish(
+        name,
+        wanted.instructions,
+        None if wanted.output_modalities is None else wanted.output_modalities[0] == "audio",
+        config.voice_of(output.voice, "response.audio.output.voice") if output and output.voice else None,
+        MOST_TOKENS if most == "inf" else most,
+        None if functions is None else tuple(spec(tool) for tool in functions),
+        _choice(wanted),
+        messages,
+    )
+
+
+def _choice(wanted: ResponseWanted) -> str | None:
+    choice = wanted.tool_choice
+    if choice is None or isinstance(choice, str):
+        return choice
+    return str(getattr(choice, "name"))  # noqa: B009
+
+
+def asked_messages(items: Sequence[AskedItem], find: Callable[[str], Json]) -> tuple[Message, ...]:
+    """The input of a response as messages.
+
+    Args:
+        items: as the client gave them.
+        find: an item of the conversation by its id.
+
+    Raises:
+        RealtimeError: there is no item of an id.
+    """
+    return tuple(message for item in items for message in _messages(item, find))
+
+
+def _messages(item: AskedItem, find: Callable[[str], Json]) -> list[Message]:
+    match item:
+        case MessageItem():
+            if any(part.audio and not part.transcript for part in item.content):
+                message = "Audio in the input of a response needs a `transcript`; as an item it is transcribed"
+                raise unsupported("response.input", message)
+            return [Message(item.role, item.words())]
+        case FunctionCallItem():
+            return [Message("assistant", "", tool_calls=(ToolCall(item.call_id or "", item.name, item.arguments),))]
+        case FunctionOutputItem():
+            return [Message("tool", item.words(), item.call_id)]
+        case ReferenceItem():
+            try:
+                return _of_json(find(item.id))
+            except RealtimeError as error:
+                raise RealtimeError(error.code, error.message, "response.input") from None
+
+
+def _of_json(item: dict[str, Any]) -> list[Message]:
+    """An item of the conversation."""
+    match item["type"]:
+        case "function_call":
+            return [Message("assistant", "", tool_calls=(ToolCall(item["call_id"], item["name"], item["arguments"]),))]
+        case "function_call_output":
+            return [Message("tool", item["output"], item["call_id"])]
+    texts = (part.get("text") or part.get("transcript") or "" for part in item["content"])
+    return [Message(item["role"], " ".join(text for text in texts if text))]
