@@ -209,6 +209,11 @@ class Server:
         return self._doors.apps
 
     @property
+    def load(self) -> int:
+        """How many calls there are."""
+        return len(self.registry.active)
+
+    @property
     def busy(self) -> str:
         """What a stop has to wait for, in words; empty for nothing."""
         return f"{len(self.registry.active)} calls" if self.registry.active else ""

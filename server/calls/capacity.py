@@ -96,11 +96,13 @@ class Capacity:
     Attributes:
         limit: as above.
         speeds: of the engines, once they are known.
+        alone: the same of those that answer a caller alone, where a wiser language model does.
     """
 
     def __init__(self, limit: int | None, cores: int, speeds: EngineSpeeds | None = None) -> None:
         self.limit = limit
         self.speeds = speeds
+        self.alone: EngineSpeeds | None = None
         self._cores = cores
         self._answers: deque[tuple[float, float]] = deque(maxlen=256)
 
@@ -131,7 +133,7 @@ class Capacity:
     def late(self, waiting_s: float = 0.0, now: float | None = None) -> bool:
         """Whether callers wait much longer than one alone would."""
         now = time.monotonic() if now is None else now
-        bound = LATE * alone_s(self.speeds)
+        bound = LATE * alone_s(self.alone or self.speeds)
         if waiting_s > bound:
             return True
         recent = [seconds for at, seconds in self._answers if now - at <= RECENT_S]

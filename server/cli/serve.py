@@ -119,7 +119,7 @@ def _upgrading(settings: Settings, engines: Engines, server: Server | ServiceSer
     if not isinstance(engines.llm, ReplaceableLanguageModel):
         return None
     capacity = server.capacity if isinstance(server, Server) else Capacity(None, CORES.count)
-    upgrade = Upgrade(settings, engines.llm, capacity, lambda: bool(server.busy), _tell)
+    upgrade = Upgrade(settings, engines.llm, capacity, lambda: server.load, _tell)
     return asyncio.create_task(upgrade.run())
 
 

@@ -1,6 +1,6 @@
 """Chooses the language model: the wisest of the manifest that answers in time on this machine."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.models import Model, ModelStore
@@ -26,8 +26,8 @@ class Choice:
     """What is to answer.
 
     Attributes:
-        now: id of the model to begin with, which is here or quickly fetched.
-        better: ids of wiser ones that this machine is likely to afford, the wisest first.
+        now: id of the model to begin with, the quick one.
+        better: ids of wiser ones that this machine affords, as it seems, the wisest first.
         left: why each wiser one is not among them, in words.
     """
 
@@ -46,13 +46,12 @@ def memory_of(model: Model) -> int:
     return int(model.size * MEMORY_OF_SIZE) + MEMORY_BESIDE
 
 
-def choose(minds: Sequence[Model], known: Mapping[str, MindSpeed], here: Collection[str], memory: int | None) -> Choice:
+def choose(minds: Sequence[Model], known: Mapping[str, MindSpeed], memory: int | None) -> Choice:
     """Choose among models.
 
     Args:
         minds: language models, one of them fetched unasked (`Model.default`).
         known: what was measured on this machine, by model id.
-        here: ids of those whose files are here.
         memory: bytes that may be used; None where that is not known.
     """
     sizes = {model.id: model.size for model in minds}
@@ -71,10 +70,9 @@ def choose(minds: Sequence[Model], known: Mapping[str, MindSpeed], here: Collect
             return f"{model.id}: takes {memory_of(model) / 1e9:.1f} GB of memory, and {memory / 1e9:.1f} are free"
         return ""
 
-    now = next((model for model in ranked if model.id in here and model.id in known and not against(model)), first)
-    wiser = {model.id: against(model) for model in ranked if _wisdom(model) > _wisdom(now)}
+    wiser = {model.id: against(model) for model in ranked if _wisdom(model) > _wisdom(first)}
     better = tuple(name for name, problem in wiser.items() if not problem)
-    return Choice(now.id, better, tuple(problem for problem in wiser.values() if problem))
+    return Choice(first.id, better, tuple(problem for problem in wiser.values() if problem))
 
 
 def _wisdom(model: Model) -> int:
@@ -96,8 +94,7 @@ def choose_mind(settings: Settings) -> Choice:
 def choose_among(settings: Settings, store: ModelStore) -> Choice:
     """Choose among all language models of a store, whatever the settings name."""
     minds = language_models(store)
-    here = {model.id for model in minds if is_here(store, model.id)}
-    return choose(minds, load_speeds(settings), here, usable_memory())
+    return choose(minds, load_speeds(settings), usable_memory())
 
 
 def resolved(settings: Settings) -> Settings:

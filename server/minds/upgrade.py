@@ -14,9 +14,9 @@ from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import EngineError, LanguageModel
 from pipeline.engines.speeds import measure_language_model
 from pipeline.models import Model, ModelError, ModelStore
+from pipeline.scheduling.cores import CORES
 from pipeline.scheduling.lanes import Ticket
-from server.calibration.profile import Profile, load_profile, save_profile
-from server.calls.capacity import Capacity
+from server.calls.capacity import Capacity, calls_in_time
 from server.engines.factory import build_llm
 from server.minds.choice import affordable, choose_among, is_here
 from server.minds.speed_book import MindSpeed, keep_speed, load_speeds
@@ -37,14 +37,16 @@ log = structlog.get_logger(__name__)
 class Upgrade:
     """Of one server, once after its start.
 
-    Nobody waits for it: the first call is answered by the model that is there. It fetches, and while there is no call
-    it loads, measures and takes what it fetched; what turns out too slow to speak is not taken, now or at later starts.
+    Nobody waits for it: the first call is answered by the quick model. It fetches, and while there is no call it loads,
+    measures and takes what it fetched; what turns out too slow to speak is not taken, now or at later starts. What was
+    measured at an earlier start is taken at once. The quick model stays for when there are more calls than the wise one
+    can answer in time; how many may be open goes by it.
 
     Args:
         settings: the effective ones, `llm_model` being what answers now.
         llm: what answers now.
-        capacity: told how fast the new one is.
-        busy: whether there is a call.
+        capacity: told how fast the new one is for a caller alone.
+        calls: how many there are.
         tell: says to people what happens.
         store: the weights; those of the settings by default.
         build: loads a language model; blocks.
@@ -55,7 +57,7 @@ class Upgrade:
         settings: Settings,
         llm: ReplaceableLanguageModel,
         capacity: Capacity,
-        busy: Callable[[], bool],
+        calls: Callable[[], int],
         tell: Callable[[str], None],
         store: ModelStore | None = None,
         build: Callable[[Settings], LanguageModel] = build_llm,
@@ -63,20 +65,18 @@ class Upgrade:
         self._settings = settings
         self._llm = llm
         self._capacity = capacity
-        self._busy = busy
+        self._calls = calls
         self._tell = tell
         self._store = store or ModelStore(settings.models_dir)
         self._build = build
 
     async def run(self) -> str:
         """Do all of it; returns the id of the model that answers afterwards."""
-        speeds = self._capacity.speeds
-        if speeds is not None and speeds.llm_token_s:
-            await self._keep_best(MindSpeed(speeds.llm_first_token_s, speeds.llm_token_s))
-        else:
-            await self._measure_again()
+        taken = await self._known_taken()
+        if not taken:
+            await self._measure_quick()
         choice = await asyncio.to_thread(choose_among, self._settings, self._store)
-        if choice.left:
+        if choice.left and not taken:
             # Perhaps only because the machine was busy with something else then.
             await asyncio.sleep(SETTLE_S)
             await self._measure_again()
@@ -84,12 +84,34 @@ class Upgrade:
         if choice.left:
             self._tell(f"Wiser language models that this machine does not afford: {'; '.join(choice.left)}")
         for model_id in choice.better:
+            if model_id == taken:
+                break
             model = self._store.manifest.get(model_id)
-            if not await self._fetched(model):
-                continue
-            if await self._taken(model):
+            if await self._fetched(model) and await self._taken(model):
                 return model_id
-        return self._settings.llm_model
+        return taken or self._settings.llm_model
+
+    async def _measure_quick(self) -> None:
+        """Keep the speed of the quick model, which the start may have measured."""
+        speeds = self._capacity.speeds
+        if speeds is not None and speeds.llm_token_s:
+            await self._keep_best(MindSpeed(speeds.llm_first_token_s, speeds.llm_token_s))
+        else:
+            await self._measure_again()
+
+    async def _known_taken(self) -> str:
+        """Take the wisest that is here and was measured at an earlier start; its id, "" where there is none."""
+        choice = await asyncio.to_thread(choose_among, self._settings, self._store)
+        known = await asyncio.to_thread(load_speeds, self._settings)
+        for model_id in choice.better:
+            if model_id in known and await asyncio.to_thread(is_here, self._store, model_id):
+                model = self._store.manifest.get(model_id)
+                other = await self._built(model)
+                if other is not None:
+                    await other.warm_up()
+                    await self._put_in_place(model, other, known[model_id])
+                    return model_id
+        return ""
 
     async def _measure_again(self) -> None:
         """Measure what answers now."""
@@ -119,26 +141,30 @@ class Upgrade:
 
     async def _taken(self, model: Model) -> bool:
         """Load it, measure it, and let it answer where it is quick enough."""
-        settings = self._settings.model_copy(update={"llm_model": model.id})
         await self._quiet()
-        try:
-            other = await asyncio.to_thread(self._build, settings)
-        except (ModelError, EngineError) as error:
-            self._tell(f"{model.id} cannot be used: {error}")
+        other = await self._built(model)
+        if other is None:
             return False
         try:
             speed = await self._measured(other)
         except BaseException:
             await other.close()
             raise
-        await asyncio.to_thread(keep_speed, settings, model.id, speed)
+        await asyncio.to_thread(keep_speed, self._settings, model.id, speed)
         if not affordable(speed):
             await other.close()
             self._tell(f"{model.id} is too slow here ({1 / speed.token_s:.0f} tokens/s); {self._llm.model} stays")
             return False
-        await self._put_in_place(settings, other, speed)
-        self._tell(f"{model.title} answers from now on ({1 / speed.token_s:.0f} tokens/s on one thread)")
+        await self._put_in_place(model, other, speed)
         return True
+
+    async def _built(self, model: Model) -> LanguageModel | None:
+        settings = self._settings.model_copy(update={"llm_model": model.id})
+        try:
+            return await asyncio.to_thread(self._build, settings)
+        except (ModelError, EngineError) as error:
+            self._tell(f"{model.id} cannot be used: {error}")
+            return None
 
     async def _measured(self, other: LanguageModel) -> MindSpeed:
         """Its speed with no call beside it."""
@@ -146,27 +172,28 @@ class Upgrade:
             await self._quiet()
             await other.warm_up()
             speed = MindSpeed(*await measure_language_model(other))
-            if not self._busy():
+            if not self._calls():
                 return speed
 
-    async def _put_in_place(self, settings: Settings, other: LanguageModel, speed: MindSpeed) -> None:
-        await other.prefill(shared_beginning(settings.instructions), Ticket())
-        self._llm.replace(other)
-        known = self._capacity.speeds
-        if known is not None:
-            self._capacity.speeds = replace(known, llm_first_token_s=speed.first_s, llm_token_s=speed.token_s)
-        profile = load_profile(self._settings)
-        if profile is not None:
-            # So that the next start, which begins with this one, has nothing to measure.
-            save_profile(settings, _with(profile, self._capacity))
+    async def _put_in_place(self, model: Model, other: LanguageModel, speed: MindSpeed) -> None:
+        await other.prefill(shared_beginning(self._settings.instructions), Ticket())
+        quick = self._capacity.speeds
+        many = beside = calls_in_time(quick, CORES.count)
+        if quick is not None:
+            self._capacity.alone = replace(quick, llm_first_token_s=speed.first_s, llm_token_s=speed.token_s)
+            beside = calls_in_time(self._capacity.alone, CORES.count)
+        told = f"{model.title} answers from now on ({1 / speed.token_s:.0f} tokens/s on one thread)"
+        if beside >= many:
+            self._llm.replace(other)
+            self._tell(told)
+            return
+        self._llm.replace(other, lambda: self._calls() > beside)
+        at_once = "is one call" if beside == 1 else f"are {beside} calls"
+        self._tell(f"{told} while there {at_once} at most, {self._settings.llm_model} while there are more")
 
     async def _quiet(self) -> None:
-        while self._busy():  # noqa: ASYNC110 - calls begin and end in many places, and nobody waits for this
+        while self._calls():  # noqa: ASYNC110 - calls begin and end in many places, and nobody waits for this
             await asyncio.sleep(QUIET_EVERY_S)
-
-
-def _with(profile: Profile, capacity: Capacity) -> Profile:
-    return replace(profile, speeds=capacity.speeds or profile.speeds)
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

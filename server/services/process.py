@@ -85,6 +85,11 @@ class ServiceServer:
         return server
 
     @property
+    def load(self) -> int:
+        """How many requests are in hand."""
+        return self._drain.in_hand
+
+    @property
     def busy(self) -> str:
         """What a stop has to wait for, in words; empty for nothing."""
         return f"{self._drain.in_hand} requests" if self._drain.in_hand else ""

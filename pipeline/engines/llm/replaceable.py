@@ -1,7 +1,11 @@
-"""A language model in whose place another one can be put while calls go on."""
+"""A language model in whose place another one can be put while calls go on, for all of them or for as many as it can.
+
+What is wise is slow: where one call is all that a wise model can answer in time, the quick one stays beside it and
+answers while there are more.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any, Literal
 
@@ -12,7 +16,8 @@ from pipeline.scheduling.lanes import Ticket
 class ReplaceableLanguageModel:
     """A `LanguageModel` that hands everything on to the one that it has at the time.
 
-    Replies that have begun are finished by the model that began them; it is closed when the last of them is.
+    Replies that have begun are finished by the model that began them; one that was replaced is closed when the last of
+    them is, unless it is kept for crowds.
 
     Args:
         first: the model to begin with.
@@ -20,6 +25,8 @@ class ReplaceableLanguageModel:
 
     def __init__(self, first: LanguageModel) -> None:
         self._current = first
+        self._quick: LanguageModel | None = None
+        self._crowded: Callable[[], bool] = lambda: False
         self._busy: dict[LanguageModel, int] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -46,11 +53,20 @@ class ReplaceableLanguageModel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._current, name)
 
-    def replace(self, other: LanguageModel) -> None:
-        """Let another model answer from now on. On the event loop."""
+    def replace(self, other: LanguageModel, crowded: Callable[[], bool] | None = None) -> None:
+        """Let another model answer from now on. On the event loop.
+
+        Args:
+            other: the model.
+            crowded: asked before each piece of work: whether the quickest that there was is to do it, which is kept
+                for that; None closes it.
+        """
         before, self._current = self._current, other
-        if not self._busy.get(before):
-            self._close(before)
+        quick = self._quick or before
+        self._quick, self._crowded = (quick, crowded) if crowded is not None else (None, lambda: False)
+        for model in {before, quick} - {self._quick}:
+            if not self._busy.get(model):
+                self._close(model)
 
     async def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         """See `LanguageModel`."""
@@ -71,11 +87,13 @@ class ReplaceableLanguageModel:
     async def close(self) -> None:
         """Close the model, and those before it that are still to be closed."""
         await self._current.close()
+        if self._quick is not None:
+            await self._quick.close()
         await asyncio.gather(*self._closing)
 
     @contextmanager
     def _used(self) -> Iterator[LanguageModel]:
-        model = self._current
+        model = self._quick if self._quick is not None and self._crowded() else self._current
         self._busy[model] = self._busy.get(model, 0) + 1
         try:
             yield model
@@ -83,7 +101,7 @@ class ReplaceableLanguageModel:
             self._busy[model] -= 1
             if not self._busy[model]:
                 del self._busy[model]
-                if model is not self._current:
+                if model is not self._current and model is not self._quick:
                     self._close(model)
 
     def _close(self, model: LanguageModel) -> None:

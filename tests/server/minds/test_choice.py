@@ -28,62 +28,57 @@ def mind(model_id: str) -> Model:
     return next(model for model in MINDS if model.id == model_id)
 
 
-def chosen(known: dict[str, MindSpeed], here: set[str], memory: int | None = 16 * GIB) -> tuple[str, tuple[str, ...]]:
+def chosen(known: dict[str, MindSpeed], memory: int | None = 16 * GIB) -> tuple[str, tuple[str, ...]]:
     """What answers, and what is better."""
-    choice = choose(MINDS, known, here, memory)
+    choice = choose(MINDS, known, memory)
     return choice.now, choice.better
 
 
 def test_before_anything_is_measured_the_quick_one_answers_and_nothing_is_fetched() -> None:
-    assert chosen({}, set()) == (TINY, ())
+    assert chosen({}) == (TINY, ())
 
 
 def test_two_cores_of_today_afford_the_wisest() -> None:
-    assert chosen(slower(1.0), {TINY}) == (TINY, (LARGE, SMALL))
+    assert chosen(slower(1.0)) == (TINY, (LARGE, SMALL))
 
 
 def test_cores_of_half_that_speed_afford_the_one_between() -> None:
-    assert chosen(slower(2.0), {TINY}) == (TINY, (SMALL,))
+    assert chosen(slower(2.0)) == (TINY, (SMALL,))
 
 
 def test_on_slow_cores_none_is_fetched_that_speaks_slower_than_speech() -> None:
-    assert chosen(slower(8.0), {TINY}) == (TINY, ())
+    assert chosen(slower(8.0)) == (TINY, ())
 
 
 def test_memory_bounds_it_too() -> None:
-    assert chosen(slower(1.0), {TINY}, 3 * GIB // 2) == (TINY, (SMALL,))
-    assert choose(MINDS, slower(1.0), {TINY}, None).better == (LARGE, SMALL)
-
-
-def test_one_that_was_measured_and_is_here_answers_at_once() -> None:
-    known = {**slower(1.0), SMALL: MindSpeed(0.24, 1 / 21)}
-    assert chosen(known, {TINY, SMALL}) == (SMALL, (LARGE,))
+    assert chosen(slower(1.0), 3 * GIB // 2) == (TINY, (SMALL,))
+    assert choose(MINDS, slower(1.0), None).better == (LARGE, SMALL)
 
 
 def test_one_that_turned_out_too_slow_is_not_tried_again() -> None:
     known = {**slower(1.0), LARGE: MindSpeed(2.0, 0.5)}
-    assert chosen(known, {TINY, LARGE}) == (TINY, (SMALL,))
+    assert chosen(known) == (TINY, (SMALL,))
 
 
 def test_one_that_was_deleted_is_fetched_again() -> None:
     known = {**slower(1.0), LARGE: MindSpeed(0.6, 0.1)}
-    assert choose(MINDS, known, {TINY}, 16 * GIB).better[0] == LARGE
+    assert choose(MINDS, known, 16 * GIB).better[0] == LARGE
 
 
 def test_where_the_hub_is_reached_further_ones_are_tried_before_those_of_the_index() -> None:
-    better = choose(ALL_MINDS, slower(0.3), {TINY}, 16 * GIB).better
+    better = choose(ALL_MINDS, slower(0.3), 16 * GIB).better
     assert better[:3] == ("qwen3-4b-instruct-2507", "qwen3-1.7b", LARGE)
-    assert choose(ALL_MINDS, slower(1.0), {TINY}, 16 * GIB).better == (LARGE, "qwen3-0.6b", SMALL)
+    assert choose(ALL_MINDS, slower(1.0), 16 * GIB).better == (LARGE, "qwen3-0.6b", SMALL)
 
 
 def test_wisdom_goes_before_speed_and_the_order_of_the_manifest() -> None:
     turned = tuple(reversed(MINDS))
-    assert choose(turned, slower(1.0), {TINY}, 16 * GIB).better == (LARGE, SMALL)
+    assert choose(turned, slower(1.0), 16 * GIB).better == (LARGE, SMALL)
 
 
 def test_a_model_whose_wisdom_nobody_knows_is_not_chosen() -> None:
     unknown = tuple(dataclasses.replace(each, mind=None) if each.id == LARGE else each for each in MINDS)
-    assert choose(unknown, slower(1.0), {TINY}, 16 * GIB).better == (SMALL,)
+    assert choose(unknown, slower(1.0), 16 * GIB).better == (SMALL,)
 
 
 @pytest.mark.parametrize(("model", "first_s", "tokens_s"), [(SMALL, 0.24, 21), (LARGE, 0.69, 11)])
@@ -111,7 +106,7 @@ def test_speech_needs_four_tokens_a_second_and_a_caller_a_first_clause() -> None
 
 
 def test_why_a_wiser_one_is_not_chosen_is_told() -> None:
-    (too_slow,) = choose(MINDS, slower(2.0), {TINY}, 16 * GIB).left
+    (too_slow,) = choose(MINDS, slower(2.0), 16 * GIB).left
     assert too_slow == f"{LARGE}: about 4 tokens/s here, too slow for a call"
-    (too_big,) = choose(MINDS, slower(1.0), {TINY}, 3 * GIB // 2).left
+    (too_big,) = choose(MINDS, slower(1.0), 3 * GIB // 2).left
     assert too_big == f"{LARGE}: takes 2.0 GB of memory, and 1.6 are free"

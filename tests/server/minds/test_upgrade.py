@@ -14,7 +14,7 @@ from pipeline.engines.speeds import EngineSpeeds
 from pipeline.models import FetchError, Manifest, ModelStore, ProgressCallback
 from pipeline.models.progress import no_progress
 from pipeline.scheduling.lanes import Ticket
-from server.calls.capacity import Capacity
+from server.calls.capacity import LATE, Capacity, alone_s, calls_in_time
 from server.minds import choice
 from server.minds.speed_book import MindSpeed, begin_anew, keep_speed, load_speeds
 from server.minds.upgrade import Upgrade
@@ -97,7 +97,7 @@ class Scene:
             return self.built[-1]
 
         self.upgrade = Upgrade(
-            self.settings, self.llm, self.capacity, lambda: bool(self.calls), self.told.append, shelf, build
+            self.settings, self.llm, self.capacity, lambda: self.calls, self.told.append, shelf, build
         )
 
 
@@ -108,10 +108,10 @@ async def test_the_wisest_is_fetched_and_takes_over(tmp_path: Path) -> None:
     assert shelf.fetched == [LARGE]
     assert scene.llm.model == LARGE
     await asyncio.sleep(0)  # that is a task of its own
-    assert scene.first.closed
+    assert scene.first.closed  # the wise one of this test is no slower
     assert scene.built[-1].read[-1].startswith(scene.settings.instructions)
-    assert scene.capacity.speeds is not None
-    assert scene.capacity.speeds.llm_token_s < SPEEDS.llm_token_s
+    assert scene.capacity.alone is not None
+    assert scene.capacity.alone.llm_token_s < SPEEDS.llm_token_s
     assert set(load_speeds(scene.settings)) == {TINY, LARGE}
     assert "1,117 MB" in scene.told[0]
 
@@ -135,8 +135,42 @@ async def test_one_that_speaks_slower_than_speech_is_not_taken_and_not_tried_aga
     scene = Scene(tmp_path, shelf, slow={LARGE})
     assert await scene.upgrade.run() == SMALL
     assert scene.built[0].closed
-    assert choice.choose_among(scene.settings, shelf).now == SMALL
-    assert not choice.choose_among(scene.settings, shelf).better
+    assert choice.choose_among(scene.settings, shelf).better == (SMALL,)
+
+
+async def test_what_an_earlier_start_measured_is_taken_at_once_even_beside_a_call(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {TINY, SMALL})
+    scene = Scene(tmp_path, shelf)
+    keep_speed(scene.settings, TINY, MindSpeed(0.09, 1 / 56))
+    keep_speed(scene.settings, SMALL, MindSpeed(0.24, 1 / 21))
+    keep_speed(scene.settings, LARGE, MindSpeed(2.0, 0.5))
+    scene.calls = 1
+    assert await scene.upgrade.run() == SMALL
+    assert scene.llm.model == SMALL
+    assert not shelf.fetched
+
+
+async def test_the_quick_one_answers_while_there_are_more_calls_than_the_wise_one_can_answer(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Shelf(tmp_path, {TINY, LARGE}))
+    keep_speed(scene.settings, TINY, MindSpeed(0.09, 1 / 56))
+    keep_speed(scene.settings, LARGE, MindSpeed(0.69, 1 / 11))
+    assert await scene.upgrade.run() == LARGE
+    assert scene.capacity.calls(0) == calls_in_time(SPEEDS, 2)
+    heard = {}
+    for calls in range(1, scene.capacity.calls(0) + 1):
+        scene.calls = calls
+        said = [delta.text async for delta in scene.llm.stream(REQUEST, Ticket())]
+        heard[calls] = said[0]
+    assert heard[1] == LARGE
+    assert heard[scene.capacity.calls(0)] == TINY
+    assert not scene.first.closed
+    # A caller alone is answered by the wise one, and that is not late for it.
+    for _ in range(4):
+        scene.capacity.answered(LATE * alone_s(SPEEDS) + 0.1)
+    assert not scene.capacity.late()
+    await scene.llm.close()
+    assert scene.first.closed
+    assert all(each.closed for each in scene.built)
 
 
 async def test_a_machine_that_affords_none_fetches_none(tmp_path: Path) -> None:
