@@ -165,11 +165,6 @@ def _read_hours(match: Match, reader: Reader) -> bool:
     return True
 
 
-def _read_to(match: Match, reader: Reader) -> bool:
-    reader.say("to", match)
-    return True
-
-
 def _read_week(match: Match, reader: Reader) -> bool:
     reader.say(f"{_DAYS[match['from']]} to {_DAYS[match['to']]}", match)
     return True

@@ -27,6 +27,7 @@ _NAMES: Final = word_set(
 )
 """Given names that rulers share, and so do fathers and sons: their numerals are ordinals."""
 
+_VERB: Final = re.compile(r"\s+(?:am|think|like|have|will|can|know|read)\b")
 _RULES: Final = re.compile(r"\s*(?:$|[.,;:!?)\]]|of\b|ruled\b|reigned\b|died\b|abdicated\b|(?:and|to)\s+[IVX]+\b)")
 _IS: Final = re.compile(r"\s+(?:was|became|is|had)\b")
 _TITLED: Final = re.compile(

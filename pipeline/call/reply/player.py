@@ -93,15 +93,15 @@ class ReplyPlayer:
         return reply
 
     def _new_reply(self, answers: str | None, said: str | None, language: str | None, ticket: Ticket) -> Reply:
-        options = self._options
+        options, voice = self._options, self._voices.speaking(language)
         self.reply = Reply(
             self._out.new_id("resp"),
             self._out.new_id("item"),
             answers=answers,
             said=said,
-            voice=self._voices.speaking(language),
+            voice=voice,
             speed=options.speed,
-            language=language or self._voices.language or "en",
+            language=self._voices.prepared_in(voice, language),
             ticket=ticket,
         )
         self._tools = ToolRounds(self.reply, options, self._context, self._out)

@@ -22,6 +22,7 @@ class VoiceChoice:
             if voice.language:
                 self._by_language.setdefault(primary_language(voice.language), voice.id)
         speaks = chosen or default
+        self._languages = {voice.id: primary_language(voice.language) for voice in voices if voice.language}
         own = next((voice.language for voice in voices if voice.id == speaks), "")
         self.language = primary_language(own) if own else None
         """Of the voice that speaks unless told otherwise, ISO 639-1; None where that is not known, or many."""
@@ -36,3 +37,13 @@ class VoiceChoice:
             return self._chosen
         code = primary_language(language)
         return None if code == self.language else self._by_language.get(code)
+
+    def prepared_in(self, voice: str | None, language: str | None) -> str:
+        """The language in which a text is made speakable: that of the voice, whatever the text is in.
+
+        Args:
+            voice: that `speaking` gave.
+            language: of the text; taken where the voice has none of its own, or many.
+        """
+        own = self.language if voice is None else self._languages.get(voice)
+        return own or language or "en"

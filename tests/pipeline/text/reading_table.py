@@ -126,8 +126,16 @@ def _range(rng: random.Random) -> Pair:
 
 def _unit(rng: random.Random) -> Pair:
     number = rng.randint(2, 400)
-    unit, name = rng.choice([("km/h", "kilometers per hour"), ("GB", "gigabytes"), ("°C", "degrees Celsius"),
-                             ("mA", "milliamperes"), ("rpm", "revolutions per minute"), ("kPa", "kilopascals")])  # fmt: skip
+    unit, name = rng.choice(
+        [
+            ("km/h", "kilometers per hour"),
+            ("GB", "gigabytes"),
+            ("°C", "degrees Celsius"),
+            ("mA", "milliamperes"),
+            ("rpm", "revolutions per minute"),
+            ("kPa", "kilopascals"),
+        ]
+    )
     return f"It makes {number} {unit}.", f"It makes {cardinal(number)} {name}."
 
 
