@@ -104,6 +104,10 @@ _UNITS: Final[dict[str, tuple[str, str]]] = {
     "PB": ("petabyte", "petabytes"),
     "kbps": ("kilobit per second", "kilobits per second"),
     "Ω": ("ohm", "ohms"),
+    "kΩ": ("kiloohm", "kiloohms"),
+    "in²": ("square inch", "square inches"),
+    "L/min": ("liter per minute", "liters per minute"),
+    "cal": ("calorie", "calories"),
     "Wh": ("watt hour", "watt hours"),
     "kt": ("knot", "knots"),
 }

@@ -9,7 +9,7 @@ from pipeline.text.words import word_set
 
 _VALUES: Final = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _NUMERAL: Final = re.compile(
-    r"(?<![\w.'’&/-])(?=[IVXLCDM])(?P<roman>M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3}))(?![\w'’&/]|\.\w)"
+    r"(?<![\w.'’&/-])(?=[IVXLCDM])(?P<roman>M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3}))(?P<own>['’]s)?(?![\w'’&/]|\.\w)"
 )
 _COUNTED: Final = word_set(
     "war chapter part volume vol book act scene phase type section article title class stage appendix level bowl figure"
@@ -49,7 +49,9 @@ def _read_roman(match: Match, reader: Reader) -> bool:
     before = match.string[max(0, match.start() - _BEFORE) : match.start()]
     after = match.string[match.end() : match.end() + 20]
     value = _value(roman)
-    if len(roman) > 1 and re.match(r"(?:st|nd|rd|th)?\s+(?:century|centuries|dynasty|[Oo]lympi)", after):
+    if (len(roman) > 1 or roman in "VX") and re.match(
+        r"(?:st|nd|rd|th)?\s+(?:century|centuries|dynasty|[Oo]lympi)", after
+    ):
         return _say(numbers.ordinal(value, "en"), match, reader)
     if not before.endswith((" ", "\u00a0")) or not last:
         return False
@@ -86,7 +88,7 @@ _COMMON_NAMES: Final = word_set(
 def _say(words: str | None, match: Match, reader: Reader) -> bool:
     if words is None:
         return False
-    reader.say(words, match)
+    reader.say(words + ("'s" if match["own"] else ""), match)
     return True
 
 
