@@ -5,6 +5,8 @@ from typing import Final
 
 from pipeline.text import numbers
 from pipeline.text.english_dates import DATE_RULES, year_words
+from pipeline.text.english_names import NUMBER_NAME_RULES
+from pipeline.text.english_roman import ROMAN_RULES
 from pipeline.text.english_signs import NAME_RULES, SIGN_RULES
 from pipeline.text.reading import POINT_NUMBER, Match, Reader, Rule
 from pipeline.text.words import word_set
@@ -76,6 +78,38 @@ _UNITS: Final[dict[str, tuple[str, str]]] = {
     "s": ("second", "seconds"),
     "%": ("percent", "percent"),
     "ha": ("hectare", "hectares"),
+    "sq ft": ("square foot", "square feet"),
+    "fl oz": ("fluid ounce", "fluid ounces"),
+    "MB/s": ("megabyte per second", "megabytes per second"),
+    "GB/s": ("gigabyte per second", "gigabytes per second"),
+    "rpm": ("revolution per minute", "revolutions per minute"),
+    "bpm": ("beat per minute", "beats per minute"),
+    "fps": ("frame per second", "frames per second"),
+    "psi": ("pound per square inch", "pounds per square inch"),
+    "ppm": ("part per million", "parts per million"),
+    "hPa": ("hectopascal", "hectopascals"),
+    "kPa": ("kilopascal", "kilopascals"),
+    "kJ": ("kilojoule", "kilojoules"),
+    "mV": ("millivolt", "millivolts"),
+    "kV": ("kilovolt", "kilovolts"),
+    "mA": ("milliampere", "milliamperes"),
+    "GW": ("gigawatt", "gigawatts"),
+    "mW": ("milliwatt", "milliwatts"),
+    "px": ("pixel", "pixels"),
+    "µs": ("microsecond", "microseconds"),
+    "μs": ("microsecond", "microseconds"),
+    "μm": ("micrometer", "micrometers"),
+    "μg": ("microgram", "micrograms"),
+    "ns": ("nanosecond", "nanoseconds"),
+    "PB": ("petabyte", "petabytes"),
+    "kbps": ("kilobit per second", "kilobits per second"),
+    "Ω": ("ohm", "ohms"),
+    "kΩ": ("kiloohm", "kiloohms"),
+    "in²": ("square inch", "square inches"),
+    "L/min": ("liter per minute", "liters per minute"),
+    "cal": ("calorie", "calories"),
+    "Wh": ("watt hour", "watt hours"),
+    "kt": ("knot", "knots"),
 }
 _UNIT: Final = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _MEASURE: Final = re.compile(
@@ -278,7 +312,9 @@ def _read_slashed(match: Match, reader: Reader) -> bool:
 
 
 ENGLISH_RULES: Final[tuple[Rule, ...]] = (
+    *NUMBER_NAME_RULES,
     *DATE_RULES,
+    *ROMAN_RULES,
     *NAME_RULES,
     (_LATIN, _read_latin),
     (_DOTTED, _read_dotted),

@@ -58,7 +58,15 @@ _STEPS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = (
     (re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL), "", ""),
     (re.compile(r"<(?P<url>(?:https?://|mailto:)[^>\s]+)>"), "", "url"),
     (re.compile(r"(?i)<br\s*/?>|</(?:p|li|h[1-6]|tr|div)>"), "\n", ""),
-    (re.compile(r"</?[A-Za-z][^<>\n]{0,200}>"), "", ""),
+    # A tag is a name alone, or one with attributes: "a <b and c> d" compares.
+    (
+        re.compile(
+            r"</?[A-Za-z][\w:-]{0,40}(?:\s(?=[^<>\n]{0,200}[=/\"'])[^<>\n]{0,200})?/?>"
+            r"|<(?:input|button|option|video|audio|script|iframe|details|img|hr|br)\b[^<>\n]{0,200}>"
+        ),
+        "",
+        "",
+    ),
     (re.compile(r"&nbsp;"), " ", ""),
     (re.compile(r"&amp;"), "&", ""),
     (re.compile(r"&lt;"), "<", ""),

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from pipeline.text.dates import date_rules
 from pipeline.text.english import ENGLISH_RULES
 from pipeline.text.markup import strip_markup
 from pipeline.text.reading import ADDRESS_RULES, FILE_RULE, TEXT_RULES, Reader, Rule, number_rules
+from pipeline.text.scripts import unspoken
 from pipeline.text.vocabulary import vocabulary
 from pipeline.text.words import Span, primary_language
 from pipeline.text.writer import Writer
@@ -39,7 +41,8 @@ def speakable(text: str, language: str = "en") -> str:
 
     Numbers, dates, times, money, units, abbreviations and addresses become words; Markdown, HTML, emoji and code blocks
     go. English has all rules; other languages have numbers, money, percentages, symbols and addresses where their words
-    are known, and leave the rest to the voice.
+    are known, five of them dates and times, and leave the rest to the voice. Letters of a script that the voices of the
+    language have no sounds for go.
 
     Args:
         text: as a language model writes it.
@@ -89,9 +92,16 @@ def _read(text: str, reader: Reader, rules: tuple[Rule, ...]) -> None:
 @lru_cache(maxsize=32)
 def _rules(language: str) -> tuple[Rule, ...]:
     """The rules of a language in the order in which they are tried."""
-    own = ENGLISH_RULES if language == "en" else ()
+    own = ENGLISH_RULES if language == "en" else date_rules(language)
+    foreign = unspoken(language)
+    skipped: tuple[Rule, ...] = ((foreign, _skip),) if foreign else ()
     initials: Rule = (_INITIALS, _read_initials)
-    return (*ADDRESS_RULES, *own, *number_rules(vocabulary(language)), initials, FILE_RULE, *TEXT_RULES)
+    return (*skipped, *ADDRESS_RULES, *own, *number_rules(vocabulary(language)), initials, FILE_RULE, *TEXT_RULES)
+
+
+def _skip(match: re.Match[str], reader: Reader) -> bool:
+    """Letters of another script: an English voice has no sounds for Chinese."""
+    return True
 
 
 def _read_initials(match: re.Match[str], reader: Reader) -> bool:

@@ -59,7 +59,23 @@ ENGLISH: Final = Vocabulary(
         "₹": Currency("rupee", "rupees", "paisa", "paise"),
         "INR": Currency("rupee", "rupees", "paisa", "paise"),
         "CHF": Currency("franc", "francs", "centime", "centimes"),
-    },
+    }
+    | dict.fromkeys(("₩", "KRW"), Currency("won", "won"))
+    | dict.fromkeys(("₽", "RUB"), Currency("ruble", "rubles", "kopeck", "kopecks"))
+    | dict.fromkeys(("₺", "TRY"), Currency("lira", "lira", "kurus", "kurus"))
+    | dict.fromkeys(("₪", "ILS"), Currency("shekel", "shekels", "agora", "agorot"))
+    | dict.fromkeys(("฿", "THB"), Currency("baht", "baht", "satang", "satang"))
+    | dict.fromkeys(("₫", "VND"), Currency("dong", "dong"))
+    | dict.fromkeys(("₱", "PHP"), Currency("peso", "pesos", "centavo", "centavos"))
+    | dict.fromkeys(("₴", "UAH"), Currency("hryvnia", "hryvnias", "kopiyka", "kopiykas"))
+    | dict.fromkeys(("₦", "NGN"), Currency("naira", "naira", "kobo", "kobo"))
+    | dict.fromkeys(("zł", "PLN"), Currency("zloty", "zlotys", "grosz", "groszy"))
+    | dict.fromkeys(("C$", "CA$", "CAD"), Currency("Canadian dollar", "Canadian dollars", "cent", "cents"))
+    | dict.fromkeys(("A$", "AU$", "AUD"), Currency("Australian dollar", "Australian dollars", "cent", "cents"))
+    | dict.fromkeys(("HK$", "HKD"), Currency("Hong Kong dollar", "Hong Kong dollars", "cent", "cents"))
+    | dict.fromkeys(("R$", "BRL"), Currency("real", "reais", "centavo", "centavos"))
+    | dict.fromkeys(("CNY", "RMB"), Currency("yuan", "yuan"))
+    | {"SEK": Currency("Swedish krona", "Swedish kronor", "ore", "ore")},
     {"&": "and", "+": "plus", "=": "equals", "%": "percent", "@": "at", "°": "degrees", "×": "times", "÷": "divided by",
      "²": "squared", "³": "cubed", "±": "plus or minus", "≈": "about", "§": "section", "<": "less than",
      ">": "greater than", "≤": "at most", "≥": "at least"},

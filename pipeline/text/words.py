@@ -8,6 +8,10 @@ CJK: Final = (
 )
 """Character class body of the scripts that are written without spaces between words (Han, Kana)."""
 
+_THAI: Final = re.compile(r"[\u0e01-\u0e4e]+")
+_THAI_WORD: Final = 4
+"""Characters of a Thai word: its spaces part clauses, not words."""
+
 _CJK_CHARACTER: Final = re.compile(f"[{CJK}]")
 _WORD: Final = re.compile(r"\S+")
 _SOUNDED: Final = re.compile(r"[^\W_]\S*")
@@ -31,10 +35,15 @@ def is_cjk(character: str) -> bool:
 
 
 def count_words(text: str) -> int:
-    """Number of whitespace-delimited words that hold a letter or a digit; two Han or Kana characters count as one."""
+    """Number of whitespace-delimited words that hold a letter or a digit; two Han or Kana characters count as one,
+    four Thai ones likewise."""
     cjk = len(_CJK_CHARACTER.findall(text))
     if cjk:
         text = _CJK_CHARACTER.sub(" ", text)
+    thai = sum(map(len, _THAI.findall(text)))
+    if thai:
+        text = _THAI.sub(" ", text)
+        cjk += (thai + _THAI_WORD - 1) // _THAI_WORD * 2
     return (cjk + 1) // 2 + len(_SOUNDED.findall(text))
 
 

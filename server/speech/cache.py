@@ -115,9 +115,10 @@ class CachedSpeech:
         voices = VoiceChoice(self.voices, self.default_voice)
         asked = [(each, None) if isinstance(each, str) else each for each in texts]
         said = [
-            (spoken, voices.speaking(language))
+            (spoken, voice)
             for text, language in asked
-            for spoken in clauses(text, language or voices.language or "en")
+            for voice in (voices.speaking(language),)
+            for spoken in clauses(text, voices.prepared_in(voice, language))
         ]
         try:
             for spoken, voice in said:

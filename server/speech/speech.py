@@ -12,8 +12,10 @@ from aiohttp import web
 
 from persistence.values import TtsGeneration
 from pipeline.audio import SPEECH_RATE, Pcm
+from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.engines.protocols import EngineError, TextToSpeech
 from pipeline.scheduling.lanes import Lane, LaneClosedError, LaneFullError, Ticket, Urgency
+from pipeline.text.scripts import unspoken
 from server.bounds import MAX_KEPT_SPEECH, MAX_TEXT
 from server.http.errors import ApiError
 from server.speech.cache import CachedSpeech
@@ -42,7 +44,7 @@ class SpeechOrder:
         format: of the audio.
         speed: 1 is natural; 0.25 to 4.
         conversation_id: whose words they are, so that they go from the cache when it goes; None for nobody's.
-        language: of the text, ISO 639-1; None for that of the voice.
+        language: of the text, ISO 639-1; asked for only where the voice tells none of its own.
     """
 
     text: str
@@ -141,13 +143,17 @@ class SpeechDesk:
         kept = await self._kept(order, voice)
         if kept is not None:
             return kept
-        own = next((each.language for each in self.tts.voices if each.id == voice), "")
-        said = clauses(order.text, order.language or own or "en")
+        voices = VoiceChoice(self.tts.voices, self.tts.default_voice)
+        language = voices.prepared_in(voice, order.language)
+        said = clauses(order.text, language)
         speech = Speech(voice, order.format, cached=False)
         try:
             first = await self._next(said)
             if first is None:
                 message = "There is nothing in this text that can be spoken; write some words"
+                foreign = unspoken(language)
+                if foreign and foreign.search(order.text):
+                    message = f"The voice {voice!r} speaks {language!r} and has no sounds for the letters of this text"
                 raise ApiError(422, "nothing_to_say", message)
             pieces = self._spoken(order, speech, first, said)
             begin = await anext(pieces, b"")

@@ -121,14 +121,15 @@ class ReplyPlayer:
         self, answers: str | None, said: str | None, language: str | None, ticket: Ticket, wish: ReplyWish = AS_ALWAYS
     ) -> Reply:
         options = self._options
+        voice = wish.voice or self._voices.speaking(language)
         self.reply = Reply(
             self._out.new_id("resp"),
             self._out.new_id("item"),
             answers=answers,
             said=said,
-            voice=wish.voice or self._voices.speaking(language),
+            voice=voice,
             speed=options.speed,
-            language=language or self._voices.language or "en",
+            language=self._voices.prepared_in(voice, language),
             ticket=ticket,
             speaks=wish.is_spoken(options),
             wish=wish,

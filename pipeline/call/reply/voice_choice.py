@@ -21,6 +21,7 @@ class VoiceChoice:
         for voice in voices:
             if voice.language:
                 self._by_language.setdefault(primary_language(voice.language), voice.id)
+        self._languages = {voice.id: primary_language(voice.language) for voice in voices if voice.language}
         self.choose(chosen)
 
     def choose(self, chosen: str | None) -> None:
@@ -41,3 +42,13 @@ class VoiceChoice:
             return self._chosen
         code = primary_language(language)
         return None if code == self.language else self._by_language.get(code)
+
+    def prepared_in(self, voice: str | None, language: str | None) -> str:
+        """The language in which a text is made speakable: that of the voice, whatever the text is in.
+
+        Args:
+            voice: that `speaking` gave.
+            language: of the text; taken where the voice has none of its own, or many.
+        """
+        own = self.language if voice is None else self._languages.get(voice)
+        return own or language or "en"

@@ -197,7 +197,7 @@ def test_nothing_to_say(written: str) -> None:
     [
         ("de", "Das kostet 3,50 €, **ja**!", "Das kostet drei Euro fünfzig, ja!"),
         ("de-AT", "45 % von 1.000", "fünfundvierzig Prozent von eintausend"),
-        ("de", "am 22.11.2026", "am 22.11.2026"),
+        ("de", "am 22.11.2026", "am zweiundzwanzigsten November zweitausendsechsundzwanzig"),
         ("fr", "3,14 et 21", "trois virgule un quatre et vingt et un"),
         ("es", "Tengo $1 y 21 años", "Tengo un dólar y veintiuno años"),
         ("it", "3,05", "tre virgola zero cinque"),

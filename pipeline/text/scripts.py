@@ -1,0 +1,31 @@
+"""Which letters the voice of a language has no sounds for, so that they are left out rather than spelled or skipped."""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from pipeline.text.words import CJK, primary_language, word_set
+
+_SCRIPTS: Final[dict[str, str]] = {
+    "cyrillic": r"\u0400-\u052f",
+    "hebrew": r"\u0590-\u05ff",
+    "arabic": r"\u0600-\u060b\u060d-\u061e\u0620-\u06ff\u0750-\u077f",
+    "indic": r"\u0900-\u0963\u0966-\u0dff",
+    "thai": r"\u0e00-\u0e7f",
+    "hangul": r"\u1100-\u11ff\u3130-\u318f\uac00-\ud7af",
+    "cjk": CJK,
+}
+"""Character class bodies of scripts whose letters a voice of another does not know."""
+
+_LATIN: Final = word_set(
+    "en de fr es it pt nl af ca cs cy da et eu fi gl hr hu id is lt lv ms no nb nn pl ro sk sl sq sv sw tl tr vi"
+)
+"""Languages whose voices know Latin letters only."""
+
+
+@lru_cache(maxsize=32)
+def unspoken(language: str) -> re.Pattern[str] | None:
+    """A run of letters that a voice of the language cannot say; None where nothing is known of it."""
+    if primary_language(language) not in _LATIN:
+        return None
+    return re.compile(f"[{''.join(_SCRIPTS.values())}]+")
