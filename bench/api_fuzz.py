@@ -24,6 +24,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+schemathesis.serializer.alias("application/sdp", "text/plain")
+
 CHECKS: list[Any] = [
     not_a_server_error,
     status_code_conformance,

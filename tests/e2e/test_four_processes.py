@@ -156,9 +156,9 @@ async def test_a_service_that_is_killed_and_restarted_in_mid_call_costs_one_turn
 
 async def test_each_process_serves_its_own_and_describes_it(split: SplitServer) -> None:
     own = {"llm": "/embed", "tts": "/speak", "stt": "/stream/start"}
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession() as http, aiohttp.ClientSession(headers=HEADERS) as known:
         for name, service in split.services.items():
-            health = await get_json(http, f"{service.url}/health")
+            health = await get_json(known, f"{service.url}/health")
             assert (health["service"], health["status"], health["memory"]) == (name, "ok", "on")
             described = await get_json(http, f"{service.url}/openapi.json")
             assert own[name] in described["paths"]

@@ -69,11 +69,14 @@ def test_cached_reads_agree_with_health_and_with_redis(server: RunningServer) ->
     client.close()
     for result, theirs in (("hit", "keyspace_hits"), ("miss", "keyspace_misses")):
         name = f'morgan_cache_lookups_total{{result="{result}",tier="redis"}}'
-        assert samples[name] - before[name] == info[theirs] - info_before[theirs]
+        # Redis counts what the rate limits look up, too.
+        assert 0 <= samples[name] - before[name] <= info[theirs] - info_before[theirs]
+    hits = 'morgan_cache_lookups_total{result="hit",tier="redis"}'
+    assert samples[hits] - before[hits] >= 4
     with urlopen(f"{server.url}/health", timeout=10) as response:
         health = json.load(response)
-    hits = sum(samples[f'morgan_cache_lookups_total{{result="hit",tier="{tier}"}}'] for tier in ("redis", "memory"))
-    assert health["cache"]["hits"] == hits > 0
+    found = sum(samples[f'morgan_cache_lookups_total{{result="hit",tier="{tier}"}}'] for tier in ("redis", "memory"))
+    assert health["cache"]["hits"] == found > 0
     assert health["calls"]["total"] == samples["morgan_calls_opened_total"]
     for role in ("vad", "turn", "stt", "llm", "tts"):
         assert health["components"][role]["status"] == "ok"

@@ -233,7 +233,7 @@ class ReplyPlayer:
     def started(self) -> bool:
         """The playout began to sound; True when that is the beginning of the reply in hand."""
         reply = self.reply
-        if reply is None or not reply.released or reply.audible:
+        if reply is None or not reply.released or reply.audible or reply.start_position() is None:
             return False
         reply.audible = True
         self._out.emit(PlaybackStarted(reply.reply_id))

@@ -69,7 +69,7 @@ def routes(app: web.Application) -> list[tuple[str, str, Any]]:
     found = []
     for route in app.router.routes():
         assert route.resource is not None
-        if route.method != "HEAD" and not isinstance(route.resource, web.StaticResource):
+        if route.method != "HEAD" and not route.resource.canonical.startswith("/static/"):
             found.append((route.method, re.sub(r"\{\w+\}", "x", route.resource.canonical), route.handler))
     return found
 
