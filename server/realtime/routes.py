@@ -49,6 +49,12 @@ class OneCall(_Query):
     call_id: Annotated[str, Field(min_length=1, max_length=64)]
 
 
+class SipCall(OneCall):
+    """What is to become of which call."""
+
+    verb: Literal["accept", "reject", "refer"]
+
+
 class Expiry(BaseModel):
     """How long a secret is good for."""
 
@@ -237,12 +243,11 @@ async def delete_call(request: web.Request, params: OneCall) -> web.Response:
 
 @routes.post("/openai/v1/realtime/calls/{call_id}/{verb:accept|reject|refer}")
 @routes.post("/v1/realtime/calls/{call_id}/{verb:accept|reject|refer}")
-@operation("realtime", scope="calls", params=OneCall, errors=(400, 404))
-async def sip_call(request: web.Request, params: OneCall) -> web.Response:
+@operation("realtime", scope="calls", params=SipCall, errors=(400, 404))
+async def sip_call(request: web.Request, params: SipCall) -> web.Response:
     """What OpenAI does with calls over SIP, which this server does not take here."""
     find_call(request, params.call_id)
-    verb = request.match_info["verb"]
-    raise ApiError(400, "unsupported", f"`{verb}` is for calls over SIP; this one stands, and can be hung up")
+    raise ApiError(400, "unsupported", f"`{params.verb}` is for calls over SIP; this one stands, and can be hung up")
 
 
 @routes.post("/openai/v1/realtime/client_secrets")

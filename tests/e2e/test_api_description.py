@@ -12,7 +12,7 @@ from bench.api_fuzz import fuzz
 from tests.e2e.chromium import chromium, visit
 from tests.e2e.conftest import RunningServer
 
-REFUSED = ("POST /v1/realtime/calls/{call_id}/{verb}",)
+REFUSED = "/v1/realtime/calls/{call_id}/{verb}"
 """Operations of OpenAI's that are there to say that this server does not do them."""
 
 OFFSETS = {"core": 0, "llm": 1, "tts": 2, "stt": 3}
@@ -43,7 +43,7 @@ def test_every_operation_says_what_it_is_takes_and_gives(server: RunningServer, 
     assert len(names) == len(set(names))
     for name, operation in operations(document):
         assert operation["summary"], name
-        assert name in REFUSED or any(status.startswith("2") for status in operation["responses"]), name
+        assert name.endswith(REFUSED) or any(status.startswith("2") for status in operation["responses"]), name
         path_names = set(re.findall(r"\{(\w+)\}", name))
         described = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
         assert path_names == described, name
