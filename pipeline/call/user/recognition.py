@@ -169,6 +169,7 @@ class Recognition:
     def _begin_words(self, now: float) -> None:
         """Nothing is known yet of the words of the turn."""
         self._agreement.reset()
+        self._guess = ""
         self._interim = self._earlier = None
         self.pace.begin(now)
         self._loudest_db = -100.0
