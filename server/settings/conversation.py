@@ -1,0 +1,86 @@
+"""How Morgan listens, what it may do and what it says."""
+
+import re
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+
+from pipeline.call.turn_taking.config import TurnTakingConfig
+from pipeline.text.languages import UNCLEAR
+from pipeline.tools.declaration import ToolDeclaration
+from server.settings.types import Listed
+
+
+class ConversationSettings(BaseModel):
+    """How Morgan listens, what it may do and what it says."""
+
+    language: str | None = Field(
+        None,
+        pattern="^[a-z]{2,3}$",
+        description="What callers speak who do not say, ISO 639-1, whatever it sounds like; none: found by listening.",
+    )
+    languages: Listed = Field(
+        (),
+        description="What callers may speak, ISO 639-1, comma-separated, the likeliest first: no other one is taken "
+        "for heard unless a caller asks for it. None: any.",
+    )
+    short_replies: bool = Field(
+        True,
+        description="Replies end with a sentence once they are as long as the question asks: after 35 words, or 130 "
+        "where it asks for a story, an explanation or a list. Instructions that ask for length are followed.",
+    )
+    tools: tuple[ToolDeclaration, ...] = Field(
+        (),
+        max_length=64,
+        description="What the language model may do: a JSON array, or tables [[tools]]: name, description, parameters "
+        "(JSON schema; what it does not declare is refused), and url (POST) or function (module:function), headers, "
+        "timeout_s.",
+    )
+    tool_rounds: int = Field(4, ge=1, le=16, description="How often in one turn it may ask for tools.")
+    tool_filler: str = Field(
+        "One moment.", description="Said in calls when a tool, or a model that thinks, takes its time; empty: nothing."
+    )
+    tool_filler_after_s: float = Field(1.0, ge=0, description="So much time.")
+    recall: bool = Field(True, description="Remind the language model of what the user said in earlier conversations.")
+    recall_tokens: int = Field(120, ge=10, le=2000, description="Of a prompt, about as many for each turn's memories.")
+    recall_score: float = Field(0.35, ge=0, le=1, description="Similarity (cosine) from which a memory fits the words.")
+    recall_ms: float = Field(20.0, ge=1, le=1000, description="A turn goes on without memories that take longer.")
+    instructions: str = Field(
+        "You are Morgan, a friendly and helpful voice assistant.", description="How Morgan should be."
+    )
+    greeting: str = Field("", description="Said when a call stands; empty: Morgan waits for the user.")
+    idle_prompt: str = Field("Are you still there?", description="Said after turn_taking.idle_prompt_s of silence.")
+    apology: str = Field(
+        "Sorry, something went wrong on my side. Could you say that again?", description="Said when an engine failed."
+    )
+    farewell: str = Field(
+        "Sorry, something went wrong on my side, and I have to hang up. Please call again.",
+        description="Said when a fault in Morgan ends a call; empty: nothing.",
+    )
+    unclear_prompt: str = Field(
+        UNCLEAR["en"],
+        description="Said when somebody spoke and no words could be made out, in the call's language where that is "
+        f"{', '.join(UNCLEAR)}; a text of yours is said in all; empty: nothing.",
+    )
+    unclear_prompts: int = Field(2, ge=0, description="How often in a row; then Morgan waits for words.")
+    interim_transcripts: bool = Field(True, description="Transcribe while the user speaks.")
+    speculate: bool = Field(True, description="Work on the answer before the turn is certainly over.")
+    turn_taking: TurnTakingConfig = Field(default_factory=TurnTakingConfig, description="How patient Morgan is.")
+
+    @field_validator("languages")
+    @classmethod
+    def _language_codes(cls, codes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for code in codes:
+            if not re.fullmatch("[a-z]{2,3}", code):
+                raise ValueError(f"{code} is no ISO 639-1 code, such as en or de")
+        forced = info.data.get("language")
+        if codes and forced and forced not in codes:
+            raise ValueError(f"language is {forced}, which is not among them")
+        return codes
+
+    @field_validator("tools")
+    @classmethod
+    def _one_of_each_name(cls, tools: tuple[ToolDeclaration, ...]) -> tuple[ToolDeclaration, ...]:
+        names = [tool.name for tool in tools]
+        if len(set(names)) < len(names):
+            raise ValueError("two tools have the same name")
+        return tools

@@ -1,0 +1,52 @@
+"""Where the server listens, who may connect, and what it tells about itself."""
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, Field, field_validator
+
+from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
+from server.roles import Role
+from server.settings.types import Listed
+
+
+class ListeningSettings(BaseModel):
+    """Where the server listens, who may connect, and what it tells about itself."""
+
+    host: str = Field(
+        "localhost",
+        description="Address to listen on; localhost is 127.0.0.1 and ::1. Anything but loopback needs api_keys.",
+    )
+    port: int = Field(8000, ge=1, le=65532, description="Port of the core; the services follow on the next three.")
+    role: Role = Field(
+        "all", description="all: everything; core: calls, with engines elsewhere; llm, tts, stt: that service alone."
+    )
+    max_connections: int = Field(
+        MAX_CONNECTIONS, ge=1, description="TCP connections at once; the idle ones make room for further ones."
+    )
+    max_connections_per_address: int = Field(
+        MAX_CONNECTIONS_EACH,
+        ge=1,
+        description="Of them, from one address (IPv6: /64). All have one behind a proxy: set max_connections.",
+    )
+    allowed_origins: Listed = Field(
+        (),
+        description="Web pages that may use the API, by origin: https://example.org, ...; * for all.",
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="A port on which /metrics needs no key; 0 for none besides the API's."
+    )
+    metrics_sample_s: float = Field(
+        60.0, gt=0, description="How often the metrics are written to the table system_metrics, which keeps a week."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
+    drain_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for calls to end.")
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", origin):
+                raise ValueError(f"{origin} is not an origin, such as https://example.org or http://localhost:3000")
+        return tuple(origin.lower() for origin in origins)
