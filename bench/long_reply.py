@@ -201,6 +201,23 @@ class LongReply:
         """Sleep until a monotonic instant."""
         await asyncio.sleep(max(0.0, at - time.monotonic()))
 
+    async def until_heard(self, reply: Reply, seconds: float, timeout: float = 90.0) -> None:
+        """Wait until so much sound of a reply was heard, however slowly it comes, or until it is over.
+
+        Raises:
+            CallFailedError: neither comes.
+        """
+        limit = time.monotonic() + timeout
+        while reply.over is None and self.heard_s(reply.began) < seconds:
+            if time.monotonic() > limit:
+                raise CallFailedError(f"of the reply {self.heard_s(reply.began):.1f} s were heard in {timeout:.0f} s")
+            await asyncio.sleep(0.1)
+            self.read(reply)
+
+    def heard_s(self, since: float) -> float:
+        """Seconds of audible packets since an instant."""
+        return sum(packet.dbfs > AUDIBLE_DBFS and packet.at >= since for packet in self.caller.packets) * 0.02
+
     async def until_over(self, reply: Reply, timeout: float = 90.0) -> None:
         """Wait for the end of a reply, in the server's words and in sound.
 

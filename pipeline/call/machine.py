@@ -50,6 +50,7 @@ from pipeline.call.turn_taking.policy import TRIGGERS, Decision
 from pipeline.call.user.recalling import Recalling
 from pipeline.call.user.turn import OverlapWords
 from pipeline.text.backchannel import is_all_of, is_backchannel, takes_floor
+from pipeline.text.going_on import can_be_said
 
 WITHIN_A_STATE = TRIGGERS.keys() - {Decision.SPEECH_STARTED, Decision.COMMIT, Decision.INTERRUPT}
 """Decisions with which only the phase changes, before anything else; the others tell of a new state when it is due."""
@@ -323,14 +324,14 @@ class CallMachine:
     def _judge(self, words: OverlapWords, now: float) -> None:
         """The words that were said over the reply are known, or those so far."""
         language = self._listening.language or "en"
+        spoken_s = self._turns.last_speech - self._turns.speech_began
         if words.added is not None:
             # The last word of those who go on may be half of one.
-            meant = words.added > (0 if words.ended else 1)
+            meant = words.added > (0 if words.ended else 1) and can_be_said(words.added, spoken_s)
         elif words.ended:
             meant = bool(words.text) and not is_backchannel(words.text, language)
         else:
             meant = takes_floor(words.text, language)
-        spoken_s = self._turns.last_speech - self._turns.speech_began
         # What was heard together with the turn before is known whatever it is; its text has the words of both.
         known = words.clear and (words.added is not None or is_all_of(words.text, spoken_s))
         self._decide(self._turns.overlap_words(meant, known=known, ended=words.ended), now)

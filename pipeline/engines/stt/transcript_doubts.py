@@ -12,6 +12,8 @@ from pipeline.text.repetition import UNSPACED, find_repetition, units
 _FRAME: Final = HEARING_RATE // 100
 _AUDIBLE: Final = 1e-3
 """Power (-30 dB) relative to the loudest frames, above which a frame is sound and not the room."""
+_SILENT: Final = 10**-6.5
+"""Power (-65 dBFS) of a frame that is nothing but the room; where all are, Whisper goes on with its prompt."""
 
 _WORDS_PER_S: Final = 6.0
 _CHARACTERS_PER_S: Final = 11.0
@@ -69,12 +71,12 @@ def doubt_about(
 
 
 def audible_seconds(audio: Waveform) -> float:
-    """Seconds of the audio (16 kHz, shape (n,)) within 30 dB of its loudest 10 ms frames."""
+    """Seconds of the audio (16 kHz, shape (n,)) within 30 dB of its loudest 10 ms frames, and above silence."""
     frames = audio[: audio.size // _FRAME * _FRAME].reshape(-1, _FRAME)
     if not frames.size:
         return audio.size / HEARING_RATE
     power = np.square(frames).mean(axis=1)
-    return float(np.count_nonzero(power > _AUDIBLE * np.percentile(power, 99))) / 100
+    return float(np.count_nonzero(power > max(_AUDIBLE * np.percentile(power, 99), _SILENT))) / 100
 
 
 def _compresses_like_a_loop(text: str) -> bool:

@@ -97,3 +97,12 @@ def test_a_cough_right_behind_the_turn_is_no_more_of_it() -> None:
     call = Simulation([asked, Say(2.5, 2.75, "", voice=0.9)]).run(16)
     assert [event.text for event in call.all(TranscriptCompleted)] == [asked.text]
     assert call.all(ReplyDone)[-1].status == "completed"
+
+
+def test_a_sentence_that_is_heard_in_a_hum_right_behind_the_turn_is_none() -> None:
+    """Whisper went on with "a brave little dog" for nine words, over a hum of 0.6 s."""
+    asked = Say(1.0, 2.0, "Tell me of a brave dog.", score=0.95)
+    hum = Say(2.5, 3.1, "that was lost for three weeks and was looking forward to meet him")
+    call = Simulation([asked, hum]).run(16)
+    assert [event.text for event in call.all(TranscriptCompleted)] == [asked.text]
+    assert call.all(ReplyDone)[-1].status == "completed"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.text.going_on import words_added
+from pipeline.text.going_on import can_be_said, words_added
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,9 @@ from pipeline.text.going_on import words_added
 )
 def test_words_added(before: str, after: str, added: int) -> None:
     assert words_added(before, after) == added
+
+
+def test_no_sentence_is_said_in_the_time_of_a_hum() -> None:
+    assert can_be_said(2, 0.2)
+    assert can_be_said(4, 0.3)
+    assert not can_be_said(9, 0.8)

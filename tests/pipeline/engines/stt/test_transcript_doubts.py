@@ -40,3 +40,11 @@ def test_pauses_are_not_audible() -> None:
     voice = np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32)
     room = np.full(32_000, 1e-4, np.float32)
     assert audible_seconds(np.concatenate((voice, room))) == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_room_alone_is_not_audible() -> None:
+    """ "I'm going to be a brave little dog." came of a hum of 40 ms and the noise of a microphone."""
+    noise = np.random.default_rng(1).normal(0, 4 / 32768, 48_000).astype(np.float32)
+    assert audible_seconds(noise) == 0
+    whisper = np.random.default_rng(2).normal(0, 10 ** (-45 / 20), 16_000).astype(np.float32)
+    assert audible_seconds(np.concatenate((noise, whisper))) == pytest.approx(1.0, abs=0.05)
