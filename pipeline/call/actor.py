@@ -231,7 +231,8 @@ class CallActor:
     def _apply(self, message: Input) -> None:
         now = time.monotonic()
         if isinstance(message, AudioHeard):
-            for voice in self._hearing.add(message.pcm, message.at, missing=message.missing):
+            echo = self.state is State.SPEAKING
+            for voice in self._hearing.add(message.pcm, message.at, missing=message.missing, echo=echo):
                 self._handle(voice, now)
             if self.state is State.LISTENING and now - self._last_tick < SAME_S:
                 return

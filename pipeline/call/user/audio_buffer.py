@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.audio import HEARING_RATE, Pcm, Waveform, to_waveform
 from pipeline.call.inputs import VoiceHeard
+from pipeline.call.user.quiet_voice_gain import NO_SOUND_DB, QuietVoiceGain
 from pipeline.engines.protocols import VoiceStream
 
 WINDOW = 512
@@ -14,9 +15,6 @@ WINDOW = 512
 KEPT_S = 120
 """Audio that is kept; a turn that is longer loses its beginning (whose words are known by then)."""
 
-
-NO_SOUND_DB = -66.0
-"""Loudness (dBFS) below which a window holds no voice, and the model is not asked: a muted or idle microphone."""
 
 UNKNOWN_DB = (-100.0, -100.0, -100.0, -100.0)
 """Loudness of a window that is missing."""
@@ -36,6 +34,7 @@ class AudioBuffer:
 
     def __init__(self, voice: VoiceStream, *, kept_s: int = KEPT_S, begins_at: int = 0) -> None:
         self._voice = voice
+        self._gain = QuietVoiceGain()
         self._ring = np.zeros(kept_s * HEARING_RATE, np.int16)
         self._end = begins_at
         self._windowed = begins_at
@@ -47,13 +46,14 @@ class AudioBuffer:
         """Number of the next sample."""
         return self._end
 
-    def add(self, pcm: Pcm, at: float, *, missing: bool = False) -> list[VoiceHeard]:
+    def add(self, pcm: Pcm, at: float, *, missing: bool = False, echo: bool = False) -> list[VoiceHeard]:
         """Take in audio; returns the windows that it completed.
 
         Args:
             pcm: 16 kHz, shape (n,).
             at: monotonic time of its last sample.
             missing: it only fills the place of audio that was lost.
+            echo: a reply sounds, whose echo may be in it.
         """
         if not missing:
             self._missing_from = None
@@ -70,7 +70,7 @@ class AudioBuffer:
         while self._end - self._windowed >= WINDOW:
             start, self._windowed = self._windowed, self._windowed + WINDOW
             later = (self._end - self._windowed) / HEARING_RATE
-            windows.append(self._window(start, at - later))
+            windows.append(self._window(start, at - later, echo))
         return windows
 
     def slice(self, start: int, end: int) -> Waveform:
@@ -86,23 +86,28 @@ class AudioBuffer:
             return self._ring[first:last]
         return np.concatenate((self._ring[first:], self._ring[:last]))
 
-    def _window(self, start: int, at: float) -> VoiceHeard:
+    def _window(self, start: int, at: float, echo: bool) -> VoiceHeard:
         if self._missing_from is not None and start >= self._missing_from:
             return VoiceHeard(0.0, UNKNOWN_DB, start + WINDOW, at, missing=True)
         samples = self._samples(start, start + WINDOW)
         quarters = samples.reshape(4, -1).astype(np.float32)
         a, b, c, d = (_level_db(power) for power in np.einsum("ij,ij->i", quarters, quarters).tolist())
-        return VoiceHeard(self._probability(samples, max(a, b, c, d)), (a, b, c, d), start + WINDOW, at)
+        level = max(a, b, c, d)
+        probability = self._probability(samples, level, self._gain.db(level, echo=echo))
+        return VoiceHeard(probability, (a, b, c, d), start + WINDOW, at)
 
-    def _probability(self, samples: Pcm, level_db: float) -> float:
+    def _probability(self, samples: Pcm, level_db: float, gain_db: float) -> float:
         """Voice probability; the model (0.1-0.6 ms) is spared the windows in which there is nothing to hear."""
-        if level_db < NO_SOUND_DB:
+        if level_db < NO_SOUND_DB:  # a muted or idle microphone
             self._soundless += 1
             return 0.0
         if self._soundless >= FORGET_WINDOWS:
             self._voice.reset()
         self._soundless = 0
-        return self._voice.probability(to_waveform(samples))
+        waveform = to_waveform(samples)
+        if gain_db:
+            waveform *= 10 ** (gain_db / 20)
+        return self._voice.probability(waveform)
 
 
 def _level_db(power: float) -> float:

@@ -14,6 +14,7 @@ from pipeline.audio import HEARING_RATE, SPEECH_RATE, Pcm
 from pipeline.call.effects import AskTurnModel, Synthesize, Transcribe
 from pipeline.call.events import PlaybackCleared, ReplyDone
 from pipeline.call.inputs import PieceEnded, PieceSpoken, UserTyped, VoiceHeard
+from pipeline.call.state import State
 from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.engines.protocols import SpeechChunk, Transcript, VoiceActivityDetector
 from pipeline.engines.vad.silero import SileroVad
@@ -63,7 +64,9 @@ class LeakingCall(VirtualCall):
         frames = self.loudspeaker.frames
         late = frames[-self.delay_frames] if len(frames) >= self.delay_frames else np.zeros(FRAME, np.int16)
         leak = late * 10 ** (self.gain_db / 20) + self._room.normal(0, 4, FRAME)
-        return self._hearing.add(self._resampler.resample_chunk(leak.astype(np.int16)), self.now)
+        return self._hearing.add(
+            self._resampler.resample_chunk(leak.astype(np.int16)), self.now, echo=self.machine.state is State.SPEAKING
+        )
 
     def transcript(self, work: Transcribe) -> Transcript:
         return Transcript("words that were meant", "en", duration=(work.end - work.start) / HEARING_RATE)

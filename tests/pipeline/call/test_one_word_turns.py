@@ -25,13 +25,10 @@ WORDS = (
     "digit_5_theo",
     "digit_8_nicolas",
 )
-"""Ten words of eight people: American, German, Greek and French ones among them. Left out is digit_4_yweweler, 0.27 s,
-which voice activity does not take for speech at any level, so that it is no turn.
+"""Ten words of eight people: American, German, Greek and French ones among them, as they lie: their loudness
+differs by 32 dB. Left out is digit_4_yweweler, 0.27 s, which voice activity does not take for speech at any level, so
+that it is no turn.
 """
-
-PEAK = 0.3
-"""Every clip is brought to this, as a browser's gain control does: as they lie they differ by 32 dB, and voice activity
-is deaf to a very quiet voice behind loud ones."""
 
 PAUSE_S = 3.4
 """Between two turns: what is said within two seconds would go on with the one before."""
@@ -46,8 +43,7 @@ def call(models_dir: Path, shared_audio: Path) -> RecordedCall:
     for path in [shared_audio / QUESTION, *(shared_audio / "dev" / f"{word}.flac" for word in WORDS)]:
         if not path.is_file():
             lacking(f"There is no {path.name} in {path.parent}.")
-        word = read_recording(path)
-        parts += [word * (PEAK / np.abs(word).max()), quiet]
+        parts += [read_recording(path), quiet]
     with (
         loaded_ears(settings) as ears,
         Recording(np.concatenate(parts), ears.vad, ears.turn, ears.stt) as recording,
