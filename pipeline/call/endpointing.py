@@ -231,7 +231,7 @@ class Endpointing:
             self._out.do(Cancel(speaking.group))
             self._out.emit(TurnDropped(speaking.item_id))
         self._answering.cut("turn_detected")
-        self._listening.forget_overlap()
+        self._listening.overlap.forget()
         self._turns.drop_turn(now)
         end = self._listening.heard_until
         turn = Turn(self._out.new_id("item"), end, end, committed=True, typed=True)

@@ -47,10 +47,9 @@ from pipeline.call.requests import Requests
 from pipeline.call.shared_state import SharedState
 from pipeline.call.state import Phase, State, Trigger
 from pipeline.call.turn_taking.policy import TRIGGERS, Decision
+from pipeline.call.user.overlap import OverlapWords
 from pipeline.call.user.recalling import Recalling
-from pipeline.call.user.turn import OverlapWords
 from pipeline.text.backchannel import is_all_of, is_backchannel, takes_floor
-from pipeline.text.going_on import can_be_said
 
 WITHIN_A_STATE = TRIGGERS.keys() - {Decision.SPEECH_STARTED, Decision.COMMIT, Decision.INTERRUPT}
 """Decisions with which only the phase changes, before anything else; the others tell of a new state when it is due."""
@@ -224,7 +223,7 @@ class CallMachine:
                     self._answering.pause()
                 case Decision.UNDUCK:
                     self.counts["resumed"] += 1
-                    self._listening.forget_overlap()
+                    self._listening.overlap.forget()
                     self._answering.go_on()
                 case Decision.OVERLAP_WORDS:
                     self._judge_overlap(at, ended=False)
@@ -266,9 +265,9 @@ class CallMachine:
         self.counts["reopened"] += 1
         since = self._turns.going_on_since
         self._turns.reopen()
-        if since < self._turns.speech_began and not self._listening.joined:
+        if since < self._turns.speech_began and not self._listening.overlap.joined:
             # What was transcribed of the last burst alone lacks those before it.
-            self._listening.forget_overlap()
+            self._listening.overlap.forget()
         turn = self._listening.reopen(since, at)
         self.context.remove(turn.item_id)
 
@@ -324,19 +323,19 @@ class CallMachine:
     def _judge(self, words: OverlapWords, now: float) -> None:
         """The words that were said over the reply are known, or those so far."""
         language = self._listening.language or "en"
-        spoken_s = self._turns.last_speech - self._turns.speech_began
         if words.added is not None:
             # The last word of those who go on may be half of one.
-            meant = words.added > (0 if words.ended else 1) and can_be_said(words.added, spoken_s)
+            meant = words.added > (0 if words.ended else 1)
         elif words.ended:
             meant = bool(words.text) and not is_backchannel(words.text, language)
         else:
             meant = takes_floor(words.text, language)
+        spoken_s = self._turns.last_speech - self._turns.speech_began
         # What was heard together with the turn before is known whatever it is; its text has the words of both.
         known = words.clear and (words.added is not None or is_all_of(words.text, spoken_s))
         self._decide(self._turns.overlap_words(meant, known=known, ended=words.ended), now)
         if meant or words.ended:
-            self._listening.forget_overlap()
+            self._listening.overlap.forget()
 
     # The clock -----------------------------------------------------------------------------------------------
 
@@ -352,7 +351,7 @@ class CallMachine:
         self._replying.advance(now)
         self._carry_out()
         self._watchdog.excuse(self._answering.tools_answered_by)
-        if self._listening.overlap_overdue(now, self._watchdog.overlap_limit_s):
+        if self._listening.overlap.overdue(now, self._watchdog.overlap_limit_s):
             self._floor.heal("overlap_words_late")
             self._decide(self._turns.overlap_words(False, known=False), now)
         if self.state is State.THINKING and self._watchdog.thought_too_long(now):

@@ -5,34 +5,26 @@ from collections import deque
 
 from pipeline.audio import HEARING_RATE
 from pipeline.call.effect_queue import EffectQueue
-from pipeline.call.effects import AskTurnModel, Cancel, Transcribe
+from pipeline.call.effects import AskTurnModel, Transcribe
 from pipeline.call.events import SpeechStarted, TranscriptDelta
 from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
 from pipeline.call.turn_taking.config import WINDOW_S
 from pipeline.call.user.language import CallLanguage
+from pipeline.call.user.overlap import OverlapWords, SpeechOverReply, Stretch
 from pipeline.call.user.pace import Pace
-from pipeline.call.user.turn import Draft, Head, Interim, OverlapLook, OverlapWords, Turn
+from pipeline.call.user.turn import Draft, Head, Interim, Turn
 from pipeline.call.user.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import Transcript
 from pipeline.engines.stt.hallucination import clean_transcript
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.agreement import LocalAgreement
-from pipeline.text.backchannel import backchannel_prompt
-from pipeline.text.going_on import words_added
 
 AUDIBLE_DB = 30.0
 """Sound within this much of the loudest of the turn is speech, for measuring where it ended."""
 
 FLOOR_DB = -54.0
 """Sound below this is never speech, for the same purpose."""
-
-CLEAR_WORD = 0.58
-"""Confidence of the transcript below which speech over a reply was no word. Over Opus, prompted with
-`backchannel_prompt`, "stop", "wait", "no" and such get 0.63 and more, an "mhm" taken for words at most 0.52."""
-
-LIKELY_WORD = 0.54
-"""The same where words are likelier than a noise: so soon after the user's turn that they may be going on with it."""
 
 GUESS_S = 0.45
 """Sound behind a transcript that may hold no further word; a fifth of all turns end so."""
@@ -48,9 +40,6 @@ UNEVEN = HEARING_RATE // 100
 BREATH_S = 0.7
 """Speech that goes on within this of the silence in which the turn was transcribed is one utterance with it."""
 
-JOINED_S = 10.0
-"""Longer turns are not transcribed anew for what is said behind them."""
-
 REMEMBERED = 1000
 """Windows (32 s) of which it is known when they came."""
 
@@ -64,7 +53,7 @@ class Recognition:
         call_language: follows the language of the call.
         meter: knows where there was voice.
         pace: of transcripts.
-        joined: what is said over the reply is transcribed together with the turn that it goes on with.
+        overlap: what is said over the reply.
     """
 
     def __init__(self, options: CallOptions, outbox: EffectQueue, language: CallLanguage) -> None:
@@ -80,9 +69,7 @@ class Recognition:
         self._earlier: Interim | None = None
         self.pace = Pace(options.transcript_s, look_ahead=options.look_ahead)
         self._score_job: int | None = None
-        self._overlaps: list[OverlapLook] = []
-        self._overlap: Transcript | None = None
-        self.joined = False
+        self.overlap = SpeechOverReply(outbox, self.pace, language)
         self._loudest_db = -100.0
         self._audible_until = 0.0
         self._windows: deque[tuple[float, int]] = deque(maxlen=REMEMBERED)
@@ -115,9 +102,9 @@ class Recognition:
     def begin(self, since: float, now: float) -> Turn:
         """A new turn whose speech began at a monotonic time."""
         start = self._start_of(since)
-        if self.joined:
+        if self.overlap.joined:
             # It was transcribed together with a turn that this one does not go on with.
-            self.forget_overlap()
+            self.overlap.forget()
         self.turn = Turn(self._out.new_id("item"), start, start)
         self._open(now)
         return self.turn
@@ -134,24 +121,24 @@ class Recognition:
                 before.take_up(since - before.draft.seen_at)
             self._open(now)
             return before
-        if self.joined and self._follows_closely(before, since):
+        if self.overlap.joined and self._follows_closely(before, since):
             self.turn = Turn(
                 before.item_id, before.start, before.segment_start, before.heads, before.before, continued=True
             )
         else:
             # What the committed words come from is not heard again.
             covered = before.draft.end if before.draft is not None else 0
-            start = covered if self.joined else max(self._start_of(since), covered)
-            if self.joined:
-                self.forget_overlap()
+            start = covered if self.overlap.joined else max(self._start_of(since), covered)
+            if self.overlap.joined:
+                self.overlap.forget()
             self.turn = Turn(before.item_id, before.start, start, before=before.text, continued=True)
-        self.joined = False
+        self.overlap.joined = False
         self._open(now)
         return self.turn
 
     def begin_at(self, start: int, now: float) -> Turn:
         """A turn whose beginning, a sample, the client knows; nobody is told of it before it ends."""
-        self.forget_overlap()
+        self.overlap.forget()
         self.turn = Turn(self._out.new_id("item"), start, start)
         self._begin_words(now)
         return self.turn
@@ -191,7 +178,7 @@ class Recognition:
         if taken_over is not None:
             return taken_over
         interim, self._interim = self._interim, None
-        if interim is not None and self._overlap is None and self._covers(interim, words_end, now):
+        if interim is not None and self.overlap.words is None and self._covers(interim, words_end, now):
             return self._adopt(turn, interim, now)
         if interim is not None:
             # What still waits in a lane is covered by what comes now; what runs is let run.
@@ -199,8 +186,8 @@ class Recognition:
             self._earlier = interim
         draft = Draft(self._out.new_job(), self.heard_until, now, Ticket(Urgency.SPECULATION, now))
         turn.draft = draft
-        if self._overlap is not None:
-            transcript, self._overlap = self._overlap, None
+        if self.overlap.words is not None:
+            transcript, self.overlap.words = self.overlap.words, None
             self.settle(draft, transcript, now)
             return draft
         if self._options.speculate:
@@ -471,9 +458,6 @@ class Recognition:
     def judge_overlap(self, since: float, at: float, now: float, *, ended: bool, going_on: bool) -> None:
         """Have what was said over a reply transcribed, to see whether it was meant.
 
-        A letter or a syllable by itself is heard as an "mhm" as easily as not; behind the words that it goes on with it
-        is heard for what it is.
-
         Args:
             since: monotonic time at which it began.
             at: of the last of it that was heard; long ago where audio comes late.
@@ -481,78 +465,31 @@ class Recognition:
             ended: they stopped; else they are going on, and one look at a time will do.
             going_on: it is no answer to the reply, of which nothing was to be heard yet.
         """
-        if not ended and (self._overlaps or at - since < self.pace.look_after_s):
+        if not ended and (self.overlap.looking or at - since < self.pace.look_after_s):
             return
-        for before in self._overlaps:
-            # What still waits in a lane is covered by this one.
-            before.ticket.cancel()
-        turn, spoken = self.turn, self.call_language
-        draft = turn.draft if turn is not None else None
-        self.joined = (
-            going_on
-            and turn is not None
-            and draft is not None
-            and bool(draft.words)
-            and turn.stretch_s(draft.end) <= JOINED_S
-        )
-        if turn is not None and self.joined:
-            start, prompt = turn.segment_start, self._prompt(turn)
-        else:
-            # What the committed words come from is not heard again.
-            start = max(self._start_of(since), min(draft.end if draft is not None else 0, self.heard_until))
-            prompt = backchannel_prompt(spoken.current)
-        ticket = Ticket(Urgency.FINAL_TRANSCRIPT, now)
-        look = OverlapLook(self._out.new_job(), self.heard_until, now, ticket, ended, self.joined)
-        self._overlaps.append(look)
-        self.pace.asked(look.job, now)
-        self._out.do(Transcribe(look.job, "overlap", start, look.end, look.ticket, spoken.forced, spoken.prior, prompt))
+        turn = self.turn
+        # What the committed words come from is not heard again.
+        covered = turn.draft.end if turn is not None and turn.draft is not None else 0
+        start = max(self._start_of(since), min(covered, self.heard_until))
+        prompt = self._prompt(turn) if turn is not None else ""
+        self.overlap.look(Stretch(start, self.heard_until), turn, now, prompt=prompt, ended=ended, going_on=going_on)
 
     def overlap_transcribed(self, job: int, transcript: Transcript | None, *, going_on: bool) -> OverlapWords | None:
         """The words said over the reply, when `job` asked for them.
 
-        A draft that is made before `forget_overlap` takes them as its own, when they are all that was said.
+        A draft that is made before they are forgotten takes them as its own, when they are all that was said.
 
         Args:
             job: the transcription's.
             transcript: None when it failed.
             going_on: said so soon after the user's turn that it may belong to it.
         """
-        index = next((index for index, look in enumerate(self._overlaps) if look.job == job), None)
-        if index is None:
-            return None
-        look = self._overlaps[index]
-        del self._overlaps[: index + 1]
-        # Where a later look is on its way, more was said.
-        ended = look.ended and not self._overlaps
-        if ended:
-            self._overlap = transcript
-        if transcript is None:
-            return OverlapWords("", clear=False, ended=ended)
-        text = clean_transcript(transcript)
-        if look.joined and self.turn is not None and self.turn.draft is not None:
-            return OverlapWords(text, clear=True, ended=ended, added=words_added(self.turn.draft.words or "", text))
-        clear = not text or transcript.confidence >= (LIKELY_WORD if going_on else CLEAR_WORD)
-        return OverlapWords(text if clear else "", clear, ended)
+        return self.overlap.transcribed(job, transcript, self.turn, going_on=going_on)
 
     def _take_over(self, turn: Turn, words_end: float, now: float) -> Draft | None:
         """The look at the end of the overlap, which is still on its way, is the turn's draft."""
-        look = self._overlaps[-1] if self._overlaps else None
-        self._overlaps.clear()
+        look = self.overlap.last_look()
         if look is None or not look.ended or look.end < self._end_of_words(words_end, now):
             return None
         turn.draft = Draft(look.job, look.end, now, look.ticket, ordered=True, ordered_at=look.asked_at)
         return turn.draft
-
-    def overlap_overdue(self, now: float, limit_s: float) -> bool:
-        """Whether the words said over the reply have been waited for too long; they are then given up."""
-        if not self._overlaps or now - self._overlaps[-1].asked_at < limit_s:
-            return False
-        self._overlaps.clear()
-        self._out.do(Cancel("overlap"))
-        return True
-
-    def forget_overlap(self) -> None:
-        """What was said over the reply does not matter any more."""
-        self._overlaps.clear()
-        self._overlap = None
-        self.joined = False

@@ -38,44 +38,6 @@ class Interim:
     pending: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class OverlapLook:
-    """A transcription of what is said over a reply.
-
-    Attributes:
-        job: of the transcription.
-        end: sample after the last one that it covers.
-        asked_at: monotonic time.
-        ticket: place in the lane.
-        ended: made when they stopped; others are made while they go on, and may end in half a word.
-        joined: of the turn before the reply as well, which they are going on with.
-    """
-
-    job: int
-    end: int
-    asked_at: float
-    ticket: Ticket
-    ended: bool
-    joined: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OverlapWords:
-    """What is said over a reply.
-
-    Attributes:
-        text: "" for no word, or none that is clear.
-        clear: the words are sure, or it is sure that there are none.
-        ended: these are all the words there were.
-        added: words that the turn before the reply has more with them; None when they were heard by themselves.
-    """
-
-    text: str
-    clear: bool
-    ended: bool
-    added: int | None = None
-
-
 @dataclass(slots=True)
 class Draft:
     """The turn as of one early silence, worked on in case that it is over.
