@@ -18,12 +18,13 @@ from av.container.input import InputContainer
 
 from media.values import Pcm
 
-FORMATS: Final = "wav, mp3, flac, ogg, webm, m4a, aac, aiff"
+FORMATS: Final = "wav, mp3, flac, ogg, webm, m4a, mov, aac, aiff, caf, au, amr, mpeg-ts"
 """What can be read, for people."""
 
 CODECS: Final = frozenset(
     {
         *("aac", "alac", "flac", "mp3", "mp3float", "opus", "libopus", "vorbis", "pcm_alaw", "pcm_mulaw"),
+        *("amrnb", "amrwb"),
         *("pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be"),
         *("pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"),
     }
@@ -34,6 +35,29 @@ MIN_RATE, MAX_RATE = 4_000, 384_000
 """Hz; a file that claims 1 Hz would be 16,000 times as long at the models' rate."""
 
 MAX_CHANNELS = 8
+
+MOST_ZEROS = 64 * 1024
+"""Bytes of zeros that may lie in front of MPEG audio: players and cut recordings leave some."""
+
+MOST_TAGS = 8
+"""ID3 tags, one behind the other, that are looked behind."""
+
+_QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+"""Atoms that such a file begins with; before there was ISO's `ftyp`, with any of the others."""
+
+_MAGIC = (
+    *((b"fLaC", "flac"), (b"OggS", "ogg"), (b"\x1aE\xdf\xa3", "matroska"), (b"caff", "caf"), (b".snd", "au")),
+    *((b"#!AMR\n", "amr"), (b"#!AMR-WB\n", "amr")),
+)
+
+CANCELLED = 0.05
+"""Of the louder channel's energy: the mean of two channels has half of it, or a quarter where the other is silent."""
+
+FORGETTING = 0.9999
+"""By which each sample makes what was before it count less: half of it after 0.4 s at 16 kHz."""
+
+_TS_PACKETS = (188, 192)
+"""Bytes from one sync byte of MPEG-TS to the next: on the air, and with the time stamp of discs in front of each."""
 
 
 class AudioFileError(ValueError):
@@ -64,22 +88,73 @@ class AudioSource(Protocol):
         """Give everything back."""
 
 
-def container_format(data: bytes) -> str | None:
-    """FFmpeg's name of the container, from its first bytes; None where it is none that we read."""
-    head = data[:12]
+def container_start(data: bytes) -> int:
+    """Where the container begins: behind ID3 tags, which also AAC and FLAC have in front, and behind zeros."""
+    start = 0
+    for _ in range(MOST_TAGS):
+        begins = start + _zeros(data, start)
+        head = data[begins : begins + 10]
+        if len(head) < 10 or head[:3] != b"ID3" or any(byte & 0x80 for byte in head[6:]):
+            break
+        # Four times seven bits (https://id3.org/id3v2.4.0-structure), and a footer where a flag says so.
+        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        start = begins + 10 + size + (10 if head[5] & 0x10 else 0)
+    begins = start + _zeros(data, start)
+    # In front of anything else zeros are part of it: the length of an atom begins with them.
+    return begins if _mpeg_audio(data[begins : begins + 2]) else start
+
+
+def _zeros(data: bytes, start: int) -> int:
+    front = data[start : start + MOST_ZEROS]
+    return len(front) - len(front.lstrip(b"\0"))
+
+
+def container_format(head: bytes) -> str | None:
+    """FFmpeg's name of the container, from its first 600 bytes; None where it is none that we read."""
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return "wav"
-    if head[4:8] == b"ftyp":
+    if head[4:8] in _QUICKTIME:
         return "mov"
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "aiff"
-    for magic, name in ((b"fLaC", "flac"), (b"OggS", "ogg"), (b"\x1aE\xdf\xa3", "matroska"), (b"ID3", "mp3")):
+    for magic, name in _MAGIC:
         if head.startswith(magic):
             return name
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        # Both begin with a run of ones; ADTS has its two layer bits clear, which MPEG audio reserves.
-        return "aac" if head[1] & 0x06 == 0 else "mp3"
-    return None
+    for size in _TS_PACKETS:
+        at = size - 188
+        if len(head) > at + 2 * size and all(head[at + size * number] == 0x47 for number in range(3)):
+            return "mpegts"
+    return _mpeg_audio(head)
+
+
+def _mpeg_audio(head: bytes) -> str | None:
+    if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    # Both begin with a run of ones; ADTS has its two layer bits clear, which MPEG audio reserves.
+    return "aac" if head[1] & 0x06 == 0 else "mp3"
+
+
+class _Downmix:
+    """Stereo to mono, also where the channels cancel each other: some recorders turn one of them around.
+
+    As long as their mean has little of what the louder one has, that one is heard alone.
+    """
+
+    def __init__(self) -> None:
+        self._energies = np.zeros(3)
+
+    def mono(self, stereo: Pcm) -> Pcm:
+        """The samples of both as one, shape (n,); in shape (n, 2)."""
+        if not stereo.size:
+            return stereo[:, 0]
+        wide = stereo.astype(np.int32)
+        mean = (wide[:, 0] + wide[:, 1]) >> 1
+        new = [float(np.square(part, dtype=np.float64).sum()) for part in (mean, wide[:, 0], wide[:, 1])]
+        self._energies = self._energies * FORGETTING ** len(stereo) + np.asarray(new)
+        of_mean, left, right = self._energies
+        if of_mean < CANCELLED * max(left, right):
+            return stereo[:, 0] if left >= right else stereo[:, 1]
+        return mean.astype(np.int16)
 
 
 class AudioFile:
@@ -96,11 +171,12 @@ class AudioFile:
     def __init__(self, data: bytes, rate: int) -> None:
         if not data:
             raise NoAudioError("The file is empty")
-        name = container_format(data)
+        start = container_start(data)
+        name = container_format(data[start : start + 600])
         if name is None:
             raise UnknownFormatError(f"The file is of no format that can be read here: {FORMATS}")
         try:
-            self._container = _opened(data, name)
+            self._container = _opened(data[start:], name)
         except (av.FFmpegError, ValueError) as error:
             raise AudioFileError(f"The file begins like {name}, but cannot be read: {_reason(error)}") from error
         try:
@@ -148,8 +224,8 @@ class AudioFile:
         codec.thread_count = 1
 
     def _decoded(self) -> Generator[Pcm, None, None]:
-        resampler = AudioResampler(format="s16", layout="mono", rate=self._rate)
-        decoded = False
+        resampler: AudioResampler | None = None
+        downmix, stereo, decoded = _Downmix(), False, False
         problem: Exception | None = None
         for frame in self._raw_frames():
             if isinstance(frame, Exception):
@@ -157,17 +233,23 @@ class AudioFile:
                 continue
             _check_shape(frame.sample_rate, frame.layout.nb_channels)
             decoded = True
+            if resampler is None or stereo is not (frame.layout.nb_channels > 1):
+                stereo = frame.layout.nb_channels > 1
+                resampler = self._resampler(stereo)
             try:
                 resampled = resampler.resample(frame)
             except ValueError:
                 # The stream changed its rate or layout on its way.
-                resampler = AudioResampler(format="s16", layout="mono", rate=self._rate)
+                resampler = self._resampler(stereo)
                 resampled = resampler.resample(frame)
-            yield from (_mono(each) for each in resampled)
+            yield from (_mono(each, downmix) for each in resampled)
         if not decoded and problem is not None:
             raise AudioFileError(f"The sound in the file cannot be decoded: {_reason(problem)}")
-        if decoded:
-            yield from (_mono(each) for each in resampler.resample(None))
+        if resampler is not None:
+            yield from (_mono(each, downmix) for each in resampler.resample(None))
+
+    def _resampler(self, stereo: bool) -> AudioResampler:
+        return AudioResampler(format="s16", layout="stereo" if stereo else "mono", rate=self._rate)
 
     def _raw_frames(self) -> Iterator[AudioFrame | Exception]:
         """Frames of the first sound track; a broken packet costs its own sound only."""
@@ -266,8 +348,10 @@ def _check_shape(rate: int, channels: int) -> None:
         raise AudioFileError(f"The file says that it has {channels} channels; 1 to {MAX_CHANNELS} can be read")
 
 
-def _mono(frame: AudioFrame) -> Pcm:
-    return frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)
+def _mono(frame: AudioFrame, downmix: _Downmix) -> Pcm:
+    channels = frame.layout.nb_channels
+    pcm: Pcm = frame.to_ndarray().reshape(-1, channels).astype(np.int16, copy=False)
+    return downmix.mono(pcm) if channels > 1 else pcm[:, 0]
 
 
 def _reason(error: Exception) -> str:

@@ -6,10 +6,13 @@ LOOPBACKS = ("127.0.0.1", "::1")
 
 
 def listening_addresses(host: str) -> tuple[str, ...]:
-    """What a server on `host` binds: browsers try both addresses of localhost, so it is both.
+    """What a server on `host` binds: clients try either address of localhost first, so it is both.
 
+    So it is beside all IPv4 addresses, or localhost would be another program's, or nobody's, for whoever tries IPv6.
     The second can be lacking, where a machine has no IPv6.
     """
+    if host == "0.0.0.0":  # noqa: S104 - compared, not bound
+        return (host, "::1")
     return LOOPBACKS if host == "localhost" else (host,)
 
 

@@ -42,6 +42,8 @@ from server.transcription.wiring import add_transcription
 from server.v1 import speech as v1_speech
 from server.v1 import transcriptions as v1_transcriptions
 from server.v1 import voices as v1_voices
+from server.webhooks.calls import CallWebhooks
+from server.webhooks.webhooks import Webhooks
 
 LOOK_AHEAD_CORES = 4
 """Cores from which calls transcribe all the time while somebody speaks. On two, what is begun in vain stands in the way
@@ -91,6 +93,13 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         filler_after_s=settings.tool_filler_after_s,
     )
     return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
+
+
+def build_webhooks(settings: Settings, metrics: Metrics) -> Webhooks:
+    """What tells others of calls, as the settings say."""
+    secret = settings.webhook_secret.get_secret_value()
+    events, private = settings.webhook_events, settings.webhook_private
+    return Webhooks(settings.webhook_urls, secret, settings.data_dir, metrics, events=events, private=private)
 
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
@@ -147,6 +156,7 @@ class Server:
     _doors: Doors
     _desk: SpeechDesk
     _access: Access
+    _webhooks: CallWebhooks
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
@@ -170,8 +180,18 @@ class Server:
         speech = cached_speech(settings, engines.tts, memory)
         engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
         capacity = Capacity(settings.max_calls, CORES.count, speeds)
+        webhooks = build_webhooks(settings, metrics)
+        told = CallWebhooks(webhooks)
         registry = CallRegistry(
-            engines, endpoint, memory, metrics, options, capacity, settings.lost_grace_s, settings.half_open_calls
+            engines,
+            endpoint,
+            memory,
+            metrics,
+            options,
+            capacity,
+            settings.lost_grace_s,
+            settings.half_open_calls,
+            told,
         )
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
         parts = Parts(settings, engines, watches, memory, metrics, access, desk)
@@ -184,6 +204,7 @@ class Server:
             listening.append((metrics_application(parts), settings.metrics_port))
         doors = Doors(settings.host, listening, settings.max_connections, settings.max_connections_per_address)
         try:
+            await webhooks.open()
             await doors.open([memory.open(), _warm_up(engines, capacity)])
         except BaseException:
             await doors.close()
@@ -191,6 +212,7 @@ class Server:
             await registry.close()
             await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())
             await memory.close()
+            await told.close()
             raise
         settled_memory()
         url = doors.url(settings.port)
@@ -201,7 +223,7 @@ class Server:
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
         registry.spawn(read_instructions(engines.llm, options.instructions))
-        return cls(settings, registry, capacity, memory, url, doors, desk, access)
+        return cls(settings, registry, capacity, memory, url, doors, desk, access, told)
 
     @property
     def apps(self) -> list[web.Application]:
@@ -230,5 +252,6 @@ class Server:
         self._access.close()
         tools = self.registry.defaults.tools
         await asyncio.gather(self.registry.endpoint.close(), self._desk.close(), tools.close())
-        # Last: what the calls said at their end is still to be written down.
+        # Last: what the calls said at their end is still to be written down, and their recordings to be told of.
         await self.memory.close()
+        await self._webhooks.close()

@@ -20,6 +20,7 @@ from server.http.held_bytes import counting
 from server.http.operation import Cost
 from server.http.rate_limits import limited
 from server.http.request_metrics import counted
+from server.http.slashes import single_slashes
 from server.http.tickets import TICKETS
 from server.identity.tokens import TOKENS
 from server.memory.door import MEMORY, MemoryDoor
@@ -67,6 +68,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
     origins = Origins(settings.allowed_origins, local_only=not guarded)
     app = web.Application(
         middlewares=[
+            single_slashes,
             counted(service, parts.metrics),
             errors_as_json,
             only_ours(origins),

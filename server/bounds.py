@@ -138,6 +138,12 @@ MAX_SEARCH = 2_000
 MAX_KEPT_SPEECH = 4 * 1024 * 1024
 """[bytes] Of a text's audio beyond which it is not kept."""
 
+MAX_WEBHOOK_TOOL_CHARS = 16_000
+"""[characters] Of a tool's arguments, and of its result, in a webhook."""
+
+MAX_WEBHOOKS_WAITING = 64 * 1024 * 1024
+"""[bytes] Of webhooks that wait for one receiver, on disk; with more, new ones are lost."""
+
 MAX_HEADER_TEXT = 2_000
 """[characters] Of a text in a header of an answer; a longer one is left out."""
 
@@ -164,8 +170,11 @@ MAX_SCHEMA_PARTS = 2_000
 MAX_TOKENS = 32_768
 """[tokens] That a client may ask for; in process no answer takes more than half of the model's context."""
 
-MAX_EMBEDDED = 256
-"""[texts] That are put into vectors in one request."""
+MAX_EMBEDDED = 2_048
+"""[texts] That are put into vectors in one request; OpenAI's limit too."""
+
+MAX_EMBEDDED_TOKENS = 8_192
+"""[tokens] Of one of them, where it comes as tokens."""
 
 MAX_EMBEDDED_CHARS = 32_000
 """[characters] Of each; models read a few hundred words and leave out the rest."""

@@ -186,6 +186,23 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """JSON that an answer has to be.
+
+    Attributes:
+        schema: JSON Schema that it fits; None for any object.
+        name: of the schema, where the client gave one.
+        description: of what it is for, likewise.
+        strict: as the client said; engines in process always keep to the schema.
+    """
+
+    schema: Mapping[str, Any] | None = None
+    name: str = ""
+    description: str = ""
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """What the language model is asked.
 
@@ -200,6 +217,7 @@ class ChatRequest:
         top_p: at temperatures above 0, sample among the likeliest tokens that add up to this probability; None leaves
             it to the engine. An engine that cannot differ from request to request does not look at it.
         seed: of the random numbers, likewise.
+        form: JSON that the answer has to be; None for text. See `shapes_answers`.
     """
 
     messages: tuple[Message, ...]
@@ -211,6 +229,7 @@ class ChatRequest:
     tool_choice: str = "auto"
     top_p: float | None = None
     seed: int | None = None
+    form: AnswerForm | None = None
 
     @property
     def asked(self) -> str:
@@ -254,6 +273,11 @@ class LanguageModel(Engine, Protocol):
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
         """Read the context ahead of time, so that `stream` on a longer one starts sooner. May do nothing."""
+
+
+def shapes_answers(llm: LanguageModel) -> bool:
+    """Whether `ChatRequest.form` is kept to: engines say so by an attribute of this name, which they need not have."""
+    return getattr(llm, "shapes_answers", False) is True
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,17 @@ _LISTED: Final = (
     " pl=Polish pt=Portuguese ro=Romanian ru=Russian sk=Slovak sl=Slovenian so=Somali sq=Albanian sr=Serbian"
     " sv=Swedish sw=Swahili ta=Tamil te=Telugu th=Thai tl=Tagalog tr=Turkish uk=Ukrainian ur=Urdu uz=Uzbek"
     " vi=Vietnamese zh=Chinese"
+    " am=Amharic as=Assamese ba=Bashkir bo=Tibetan br=Breton fo=Faroese ha=Hausa haw=Hawaiian ht=Haitian_Creole"
+    " jw=Javanese km=Khmer la=Latin lb=Luxembourgish ln=Lingala lo=Lao mg=Malagasy mi=Maori mt=Maltese my=Myanmar"
+    " nn=Nynorsk oc=Occitan ps=Pashto sa=Sanskrit sd=Sindhi si=Sinhala sn=Shona su=Sundanese tg=Tajik tk=Turkmen"
+    " tt=Tatar yi=Yiddish yo=Yoruba yue=Cantonese"
 )
 
-NAMES: Final = MappingProxyType(dict(entry.split("=") for entry in _LISTED.split()))
-"""English names by ISO 639-1 code."""
+NAMES: Final = MappingProxyType(dict(entry.replace("_", " ").split("=") for entry in _LISTED.split()))
+"""English names by the codes that Whisper knows: ISO 639-1, where a language has one."""
+
+CODES: Final = MappingProxyType({name.lower(): code for code, name in NAMES.items()})
+"""The same the other way round, by names in lower case."""
 
 UNCLEAR: Final = MappingProxyType(
     {

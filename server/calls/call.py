@@ -94,6 +94,9 @@ class CallHost(Protocol):
     def begun(self, call: "Call") -> None:
         """A call can be spoken on."""
 
+    def heard(self, call: "Call", event: CallEvent) -> None:
+        """Something happened in a call."""
+
     def answered(self, seconds: float) -> None:
         """A turn was answered, so long after its last sound."""
 
@@ -331,7 +334,7 @@ class Call:
 
     def _on_event(self, event: CallEvent) -> None:
         self.record.add(event)
-        self._host.metrics.call_event(event)
+        self._host.heard(self, event)
         if self._memory is not None:
             self._memory.add(event)
         if self.line is not None:

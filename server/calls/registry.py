@@ -13,6 +13,7 @@ import structlog
 
 from media.endpoint import MediaEndpoint
 from media.peer import WebRtcPeer
+from pipeline.call.events import CallEvent
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import Engines
 from pipeline.scheduling.cores import CORES
@@ -24,6 +25,7 @@ from server.conversations.beginnings import Beginning
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.speech.cache import CachedSpeech
+from server.webhooks.calls import CallWebhooks
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,7 @@ class CallRegistry:
         capacity: how many calls may be open.
         lost_grace_s: how long a vanished caller is waited for.
         half_open: calls of one client that may be unconnected at the same time.
+        webhooks: tell others of what happens in calls; None where nobody asked.
     """
 
     def __init__(
@@ -66,7 +69,9 @@ class CallRegistry:
         capacity: Capacity,
         lost_grace_s: float,
         half_open: int = 10,
+        webhooks: CallWebhooks | None = None,
     ) -> None:
+        self._webhooks = webhooks
         self.engines = engines
         self.endpoint = endpoint
         self.memory = memory
@@ -172,6 +177,14 @@ class CallRegistry:
         """See `CallHost`."""
         self.total += 1
         self.metrics.call_opened()
+        if self._webhooks is not None:
+            self._webhooks.begun(call)
+
+    def heard(self, call: Call, event: CallEvent) -> None:
+        """See `CallHost`."""
+        self.metrics.call_event(event)
+        if self._webhooks is not None:
+            self._webhooks.add(call, event)
 
     def engines_for(self, conversation_id: str) -> Engines:
         """The engines of one call: what the voice says goes from its cache when the conversation is deleted."""
@@ -202,6 +215,8 @@ class CallRegistry:
             self._past.update(call.counts)
             self.messages += call.record.messages
             self.metrics.call_ended(call.ended_reason or "", call.record.seconds())
+        if self._webhooks is not None:
+            self._webhooks.ended(call)
         if not self._calls:
             self._empty.set()
 

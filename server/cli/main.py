@@ -8,7 +8,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from server.cli import bench, calibrate, call, doctor, env, keys, memory, models, replay, serve
+from server.cli import bench, calibrate, call, doctor, env, keys, memory, models, replay, serve, webhooks
 from server.version import version
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(env.env)
 app.add_typer(keys.app, name="keys")
 app.command()(keys.join)
 app.add_typer(memory.app, name="memory")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(bench.app, name="bench")
 
 

@@ -16,6 +16,9 @@ from server.addresses import is_loopback
 from server.http.errors import ApiError, Handler
 from server.http.guard import is_open
 
+WEB = ("https://", "http://")
+"""How origins of pages begin; those of apps and extensions (tauri, capacitor, chrome-extension) have other schemes."""
+
 SAFE = frozenset({"GET", "HEAD"})
 
 FOREIGN_SITES = frozenset({"cross-site", "same-site"})
@@ -44,7 +47,7 @@ class Origins:
         self._any = "*" in allowed
         self._allowed = frozenset(allowed)
         self.local_only = local_only
-        self._hosts = frozenset(urlsplit(origin).hostname for origin in allowed)
+        self._hosts = frozenset(urlsplit(origin).hostname for origin in allowed if origin.startswith(WEB))
 
     def allows(self, origin: str, host: str) -> bool:
         """Whether a page of this origin may use the server that it reached under this host (with its port)."""
@@ -66,9 +69,9 @@ class Origins:
 
 
 def urlsplit_netloc(origin: str) -> str:
-    """Host and port of an origin; "" for "null" and what is none."""
+    """Host and port of a web page's origin; "" for "null", for apps and extensions, and for what is none."""
     try:
-        return urlsplit(origin).netloc.lower()
+        return urlsplit(origin).netloc.lower() if origin.startswith(WEB) else ""
     except ValueError:
         return ""
 
@@ -88,12 +91,29 @@ def only_ours(origins: Origins) -> Middleware:
         by_site = origins.local_only and site in FOREIGN_SITES
         foreign = by_site if origin is None else not origins.allows(origin, host)
         if foreign and not (request.method in SAFE and is_open(request)):
-            page = f"Pages of {origin[:200]}" if origin is not None else "Pages of other sites"
-            message = f"{page} may not use this server; MORGAN_ALLOWED_ORIGINS names those that may"
-            raise ApiError(403, "foreign_origin", message)
+            raise _foreign(origin, keys=not origins.local_only)
         return web.Response(status=204) if preflight else await handler(request)
 
     return middleware
+
+
+def _foreign(origin: str | None, *, keys: bool) -> ApiError:
+    """What a page is told that was not allowed, and how whoever runs the server lets it in."""
+    if origin is None:
+        remedy = "MORGAN_ALLOWED_ORIGINS names those that may"
+        return ApiError(403, "foreign_origin", f"Pages of other sites may not use this server; {remedy}")
+    if origin in ("null", "file://"):
+        remedy = "serve the page over http or https" + (
+            f", or set MORGAN_ALLOWED_ORIGINS={origin}" if keys else ": without keys nothing else can be allowed"
+        )
+        message = (
+            f"A page out of a file or a sandboxed frame (its origin is {origin}) may not use this server; {remedy}"
+        )
+        return ApiError(403, "foreign_origin", message)
+    shown = origin[:200]
+    kind = "Pages of" if origin.startswith(WEB) else "The app or extension"
+    message = f"{kind} {shown} may not use this server; to let it, set MORGAN_ALLOWED_ORIGINS={shown} (comma-separated)"
+    return ApiError(403, "foreign_origin", message)
 
 
 async def add_cors_headers(request: web.Request, response: web.StreamResponse, origins: Origins) -> None:

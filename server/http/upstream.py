@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+from yarl import URL
 
 
 class Connection(RequestHandler):
@@ -66,6 +67,16 @@ class Runner(web.AppRunner):
         )
         server.connect = self._connect
         return server
+
+
+async def handled_again(request: web.Request, path: str) -> web.StreamResponse:
+    """What the application of a request answers when it is for another path, all middlewares included.
+
+    Args:
+        request: of which nothing was read.
+        path: as it would stand in the request, escaped, with its query.
+    """
+    return await request.app._handle(request.clone(rel_url=URL(path, encoded=True)))
 
 
 def listeners(site: web.BaseSite) -> Sequence[socket.socket]:

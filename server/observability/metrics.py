@@ -5,6 +5,7 @@ One registry for each server object, so that several in a process do not add up.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -139,6 +140,12 @@ class Metrics:
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
+        self._webhooks = Counter(
+            "morgan_webhooks",
+            "Webhooks: delivered, failed (an attempt), given_up, lost (too many waited).",
+            ["outcome"],
+            registry=registry,
+        )
         self._wrong_keys = Counter("morgan_http_wrong_keys", "Requests with a wrong key.", registry=registry)
 
     # Calls report
@@ -163,6 +170,10 @@ class Metrics:
             part: "line", "actor", "memory" or "recording".
         """
         self._unreleased.labels(part).inc()
+
+    def webhook(self, outcome: Literal["delivered", "failed", "given_up", "lost"]) -> None:
+        """A webhook was sent, or was not."""
+        self._webhooks.labels(outcome).inc()
 
     def peer_swept(self) -> None:
         """A WebRTC peer belonged to no call and was closed."""

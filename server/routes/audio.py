@@ -10,6 +10,7 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from media.audio_file import FORMATS
 from persistence.conversation_log import ConversationLog
 from pipeline.audio import SPEECH_RATE
 from pipeline.call.context import SPOKEN_RULES
@@ -52,7 +53,7 @@ UPLOAD_SCHEMA = {
     "type": "object",
     "required": ["file", "user_id"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "wav, mp3, flac, ogg, webm, m4a, aac or aiff"},
+        "file": {"type": "string", "format": "binary", "description": FORMATS},
         "user_id": {"type": "string"},
         "conversation_id": {"type": "string", "description": 'a uuid, or "last"; a new conversation without'},
         "language": {"type": "string", "description": "ISO 639-1 code, or auto"},

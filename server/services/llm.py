@@ -4,10 +4,10 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.engines.llm.llama_batcher import LlamaStats
-from pipeline.engines.protocols import ChatRequest, Message
+from pipeline.engines.protocols import ChatRequest, Message, shapes_answers
 from server.app_keys import ENGINES, SETTINGS
 from server.bounds import (
     MAX_EMBEDDED,
@@ -28,7 +28,6 @@ from server.http.sse import EVENT_STREAM
 from server.http.tickets import asked_ticket
 from server.services.health import HEALTH, service_health
 from server.services.llm_conversation import kept_turn
-from server.v1 import chat_request as v1_chat_request
 from server.v1.chat_request import ChatCompletionRequest
 from server.v1.vectors import embed
 
@@ -90,11 +89,6 @@ class Generated(BaseModel):
 
 class Opening(ChatCompletionRequest):
     """A conversation as far as it is known; the user need not have said anything yet."""
-
-    @field_validator("messages")
-    @classmethod
-    def _something_said(cls, messages: list[v1_chat_request.ChatMessage]) -> list[v1_chat_request.ChatMessage]:
-        return messages
 
 
 class Read(BaseModel):
@@ -223,7 +217,11 @@ async def health(request: web.Request) -> web.Response:
     told = None
     if embedder is not None:
         told = {"engine": embedder.name, "model": embedder.model, "dimensions": embedder.dimensions}
-    more: dict[str, Any] = {"calls_tools": engines.llm.calls_tools, "embedder": told}
+    more: dict[str, Any] = {
+        "calls_tools": engines.llm.calls_tools,
+        "shapes_answers": shapes_answers(engines.llm),
+        "embedder": told,
+    }
     stats = getattr(engines.llm, "stats", None)
     if isinstance(stats, LlamaStats):
         more["tokens"] = asdict(stats)

@@ -16,6 +16,7 @@ from server.settings.listening import ListeningSettings
 from server.settings.media import MediaSettings
 from server.settings.services import ServicesSettings
 from server.settings.stores import StoresSettings
+from server.settings.webhooks import WebhookSettings
 
 PREFIX = "MORGAN_"
 NESTED = "__"
@@ -28,6 +29,7 @@ class Settings(
     IdentitySettings,
     StoresSettings,
     ServicesSettings,
+    WebhookSettings,
     ListeningSettings,
     BaseSettings,
 ):
@@ -58,9 +60,11 @@ class Settings(
 
     @model_validator(mode="after")
     def _not_every_page(self) -> Self:
-        if "*" in self.allowed_origins and not self.asks_for_keys:
+        every = next((origin for origin in ("*", "null", "file://") if origin in self.allowed_origins), None)
+        if every is not None and not self.asks_for_keys:
+            # Any page can open a frame whose origin is null.
             raise ValueError(
-                "allowed_origins: * without keys would let every page that is open in a browser here use Morgan"
+                f"allowed_origins: {every} without keys would let every page that is open in a browser here use Morgan"
             )
         return self
 

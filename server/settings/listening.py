@@ -31,7 +31,8 @@ class ListeningSettings(BaseModel):
     )
     allowed_origins: Listed = Field(
         (),
-        description="Web pages that may use the API, by origin: https://example.org, ...; * for all.",
+        description="Web pages and apps that may use the API, by origin: https://example.org, chrome-extension://..., "
+        "tauri://localhost, ...; with keys also null (pages out of files) and * for all.",
     )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="A port on which /metrics needs no key; 0 for none besides the API's."
@@ -47,6 +48,6 @@ class ListeningSettings(BaseModel):
     @classmethod
     def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
-            if origin != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", origin):
+            if origin not in ("*", "null", "file://") and not re.fullmatch(r"[A-Za-z][\w+.-]*://[^/?#@\s]+", origin):
                 raise ValueError(f"{origin} is not an origin, such as https://example.org or http://localhost:3000")
         return tuple(origin.lower() for origin in origins)

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.text.languages import NAMES
 from pipeline.transcription.segments import Segment
 from server.transcription.transcriber import Transcription
 
@@ -36,10 +37,13 @@ def openai_json(done: Transcription) -> dict[str, Any]:
 
 
 def openai_verbose(done: Transcription, granularities: Sequence[str], temperature: float) -> dict[str, Any]:
-    """`response_format` "verbose_json", with what was asked for of segments and words."""
+    """`response_format` "verbose_json", with what was asked for of segments and words.
+
+    The language goes by its English name ("english"), as OpenAI's API has it and the AI SDK looks it up.
+    """
     told: dict[str, Any] = {
         "task": "transcribe",
-        "language": done.language or UNDETERMINED,
+        "language": NAMES.get(done.language or "", done.language or UNDETERMINED).lower(),
         "duration": done.duration_s,
         "text": done.text,
         "unclear": done.unclear,

@@ -16,6 +16,7 @@ from persistence.values import AudioTranscription
 from pipeline.audio import HEARING_RATE, Pcm, Waveform
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.scheduling.lanes import Lane, LaneClosedError, LaneFullError, Ticket
+from pipeline.text.languages import CODES
 from pipeline.transcription.recording import PIECE_S, RecordingTranscription
 from pipeline.transcription.segments import Segment, whole_confidence, whole_text
 from server.http.errors import ApiError
@@ -167,7 +168,11 @@ class Transcriber:
         Raises:
             ApiError: 422, the engine does not know it.
         """
-        code = self._default_language if not wanted else wanted.strip().lower().partition("-")[0]
+        code = self._default_language
+        if wanted:
+            told = wanted.strip().lower()
+            # As `verbose_json` tells it: what it told is sent back with the next file.
+            code = CODES.get(told) or told.partition("-")[0]
         if code is None or code == AUTO:
             return self._only
         if code not in self._known_languages:

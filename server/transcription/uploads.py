@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import BodyPartReader, MultipartReader, web
 from multidict import CIMultiDictProxy, MultiDict
 
+from media.audio_file import FORMATS
 from pipeline.audio import HEARING_RATE
 from server.bounds import MAX_FIELD, MAX_PARTS, MAX_PCM_RATE, MAX_UPLOAD, MIN_PCM_RATE
 from server.http.errors import ApiError, read_body
@@ -20,7 +21,7 @@ UPLOAD_SCHEMA = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "wav, mp3, flac, ogg, webm, m4a, aac or aiff"},
+        "file": {"type": "string", "format": "binary", "description": FORMATS},
         "language": {"type": "string", "description": "ISO 639-1 code, or auto"},
         "prompt": {"type": "string", "description": "What was said before, for names and style"},
         "word_timestamps": {"type": "boolean"},

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from pipeline.engines.llm.openai_chat_format import tool_call
-from pipeline.engines.protocols import ChatRequest, LanguageModel
+from pipeline.engines.protocols import ChatRequest, LanguageModel, shapes_answers
 from server.app_keys import ENGINES, SETTINGS
 from server.bounds import MAX_CHAT_BODY
 from server.conversations.generation import FAILURES, Generation, no_answer
@@ -50,11 +50,13 @@ class ChatCompletion(BaseModel):
 async def create_chat_completion(request: web.Request, body: ChatCompletionRequest) -> web.StreamResponse:
     """Answer a conversation. Hanging up stops the generation.
 
-    Tools need a model that knows them, behind an OpenAI-compatible endpoint (`MORGAN_LLM_BASE_URL`).
+    Tools need a model whose chat template tells of them, or one behind `MORGAN_LLM_BASE_URL`. With `response_format`
+    the model in process can write nothing but JSON of that form; an endpoint is handed it on.
     """
     llm = request.app[ENGINES].llm
     asked = body.chat_request(request.app[SETTINGS].llm_temperature)
     refuse_tools(llm, asked)
+    refuse_forms(llm, asked)
     with asked_ticket(request) as ticket:
         answering = _Completion(Generation(llm, asked, ticket), llm.model)
         if body.stream:
@@ -73,6 +75,17 @@ def refuse_tools(llm: LanguageModel, asked: ChatRequest) -> None:
     if asked.tools and asked.tool_choice != "none" and not llm.calls_tools:
         message = f"{llm.model} cannot be given tools here: set MORGAN_LLM_BASE_URL to an endpoint whose model can"
         raise ApiError(400, "tools_unsupported", message, [{"field": "tools", "message": message}])
+
+
+def refuse_forms(llm: LanguageModel, asked: ChatRequest) -> None:
+    """Refuse a request for JSON of a model that cannot be held to it.
+
+    Raises:
+        ApiError: 400.
+    """
+    if asked.form is not None and not shapes_answers(llm):
+        message = f"{llm.model} cannot be held to a form here; leave response_format out"
+        raise ApiError(400, "response_format_unsupported", message, [{"field": "response_format", "message": message}])
 
 
 class _Completion:

@@ -3,14 +3,15 @@
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from pipeline.engines.protocols import ChatRequest, Message, Role, ToolCall, ToolSpec
+from pipeline.engines.protocols import AnswerForm, ChatRequest, Message, Role, ToolCall, ToolSpec
 from server.bounds import MAX_CHAT_CHARS, MAX_CHAT_MESSAGES, MAX_SCHEMA_PARTS, MAX_TOKENS
 from server.conversations.generation import DEFAULT_MAX_TOKENS
 from server.http.errors import ApiError
+from server.v1.model_name import ModelName
 
 _Text = Annotated[str, Field(max_length=MAX_CHAT_CHARS)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -29,6 +30,18 @@ class TextPart(_Part):
     text: _Text
 
 
+class RefusalPart(_Part):
+    """A piece of an earlier answer in which a model declined."""
+
+    type: Literal["refusal"]
+    refusal: _Text
+
+    @property
+    def text(self) -> str:
+        """What it said."""
+        return self.refusal
+
+
 class CalledFunction(_Part):
     """Which function, with which arguments (JSON as text)."""
 
@@ -39,45 +52,63 @@ class CalledFunction(_Part):
 class AskedTool(_Part):
     """A tool call of an earlier answer."""
 
-    id: Annotated[str, Field(min_length=1, max_length=128)]
+    id: Annotated[str, Field(max_length=128)]
     type: Literal["function"] = "function"
     function: CalledFunction
+
+
+ContentPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+
+_ROLES = {"developer": "system", "function": "tool"}
 
 
 class ChatMessage(_Part):
     """One message."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: _Text | Annotated[list[TextPart], Field(max_length=100)] | None = None
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: _Text | Annotated[list[ContentPart], Field(max_length=100)] | None = None
+    refusal: _Text | None = None
+    name: Annotated[str, Field(max_length=128)] | None = None
     tool_calls: Annotated[list[AskedTool], Field(max_length=128)] | None = None
     tool_call_id: Annotated[str, Field(max_length=128)] | None = None
+    function_call: CalledFunction | None = None
 
     def message(self) -> Message:
-        """As engines know it."""
-        role: Role = "system" if self.role == "developer" else self.role
+        """As engines know it: what came before `tool_calls` (role `function`, `function_call`) in today's words."""
+        role = _ROLES.get(self.role, self.role)
         parts = self.content if isinstance(self.content, list) else None
-        text = "".join(part.text for part in parts) if parts is not None else str(self.content or "")
-        asked = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ())
-        return Message(role, text, self.tool_call_id, asked)
+        text = "".join(part.text for part in parts) if parts is not None else str(self.content or self.refusal or "")
+        asked = [ToolCall(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()]
+        if self.function_call is not None:
+            asked.append(ToolCall(self.function_call.name, self.function_call.name, self.function_call.arguments))
+        answers = self.name if self.role == "function" else self.tool_call_id
+        return Message(cast(Role, role), text, answers, tuple(asked))
+
+
+def _small(schema: dict[str, Any]) -> dict[str, Any]:
+    parts: list[Any] = [schema]
+    # Grows while it is gone through; what lies beyond the bound is not looked at.
+    for part in parts:
+        if len(parts) > MAX_SCHEMA_PARTS:
+            raise ValueError(f"a schema may have at most {MAX_SCHEMA_PARTS} parts")
+        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return schema
+
+
+Schema = Annotated[dict[str, Any], AfterValidator(_small)]
+"""A JSON schema."""
 
 
 class Function(_Part):
     """A function that the model may ask for."""
 
     name: _Name
-    description: Annotated[str, Field(max_length=8_192)] = ""
-    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    description: Annotated[str, Field(max_length=8_192)] | None = None
+    parameters: Schema | None = None
 
-    @field_validator("parameters")
-    @classmethod
-    def _small(cls, schema: dict[str, Any]) -> dict[str, Any]:
-        parts: list[Any] = [schema]
-        # Grows while it is gone through; what lies beyond the bound is not looked at.
-        for part in parts:
-            if len(parts) > MAX_SCHEMA_PARTS:
-                raise ValueError(f"a schema may have at most {MAX_SCHEMA_PARTS} parts")
-            parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
-        return schema
+    def spec(self) -> ToolSpec:
+        """As engines know it; one that says nothing of its arguments has none."""
+        return ToolSpec(self.name, self.description or "", self.parameters or {"type": "object", "properties": {}})
 
 
 class Tool(_Part):
@@ -103,14 +134,46 @@ class NamedTool(_Part):
 class StreamOptions(_Part):
     """How the answer is streamed."""
 
-    include_usage: bool = False
+    include_usage: bool | None = False
+
+
+class JsonSchema(_Part):
+    """A schema with its name."""
+
+    name: Annotated[str, Field(max_length=64)] | None = None
+    description: Annotated[str, Field(max_length=8_192)] | None = None
+    # The SDKs call it `schema`, which is a method of Pydantic's models.
+    schema_: Annotated[Schema | None, Field(alias="schema")] = None
+    strict: bool | None = None
+
+
+class ResponseFormat(_Part):
+    """Which form the answer has to have."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _with_schema(self) -> "ResponseFormat":
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema is missing, which the type json_schema needs")
+        return self
+
+    def form(self) -> AnswerForm | None:
+        """As engines know it; None for text."""
+        if self.type == "text":
+            return None
+        told = self.json_schema if self.type == "json_schema" else None
+        if told is None:
+            return AnswerForm()
+        return AnswerForm(told.schema_, told.name or "", told.description or "", told.strict)
 
 
 class ChatCompletionRequest(_Part):
-    """A request for an answer; what an engine cannot do (penalties, log probabilities, ...) is not looked at."""
+    """A request for an answer; what changes only its words, and no engine can do (penalties, ...), is not looked at."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_CHAT_MESSAGES)]
-    model: Annotated[str, Field(max_length=256)] = Field("", description="Any name means the loaded model.")
+    model: ModelName = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
@@ -120,6 +183,12 @@ class ChatCompletionRequest(_Part):
     stop: Annotated[str, Field(max_length=500)] | Annotated[list[str], Field(max_length=16)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     n: Annotated[int, Field(ge=1, le=1)] | None = Field(None, description="One answer to a request.")
+    response_format: ResponseFormat | None = Field(
+        None, description="JSON, of any shape or of a schema; in process, not together with tools."
+    )
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
+    logprobs: bool | None = Field(None, description="Not to be had; true is refused.")
+    functions: list[Any] | None = Field(None, description="What `tools` was before; refused unless it is empty.")
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
     user: Annotated[str, Field(max_length=256)] | None = None
@@ -127,12 +196,13 @@ class ChatCompletionRequest(_Part):
         None, description="Requests that begin alike and share a key reuse what the model has read."
     )
 
-    @field_validator("messages")
+    @field_validator("logprobs", "functions")
     @classmethod
-    def _something_said(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
-        if all(message.role in ("system", "developer") for message in messages):
-            raise ValueError("there is nothing to answer: a message of the user is missing")
-        return messages
+    def _not_to_be_had(cls, value: Any, info: ValidationInfo) -> Any:
+        if value:
+            there = {"logprobs": "there are none here", "functions": "send `tools` in their place"}
+            raise ValueError(there[info.field_name or ""])
+        return value
 
     def chat_request(self, temperature: float) -> ChatRequest:
         """As engines know it.
@@ -152,6 +222,7 @@ class ChatCompletionRequest(_Part):
             tool_choice=choice or "auto",
             top_p=self.top_p,
             seed=self.seed,
+            form=self.response_format.form() if self.response_format is not None else None,
         )
 
     def _tools(self, choice: str | None) -> tuple[ToolSpec, ...]:
@@ -160,4 +231,4 @@ class ChatCompletionRequest(_Part):
         if choice not in (None, "auto", "none", *(("required",) if names else ()), *names):
             message = f"tool_choice is {choice}, and there is no such tool among `tools`"
             raise ApiError(400, "invalid_tool_choice", message, [{"field": "tool_choice", "message": message}])
-        return tuple(ToolSpec(each.name, each.description, each.parameters) for each in functions)
+        return tuple(each.spec() for each in functions)

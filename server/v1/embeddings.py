@@ -1,21 +1,27 @@
 """`/v1/embeddings`: vectors of texts, as OpenAI's API gives them."""
 
+import asyncio
 import base64
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from server.app_keys import ENGINES
-from server.bounds import MAX_CHAT_BODY, MAX_EMBEDDED, MAX_EMBEDDED_CHARS
+from server.bounds import MAX_CHAT_BODY, MAX_EMBEDDED, MAX_EMBEDDED_CHARS, MAX_EMBEDDED_TOKENS
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
+from server.v1.foreign_tokens import text_of
+from server.v1.model_name import ModelName
 from server.v1.vectors import embed
 
 routes = web.RouteTableDef()
 
 _Text = Annotated[str, Field(min_length=1, max_length=MAX_EMBEDDED_CHARS)]
+
+_Tokens = Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1, max_length=MAX_EMBEDDED_TOKENS)]
 
 
 class EmbeddingRequest(BaseModel):
@@ -23,19 +29,31 @@ class EmbeddingRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    input: _Text | Annotated[list[_Text], Field(min_length=1, max_length=MAX_EMBEDDED)]
-    model: Annotated[str, Field(max_length=256)] = Field("", description="Any name means the loaded model.")
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Annotated[int, Field(ge=1)] | None = None
+    input: (
+        _Text
+        | Annotated[list[_Text], Field(min_length=1, max_length=MAX_EMBEDDED)]
+        | _Tokens
+        | Annotated[list[_Tokens], Field(min_length=1, max_length=MAX_EMBEDDED)]
+    ) = Field(description="One text or several; or tokens of cl100k_base in place of each.")
+    model: ModelName = None
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Fewer than the model has: the first so many of its numbers, at length 1 again."
+    )
     user: str | None = None
 
-    @field_validator("input", mode="before")
-    @classmethod
-    def _no_tokens(cls, given: object) -> object:
-        first = given[0] if isinstance(given, list) and given else None
-        if isinstance(first, int | list):
-            raise ValueError("send texts: token numbers mean another model's tokens")
-        return given
+    def texts(self) -> list[str]:
+        """What is to be put into vectors. Tokens are looked up, so not for the event loop.
+
+        Raises:
+            ApiError: 400, a number is no token.
+        """
+        given = [self.input] if isinstance(self.input, str) or isinstance(self.input[0], int) else self.input
+        try:
+            return [each if isinstance(each, str) else text_of(each) for each in given]
+        except ValueError as error:
+            message = f"input: {error}; send texts, or tokens of that encoding"
+            raise ApiError(400, "invalid_tokens", message, [{"field": "input", "message": str(error)}]) from None
 
 
 class Embedding(BaseModel):
@@ -75,20 +93,21 @@ class Embeddings(BaseModel):
 async def create_embeddings(request: web.Request, body: EmbeddingRequest) -> web.Response:
     """Put texts into vectors of length 1."""
     embedder = request.app[ENGINES].embedder
-    if embedder is not None and body.dimensions not in (None, embedder.dimensions):
-        message = f"The vectors of {embedder.model} have {embedder.dimensions} dimensions; leave `dimensions` out"
+    wanted = body.dimensions
+    if embedder is not None and wanted is not None and wanted > embedder.dimensions:
+        message = f"The vectors of {embedder.model} have {embedder.dimensions} dimensions; ask for as many or fewer"
         raise ApiError(400, "invalid_dimensions", message, [{"field": "dimensions", "message": message}])
-    texts = [body.input] if isinstance(body.input, str) else body.input
-    found = await embed(request, texts)
+    found = await embed(request, await asyncio.to_thread(body.texts))
     data = [
-        {"object": "embedding", "index": index, "embedding": _encoded(vector, body.encoding_format)}
+        {"object": "embedding", "index": index, "embedding": _encoded(vector[:wanted], body.encoding_format)}
         for index, vector in enumerate(found.vectors)
     ]
     usage = {"prompt_tokens": 0, "total_tokens": 0}
     return web.json_response({"object": "list", "data": data, "model": found.model, "usage": usage})
 
 
-def _encoded(vector: list[float], encoding: str) -> Any:
-    if encoding == "float":
-        return vector
-    return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
+def _encoded(vector: Sequence[float], encoding: str | None) -> Any:
+    """A vector, at length 1 again where it was cut, as it is written down."""
+    numbers = np.asarray(vector, "<f4")
+    numbers /= max(float(np.linalg.norm(numbers)), 1e-12)
+    return base64.b64encode(numbers.tobytes()).decode() if encoding == "base64" else numbers.tolist()

@@ -14,6 +14,7 @@ from server.http.sse import EVENT_STREAM, event, open_events
 from server.speech.formats import CONTENT_TYPES, AudioFormat
 from server.speech.requests import FAILED, Speed, VoiceName, stream_audio
 from server.speech.speech import DESK, Speech, SpeechOrder
+from server.v1.model_name import ModelName
 
 routes = web.RouteTableDef()
 
@@ -33,20 +34,20 @@ class SpeechRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    model: Annotated[str, Field(min_length=1, max_length=256, description="Any name: the loaded voices speak.")]
+    model: ModelName = None
     input: Annotated[str, Field(min_length=1)]
-    voice: VoiceName | CustomVoice
+    voice: VoiceName | CustomVoice | None = Field(None, description="The default voice, where none is named.")
     instructions: Annotated[
         str | None, Field(max_length=8_000, description="Accepted; the loaded voices follow none.")
     ] = None
-    response_format: AudioFormat = "mp3"
-    speed: Speed = 1.0
-    stream_format: Literal["audio", "sse"] = "audio"
+    response_format: AudioFormat | None = "mp3"
+    speed: Speed | None = 1.0
+    stream_format: Literal["audio", "sse"] | None = "audio"
 
     def order(self) -> SpeechOrder:
         """What the desk is asked for."""
-        voice = self.voice if isinstance(self.voice, str) else self.voice.id
-        return SpeechOrder(self.input, voice, self.response_format, self.speed)
+        voice = self.voice.id if isinstance(self.voice, CustomVoice) else self.voice
+        return SpeechOrder(self.input, voice, self.response_format or "mp3", self.speed or 1.0)
 
 
 @routes.post("/v1/audio/speech")
@@ -62,9 +63,9 @@ class SpeechRequest(BaseModel):
 async def create_speech(request: web.Request, body: SpeechRequest) -> web.StreamResponse:
     """Say a text, as audio or as server-sent events with audio in them, from the first clause on."""
     speech = await request.app[DESK].open(body.order())
-    if body.stream_format == "audio":
-        return await stream_audio(request, speech)
-    return await _stream_events(request, speech, body)
+    if body.stream_format == "sse":
+        return await _stream_events(request, speech, body)
+    return await stream_audio(request, speech)
 
 
 async def _stream_events(request: web.Request, speech: Speech, body: SpeechRequest) -> web.StreamResponse:

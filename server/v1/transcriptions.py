@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from aiohttp import web
+from multidict import MultiDict
 from pydantic import BaseModel
 
-from server.app_keys import ENGINES
+from media.audio_file import FORMATS as AUDIO_FORMATS
 from server.bounds import MAX_STT_PROMPT, MAX_UPLOAD
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
@@ -24,20 +25,31 @@ ResponseFormat = Literal["json", "text", "srt", "vtt", "verbose_json"]
 FORMATS: tuple[str, ...] = get_args(ResponseFormat)
 GRANULARITIES = ("segment", "word")
 
-OPENAI_MODELS = re.compile(r"whisper-1|gpt-transcribe|gpt-4o(-mini)?-transcribe(-\d{4}-\d{2}-\d{2})?")
-"""Names that stock clients come with; the engine that is there answers to them."""
-
 UPLOAD_SCHEMA = {
     "type": "object",
-    "required": ["file", "model"],
+    "required": ["file"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "wav, mp3, flac, ogg, webm, m4a, aac or aiff"},
-        "model": {"type": "string", "description": "whisper-1, gpt-4o-transcribe, or the engine's own model"},
-        "language": {"type": "string", "description": "ISO 639-1 code; detected without"},
+        "file": {"type": "string", "format": "binary", "description": AUDIO_FORMATS},
+        "model": {"type": "string", "description": "Any name, or none, means the loaded model"},
+        "language": {"type": "string", "description": "ISO 639-1 code or English name; detected without"},
+        "languages[]": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Where it is one, the same; of several the model finds out which",
+        },
+        "keywords[]": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Names and terms to expect; go in front of the prompt",
+        },
         "prompt": {"type": "string"},
         "response_format": {"type": "string", "enum": list(FORMATS), "default": "json"},
         "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "Taken; decoding is greedy"},
-        "timestamp_granularities[]": {"type": "array", "items": {"type": "string", "enum": list(GRANULARITIES)}},
+        "timestamp_granularities[]": {
+            "type": "array",
+            "items": {"type": "string", "enum": list(GRANULARITIES)},
+            "description": "For verbose_json; of no effect with other formats",
+        },
         "stream": {"type": "boolean", "default": False},
     },
 }
@@ -85,7 +97,7 @@ class Wanted:
             ("text/plain", EVENT_STREAM),
         )
     },
-    errors=(400, 404, 413, 415, 422, 503),
+    errors=(400, 413, 415, 422, 503),
 )
 async def create_transcription(request: web.Request) -> web.StreamResponse:
     """Transcribe an audio file."""
@@ -93,7 +105,7 @@ async def create_transcription(request: web.Request) -> web.StreamResponse:
         raise ApiError(415, "unsupported_media_type", "Send multipart/form-data with the fields file and model")
     transcriber = request.app[TRANSCRIBER]
     upload = await read_upload(request)
-    wanted = _wanted(upload, request.app[ENGINES].stt.model)
+    wanted = _wanted(upload)
     language = await transcriber.language(wanted.language)
     work = await transcriber.begin(upload, language=language, prompt=wanted.prompt)
     if wanted.stream:
@@ -140,43 +152,43 @@ async def _stream(request: web.Request, work: Transcription) -> web.StreamRespon
     return response
 
 
-def _wanted(upload: Upload, model: str) -> Wanted:
-    """What the form says.
+def _wanted(upload: Upload) -> Wanted:
+    """What the form says. Empty fields say nothing: forms of browsers send them.
 
     Raises:
-        ApiError: 400 naming the field, 404 unknown model.
+        ApiError: 400 naming the field.
     """
-    fields = upload.fields
-    asked = fields.get("model", "").strip()
-    if not asked:
-        raise _refused("model", "you must say which: whisper-1 will do")
-    if asked != model and not OPENAI_MODELS.fullmatch(asked):
-        details = [{"field": "model", "message": "unknown model"}]
-        message = f"There is no model {asked[:80]!r} here: use {model!r} or 'whisper-1'"
-        raise ApiError(404, "model_not_found", message, details)
+    fields = MultiDict((name, value) for name, value in upload.fields.items() if value.strip())
     response_format = fields.get("response_format", "json")
     if response_format not in FORMATS:
         raise _refused("response_format", f"must be one of {', '.join(FORMATS)}")
-    granularities = tuple(fields.getall("timestamp_granularities[]", fields.getall("timestamp_granularities", [])))
+    # The AI SDK sends them with `json` too, by itself as soon as any option is set: they have no effect then.
+    granularities = _list(fields, "timestamp_granularities")
     if any(each not in GRANULARITIES for each in granularities):
         raise _refused("timestamp_granularities[]", f"must be of {', '.join(GRANULARITIES)}")
-    if granularities and response_format != "verbose_json":
-        raise _refused("timestamp_granularities[]", "needs response_format verbose_json")
-    if fields.getall("include[]", fields.getall("include", [])):
+    if _list(fields, "include"):
         raise _refused("include[]", "log probabilities are not to be had here")
     stream = fields.get("stream", "false").lower()
     if stream not in ("true", "false", "1", "0"):
         raise _refused("stream", "must be true or false")
     if stream in ("true", "1") and response_format in ("srt", "vtt"):
         raise _refused("response_format", "subtitles cannot be streamed; ask for json")
+    languages = _list(fields, "languages")
+    said_before = " ".join((", ".join(_list(fields, "keywords")), fields.get("prompt", ""))).strip()
     return Wanted(
-        fields.get("language") or "auto",
-        fields.get("prompt", "")[-MAX_STT_PROMPT:],
+        fields.get("language") or (languages[0] if len(languages) == 1 else "auto"),
+        said_before[-MAX_STT_PROMPT:],
         response_format,  # type: ignore[arg-type]
         _temperature(fields.get("temperature", "0")),
         granularities,
         stream in ("true", "1"),
     )
+
+
+def _list(fields: "MultiDict[str]", name: str) -> tuple[str, ...]:
+    """A field that may come several times; some clients spell it with brackets behind it, some number them."""
+    spelled = re.compile(rf"{name}(?:\[\d*\])?")
+    return tuple(value for key, value in fields.items() if spelled.fullmatch(key))
 
 
 def _temperature(text: str) -> float:

@@ -24,6 +24,7 @@ from pipeline.text.normalise import normalise, word_error_rate
 from pipeline.text.spoken import speakable
 from server.client.caller import Caller
 from tests.e2e.test_call_memory import called, ended_session, rows
+from tests.server.webhooks.receiving import SECRET, Receiving, receiving_aside
 from tests.serving import RunningServer, serving
 from tests.spoken import spoken
 
@@ -31,9 +32,17 @@ RATE = 48_000
 
 
 @pytest.fixture(scope="module")
-def recorded(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A Morgan that records calls, and samples its metrics often."""
+def hook() -> Iterator[Receiving]:
+    """Somebody whom webhooks tell of the calls."""
+    with receiving_aside() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def recorded(models_dir: Path, tmp_path_factory: pytest.TempPathFactory, hook: Receiving) -> Iterator[RunningServer]:
+    """A Morgan that records calls, tells of them, and samples its metrics often."""
     settings = {"MORGAN_RECORD_CALLS": "true", "MORGAN_METRICS_SAMPLE_S": "1"}
+    settings |= {"MORGAN_WEBHOOK_URLS": hook.url, "MORGAN_WEBHOOK_SECRET": SECRET}
     with serving(models_dir, tmp_path_factory.mktemp("recorded"), **settings) as running:
         yield running
 
@@ -180,3 +189,27 @@ async def test_calls_are_not_recorded_unless_it_is_switched_on(server: RunningSe
         async with http.get(f"/api/conversations/{opened['conversation_id']}") as response:
             assert (await response.json())["recordings"] == []
     assert not list(server.data_dir.rglob("*.ogg"))
+
+
+async def test_webhooks_tell_of_the_call_its_turns_and_its_recording(
+    recorded: RunningServer, report: dict[str, Any], hook: Receiving, http: aiohttp.ClientSession
+) -> None:
+    async def told(event: str) -> dict[str, Any]:
+        async with asyncio.timeout(60):
+            while True:
+                for each in hook.taken:
+                    if each["type"] == event and each["data"]["user_id"] == "owner":
+                        return dict(each["data"])
+                await asyncio.sleep(0.1)
+
+    started, ended, recording = [await told(event) for event in ("call.started", "call.ended", "recording.ready")]
+    assert started["call_id"] == ended["call_id"] == recording["call_id"]
+    said = [each["text"] for each in ended["summary"]["transcript"] if each["role"] == "user"]
+    assert ended["summary"]["turns"] == len(said) >= 1
+    turns = [each["data"] for each in hook.taken if each["type"] == "turn.completed"]
+    answered = [turn for turn in turns if turn["call_id"] == ended["call_id"] and turn["user"] is not None]
+    assert {turn["user"]["text"] for turn in answered} <= set(said)
+    assert answered
+    async with http.get(recording["path"], params={"user_id": "owner"}) as response:
+        assert response.status == 200
+        assert len(await response.read()) == recording["bytes"]

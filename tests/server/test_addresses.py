@@ -61,6 +61,19 @@ async def test_localhost_is_both_of_its_addresses() -> None:
         await opened.close()
 
 
+async def test_localhost_is_both_of_its_addresses_beside_all_others() -> None:
+    if not ipv6():
+        pytest.skip("no IPv6 here")
+    port = free_port()
+    opened = doors(port, "0.0.0.0")
+    await opened.open()
+    try:
+        async with aiohttp.ClientSession() as http, http.get(f"http://[::1]:{port}/") as answer:
+            assert await answer.text() == "hello"
+    finally:
+        await opened.close()
+
+
 async def test_another_program_on_the_other_localhost_stops_the_start() -> None:
     """Browsers would show it in place of Morgan."""
     if not ipv6():

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.engines.llm.answer_grammar import AnswerGrammar, told_of_form
 from pipeline.engines.llm.context_window import fit_messages
 from pipeline.engines.llm.llama_batch import Logits, PromptPace, Share, SlotTable, StepLimits, Tokens, plan_step
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, Sampler
@@ -72,6 +73,7 @@ class Job:
         generate: False only reads the prompt.
         on_delta: gets every piece of the reply, the last one with its finish reason.
         on_end: called once, at the very end, with None or with what went wrong. A cancelled job ends with None.
+        grammar: of the answer, where it has to have a form.
         withdrawn: nobody wants it any more; like a cancelled ticket, but of this job alone.
         tokens: prompt and reply, once tokenised.
         queued_at: when it was handed over, monotonic s; 0 for when it is added.
@@ -82,6 +84,7 @@ class Job:
     generate: bool
     on_delta: Callable[[ChatDelta], None]
     on_end: Callable[[BaseException | None], None]
+    grammar: AnswerGrammar | None = None
     withdrawn: bool = False
     tokens: Tokens | None = None
     queued_at: float = 0.0
@@ -162,7 +165,7 @@ class Batcher:
         try:
             job.most = max(1, min(job.request.max_tokens, self._n_ctx // 2))
             prompt = self._model.prompt()
-            ids, opened = self._prompt(job.request, self._n_ctx - job.most, prompt)
+            ids, opened = self._prompt(told_of_form(job.request), self._n_ctx - job.most, prompt)
             job.text = ReplyText(job.request.stop, in_thought=opened)
             if job.request.tools and self.calls_tools:
                 job.tools = ToolCallText(job.request.tools)
@@ -280,15 +283,25 @@ class Batcher:
             self._end(job, now, None)
             return
         try:
-            finished = self._say(job, job.sampler.sample(logits), tokens)
+            # What a model thinks has no form.
+            grammar = None if job.text.thinking else job.grammar
+            token = job.sampler.sample(logits, grammar.allowed() if grammar is not None else None)
+            finished = self._say(job, token, tokens, whole=grammar is not None and grammar.take(token))
         except Exception as error:  # only this request ends
             self._end(job, now, _as_engine_error(error))
             return
         if finished:
             self._end(job, now, None)
 
-    def _say(self, job: Job, token: int, tokens: Tokens) -> bool:
-        """Pass on a sampled token; True when the reply is complete."""
+    def _say(self, job: Job, token: int, tokens: Tokens, *, whole: bool) -> bool:
+        """Pass on a sampled token; True when the reply is complete.
+
+        Args:
+            job: whose reply.
+            token: that was sampled.
+            tokens: of the job.
+            whole: the grammar lets nothing follow.
+        """
         if self._model.ends(token):
             job.on_delta(_last(job, "", stop=True))
             return True
@@ -296,8 +309,9 @@ class Batcher:
         self.stats.generated += 1
         text = job.text.feed(self._model.piece(token))
         job.thought += job.text.thinking
-        if job.text.stopped or job.generated - min(job.thought, MOST_THOUGHT) >= job.most or self._full(tokens):
-            job.on_delta(_last(job, text, stop=job.text.stopped))
+        over = whole or job.text.stopped
+        if over or job.generated - min(job.thought, MOST_THOUGHT) >= job.most or self._full(tokens):
+            job.on_delta(_last(job, text, stop=over))
             return True
         if job.tools is not None:
             text = job.tools.feed(text)

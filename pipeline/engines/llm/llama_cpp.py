@@ -5,6 +5,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
+from pipeline.engines.llm.answer_grammar import AnswerGrammar, AnswerGrammars
 from pipeline.engines.llm.llama_batcher import Job, LlamaStats
 from pipeline.engines.llm.llama_worker import LlamaOptions, LlamaWorker
 from pipeline.engines.protocols import ChatDelta, ChatRequest, Message
@@ -38,11 +39,13 @@ class LlamaCppLanguageModel:
 
     name = "llama.cpp"
     kind: Literal["in-process", "remote"] = "in-process"
+    shapes_answers = True
 
     def __init__(self, options: LlamaOptions) -> None:
         self._worker = LlamaWorker(options)
         self.model = self._worker.title
         self.calls_tools = self._worker.calls_tools
+        self._grammars = AnswerGrammars(self._worker.guided_vocabulary)
         # Also at interpreter exit, where a thread inside llama.cpp would crash while its library is torn down.
         self._finalizer = weakref.finalize(self, self._worker.close)
 
@@ -66,12 +69,13 @@ class LlamaCppLanguageModel:
 
         Raises:
             EngineError: this request could not be served; others are not touched.
+            RequestRefusedError: the answer cannot be had in the form that was asked for.
             ContextOverflowError: system message and last message do not fit the context.
             LaneFullError: too many requests.
             LaneClosedError: the model was closed.
         """
         results: asyncio.Queue[ChatDelta | _End] = asyncio.Queue()
-        job = self._submit(request, ticket, results, generate=True)
+        job = self._submit(request, ticket, results, generate=True, grammar=await self._grammars.prepare(request))
         try:
             while not isinstance(item := await results.get(), _End):
                 yield item
@@ -102,6 +106,8 @@ class LlamaCppLanguageModel:
         loop = asyncio.get_running_loop()
         freed: asyncio.Future[None] = loop.create_future()
         self._finalizer.detach()
+        # First: it reads the vocabulary, which goes with the model.
+        await loop.run_in_executor(None, self._grammars.close)
 
         def settle() -> None:
             if not freed.done():
@@ -114,7 +120,13 @@ class LlamaCppLanguageModel:
         await freed
 
     def _submit(
-        self, request: ChatRequest, ticket: Ticket, results: "asyncio.Queue[ChatDelta | _End]", *, generate: bool
+        self,
+        request: ChatRequest,
+        ticket: Ticket,
+        results: "asyncio.Queue[ChatDelta | _End]",
+        *,
+        generate: bool,
+        grammar: AnswerGrammar | None = None,
     ) -> Job:
         loop = asyncio.get_running_loop()
 
@@ -122,7 +134,7 @@ class LlamaCppLanguageModel:
             if not _post(loop, results.put_nowait, item):
                 job.withdrawn = True
 
-        job = Job(request, ticket, generate, on_delta=deliver, on_end=lambda error: deliver(_End(error)))
+        job = Job(request, ticket, generate, deliver, lambda error: deliver(_End(error)), grammar)
         self._worker.submit(job)
         return job
 

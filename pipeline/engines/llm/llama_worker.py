@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.engines.llm.llama_batch import StepLimits
 from pipeline.engines.llm.llama_batcher import Batcher, Job, LlamaStats, Sampling
@@ -91,6 +92,7 @@ class LlamaWorker:
         self._failure: BaseException | None = None
         self._on_stopped: list[Callable[[], None]] = []
         self._batcher: Batcher | None = None
+        self._model: NativeModel | None = None
         self._thread = threading.Thread(target=self._run, name="morgan-llama", daemon=True)
         self._thread.start()
         self._loaded.wait()
@@ -101,6 +103,16 @@ class LlamaWorker:
     def calls_tools(self) -> bool:
         """Whether the model is told of tools."""
         return self._batcher is not None and self._batcher.calls_tools
+
+    def guided_vocabulary(self) -> Any:
+        """See `NativeModel.guided_vocabulary`.
+
+        Raises:
+            LaneClosedError: the model is gone.
+        """
+        if self._model is None or self._closed:
+            raise LaneClosedError("the language model is closed")
+        return self._model.guided_vocabulary()
 
     @property
     def stats(self) -> LlamaStats:
@@ -205,6 +217,7 @@ class LlamaWorker:
         options = self._options
         model = NativeModel(self._path, verbose=options.verbose)
         opened.callback(model.close)
+        self._model = model
         self.title = model.title
         self.n_ctx = min(options.n_ctx, model.trained_context)
         context = NativeContext(

@@ -42,6 +42,19 @@ def tool_options(request: ChatRequest) -> dict[str, Any]:
     return {"tools": [chat_tool(tool) for tool in request.tools], "tool_choice": choice}
 
 
+def form_options(request: ChatRequest) -> dict[str, Any]:
+    """The field `response_format`; none where the answer is text."""
+    form = request.form
+    if form is None:
+        return {}
+    if form.schema is None:
+        return {"response_format": {"type": "json_object"}}
+    schema: dict[str, Any] = {"name": form.name or "answer", "schema": dict(form.schema)}
+    schema |= {"description": form.description} if form.description else {}
+    schema |= {"strict": form.strict} if form.strict is not None else {}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
+
+
 def chat_tool(tool: ToolSpec) -> dict[str, Any]:
     """A tool that may be asked for."""
     function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}

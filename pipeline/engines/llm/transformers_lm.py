@@ -4,11 +4,13 @@ Slower than llama.cpp on a CPU by a factor of nine, and one reply at a time. An 
 """
 
 import importlib
+import math
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.engines.llm.answer_grammar import AnswerGrammar, AnswerGrammars, told_of_form
 from pipeline.engines.llm.chat_template import CHATML, ChatTemplate
 from pipeline.engines.llm.context_window import fit_messages
 from pipeline.engines.llm.llama_batch import common_prefix
@@ -48,6 +50,7 @@ class TransformersLanguageModel:
     name = "transformers"
     kind: Literal["in-process", "remote"] = "in-process"
     calls_tools = False
+    shapes_answers = True
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class TransformersLanguageModel:
             self._random.manual_seed(seed)
         else:
             self._random.seed()
+        self._grammars = AnswerGrammars(self._guided_vocabulary)
         self._lane = Lane("transformers", capacity=64, threads=threads if self.device == "cpu" else 1, pausing=True)
 
     @property
@@ -95,9 +99,11 @@ class TransformersLanguageModel:
 
         Raises:
             EngineError: this request could not be served.
+            RequestRefusedError: the answer cannot be had in the form that was asked for.
             LaneFullError, LaneClosedError: too many requests, or the engine was closed.
         """
-        async for delta in self._lane.stream(lambda: self._reply(request), ticket):
+        grammar = await self._grammars.prepare(request)
+        async for delta in self._lane.stream(lambda: self._reply(request, grammar), ticket):
             # The lane can stop between two items only, so that every token is one, with text or without.
             if delta.text or delta.finish_reason:
                 yield delta
@@ -114,6 +120,7 @@ class TransformersLanguageModel:
 
     async def close(self) -> None:
         """Stop after the token in hand and free the weights."""
+        self._grammars.close()
         await self._lane.aclose()
         self._caches.clear()
         self._network = None
@@ -140,18 +147,29 @@ class TransformersLanguageModel:
         ends = configured if isinstance(configured, list) else [configured]
         return frozenset(token for token in [*ends, self._tokenizer.eos_token_id] if token is not None)
 
-    def _reply(self, request: ChatRequest) -> Iterator[ChatDelta]:
+    def _guided_vocabulary(self) -> Any:
+        return importlib.import_module("llguidance.hf").from_tokenizer(
+            self._tokenizer, n_vocab=self._network.config.vocab_size, eos_token=sorted(self._ends)
+        )
+
+    def _reply(self, request: ChatRequest, grammar: AnswerGrammar | None = None) -> Iterator[ChatDelta]:
         """One delta per token, empty where nothing can be said yet. Runs in the lane."""
         with self._torch.inference_mode():
             most = max(1, min(request.max_tokens, self._n_ctx // 2))
-            ids, opened = self._prompt(request, most)
+            ids, opened = self._prompt(told_of_form(request), most)
             prompt_tokens, said, thought = len(ids), 0, 0
             text, spelled = ReplyText(request.stop, in_thought=opened), _Speller(self._tokenizer)
             random = self._random if request.seed is None else self._seeded(request.seed)
             cache = self._take_cache(request.conversation, ids)
             try:
                 while True:
-                    token = self._choose(self._evaluate(ids, cache), ids[prompt_tokens:], request, random)
+                    # What a model thinks has no form.
+                    formed = None if text.thinking else grammar
+                    scores = self._evaluate(ids, cache)
+                    if formed is not None:
+                        scores[~self._torch.from_numpy(formed.allowed()[: len(scores)]).to(self.device)] = -math.inf
+                    token = self._choose(scores, ids[prompt_tokens:], request, random)
+                    whole = formed is not None and formed.take(token)
                     if token in self._ends:
                         yield ChatDelta(text.finish(), "stop", prompt_tokens, said)
                         return
@@ -159,8 +177,9 @@ class TransformersLanguageModel:
                     said += 1
                     new = text.feed(spelled.feed(token).encode())
                     thought += text.thinking
-                    if text.stopped or said - thought >= most or len(ids) >= self._n_ctx:
-                        reason: Literal["stop", "length"] = "stop" if text.stopped else "length"
+                    over = whole or text.stopped
+                    if over or said - thought >= most or len(ids) >= self._n_ctx:
+                        reason: Literal["stop", "length"] = "stop" if over else "length"
                         yield ChatDelta(new + text.finish(), reason, prompt_tokens, said)
                         return
                     yield ChatDelta(new, thinking=text.thinking)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, cast
 
-from pipeline.engines.llm.openai_chat_format import chat_messages, tool_options
+from pipeline.engines.llm.openai_chat_format import chat_messages, form_options, tool_options
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, FinishReason, Message, ToolCall
 from pipeline.engines.remote.reply import Question
 from pipeline.engines.remote.service import RemoteService
@@ -31,6 +31,7 @@ class RemoteLanguageModel:
         self.name = str(health.get("engine", "morgan"))
         self.model = str(health.get("model", ""))
         self.calls_tools = health.get("calls_tools") is True
+        self.shapes_answers = health.get("shapes_answers") is True
         self.service = service
 
     @property
@@ -143,6 +144,7 @@ def _question(path: str, request: ChatRequest, **more: Any) -> Question:
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         **tool_options(request),
+        **form_options(request),
         **more,
     }
     if request.conversation:

@@ -19,7 +19,7 @@ from openai import AsyncOpenAI
 
 from pipeline.audio import SPEECH_RATE, Pcm
 from pipeline.engines.llm.context_window import ContextOverflowError
-from pipeline.engines.llm.openai_chat_format import ToolCallAssembler, chat_messages, tool_options
+from pipeline.engines.llm.openai_chat_format import ToolCallAssembler, chat_messages, form_options, tool_options
 from pipeline.engines.protocols import (
     ChatDelta,
     ChatRequest,
@@ -157,6 +157,7 @@ class OpenAiChat(_Remote):
     """
 
     calls_tools = True
+    shapes_answers = True
 
     def __init__(
         self,
@@ -266,7 +267,7 @@ class OpenAiChat(_Remote):
     async def _request(self, request: ChatRequest) -> Any:
         # Servers count thoughts as part of the reply.
         most = request.max_tokens + (MOST_THOUGHT if self._thinks or self._begins_in_thought else 0)
-        options: dict[str, Any] = {self._limit_field: most, **tool_options(request)}
+        options: dict[str, Any] = {self._limit_field: most, **tool_options(request), **form_options(request)}
         options |= {name: value for name in ("top_p", "seed") if (value := getattr(request, name)) is not None}
         if request.stop:
             options["stop"] = list(request.stop)

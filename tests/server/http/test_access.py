@@ -148,6 +148,32 @@ async def test_a_foreign_page_is_refused_even_with_a_key(keyed: Server, http: ai
             assert "Access-Control-Allow-Origin" not in response.headers
 
 
+@pytest.mark.parametrize(
+    ("origin", "remedy"),
+    [
+        ("chrome-extension://abcdefgh", "set MORGAN_ALLOWED_ORIGINS=chrome-extension://abcdefgh"),
+        ("tauri://localhost", "set MORGAN_ALLOWED_ORIGINS=tauri://localhost"),
+        ("capacitor://localhost", "set MORGAN_ALLOWED_ORIGINS=capacitor://localhost"),
+        ("null", "set MORGAN_ALLOWED_ORIGINS=null"),
+    ],
+)
+async def test_whoever_is_refused_is_told_what_lets_them_in(
+    keyed: Server, http: aiohttp.ClientSession, origin: str, remedy: str
+) -> None:
+    headers = {"Authorization": f"Bearer {KEY}", "Origin": origin}
+    async with http.post(f"{keyed.url}/v1/chat/completions", headers=headers, json={}) as response:
+        assert response.status == 403
+        assert remedy in (await response.json())["error"]["message"]
+    # And so it does.
+    assert Settings(api_keys=KEY, allowed_origins=origin).allowed_origins == (origin,)
+    assert Origins((origin,), local_only=False).allows(origin, "localhost:8000")
+
+
+async def test_an_app_of_the_same_name_is_no_page_of_ours() -> None:
+    assert not Origins((), local_only=True).allows("tauri://localhost", "localhost")
+    assert Origins((), local_only=True).allows("http://localhost", "localhost")
+
+
 async def test_a_foreign_page_opens_no_websocket(keyed: Server, http: aiohttp.ClientSession) -> None:
     stt = f"http://127.0.0.1:{keyed.settings.port + 3}"
     headers = {"Authorization": f"Bearer {KEY}", "Origin": "https://evil.example"}

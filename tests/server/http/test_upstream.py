@@ -10,6 +10,7 @@ from aiohttp.web_protocol import RequestHandler
 METHODS = [
     (RequestHandler, "_handle_request", ["self", "request", "start_time", "request_handler"]),
     (web.AppRunner, "_make_server", ["self"]),
+    (web.Application, "_handle", ["self", "request"]),
 ]
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from aiohttp import web
 
-from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, EngineUnavailableError, Message
+from pipeline.engines.protocols import AnswerForm, ChatDelta, ChatRequest, EngineError, EngineUnavailableError, Message
 from pipeline.engines.remote.openai_compatible import GREETING_TOKENS, Endpoint, OpenAiChat, OpenAiSpeech
 from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket
 from tests.upstream import Handler, Server, chunk, events, failing, reply, send, tone
@@ -76,6 +77,17 @@ async def test_the_server_is_asked_for_what_the_request_says(chat: OpenAiChat, s
     assert asked["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     assert (asked["model"], asked["max_tokens"], asked["temperature"], asked["stop"]) == ("small", 5, 0, ["\n"])
     assert server.keys == ["Bearer secret"]
+
+
+async def test_the_form_of_an_answer_is_handed_on(chat: OpenAiChat, server: Server) -> None:
+    schema = {"type": "object"}
+    for form in (AnswerForm(schema, "thing", "A thing.", True), AnswerForm()):
+        await collect(chat.stream(replace(REQUEST, form=form), Ticket()), [])
+    named = {"name": "thing", "description": "A thing.", "schema": schema, "strict": True}
+    assert [asked["response_format"] for asked in server.asked] == [
+        {"type": "json_schema", "json_schema": named},
+        {"type": "json_object"},
+    ]
 
 
 async def test_the_first_piece_does_not_wait_for_the_second(chat: OpenAiChat, server: Server) -> None:

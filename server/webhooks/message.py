@@ -1,0 +1,31 @@
+"""One webhook: what is told, under which id, since when."""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A webhook, the same for all receivers and at all attempts.
+
+    Attributes:
+        body: JSON: type, timestamp, data.
+        id: by which receivers know what they have had already.
+        at: when it happened, Unix seconds.
+    """
+
+    body: bytes
+    id: str = field(default_factory=lambda: f"msg_{uuid.uuid4().hex}")
+    at: float = field(default_factory=time.time)
+
+    @classmethod
+    def of(cls, event: str, data: Mapping[str, Any]) -> Self:
+        """A message about what happens now."""
+        now = datetime.now(tz=UTC)
+        told = {"type": event, "timestamp": now.isoformat(timespec="milliseconds"), "data": data}
+        return cls(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(), at=now.timestamp())

@@ -1,0 +1,81 @@
+"""Conversations as stock clients spell them, odd as some are, become what engines know."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.engines.protocols import AnswerForm, ChatRequest, Message, ToolCall, ToolSpec
+from server.v1.chat_request import ChatCompletionRequest
+
+USER = {"role": "user", "content": "Hi"}
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+
+def asked(**fields: Any) -> ChatRequest:
+    return ChatCompletionRequest.model_validate({"messages": [USER], **fields}).chat_request(0.0)
+
+
+def test_a_system_message_alone_is_answered() -> None:
+    told = asked(messages=[{"role": "system", "content": "Write a title."}])
+    assert told.messages == (Message("system", "Write a title."),)
+
+
+def test_null_says_nothing_wherever_an_sdk_sends_it() -> None:
+    fields = ("model", "stream", "stream_options", "max_tokens", "temperature", "stop", "seed", "n", "tools", "user")
+    more = ("tool_choice", "response_format", "modalities", "functions", "top_p", "prompt_cache_key")
+    assert asked(**dict.fromkeys((*fields, *more))) == asked()
+
+
+def test_a_tool_may_say_nothing_of_itself_or_of_its_arguments() -> None:
+    function = {"name": "now", "description": None, "parameters": None, "strict": None}
+    (tool,) = asked(tools=[{"type": "function", "function": function}]).tools
+    assert tool == ToolSpec("now", "", {"type": "object", "properties": {}})
+
+
+def test_an_answer_that_declined_can_be_told_again() -> None:
+    part = {"role": "assistant", "content": [{"type": "refusal", "refusal": "I cannot."}]}
+    field = {"role": "assistant", "content": None, "refusal": "I cannot."}
+    assert asked(messages=[USER, part]).messages[1] == Message("assistant", "I cannot.")
+    assert asked(messages=[USER, field]).messages[1] == Message("assistant", "I cannot.")
+
+
+def test_functions_are_understood_as_the_tools_that_they_became() -> None:
+    call = {"role": "assistant", "content": None, "function_call": {"name": "now", "arguments": "{}"}}
+    result = {"role": "function", "name": "now", "content": "noon"}
+    told = asked(messages=[USER, call, result]).messages
+    assert told[1].tool_calls == (ToolCall("now", "now", "{}"),)
+    assert told[2] == Message("tool", "noon", "now")
+
+
+@pytest.mark.parametrize(
+    ("response_format", "form"),
+    [
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, AnswerForm()),
+        (
+            {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA, "strict": True}},
+            AnswerForm(SCHEMA, "person", "", True),
+        ),
+        ({"type": "json_schema", "json_schema": {"name": "anything"}}, AnswerForm(None, "anything")),
+    ],
+)
+def test_the_form_of_an_answer_reaches_the_engine(response_format: dict[str, Any], form: AnswerForm | None) -> None:
+    assert asked(response_format=response_format).form == form
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"response_format": {"type": "json_schema"}},
+        {"response_format": {"type": "grammar"}},
+        {"functions": [{"name": "now"}]},
+        {"logprobs": True},
+        {"modalities": ["text", "audio"]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+        {"messages": []},
+    ],
+)
+def test_what_would_be_ignored_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        asked(**wrong)
