@@ -16,6 +16,7 @@ from server.settings.listening import ListeningSettings
 from server.settings.media import MediaSettings
 from server.settings.services import ServicesSettings
 from server.settings.stores import StoresSettings
+from server.settings.telephone import TelephoneSettings
 
 PREFIX = "MORGAN_"
 NESTED = "__"
@@ -28,6 +29,7 @@ class Settings(
     IdentitySettings,
     StoresSettings,
     ServicesSettings,
+    TelephoneSettings,
     ListeningSettings,
     BaseSettings,
 ):
