@@ -18,6 +18,7 @@ class OwnTool:
             `ToolError` with words for it.
         parameters: JSON schema (2020-12) of its arguments, an object.
         timeout_s: the result must be there by then.
+        waits_for_user: it is the user who takes their time, so that nothing is said meanwhile.
     """
 
     name: str
@@ -25,6 +26,7 @@ class OwnTool:
     function: Callable[[dict[str, Any]], Awaitable[str]]
     parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     timeout_s: float = 10.0
+    waits_for_user: bool = False
 
     def spec(self) -> ToolSpec:
         """What the model is told."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -112,6 +112,11 @@ class Toolbox:
         """Seconds by which the results of all of these calls are there."""
         known = [self._tools[call.name].declaration.timeout_s for call in calls if call.name in self._tools]
         return max(known, default=0.0)
+
+    def wait_for_user(self, calls: Iterable[ToolCall]) -> bool:
+        """Whether one of these calls waits for something that the user does."""
+        known = (self._tools[call.name].declaration for call in calls if call.name in self._tools)
+        return any(isinstance(each, OwnTool) and each.waits_for_user for each in known)
 
     async def run(self, call: ToolCall) -> ToolResult:
         """Do what a model asks; whatever goes wrong is told in the result. Cancelling stops the tool."""

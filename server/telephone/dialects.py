@@ -27,6 +27,9 @@ ENCODINGS: Mapping[str, Encoding] = {
 }
 """Encodings by the names that bridges have for them, in small letters."""
 
+TYPES: Mapping[Encoding, str] = {"mulaw": "audio/x-mulaw", "alaw": "audio/x-alaw", "linear": "audio/x-l16"}
+"""Names of encodings as media types."""
+
 
 MU_LAW = WireFormat("mulaw")
 
@@ -51,8 +54,8 @@ class Dialect:
         track: whose sound it is: "outbound" is our own and is passed over.
         key: that was pressed.
         mark: the name of a place in what was sent.
-        to_media, to_mark, to_clear: what is sent; "$stream", "$payload", "$name" and "$rate" stand for what changes. A
-            dialect that takes sound as binary messages has no `to_media`, and one that has no such message None.
+        to_media, to_mark, to_clear: what is sent; "$stream", "$payload", "$name", "$type" and "$rate" stand for what
+            changes. A dialect that takes sound as binary messages has no `to_media`.
         to_hang_up: what is sent before a line is closed.
         subprotocol: of the WebSocket.
         lead_frames: of the outgoing sound, ahead of real time.
@@ -117,7 +120,7 @@ DIALECTS: Mapping[DialectName, Dialect] = {
         mark=("name", "mark.name"),
         to_media={
             "event": "playAudio",
-            "media": {"contentType": "audio/x-mulaw", "sampleRate": "$rate", "payload": "$payload"},
+            "media": {"contentType": "$type", "sampleRate": "$rate", "payload": "$payload"},
         },
         to_mark={"event": "checkpoint", "streamId": "$stream", "name": "$name"},
         to_clear={"event": "clearAudio", "streamId": "$stream"},

@@ -14,13 +14,14 @@ class KeyReader:
         self._end_key = ""
         self._waiter: asyncio.Future[str] | None = None
 
-    async def read(self, most: int, end_key: str, patience_s: float) -> str:
+    async def read(self, most: int, end_key: str, first_s: float, patience_s: float) -> str:
         """Keys, until there are so many, the end key was pressed or none came for a while.
 
         Args:
             most: keys.
             end_key: ends it and is not given; "" for none.
-            patience_s: for the first key and between two.
+            first_s: until the first key.
+            patience_s: between two.
 
         Returns:
             What was pressed; "" for nothing.
@@ -28,15 +29,15 @@ class KeyReader:
         self._settle()
         waiter = self._waiter = asyncio.get_running_loop().create_future()
         self._pressed, self._most, self._end_key = "", most, end_key
-        seen = 0
+        seen, wait_s = 0, first_s
         try:
             while True:
                 try:
-                    return await asyncio.wait_for(asyncio.shield(waiter), patience_s)
+                    return await asyncio.wait_for(asyncio.shield(waiter), wait_s)
                 except TimeoutError:
                     if len(self._pressed) == seen:
                         return self._pressed
-                    seen = len(self._pressed)
+                    seen, wait_s = len(self._pressed), patience_s
         finally:
             if self._waiter is waiter:
                 self._waiter = None

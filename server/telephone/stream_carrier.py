@@ -6,7 +6,7 @@ from media.telephone_band import WireFormat
 from media.values import SEND_RATE
 from pipeline.call.actor import BROKEN
 from server.calls.websocket.send_queue import SocketOutbox
-from server.telephone.dialects import Dialect, filled
+from server.telephone.dialects import TYPES, Dialect, filled
 from server.telephone.wire import LineBegan
 
 CLOSE_CODES = {"shutdown": 1001, "slow_reader": 1008, "too_many_errors": 1008, BROKEN: 1011}
@@ -38,7 +38,13 @@ class StreamCarrier:
         if template is None:
             return self._outbox.put(data)
         payload = base64.b64encode(data).decode()
-        return self._outbox.put(filled(template, stream=self._stream_id, payload=payload, rate=self.wire.rate))
+        told = {
+            "stream": self._stream_id,
+            "payload": payload,
+            "rate": self.wire.rate,
+            "type": TYPES[self.wire.encoding],
+        }
+        return self._outbox.put(filled(template, **told))
 
     def mark(self, name: str) -> bool:
         """See `Carrier`."""

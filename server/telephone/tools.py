@@ -9,8 +9,11 @@ from pipeline.tools.own_tool import OwnTool
 from pipeline.tools.toolbox import Toolbox
 from server.telephone.keys import KeyReader
 
+FIRST_KEY_S = 20.0
+"""For the first key: the caller has to hear first what they are asked for."""
+
 KEY_PATIENCE_S = 6.0
-"""For the first key and between two."""
+"""Between two keys."""
 
 MOST_KEYS = 32
 
@@ -47,6 +50,22 @@ class LineTools:
                 "in the same reply.",
                 self._hang_up,
             ),
+        ]
+        if self._targets:
+            own.append(
+                OwnTool(
+                    "transfer_call",
+                    "Connect the caller to somebody else and leave the call. Say to whom in the same reply.",
+                    self._transfer,
+                    {
+                        "type": "object",
+                        "properties": {"to": {"type": "string", "enum": sorted(self._targets)}},
+                        "required": ["to"],
+                    },
+                )
+            )
+        # The last: see `pipeline.call.replay.beginning.WAITS`.
+        own.append(
             OwnTool(
                 "read_keys",
                 "Wait for the caller to press keys of their telephone, such as a code or a number. Ask for them first; "
@@ -65,22 +84,10 @@ class LineTools:
                     },
                     "required": ["most"],
                 },
-                (MOST_KEYS + 1) * KEY_PATIENCE_S / 2,
-            ),
-        ]
-        if self._targets:
-            own.append(
-                OwnTool(
-                    "transfer_call",
-                    "Connect the caller to somebody else and leave the call. Say to whom in the same reply.",
-                    self._transfer,
-                    {
-                        "type": "object",
-                        "properties": {"to": {"type": "string", "enum": sorted(self._targets)}},
-                        "required": ["to"],
-                    },
-                )
+                MOST_KEYS * KEY_PATIENCE_S / 2,
+                waits_for_user=True,
             )
+        )
         return own
 
     async def _hang_up(self, arguments: Mapping[str, Any]) -> str:
@@ -92,7 +99,9 @@ class LineTools:
         return f"The caller is connected to {arguments['to']} when you have told them."
 
     async def _read_keys(self, arguments: Mapping[str, Any]) -> str:
-        pressed = await self._found().keys.read(arguments["most"], arguments.get("end_key", "#"), KEY_PATIENCE_S)
+        pressed = await self._found().keys.read(
+            arguments["most"], arguments.get("end_key", "#"), FIRST_KEY_S, KEY_PATIENCE_S
+        )
         return pressed or "The caller pressed nothing."
 
     def _found(self) -> Leavable:

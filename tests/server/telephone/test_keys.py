@@ -6,7 +6,7 @@ from server.telephone.keys import KeyReader
 
 
 async def read(keys: KeyReader, most: int, end_key: str = "#", patience_s: float = 30.0) -> "asyncio.Task[str]":
-    reading = asyncio.create_task(keys.read(most, end_key, patience_s))
+    reading = asyncio.create_task(keys.read(most, end_key, patience_s, patience_s))
     await asyncio.sleep(0)
     return reading
 
