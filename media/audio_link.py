@@ -9,6 +9,7 @@ from aiortc.rtp import RtcpPacket, RtcpRrPacket, RtcpSrPacket, is_rtcp
 
 from media.audio_receiver import AudioFrame, AudioReceiver
 from media.audio_sender import AudioSender, Due
+from media.codecs import AudioCodec
 from media.playout import Playout
 from media.rtcp import RtcpSession
 from media.rtp import RtpPacket
@@ -30,6 +31,7 @@ class LinkSettings:
         receives: whether the far end sends audio.
         bitrate: of the outgoing Opus, bit/s.
         silence_timeout_s: see `MediaConfig`.
+        codec: of the audio, both ways; None for Opus.
     """
 
     payload_type: int
@@ -39,6 +41,7 @@ class LinkSettings:
     receives: bool
     bitrate: int
     silence_timeout_s: float
+    codec: AudioCodec | None = None
 
 
 class AudioLink:
@@ -67,13 +70,15 @@ class AudioLink:
         self._listener = listener
         self._send = send
         self._tap = tap
-        self._receiver = AudioReceiver(settings.payload_type)
+        codec = settings.codec or AudioCodec("opus", settings.payload_type)
+        self._receiver = AudioReceiver(codec)
         self._sender = AudioSender(
             playout,
             bitrate=settings.bitrate,
             # RFC 3550 section 5.1: both start at random; the sequence low, so that it cannot wrap before SRTP is up.
             sequence_number=secrets.randbelow(1 << 15),
             timestamp=secrets.randbits(32),
+            codec=codec,
         )
         self._rtcp = RtcpSession(settings.ssrc, settings.cname, random.Random(settings.ssrc))
         self._plays = True
@@ -177,6 +182,8 @@ class AudioLink:
             packet.payload,
             now,
         )
+        while self._receiver.keys:
+            self._listener.on_key(self._receiver.keys.popleft())
         if self._lost:
             self._lost = False
             self._listener.on_found()

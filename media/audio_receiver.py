@@ -1,14 +1,17 @@
 """From RTP packets to 20 ms frames for the models."""
 
+from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from media.codecs import AudioCodec
 from media.jitter_buffer import JitterBuffer
 from media.jitter_slots import Lost, Packet
-from media.opus import CLOCK_RATE, OpusDecoder, OpusError, has_fec, packet_duration
+from media.opus import CLOCK_RATE, OpusError
 from media.rtcp import ReceptionStatistics
+from media.telephone_events import TelephoneEvents
 from media.values import RECEIVE_RATE, Pcm
 
 FRAME_SAMPLES = RECEIVE_RATE // 50
@@ -65,23 +68,27 @@ class _Rtp(NamedTuple):
 
 
 class AudioReceiver:
-    """One incoming audio stream: jitter buffer, Opus decoder, concealment, frames. Sans-I/O.
+    """One incoming audio stream: jitter buffer, decoder, concealment, frames. Sans-I/O.
 
     All times are `time.monotonic()` seconds. Never raises for what comes from the network.
 
     Args:
-        payload_type: of Opus in the negotiated SDP. Packets of other types (telephone events, comfort noise) only keep
-            the sequence going.
+        codec: that was negotiated, or the payload type of Opus. Packets of other types (comfort noise) only keep the
+            sequence going.
     """
 
-    def __init__(self, payload_type: int) -> None:
+    def __init__(self, codec: AudioCodec | int) -> None:
+        self.keys: deque[str] = deque(maxlen=64)
+        """Of a telephone, that were pressed; whoever takes them empties it."""
         self.reception: ReceptionStatistics | None = None
         """For receiver reports; None before the first packet. Another SSRC starts other statistics."""
         self.last_packet_at: float | None = None
         """Arrival of the last RTP packet, of any payload type."""
-        self._payload_type = payload_type
+        self._codec = AudioCodec("opus", codec) if isinstance(codec, int) else codec
+        self._ticks = CLOCK_RATE // self._codec.clock_rate
+        self._events = TelephoneEvents()
         self._buffer = JitterBuffer(CLOCK_RATE)
-        self._decoder = OpusDecoder(RECEIVE_RATE)
+        self._decoder = self._codec.decoding()
         self._packets = self._bytes = self._undecodable = self._fec_recovered = self._concealed = 0
         self._ssrc: int | None = None
         self._heard_at = 0.0
@@ -188,7 +195,8 @@ class AudioReceiver:
             self._buffer.restart()
             self._decoder.reset()
         self._ssrc = ssrc
-        self.reception = ReceptionStatistics(ssrc, CLOCK_RATE)
+        self._events.restart()
+        self.reception = ReceptionStatistics(ssrc, self._codec.clock_rate)
         stranger, self._stranger = self._stranger, None
         if stranger is not None and stranger[0] == ssrc:
             self._take(stranger[1])
@@ -204,17 +212,22 @@ class AudioReceiver:
         if self.reception is not None:
             self.reception.received(packet.sequence_number, packet.timestamp, packet.at)
         duration = 0
-        if packet.payload_type == self._payload_type:
+        if packet.payload_type == self._codec.key_payload_type:
+            key = self._events.take(packet.payload, packet.timestamp)
+            if key is not None:
+                self.keys.append(key)
+        elif packet.payload_type == self._codec.payload_type:
             if packet.payload:
                 try:
-                    duration = packet_duration(packet.payload)
+                    duration = self._decoder.ticks(packet.payload)
                 except OpusError:
                     # Not pushed, so that its place counts as lost and the next packet's redundancy can fill it.
                     self._undecodable += 1
                     return
             else:
                 self._undecodable += 1
-        self._buffer.push(packet.sequence_number, packet.timestamp, packet.payload, duration, packet.at)
+        timestamp = packet.timestamp * self._ticks & 0xFFFFFFFF
+        self._buffer.push(packet.sequence_number, timestamp, packet.payload, duration, packet.at)
 
     def _decode(self, packet: Packet, samples: int) -> Pcm:
         if packet.payload == self._silent_payload:
@@ -233,7 +246,7 @@ class AudioReceiver:
         return pcm
 
     def _conceal(self, lost: Lost, samples: int) -> Pcm:
-        if lost.next_payload is not None and has_fec(lost.next_payload):
+        if lost.next_payload is not None and self._decoder.has_redundancy(lost.next_payload):
             try:
                 pcm = self._decoder.decode_fec(lost.next_payload, _plc_samples(lost.duration))
             except OpusError:
@@ -256,7 +269,7 @@ class AudioReceiver:
         except OpusError:
             # libopus documents no such case; a newly made decoder and silence are what is left.
             self._decoder.close()
-            self._decoder = OpusDecoder(RECEIVE_RATE)
+            self._decoder = self._codec.decoding()
             return np.zeros(samples, dtype=np.int16)
 
     def _samples(self, duration: int) -> int:

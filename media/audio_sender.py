@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from media.opus import CLOCK_RATE, LONG_SILENCE, SILENCE, OpusEncoder
+from media.codecs import AudioCodec
 from media.playout import FRAME_SAMPLES, Playout
-from media.values import FRAME_S, SEND_RATE, Pcm, PlayoutEvent
+from media.values import FRAME_S, Pcm, PlayoutEvent
 
 MAX_STALL_S = 0.06
 """A stall of the loop up to this long is caught up with a burst; a longer one is skipped."""
 
-_FRAME_TICKS = CLOCK_RATE // 50
+_OPUS = AudioCodec("opus", 96)
 _HANGOVER_FRAMES = 2
 _ASSUMED_LOSS = 0.1
 _NEGLIGIBLE_LOSS = 0.01
@@ -26,9 +26,9 @@ class RtpOut:
 
     Attributes:
         sequence_number: 16 bit.
-        timestamp: 32 bit, 48 kHz clock.
+        timestamp: 32 bit, at the clock rate of the codec.
         marker: first packet of a talk spurt (RFC 3551 section 4.1).
-        payload: Opus.
+        payload: what the codec makes of it.
         events: what happened in the queue at this frame; to hand to `PeerListener.on_playout`.
         pcm: what the payload holds; None for silence.
     """
@@ -113,6 +113,7 @@ class AudioSender:
         complexity: of the encoder, 0 to 10.
         sequence_number: of the first packet; random (RFC 3550 section 5.1).
         timestamp: of the first packet; random.
+        codec: that was negotiated.
     """
 
     def __init__(
@@ -122,12 +123,14 @@ class AudioSender:
         complexity: int = 5,
         sequence_number: int = 0,
         timestamp: int = 0,
+        codec: AudioCodec = _OPUS,
     ) -> None:
         self.packets_sent = 0
         self.bytes_sent = 0
         """RTP payload bytes (the octet count of sender reports)."""
         self._playout = playout
-        self._encoder = OpusEncoder(SEND_RATE, bitrate, complexity)
+        self._encoder = codec.encoding(bitrate, complexity)
+        self._frame_ticks = self._encoder.clock_rate // 50
         self._sequence_number = sequence_number & 0xFFFF
         self._timestamp = timestamp & 0xFFFFFFFF
         self._sent_at: float | None = None
@@ -155,8 +158,9 @@ class AudioSender:
         pcm, events = self._playout.next_frame(now)
         marker = self._mark
         frames = 1
-        if pcm is None and self.resting and self._silent_frames >= _HANGOVER_FRAMES:
-            payload, frames = LONG_SILENCE, 2
+        long_silence = self._encoder.long_silence
+        if pcm is None and long_silence and self.resting and self._silent_frames >= _HANGOVER_FRAMES:
+            payload, frames = long_silence, 2
         elif pcm is None:
             payload = self._silence()
         else:
@@ -191,7 +195,7 @@ class AudioSender:
     def rtp_timestamp(self, now: float) -> int:
         """The RTP timestamp that corresponds to `now`, for sender reports (RFC 3550 section 6.4.1)."""
         elapsed = 0.0 if self._sent_at is None else now - self._sent_at
-        return (self._sent_timestamp + round(elapsed * CLOCK_RATE)) & 0xFFFFFFFF
+        return (self._sent_timestamp + round(elapsed * self._encoder.clock_rate)) & 0xFFFFFFFF
 
     def on_receiver_report(self, fraction_lost: float) -> None:
         """Adapt the redundancy to the loss that the far end reports: up at once, down over some reports.
@@ -215,10 +219,10 @@ class AudioSender:
         self._encoder.close()
 
     def _advance(self, frames: int) -> None:
-        self._timestamp = (self._timestamp + frames * _FRAME_TICKS) & 0xFFFFFFFF
+        self._timestamp = (self._timestamp + frames * self._frame_ticks) & 0xFFFFFFFF
 
     def _silence(self) -> bytes:
         if self._silent_frames >= _HANGOVER_FRAMES:
-            return SILENCE
+            return self._encoder.silence
         self._silent_frames += 1
         return self._encoder.encode(_ZEROS)

@@ -255,6 +255,7 @@ class WebRtcPeer:
             receives=direction != "sendonly",
             bitrate=self._config.bitrate,
             silence_timeout_s=self._config.silence_timeout_s,
+            codec=self._offer.codec,
         )
         self._take_playout(self)
         self._playout.on_begin = lambda: self._pacer.hurry(self)

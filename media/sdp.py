@@ -14,6 +14,8 @@ from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, RTCDtlsFingerprint
 from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp, grouplines
 
+from media.codecs import AudioCodec
+from media.sdp_audio import NEEDED, offered_codec, offers_opus
 from media.values import InvalidOfferError
 
 MAX_OFFER = 64 * 1024
@@ -82,7 +84,7 @@ class Offer:
     Attributes:
         sections: all m-lines in order.
         audio_index: of the m-line that carries the call.
-        payload_type: of Opus there.
+        codec: that is taken there.
         direction: of the audio, as the offerer sees it.
         data_channel: None when there is none.
         ice_ufrag: of the offerer.
@@ -95,7 +97,7 @@ class Offer:
 
     sections: tuple[Section, ...]
     audio_index: int
-    payload_type: int
+    codec: AudioCodec
     direction: str
     data_channel: DataChannelOffer | None
     ice_ufrag: str
@@ -104,6 +106,11 @@ class Offer:
     fingerprints: tuple[RTCDtlsFingerprint, ...]
     setup: str
     candidates: tuple[RTCIceCandidate, ...]
+
+    @property
+    def payload_type(self) -> int:
+        """Of the codec."""
+        return self.codec.payload_type
 
 
 def parse_offer(sdp: str) -> Offer:
@@ -133,7 +140,7 @@ def parse_offer(sdp: str) -> Offer:
     return Offer(
         sections=sections,
         audio_index=audio_index,
-        payload_type=_opus_payload_type(audio),
+        codec=_codec(audio),
         direction=audio.direction or "sendrecv",
         data_channel=_data_channel(session, sections),
         ice_ufrag=ufrag,
@@ -213,10 +220,10 @@ def _find_audio(session: SessionDescription) -> int:
     audio = [i for i, media in enumerate(session.media) if media.kind == "audio"]
     if not audio:
         raise InvalidOfferError("the offer has no audio: an m=audio line is needed")
-    with_opus = [i for i in audio if any(_is_opus(c.mimeType, c.clockRate) for c in session.media[i].rtp.codecs)]
-    if not with_opus:
-        raise InvalidOfferError("the offer has no Opus: a=rtpmap:<payload type> opus/48000/2 is needed")
-    for index in with_opus:
+    known = [i for i in audio if offered_codec(session.media[i]) is not None]
+    if not known:
+        raise InvalidOfferError(f"the offer has no Opus and no G.711: {NEEDED}")
+    for index in sorted(known, key=lambda i: not offers_opus(session.media[i])):
         media = session.media[index]
         if media.port != 0 and media.direction != "inactive":
             if "RTP/SAVP" not in media.profile:
@@ -225,15 +232,10 @@ def _find_audio(session: SessionDescription) -> int:
     raise InvalidOfferError("the offered audio is disabled: port 0 or a=inactive")
 
 
-def _is_opus(mime_type: str, clock_rate: int) -> bool:
-    return mime_type.lower() == "audio/opus" and clock_rate == 48000
-
-
-def _opus_payload_type(audio: MediaDescription) -> int:
-    payload_type = next(c.payloadType for c in audio.rtp.codecs if _is_opus(c.mimeType, c.clockRate))
-    if payload_type is None or not 0 <= payload_type <= 127:
-        raise InvalidOfferError(f"Opus has payload type {payload_type}, which does not fit into RTP (0 to 127)")
-    return payload_type
+def _codec(audio: MediaDescription) -> AudioCodec:
+    codec = offered_codec(audio)
+    assert codec is not None
+    return codec
 
 
 def _bundle_of(session: SessionDescription, audio: MediaDescription) -> tuple[str, ...]:

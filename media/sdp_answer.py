@@ -7,6 +7,7 @@ from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import candidate_to_sdp
 
 from media.sdp import Offer, Section
+from media.sdp_audio import codec_lines, payload_types
 
 RECEIVE_BITRATE = 32_000
 """Opus bit/s that the far end is asked to send at most: full band speech with room for in-band FEC."""
@@ -71,19 +72,17 @@ def build_answer(offer: Offer, local: LocalParameters) -> str:
 
 def _audio_lines(offer: Offer, local: LocalParameters) -> list[str]:
     section = offer.sections[offer.audio_index]
-    pt = offer.payload_type
     direction = answered_direction(offer)
     default = local.candidates[0]
     version = "IP6" if ":" in default.ip else "IP4"
     lines = [
-        f"m=audio {default.port} {section.profile} {pt}",
+        f"m=audio {default.port} {section.profile} {payload_types(offer.codec)}",
         f"c=IN {version} {default.ip}",
         f"a=rtcp:9 IN {version} {'::' if version == 'IP6' else '0.0.0.0'}",  # noqa: S104 - a placeholder, not an address
         *_mid_line(section),
         f"a={direction}",
         "a=rtcp-mux",
-        f"a=rtpmap:{pt} opus/48000/2",
-        f"a=fmtp:{pt} minptime=10;useinbandfec=1;stereo=0;maxaveragebitrate={RECEIVE_BITRATE}",
+        *codec_lines(offer.codec, RECEIVE_BITRATE),
         "a=ptime:20",
     ]
     if direction != "recvonly":

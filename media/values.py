@@ -202,6 +202,9 @@ class PeerListener(Protocol):
     def on_playout(self, event: PlayoutEvent) -> None:
         """The outgoing queue started, drained or starved."""
 
+    def on_key(self, key: str) -> None:
+        """A key of a telephone was pressed: one of 0 to 9, *, # and A to D (RFC 4733)."""
+
     def on_lost(self) -> None:
         """No RTP for `MediaConfig.silence_timeout_s`; the peer is kept until closed or until consent runs out."""
 

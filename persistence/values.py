@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 Role = Literal["user", "assistant", "system", "tool"]
-SessionKind = Literal["call", "ws", "realtime"]
+SessionKind = Literal["call", "ws", "realtime", "telephone"]
 Status = Literal["ok", "degraded", "down"]
 Kind = Literal["embedded", "external", "memory"]
 

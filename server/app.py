@@ -31,13 +31,28 @@ from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.realtime import routes as realtime
 from server.roles import port_of, services_of
-from server.routes import audio, calls, conversations, health, memory, recordings, text, tokens, users, ws_audio
+from server.routes import (
+    audio,
+    calls,
+    conversations,
+    health,
+    memory,
+    recordings,
+    telephone,
+    text,
+    tokens,
+    users,
+    ws_audio,
+)
 from server.services.access import build_access
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
 from server.settings import Settings
 from server.speech.cache import cached_speech
 from server.speech.speech import SpeechDesk
+from server.telephone.audio_socket_door import AudioSocketDoor
+from server.telephone.desk import DESK as TELEPHONE
+from server.telephone.desk import TelephoneDesk
 from server.transcription.wiring import add_transcription
 from server.v1 import speech as v1_speech
 from server.v1 import transcriptions as v1_transcriptions
@@ -104,12 +119,13 @@ def build_webhooks(settings: Settings, metrics: Metrics) -> Webhooks:
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
-    talking = (calls, text, audio, ws_audio, realtime)
+    talking = (calls, text, audio, ws_audio, realtime, telephone)
     remembered = (conversations, memory, recordings, users)
     modules = (*talking, *remembered, tokens, health, page, v1_speech, v1_transcriptions, v1_voices)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[REGISTRY] = registry
+    app[TELEPHONE] = TelephoneDesk(parts.settings, registry)
     app[health.STARTED] = time.monotonic()
     add_transcription(app, streams=False)
     return app
@@ -157,6 +173,7 @@ class Server:
     _desk: SpeechDesk
     _access: Access
     _webhooks: CallWebhooks
+    _pbx: AudioSocketDoor
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
@@ -202,14 +219,18 @@ class Server:
         ]
         if settings.metrics_port:
             listening.append((metrics_application(parts), settings.metrics_port))
+        pbx = AudioSocketDoor(app[TELEPHONE], guarded=access.guarded)
         doors = Doors(settings.host, listening, settings.max_connections, settings.max_connections_per_address)
         try:
             await webhooks.open()
             await doors.open([memory.open(), _warm_up(engines, capacity)])
+            if settings.audio_socket_port:
+                await pbx.open(settings.audio_socket_host, settings.audio_socket_port)
         except BaseException:
             await doors.close()
             access.close()
             await registry.close()
+            await pbx.close()
             await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())
             await memory.close()
             await told.close()
@@ -218,12 +239,19 @@ class Server:
         url = doors.url(settings.port)
         memory.announce(url)
         memory.sample(metrics)
-        fixed = (options.greeting, options.apology, options.farewell, options.idle_prompt, options.filler)
+        fixed = (
+            options.greeting,
+            settings.telephone_greeting,
+            options.apology,
+            options.farewell,
+            options.idle_prompt,
+            options.filler,
+        )
         unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
         registry.spawn(read_instructions(engines.llm, options.instructions))
-        return cls(settings, registry, capacity, memory, url, doors, desk, access, told)
+        return cls(settings, registry, capacity, memory, url, doors, desk, access, told, pbx)
 
     @property
     def apps(self) -> list[web.Application]:
@@ -248,6 +276,7 @@ class Server:
         """Let calls end for a while, end the rest, and free everything but the engines."""
         await self.registry.drain(drain_s)
         await self.registry.close()
+        await self._pbx.close()
         await self._doors.close()
         self._access.close()
         tools = self.registry.defaults.tools

@@ -99,6 +99,19 @@ MAX_SOCKET_ERRORS = 100
 MAX_SOCKET_WAITING = 256 * 1024
 """[bytes] That wait for a client of `/ws/audio` to read them: five seconds of speech."""
 
+MAX_LINE_MESSAGE = 64 * 1024
+"""[bytes] Of a message of a telephone line (`/ws/media-stream`): four seconds of G.711 and more. A longer one closes
+the connection with code 1009."""
+
+MAX_LINE_PARAMETER = 16_000
+"""[characters] Of a parameter that its bridge passes on."""
+
+MAX_FOLLOW_UPS = 10_000
+"""[calls] That have ended and of which the bridge has not asked yet what comes next; for `FOLLOW_UP_S` at most."""
+
+FOLLOW_UP_S = 120
+"""[seconds] For which a bridge may ask what comes next, and the AudioSocket of a call that was announced may come."""
+
 MAX_REALTIME_EVENT = 4 * 1024 * 1024
 """[characters] Of an event on `/v1/realtime`: about a minute of audio. A longer one is answered with an error; twice as
 long, it closes the connection with code 1009."""

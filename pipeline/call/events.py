@@ -272,6 +272,13 @@ class IdleTimedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyHeard:
+    """The user pressed a key of their telephone: one of `pipeline.call.inputs.KEYS`."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnLatency:
     """From the end of the user's speech to the first frame of the reply.
 
@@ -327,6 +334,7 @@ CallEvent: TypeAlias = (
     | ReplyTruncated
     | ReplyDone
     | IdleTimedOut
+    | KeyHeard
     | TurnLatency
     | CallFault
     | CallEnded

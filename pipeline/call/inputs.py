@@ -166,6 +166,23 @@ class UserTyped:
     text: str
 
 
+KEYS = frozenset("0123456789*#ABCD")
+"""Of a telephone (DTMF; RFC 4733 section 3.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """The user pressed a key of their telephone.
+
+    Attributes:
+        key: one of `KEYS`.
+        taken: somebody waits for it already, such as a tool: it is told of, and nothing else follows.
+    """
+
+    key: str
+    taken: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """What the user said in earlier conversations that fits the words of question `job`; empty for nothing."""
@@ -229,6 +246,7 @@ Input: TypeAlias = (
     | PlayoutDrained
     | PlayoutStarved
     | UserTyped
+    | KeyPressed
     | Remembered
     | StopReply
     | ClientRequest

@@ -15,6 +15,7 @@ from pipeline.call.effects import Cancel, Effect
 from pipeline.call.endpointing import Endpointing
 from pipeline.call.events import (
     CallEnded,
+    KeyHeard,
 )
 from pipeline.call.inputs import (
     AudioHeard,
@@ -22,6 +23,7 @@ from pipeline.call.inputs import (
     Connected,
     HangUp,
     Input,
+    KeyPressed,
     PieceEnded,
     PieceSpoken,
     Playhead,
@@ -47,6 +49,7 @@ from pipeline.call.requests import Requests
 from pipeline.call.shared_state import SharedState
 from pipeline.call.state import Phase, State, Trigger
 from pipeline.call.turn_taking.policy import TRIGGERS, Decision
+from pipeline.call.user.keypad import Keypad, pressed_turn
 from pipeline.call.user.overlap import OverlapWords
 from pipeline.call.user.recalling import Recalling
 from pipeline.text.backchannel import is_all_of, is_backchannel, takes_floor
@@ -85,6 +88,7 @@ class CallMachine:
         self._floor = floor = SharedState(options, context, self._out, voices or VoiceChoice(chosen=options.voice))
         self.counts = floor.counts
         self._now = 0.0
+        self._keypad = Keypad()
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
         self._watchdog = floor.watchdog
         self._recalling = Recalling(recall_s, context, self._out)
@@ -134,6 +138,8 @@ class CallMachine:
                 self._on_connected(now)
             case UserTyped():
                 self._ending.typed(message.text, now)
+            case KeyPressed():
+                self._on_key(message, now)
             case Remembered():
                 self._ending.remembered(message, now)
             case StopReply():
@@ -246,6 +252,24 @@ class CallMachine:
         else:
             self._replying.say(self.options.idle_prompt, at)
 
+    def _on_key(self, message: KeyPressed, now: float) -> None:
+        """A key ends what Morgan says, as callers expect who know the menu; a tool that waits for keys has its own."""
+        if self.state is State.CONNECTING:
+            return
+        self.counts["keys"] += 1
+        self._out.emit(KeyHeard(message.key))
+        if message.taken:
+            return
+        if self.state is State.SPEAKING:
+            self._replying.stop(now)
+        self._keypad.press(message.key, now)
+        self._take_keys(now)
+
+    def _take_keys(self, now: float) -> None:
+        pressed = self._keypad.take(now)
+        if pressed:
+            self._ending.typed(pressed_turn(pressed), now)
+
     def _begin_turn(self, at: float) -> None:
         """The user begins to speak while nothing sounds; while Morgan still thinks, that goes on with their turn."""
         since = self._turns.speech_began
@@ -345,6 +369,7 @@ class CallMachine:
         self._decide(self._turns.tick(now), now)
         if self.state is State.ENDED:
             return
+        self._take_keys(now)
         self._listening.order(now)
         if self._recalling.overdue(now):
             self._ending.reminded(now)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from pipeline.tools.closed_schema import closed
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.errors import ToolError
 from pipeline.tools.http_tool import HttpTool
+from pipeline.tools.own_tool import OwnTool
 from pipeline.tools.python_tool import PythonTool
 
 MAX_ARGUMENTS = 32_000
@@ -56,7 +57,7 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class _Tool:
-    declaration: ToolDeclaration
+    declaration: ToolDeclaration | OwnTool
     runner: Runner
     validator: Draft202012Validator
 
@@ -78,18 +79,29 @@ class Toolbox:
         *,
         rounds: int = 4,
     ) -> None:
-        self.declarations = tuple(declarations)
+        self.declarations: tuple[ToolDeclaration | OwnTool, ...] = tuple(declarations)
         self.specs: tuple[ToolSpec, ...] = tuple(declaration.spec() for declaration in declarations)
         self.rounds = rounds
         self._client: httpx2.AsyncClient | None = None
         self._tools = {declaration.name: self._tool(declaration) for declaration in declarations}
 
-    def _tool(self, declaration: ToolDeclaration) -> _Tool:
+    def having(self, *own: OwnTool) -> "Toolbox":
+        """These tools and some of one call's own, which take the place of those of the same name."""
+        box = Toolbox(rounds=self.rounds)
+        names = {tool.name for tool in own}
+        box.declarations = (*(each for each in self.declarations if each.name not in names), *own)
+        box.specs = tuple(each.spec() for each in box.declarations)
+        box._tools = {**self._tools, **{tool.name: self._tool(tool) for tool in own}}
+        return box
+
+    def _tool(self, declaration: ToolDeclaration | OwnTool) -> _Tool:
         # An empty registry: no $ref is ever fetched.
         validator = Draft202012Validator(closed(declaration.parameters), registry=Registry())
         return _Tool(declaration, self._runner(declaration), validator)
 
-    def _runner(self, declaration: ToolDeclaration) -> Runner:
+    def _runner(self, declaration: ToolDeclaration | OwnTool) -> Runner:
+        if isinstance(declaration, OwnTool):
+            return declaration
         if declaration.url is None:
             return PythonTool(declaration)
         if self._client is None:
@@ -100,6 +112,11 @@ class Toolbox:
         """Seconds by which the results of all of these calls are there."""
         known = [self._tools[call.name].declaration.timeout_s for call in calls if call.name in self._tools]
         return max(known, default=0.0)
+
+    def wait_for_user(self, calls: Iterable[ToolCall]) -> bool:
+        """Whether one of these calls waits for something that the user does."""
+        known = (self._tools[call.name].declaration for call in calls if call.name in self._tools)
+        return any(isinstance(each, OwnTool) and each.waits_for_user for each in known)
 
     async def run(self, call: ToolCall) -> ToolResult:
         """Do what a model asks; whatever goes wrong is told in the result. Cancelling stops the tool."""

@@ -319,7 +319,7 @@ class Call:
 
     @property
     def kind(self) -> SessionKind:
-        """What the call is on: "call" (WebRTC), "ws" or "realtime"."""
+        """What the call is on: "call" (WebRTC), "ws", "realtime" or "telephone"."""
         return self.line.kind if self.line is not None else "call"
 
     @property

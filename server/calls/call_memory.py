@@ -12,6 +12,7 @@ from persistence.values import AudioTranscription
 from pipeline.call.events import (
     CallEvent,
     CallFault,
+    KeyHeard,
     ReplyCreated,
     ReplyDone,
     StateChanged,
@@ -87,6 +88,8 @@ class CallMemory:
                 keep_tool_result(self._writer, event.item_id, event.result)
             case ReplyDone():
                 self._replied(event)
+            case KeyHeard():
+                self._writer.event({"type": "key", "session_id": self._session_id, "key": event.key})
             case CallFault():
                 self._writer.event({"type": "error", "code": event.code})
 

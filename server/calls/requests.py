@@ -8,8 +8,7 @@ from aiohttp import web
 from server.calls.registry import CallRegistry
 from server.conversations.beginnings import Beginning, begin_for, language_options, preferred
 from server.http.errors import ApiError
-from server.identity.principal import principal_of
-from server.memory.door import MEMORY
+from server.identity.principal import Principal, principal_of
 
 REGISTRY: web.AppKey[CallRegistry] = web.AppKey("registry", CallRegistry)
 
@@ -45,7 +44,25 @@ async def wanted_call(
     Raises:
         ApiError: 400 unknown voice, 404 somebody else's conversation, 422 "last" of nobody.
     """
-    fixed = principal_of(request).options
+    return await begun_by(registry(request), principal_of(request), user_id, conversation_id, wishes)
+
+
+async def begun_by(
+    calls: CallRegistry, principal: Principal, user_id: str, conversation_id: str | None, wishes: CallWishes
+) -> tuple[Beginning, dict[str, Any]]:
+    """`wanted_call` for whoever comes in without a request.
+
+    Args:
+        calls: of this process.
+        principal: who opens the call.
+        user_id: whose it is.
+        conversation_id: to go on with; None for a new one.
+        wishes: how it is to be.
+
+    Raises:
+        ApiError: as `wanted_call`.
+    """
+    fixed = principal.options
     conversation_id = fixed.get("conversation_id", conversation_id)
     instructions = fixed.get("instructions", wishes.instructions)
     voice = fixed.get("voice", wishes.voice)
@@ -53,11 +70,11 @@ async def wanted_call(
     if instructions is not None:
         options["instructions"] = instructions
     if voice is not None:
-        options["voice"] = known_voice(request, voice)
-    memory = request.app[MEMORY].memory
+        options["voice"] = _known_voice(calls, voice)
+    memory = calls.memory.memory
     beginning, preferences = await asyncio.gather(
         begin_for(memory, user_id, conversation_id),
-        preferred(memory, user_id, [voice.id for voice in registry(request).engines.tts.voices]),
+        preferred(memory, user_id, [voice.id for voice in calls.engines.tts.voices]),
     )
     language = fixed.get("language", wishes.language)
     options |= language_options(language, preferences.pop("language", None), beginning.language)
@@ -70,7 +87,11 @@ def known_voice(request: web.Request, voice: str | None) -> str | None:
     Raises:
         ApiError: 400 naming the known ones.
     """
-    known = [known.id for known in registry(request).engines.tts.voices]
+    return _known_voice(registry(request), voice)
+
+
+def _known_voice(calls: CallRegistry, voice: str | None) -> str | None:
+    known = [known.id for known in calls.engines.tts.voices]
     if voice is None or voice == "default":
         return None
     if voice not in known:

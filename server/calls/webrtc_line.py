@@ -13,6 +13,7 @@ from media.sdp import parse_offer
 from media.values import IceCandidate, Pcm, PlayoutEvent, Speaker
 from persistence.values import SessionKind
 from pipeline.call.events import CallEvent
+from pipeline.call.inputs import KeyPressed
 from server.calls.call import Call, CallOverError
 from server.calls.registry import CallRegistry, CallsFullError
 from server.conversations.beginnings import Beginning
@@ -259,6 +260,11 @@ class WebRtcLine:
             self._call.delayed_by(round_trip / 2 + 0.04)
         self._call.on_playout(event)
 
+    def on_key(self, connection: "_Connection", key: str) -> None:
+        """A key of a telephone was pressed."""
+        if connection is self._carrying:
+            self._call.actor.post(KeyPressed(key))
+
     def on_lost(self, connection: "_Connection") -> None:
         """The caller has fallen silent on the wire: wait for them to come back, for a while."""
         if connection is self._carrying:
@@ -331,6 +337,9 @@ class _Connection:
 
     def on_playout(self, event: PlayoutEvent) -> None:
         self._line.on_playout(self, event)
+
+    def on_key(self, key: str) -> None:
+        self._line.on_key(self, key)
 
     def on_lost(self) -> None:
         self._line.on_lost(self)

@@ -13,6 +13,10 @@ BENCHES = {
         "bench.hearing",
         "Real clips: answered, doubled, language, word error and time against beam 5 on 30 s.",
     ),
+    "telephone-words": (
+        "bench.telephone_words",
+        "Word error of real clips over a telephone line against the same clips wide-band.",
+    ),
     "capacity": ("bench.capacity", "1, 2, 4, 8 callers: answered, p50, p95, processor time of a turn by stage."),
     "peers": ("bench.peers.side_by_side", "Morgan and Pipecat in turns, one run, one machine, one caller."),
     "voice-to-voice": ("bench.voice_to_voice", "From the last word of a question to the first sound of the answer."),

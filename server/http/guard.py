@@ -1,11 +1,14 @@
 """The guard of every port: who is let in, and what for; who tries wrong keys is slowed down."""
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Protocol
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from server.bounds import MAX_BODY
 from server.http.errors import ApiError, Handler
 from server.http.networks import network
 from server.http.operation import operation_of
@@ -16,9 +19,16 @@ from server.identity.keys import KeyRing
 from server.identity.principal import LOCAL, PRINCIPAL, STRANGER, Principal
 from server.identity.scopes import Scope
 from server.identity.tokens import ShownToken, Tokens, is_token
+from server.identity.twilio_signature import HEADER, is_signed, spellings
 from server.observability.metrics import Metrics
 
 STATIC = "/static/"
+
+TWILIO = Principal("twilio", frozenset({"calls"}))
+"""Whoever signs as Twilio does."""
+
+SIGNED_BODY_S = 5.0
+"""Until a form with a signature has to be there."""
 
 
 class WrongKeys(PerClient):
@@ -45,16 +55,44 @@ class Access:
         wrong_keys: counted.
         metrics: what is counted.
         jwts: takes those of an identity provider; None where none is configured.
+        twilio_auth_token: with which Twilio signs; "" where it lets nobody in.
     """
 
     def __init__(
-        self, keys: KeyRing, tokens: Tokens, wrong_keys: WrongKeys, metrics: Metrics, jwts: JwtReader | None = None
+        self,
+        keys: KeyRing,
+        tokens: Tokens,
+        wrong_keys: WrongKeys,
+        metrics: Metrics,
+        jwts: JwtReader | None = None,
+        twilio_auth_token: str = "",
     ) -> None:
         self.keys = keys
         self.tokens = tokens
         self._wrong_keys = wrong_keys
         self._metrics = metrics
         self._jwts = jwts
+        self._twilio_auth_token = twilio_auth_token
+
+    async def signed(self, request: web.Request) -> Principal | None:
+        """Twilio, of a request that bears its signature; None where a key or a token is to be shown instead.
+
+        Raises:
+            ApiError: 401, the signature is wrong, or is missing where nothing else lets in.
+        """
+        credential = credential_of(request)
+        # Where nobody asks for keys, whatever is shown in place of one shows nothing.
+        shows = credential is not None and (self.guarded or is_token(credential))
+        if not self._twilio_auth_token or shows:
+            return None
+        shown = request.headers.get(HEADER, "")
+        hosts = (request.host, request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip())
+        urls = spellings(request.scheme, hosts, request.raw_path)
+        if shown and is_signed(self._twilio_auth_token, shown, urls, await _signed_form(request)):
+            return TWILIO
+        raise _unauthorized(
+            f"This asks for a key, or for Twilio's signature ({HEADER}): it has neither, or a wrong one"
+        )
 
     @property
     def guarded(self) -> bool:
@@ -132,7 +170,8 @@ def guard(access: Access) -> Middleware:
         if is_open(request):
             request[PRINCIPAL] = await access.recognised(credential_of(request))
         else:
-            request[PRINCIPAL] = await access.admitted(request, _scope(request))
+            signed = await access.signed(request) if _may_be_signed(request) else None
+            request[PRINCIPAL] = signed or await access.admitted(request, _scope(request))
         return await handler(request)
 
     return middleware
@@ -142,6 +181,24 @@ def is_open(request: web.Request) -> bool:
     """Whether a request is for what anybody may see."""
     operation = operation_of(request.match_info.handler)
     return request.path.startswith(STATIC) or (operation is not None and operation.open)
+
+
+async def _signed_form(request: web.Request) -> list[tuple[str, str]]:
+    """The fields of a form, which Twilio signs; a body that is longer than its own, or slower, is none."""
+    is_form = request.content_type == "application/x-www-form-urlencoded"
+    if not is_form or request.content_length is None or request.content_length > MAX_BODY:
+        return []
+    try:
+        async with asyncio.timeout(SIGNED_BODY_S):
+            body = await request.read()
+    except TimeoutError:
+        return []
+    return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+
+
+def _may_be_signed(request: web.Request) -> bool:
+    operation = operation_of(request.match_info.handler)
+    return operation is not None and operation.signed
 
 
 def _scope(request: web.Request) -> Scope | None:

@@ -50,6 +50,7 @@ class Operation:
         errors: statuses that the handler itself may answer with; those of validation and keys come by themselves.
         scope: that whoever asks must have (`server.identity.scopes`); a route that says none is for administrators, and
             fails a test.
+        signed: a telephone provider's signature lets in, too, and a wrong one keeps out (`MORGAN_TWILIO_AUTH_TOKEN`).
         open: needs no key.
         cost: what is limited for each client (`server.http.rate_limits`); None costs next to nothing.
         socket: a WebSocket, which OpenAPI knows no word for: it is told of in the description of the whole.
@@ -67,6 +68,7 @@ class Operation:
     socket: bool = False
     cost: Cost | None = None
     scope: Scope | None = None
+    signed: bool = False
 
 
 Routed = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -88,6 +90,7 @@ def operation(
     socket: bool = False,
     cost: Cost | None = None,
     scope: Scope | None = None,
+    signed: bool = False,
 ) -> Callable[[Callable[..., Awaitable[web.StreamResponse]]], Routed]:
     """Describe a handler and validate for it; goes between the route and the handler.
 
@@ -98,7 +101,7 @@ def operation(
     Args: see `Operation`.
     """
     described = Operation(
-        tag, params, body, body_limit, uploads, upload_schema, answers or {}, errors, open, socket, cost, scope
+        tag, params, body, body_limit, uploads, upload_schema, answers or {}, errors, open, socket, cost, scope, signed
     )
 
     def decorate(handler: Callable[..., Awaitable[web.StreamResponse]]) -> Routed:

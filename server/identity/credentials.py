@@ -1,12 +1,15 @@
 """What somebody shows to be let in, wherever in a request it is."""
 
+import base64
+import binascii
+
 from aiohttp import hdrs, web
 
 from server.identity.tokens import is_token
 
 QUERY = "token"
-"""Name of the query parameter that may carry a token: a browser's WebSocket has no headers. Never a key: addresses
-are written down in too many places."""
+"""Name of the query parameter, or of the part of a path, that may carry a token: a browser's WebSocket has no headers.
+Never a key: addresses are written down in too many places."""
 
 SUBPROTOCOL = "openai-insecure-api-key."
 """With which OpenAI's clients put a key among the subprotocols of a WebSocket."""
@@ -17,9 +20,23 @@ def credential_of(request: web.Request) -> str | None:
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if authorization is not None:
         scheme, _, shown = authorization.partition(" ")
-        return shown.strip() if scheme.lower() == "bearer" else ""
+        match scheme.lower():
+            case "bearer":
+                return shown.strip()
+            case "basic":
+                return _password(shown.strip())
+        return ""
     for offered in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(","):
         if offered.strip().startswith(SUBPROTOCOL):
             return offered.strip().removeprefix(SUBPROTOCOL)
-    asked = request.query.get(QUERY, "")
+    # Twilio takes no query in the address of a stream.
+    asked = request.query.get(QUERY) or request.match_info.get(QUERY, "")
     return asked if is_token(asked) else None
+
+
+def _password(basic: str) -> str:
+    """What is shown as a password (RFC 7617): webhooks of telephone providers have no other way. Any name will do."""
+    try:
+        return base64.b64decode(basic, validate=True).decode().partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""

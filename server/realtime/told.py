@@ -5,6 +5,7 @@ Morgan: others take an event that they do not know for an error.
 """
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, assert_never
 
@@ -13,6 +14,7 @@ from pipeline.call.events import (
     CallEvent,
     CallFault,
     IdleTimedOut,
+    KeyHeard,
     PlaybackCleared,
     PlaybackStarted,
     PlaybackStopped,
@@ -112,6 +114,9 @@ class ServerEvents:
                 yield from self._of_playback(event)
             case ReplyTruncated():
                 yield from self._truncated(event)
+            case KeyHeard():
+                key = {"event": event.key, "received_at": int(time.time())}
+                yield "input_audio_buffer.dtmf_event_received", key
             case CallFault():
                 yield from self._fault(event)
             case StateChanged() | TurnLatency() | CallEnded():

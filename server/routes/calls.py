@@ -105,7 +105,7 @@ class ListedCall(BaseModel):
     call_id: str
     user_id: str
     conversation_id: str
-    kind: Literal["call", "ws", "realtime"]
+    kind: Literal["call", "ws", "realtime", "telephone"]
     state: str
     duration_s: float
 
@@ -128,7 +128,7 @@ class ShownTurn(BaseModel):
 
 
 class ShownCall(BaseModel):
-    """A call over WebRTC ("call"), `/ws/audio` ("ws") or a Realtime WebSocket ("realtime").
+    """A call over WebRTC ("call"), `/ws/audio` ("ws"), a Realtime WebSocket ("realtime") or a telephone line.
 
     `media` are statistics of its connection; those of WebRTC are named after W3C webrtc-stats.
     """
@@ -136,7 +136,7 @@ class ShownCall(BaseModel):
     call_id: str
     user_id: str
     conversation_id: str
-    kind: Literal["call", "ws", "realtime"]
+    kind: Literal["call", "ws", "realtime", "telephone"]
     state: str
     started_at: str
     duration_s: float

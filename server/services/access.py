@@ -36,7 +36,9 @@ def build_access(settings: Settings, door: MemoryDoor, metrics: Metrics) -> Acce
         WrongKeys("wrong keys", settings.wrong_keys_per_minute, door.redis),
         build_tokens(settings, door),
     )
-    return Access(keys, tokens, wrong_keys, metrics, build_jwts(settings))
+    return Access(
+        keys, tokens, wrong_keys, metrics, build_jwts(settings), settings.twilio_auth_token.get_secret_value()
+    )
 
 
 def build_jwts(settings: Settings) -> Jwts | None:

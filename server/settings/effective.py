@@ -16,6 +16,7 @@ from server.settings.listening import ListeningSettings
 from server.settings.media import MediaSettings
 from server.settings.services import ServicesSettings
 from server.settings.stores import StoresSettings
+from server.settings.telephone import TelephoneSettings
 from server.settings.webhooks import WebhookSettings
 
 PREFIX = "MORGAN_"
@@ -30,6 +31,7 @@ class Settings(
     StoresSettings,
     ServicesSettings,
     WebhookSettings,
+    TelephoneSettings,
     ListeningSettings,
     BaseSettings,
 ):

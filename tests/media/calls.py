@@ -27,6 +27,7 @@ class Notes:
         self.channel_open = False
         self.messages: list[str] = []
         self.playout: list[PlayoutEvent] = []
+        self.keys: list[str] = []
         self.lost = 0
         self.found = 0
         self.closed: list[str] = []
@@ -45,6 +46,9 @@ class Notes:
 
     def on_playout(self, event: PlayoutEvent) -> None:
         self.playout.append(event)
+
+    def on_key(self, key: str) -> None:
+        self.keys.append(key)
 
     def on_lost(self) -> None:
         self.lost += 1

@@ -46,6 +46,7 @@ a=rtpmap:110 telephone-event/48000
 a=rtpmap:126 telephone-event/8000
 a=ssrc:1849034423 cname:Ys6bVl4uWZEhY+4P
 """
+NO_G711 = AUDIO.replace("PCMU/8000", "X-U/8000").replace("PCMA/8000", "X-A/8000")
 VIDEO = f"""\
 m=video 9 UDP/TLS/RTP/SAVPF 96 97
 c=IN IP4 0.0.0.0
@@ -97,9 +98,9 @@ def test_a_browsers_offer_is_understood() -> None:
     assert [f.value for f in offer.fingerprints] == [FINGERPRINT]
 
 
-def test_the_audio_is_answered_with_opus_alone_and_a_stream_to_play() -> None:
+def test_the_audio_is_answered_with_opus_its_keys_and_a_stream_to_play() -> None:
     audio = sections(answer(session(AUDIO, DATA, bundle="0 2")))[0]
-    assert audio.startswith("m=audio 7000 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 192.0.2.7\r\n")
+    assert audio.startswith("m=audio 7000 UDP/TLS/RTP/SAVPF 111 110\r\nc=IN IP4 192.0.2.7\r\n")
     for line in (
         "a=mid:0",
         "a=sendrecv",
@@ -255,8 +256,8 @@ def test_a_candidate_is_read_with_or_without_its_prefix(prefix: str) -> None:
         ("hello", "no SDP"),
         (session(bundle="0"), "no audio"),
         (session(VIDEO, bundle="1"), "no audio"),
-        (session(AUDIO.replace("opus/48000/2", "L16/48000/2"), bundle="0"), "no Opus"),
-        (session(AUDIO.replace("opus/48000/2", "opus/16000"), bundle="0"), "no Opus"),
+        (session(NO_G711.replace("opus/48000/2", "L16/48000/2"), bundle="0"), "no Opus"),
+        (session(NO_G711.replace("opus/48000/2", "opus/16000"), bundle="0"), "no Opus"),
         (session(AUDIO.replace("m=audio 9", "m=audio 0"), bundle="0"), "disabled"),
         (session(AUDIO.replace("a=sendrecv", "a=inactive"), bundle="0"), "disabled"),
         (session(AUDIO.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), bundle="0"), "not encrypted"),
@@ -334,3 +335,29 @@ def test_any_text_is_refused(text: str, with_head: bool) -> None:
 @given(st.text(max_size=200))
 def test_any_text_as_a_candidate_is_harmless(text: str) -> None:
     parse_candidate(text)
+
+
+G711 = AUDIO.replace("a=rtpmap:111 opus/48000/2\n", "").replace("a=fmtp:111 minptime=10;useinbandfec=1\n", "")
+
+
+def test_opus_is_taken_with_the_telephone_events_of_its_clock() -> None:
+    offer = parse_offer(session(AUDIO, bundle="0"))
+    assert (offer.codec.name, offer.codec.payload_type, offer.codec.key_payload_type) == ("opus", 111, 110)
+    assert "a=rtpmap:110 telephone-event/48000" in answer(offer)
+
+
+def test_without_opus_g711_is_taken_with_the_events_of_its_clock() -> None:
+    offer = parse_offer(session(G711, bundle="0"))
+    assert (offer.codec.name, offer.codec.payload_type, offer.codec.key_payload_type) == ("PCMU", 0, 126)
+    lines = answer(offer).splitlines()
+    assert next(line for line in lines if line.startswith("m=audio")).endswith(" 0 126")
+    assert {"a=rtpmap:0 PCMU/8000", "a=rtpmap:126 telephone-event/8000", "a=fmtp:126 0-15"} <= set(lines)
+
+
+@pytest.mark.parametrize(("left", "name", "payload_type"), [("8 13", "PCMA", 8), ("0", "PCMU", 0)])
+def test_static_payload_types_need_no_rtpmap(left: str, name: str, payload_type: int) -> None:
+    mapped = "\n".join(line for line in G711.splitlines() if not line.startswith(("a=rtpmap", "a=fmtp", "m=")))
+    first = f"m=audio 9 UDP/TLS/RTP/SAVPF {left}\n"
+    offer = parse_offer(session(first + mapped + "\n", bundle="0"))
+    assert (offer.codec.name, offer.codec.payload_type) == (name, payload_type)
+    assert offer.codec.key_payload_type is None

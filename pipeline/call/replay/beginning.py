@@ -15,7 +15,14 @@ from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import Voice
 from pipeline.tools.declaration import ToolDeclaration
+from pipeline.tools.own_tool import OwnTool
 from pipeline.tools.toolbox import Toolbox
+
+TOLD = ("name", "description", "parameters", "timeout_s")
+"""What is kept of a tool."""
+
+WAITS = "waits_for_user"
+"""Of tools that do, which are the last of their call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +96,21 @@ class CallBeginning:
 def _options_of(known: dict[str, Any]) -> CallOptions:
     turn_taking = adapter(TurnTakingConfig).validate_python(known["turn_taking"])
     tools = dict(known["tools"])
-    declared = [ToolDeclaration(**each, function="builtins:dict") for each in tools.pop("declarations")]
-    return replace(CallOptions(), **{**known, "turn_taking": turn_taking, "tools": Toolbox(declared, **tools)})
+    told = tools.pop("declarations")
+    declared = [ToolDeclaration(**each, function="builtins:dict") for each in told if not each.get(WAITS)]
+    own = [OwnTool(**each, function=_not_run) for each in told if each.get(WAITS)]
+    box = Toolbox(declared, **tools).having(*own)
+    return replace(CallOptions(), **{**known, "turn_taking": turn_taking, "tools": box})
+
+
+async def _not_run(arguments: dict[str, Any]) -> str:
+    """What a tool did is in the recording."""
+    return ""
 
 
 def _tools_json(tools: Toolbox) -> dict[str, Any]:
-    told = [
-        {"name": each.name, "description": each.description, "parameters": each.parameters, "timeout_s": each.timeout_s}
-        for each in tools.declarations
-    ]
+    told = [{name: getattr(each, name) for name in TOLD} for each in tools.declarations]
+    for declaration, each in zip(tools.declarations, told, strict=True):
+        if isinstance(declaration, OwnTool) and declaration.waits_for_user:
+            each[WAITS] = True
     return {"declarations": told, "rounds": tools.rounds}

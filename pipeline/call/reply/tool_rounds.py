@@ -71,7 +71,8 @@ class ToolRounds:
             self._hand_over(now)
         if self._asked:
             self._run(now)
-        if self._began is not None and self._running:
+        waits = self._options.tools.wait_for_user(self._running.values())
+        if self._began is not None and self._running and not waits:
             self._filler.wait(self._began, now)
 
     def _run(self, now: float) -> None:

@@ -21,6 +21,7 @@ from pipeline.call.events import CallEnded, PlaybackStarted, ReplyCreated, Reply
 from pipeline.call.inputs import (
     Connected,
     HangUp,
+    KeyPressed,
     PieceEnded,
     PieceSpoken,
     PlayoutDrained,
@@ -53,7 +54,7 @@ utterance = st.tuples(
     st.sampled_from(["", "mhm", "stop", "what is the weather", "in Paris today?", "I think that", "Thank you."]),
     st.sampled_from([0.02, 0.3, 0.6, 0.95]),  # completeness
 )
-stray = st.tuples(st.floats(0.0, 12.0), st.integers(0, 15), st.integers(0, 6))
+stray = st.tuples(st.floats(0.0, 12.0), st.integers(0, 17), st.integers(0, 6))
 stall = st.tuples(st.floats(0.5, 12.0), st.floats(0.1, 5.0), st.booleans())
 delay = st.sampled_from([0.01, 0.1, 0.4, 1.5])
 slow = st.sampled_from([0.01, 0.01, 0.1, 0.1, 0.4, 0.4, 1.5, 1.5, 17.0, 25.0])
@@ -93,6 +94,8 @@ def stray_input(kind: int, number: int) -> object:
         ToolRan(name, number, ToolResult(ASKED, "stray", failed=False)),
         Remembered(number, ("stray memories",)),
         Connected(),
+        KeyPressed("#" if number else "5"),
+        KeyPressed("5", taken=True),
     ][kind]
 
 

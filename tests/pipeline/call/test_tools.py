@@ -1,5 +1,7 @@
 """Tools in a call, in virtual time: when they run, what the user hears meanwhile, what is remembered of them."""
 
+from typing import Any
+
 import pytest
 
 from pipeline.call.effects import Cancel, RunTool
@@ -9,6 +11,7 @@ from pipeline.call.reply.tool_rounds import INTERRUPTED
 from pipeline.call.state import State
 from pipeline.engines.protocols import ToolCall
 from pipeline.tools.declaration import ToolDeclaration
+from pipeline.tools.own_tool import OwnTool
 from pipeline.tools.toolbox import Toolbox
 from tests.pipeline.call.simulation import Delays, Say, Simulation
 
@@ -123,3 +126,17 @@ def test_whenever_the_result_comes_the_answer_is_heard_to_its_end(tool: float) -
     done = call(QUESTION, tool=tool)
     assert done.all(ReplyDone)[-1].text.endswith(REPLY)
     assert done.machine.state is State.LISTENING
+
+
+async def never(arguments: dict[str, Any]) -> str:
+    raise AssertionError("virtual calls run no tools")
+
+
+@pytest.mark.parametrize("waits_for_user", [True, False])
+def test_nothing_is_said_while_it_is_the_user_who_takes_their_time(waits_for_user: bool) -> None:
+    tool = OwnTool("weather", "Keys.", never, timeout_s=30, waits_for_user=waits_for_user)
+    wanted = CallOptions(tools=Toolbox().having(tool), filler="One moment.", filler_after_s=1.0)
+    done = call(QUESTION, tool=4, wanted=wanted, seconds=20)
+    said = " ".join(event.text for event in done.all(ReplyDone))
+    assert ("One moment." in said) is not waits_for_user
+    assert REPLY in said

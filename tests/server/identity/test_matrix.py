@@ -62,6 +62,7 @@ FORM = (
     + WAV[1]
     + b'\r\n--part\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--part--\r\n',
 )
+LINE = ("application/x-www-form-urlencoded", b"CallSid=CA1&From=%2B15550123")
 HELLO = [{"role": "user", "content": "Say hi."}]
 
 EXAMPLES: dict[str, Example] = {
@@ -77,6 +78,8 @@ EXAMPLES: dict[str, Example] = {
     "show_call": Example({"call_id": "{call}"}),
     "hang_up": Example({"call_id": "{call}"}),
     "ice_servers": Example(),
+    "answer_line": Example({"bridge": "twilio"}, data=LINE),
+    "follow_line": Example({"bridge": "twilio"}, data=LINE),
     "answer_text": Example(json={"text": "Say hi.", **USER}),
     "answer_audio": Example(USER, data=WAV),
     "list_conversations": Example(USER),

@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline.call.effects import Transcribe
+from pipeline.call.inputs import KeyPressed
 from tests.server.realtime.talking import Say, Talk
 
 QUESTION = Say(1.0, 2.5, "What is the weather in Paris?")
@@ -330,3 +331,14 @@ def test_a_running_turn_tells_the_words_that_are_certain() -> None:
     assert deltas
     assert {event["item_id"] for event in deltas} == {item_id}
     assert "I would like to know what" in "".join(event["delta"] for event in deltas)
+
+
+def test_a_key_of_a_telephone_is_told_and_is_a_turn() -> None:
+    talk = Talk(over="webrtc").run(1)
+    talk.call.post(KeyPressed("5"))
+    talk.call.post(KeyPressed("#"))
+    told = talk.all("input_audio_buffer.dtmf_event_received")
+    assert [event["event"] for event in told] == ["5", "#"]
+    assert all(event["received_at"] > 1_700_000_000 for event in told)
+    talk.run(20)
+    assert talk.all("response.done")[-1]["response"]["status"] == "completed"

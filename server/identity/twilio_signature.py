@@ -1,0 +1,44 @@
+"""The signature with which Twilio shows that a request is its own: https://www.twilio.com/docs/usage/security."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+
+HEADER = "X-Twilio-Signature"
+
+Pairs = Sequence[tuple[str, str]]
+
+
+def signature(auth_token: str, url: str, form: Pairs = ()) -> str:
+    """The signature of a request: base64 of HMAC-SHA1 over its URL and the fields of its form, sorted by name.
+
+    Args:
+        auth_token: of the account.
+        url: as Twilio asked for it.
+        form: fields of a body that is a form; a name with the same value twice counts once.
+    """
+    signed = url + "".join(name + value for name, value in sorted(set(form)))
+    return base64.b64encode(hmac.digest(auth_token.encode(), signed.encode(), hashlib.sha1)).decode()
+
+
+def is_signed(auth_token: str, shown: str, urls: Iterable[str], form: Pairs = ()) -> bool:
+    """Whether a signature is that of one of some URLs, in constant time for each."""
+    return any(hmac.compare_digest(signature(auth_token, url, form).encode(), shown.encode()) for url in urls)
+
+
+def spellings(scheme: str, hosts: Iterable[str], path: str) -> list[str]:
+    """The URLs as which Twilio may have signed a request that came through a proxy.
+
+    A WebSocket is signed as wss or as https; a port that is the scheme's own may be named or not; a path may have had
+    a slash behind it.
+
+    Args:
+        scheme: "http" or "https", as it came here.
+        hosts: names (with ports) under which the server may have been asked.
+        path: with its query.
+    """
+    schemes = dict.fromkeys(("https", "wss", scheme, scheme.replace("http", "ws")))
+    named = dict.fromkeys(form for host in hosts if host for form in (host, host.removesuffix(":443"), f"{host}:443"))
+    paths = (path,) if "?" in path else (path, path + "/")
+    return [f"{each}://{host}{tail}" for each in schemes for host in named for tail in paths]
