@@ -23,7 +23,8 @@ class LinkSettings:
     """What was negotiated.
 
     Attributes:
-        payload_type: of Opus, both ways.
+        payload_type: of the Opus that comes in.
+        sent_payload_type: of the Opus that goes out.
         ssrc: of our stream.
         cname: of our stream.
         sends: whether the far end wants our audio.
@@ -33,6 +34,7 @@ class LinkSettings:
     """
 
     payload_type: int
+    sent_payload_type: int
     ssrc: int
     cname: str
     sends: bool
@@ -128,6 +130,10 @@ class AudioLink:
         """Whether the far end sent a BYE and has sent no RTP since for `BYE_GRACE_S`."""
         return self._bye_at is not None and now - self._bye_at > BYE_GRACE_S
 
+    def settle(self, settings: LinkSettings) -> None:
+        """Something else was negotiated: other directions. What comes in is the same stream as before."""
+        self._settings = settings
+
     def release(self) -> None:
         """Read no more from the playout: another connection of the same call goes on with it."""
         self._plays = False
@@ -204,7 +210,7 @@ class AudioLink:
         out = self._sender.next_packet(now)
         if out is not None and self._settings.sends:
             packet = RtpPacket(
-                self._settings.payload_type,
+                self._settings.sent_payload_type,
                 out.marker,
                 out.sequence_number,
                 out.timestamp,

@@ -25,6 +25,7 @@ class LocalParameters:
 
     Attributes:
         session_id: number in the o= line.
+        version: of the answer, another one for each (RFC 3264 section 5).
         ssrc: of the outgoing audio.
         cname: canonical name of it (RFC 3550 section 6.5.1).
         ice_ufrag: ours.
@@ -34,6 +35,7 @@ class LocalParameters:
     """
 
     session_id: int
+    version: int
     ssrc: int
     cname: str
     ice_ufrag: str
@@ -43,7 +45,7 @@ class LocalParameters:
 
 
 def answered_direction(offer: Offer) -> str:
-    """The direction of the audio as we see it (RFC 3264 section 6.1)."""
+    """The direction of the audio at `offer.audio_index` as we see it (RFC 3264 section 6.1)."""
     return _REVERSED[offer.direction]
 
 
@@ -54,14 +56,16 @@ def answered_dtls_role(offer: Offer) -> str:
 
 def build_answer(offer: Offer, local: LocalParameters) -> str:
     """Write the answer; its m-lines are those of the offer, in order."""
-    lines = ["v=0", f"o=- {local.session_id} 2 IN IP4 127.0.0.1", "s=-", "t=0 0"]
+    lines = ["v=0", f"o=- {local.session_id} {local.version} IN IP4 127.0.0.1", "s=-", "t=0 0"]
     kept = [s.mid for s in offer.sections if s.mid and s.bundled and not s.disabled]
     if kept:
         lines.append("a=group:BUNDLE " + " ".join(kept))
     lines.append("a=msid-semantic: WMS *")
     for index, section in enumerate(offer.sections):
         if index == offer.audio_index:
-            lines += _audio_lines(offer, local)
+            lines += _audio_lines(section, offer.payload_type, answered_direction(offer), offer, local)
+        elif index == offer.answering_index:
+            lines += _audio_lines(section, offer.answering_payload_type, "sendonly", offer, local)
         elif offer.data_channel is not None and index == offer.data_channel.index:
             lines += _data_channel_lines(section, offer, local)
         else:
@@ -69,10 +73,7 @@ def build_answer(offer: Offer, local: LocalParameters) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def _audio_lines(offer: Offer, local: LocalParameters) -> list[str]:
-    section = offer.sections[offer.audio_index]
-    pt = offer.payload_type
-    direction = answered_direction(offer)
+def _audio_lines(section: Section, pt: int, direction: str, offer: Offer, local: LocalParameters) -> list[str]:
     default = local.candidates[0]
     version = "IP6" if ":" in default.ip else "IP4"
     lines = [
