@@ -31,7 +31,10 @@ from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.realtime import routes as realtime
 from server.roles import port_of, services_of
-from server.routes import audio, calls, conversations, health, memory, recordings, text, tokens, users, ws_audio
+from server.routes import audio, calls, conversations, health, memory, recordings, text, tokens, users, whip, ws_audio
+from server.rtvi import routes as rtvi
+from server.rtvi.routes import STARTED
+from server.rtvi.started import StartedSessions
 from server.services.access import build_access
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
@@ -95,12 +98,13 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
-    talking = (calls, text, audio, ws_audio, realtime)
+    talking = (calls, whip, rtvi, text, audio, ws_audio, realtime)
     remembered = (conversations, memory, recordings, users)
     modules = (*talking, *remembered, tokens, health, page, v1_speech, v1_transcriptions, v1_voices)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[REGISTRY] = registry
+    app[STARTED] = StartedSessions()
     app[health.STARTED] = time.monotonic()
     add_transcription(app, streams=False)
     return app

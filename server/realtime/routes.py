@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from media.values import InvalidOfferError
 from server.bounds import MAX_BODY, MAX_REALTIME_SESSION
+from server.calls.call import CallOverError
 from server.calls.ice_servers import ice_servers_for, link_headers
 from server.calls.registry import CallsFullError
 from server.calls.requests import registry
+from server.calls.trickle import SDPFRAG, apply_fragment
 from server.calls.webrtc_line import open_webrtc
 from server.http.acting import acting_user
 from server.http.errors import ApiError, read_body
@@ -24,7 +26,7 @@ from server.identity.tokens import TOKENS
 from server.realtime.openings import beginning_of, opening
 from server.realtime.session_config import SessionConfig
 from server.realtime.sockets import serve_call, serve_sideband
-from server.routes.calls import find_call, no_capacity
+from server.routes.calls import find_call, no_capacity, no_such_call, webrtc_line
 
 SDP = "application/sdp"
 
@@ -168,7 +170,8 @@ async def _answer(request: web.Request, offer: str, config: SessionConfig) -> we
     except CallsFullError as error:
         raise no_capacity(error) from None
     prefix = "/openai/v1" if request.path.startswith("/openai/") else "/v1"
-    headers = CIMultiDict({"Location": f"{prefix}/realtime/calls/{call.id}", "Content-Type": SDP})
+    location = f"{prefix}/realtime/calls/{call.id}"
+    headers = CIMultiDict({"Location": location, "Content-Type": SDP, "ETag": webrtc_line(call).ice_tag})
     headers.extend(link_headers(ice_servers_for(request)))
     return web.Response(body=answer.encode(), status=201, headers=headers)
 
@@ -244,6 +247,28 @@ async def delete_call(request: web.Request, params: OneCall) -> web.Response:
     """Hang up, as clients do who take the `Location` for a resource."""
     await find_call(request, params.call_id).end("hangup")
     return web.Response()
+
+
+@routes.patch("/openai/v1/realtime/calls/{call_id}")
+@routes.patch("/v1/realtime/calls/{call_id}")
+@operation(
+    "realtime",
+    scope="calls",
+    cost="work",
+    params=OneCall,
+    uploads=(SDPFRAG,),
+    answers={200: Answer("ICE begins anew", content=(SDPFRAG,)), 204: Answer("The candidates were added")},
+    errors=(400, 404, 409, 412, 415),
+)
+async def change_ice(request: web.Request, params: OneCall) -> web.Response:
+    """Trickle ICE and restart it, as clients do who take the `Location` for a resource of WHIP (docs/whip.md)."""
+    line = webrtc_line(find_call(request, params.call_id))
+    if request.content_type != SDPFRAG:
+        raise ApiError(415, "unsupported_media_type", f"Send candidates and credentials as {SDPFRAG}")
+    try:
+        return await apply_fragment(request, line)
+    except CallOverError:
+        raise no_such_call() from None
 
 
 @routes.post("/openai/v1/realtime/calls/{call_id}/{verb:accept|reject|refer}")
