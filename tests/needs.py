@@ -39,6 +39,8 @@ HELPERS: Mapping[str, str] = {
     "tests.coturn": "tools",
     "tests.e2e.chromium": "browser",
     "tests.e2e.firefox": "browser",
+    "tests.e2e.npm_clients": "tools",
+    "tests.e2e.npm_clients.client_page": "browser",
     "playwright.async_api": "browser",
     "pipeline.engines.llm.llama_api.load_library": "models",
     "persistence.memory.Memory": "databases",

@@ -1,24 +1,20 @@
 """OpenAI's own clients, with nothing changed but where they call."""
 
 import json
-import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import lacking
-
-NODE_PACKAGE = "openai@6"
+from tests.e2e.npm_clients import packages
 
 
 @dataclass(frozen=True, slots=True)
 class NodeClient:
-    """The `openai` package of npm, in a folder of its own.
+    """The `openai` package of npm, for programs in a folder.
 
     Attributes:
-        folder: where it is installed.
+        folder: of the programs.
         base_url: of the API that it calls.
         api_key: that it sends.
     """
@@ -44,14 +40,6 @@ class NodeClient:
 
 
 def install_node_client(folder: Path, base_url: str, api_key: str = "none") -> NodeClient:
-    """Install it; skips the test where there is no Node, except in CI."""
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            lacking(f"{tool} is not installed, so OpenAI's client for Node cannot be tested (Debian: nodejs, npm).")
-    (folder / "package.json").write_text('{"private": true}')
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", NODE_PACKAGE]
-    environment = {**os.environ, "npm_config_update_notifier": "false"}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, env=environment)
-    if done.returncode != 0:
-        lacking(f"npm could not install {NODE_PACKAGE}: {done.stderr[-1000:]}")
+    """The client for a folder of a test; skips the test where it cannot be had, except in CI."""
+    (folder / "node_modules").symlink_to(packages() / "node_modules")
     return NodeClient(folder, base_url, api_key)
