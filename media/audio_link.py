@@ -24,17 +24,20 @@ class LinkSettings:
     """What was negotiated.
 
     Attributes:
-        payload_type: of Opus, both ways.
+        payload_type: of the audio that comes in.
+        sent_payload_type: of the audio that goes out.
         ssrc: of our stream.
         cname: of our stream.
         sends: whether the far end wants our audio.
         receives: whether the far end sends audio.
         bitrate: of the outgoing Opus, bit/s.
         silence_timeout_s: see `MediaConfig`.
-        codec: of the audio, both ways; None for Opus.
+        codec: of the audio that comes in; None for Opus.
+        sent_codec: of the audio that goes out, where it is another.
     """
 
     payload_type: int
+    sent_payload_type: int
     ssrc: int
     cname: str
     sends: bool
@@ -42,6 +45,7 @@ class LinkSettings:
     bitrate: int
     silence_timeout_s: float
     codec: AudioCodec | None = None
+    sent_codec: AudioCodec | None = None
 
 
 class AudioLink:
@@ -78,7 +82,7 @@ class AudioLink:
             # RFC 3550 section 5.1: both start at random; the sequence low, so that it cannot wrap before SRTP is up.
             sequence_number=secrets.randbelow(1 << 15),
             timestamp=secrets.randbits(32),
-            codec=codec,
+            codec=settings.sent_codec or codec,
         )
         self._rtcp = RtcpSession(settings.ssrc, settings.cname, random.Random(settings.ssrc))
         self._plays = True
@@ -132,6 +136,10 @@ class AudioLink:
     def said_goodbye(self, now: float) -> bool:
         """Whether the far end sent a BYE and has sent no RTP since for `BYE_GRACE_S`."""
         return self._bye_at is not None and now - self._bye_at > BYE_GRACE_S
+
+    def settle(self, settings: LinkSettings) -> None:
+        """Something else was negotiated: other directions. What comes in is the same stream as before."""
+        self._settings = settings
 
     def release(self) -> None:
         """Read no more from the playout: another connection of the same call goes on with it."""
@@ -211,7 +219,7 @@ class AudioLink:
         out = self._sender.next_packet(now)
         if out is not None and self._settings.sends:
             packet = RtpPacket(
-                self._settings.payload_type,
+                self._settings.sent_payload_type,
                 out.marker,
                 out.sequence_number,
                 out.timestamp,

@@ -56,6 +56,7 @@ class IceConnection(Agent):
     Attributes:
         dtls_dropped: DTLS records dropped because the queue was full.
         consent_expired: the far end stopped answering; the connection closes itself then.
+        on_dtls: takes DTLS records; those of an ICE restart go to the agent before, whose association goes on.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class IceConnection(Agent):
         self.dtls_dropped = 0
         self.consent_expired = False
         self.rtp_received = on_rtp
+        self.on_dtls = self._queue_dtls
         self._port = port
         self._consent_interval = consent_interval
         self._consent_failures = consent_failures
@@ -127,6 +129,10 @@ class IceConnection(Agent):
         return True
 
     def dtls_received(self, data: bytes) -> None:
+        """Hand on a DTLS record."""
+        self.on_dtls(data)
+
+    def _queue_dtls(self, data: bytes) -> None:
         """Queue a DTLS record for the DTLS transport."""
         if self.records_waiting < DTLS_QUEUE:
             self.queue_record(data)

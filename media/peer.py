@@ -19,13 +19,22 @@ from media.data_channel import DataChannel
 from media.demux import Address
 from media.dtls import DtlsTransport
 from media.ice import IceConnection
+from media.ice_paths import IcePaths
 from media.pacer import Pacer
 from media.playout import Playout
 from media.sdp import MAX_CANDIDATES, Offer, parse_candidate
-from media.sdp_answer import LocalParameters, answered_direction, answered_dtls_role, build_answer
+from media.sdp_answer import LocalParameters, answered_dtls_role, build_answer
 from media.udp_port import UdpPort
 from media.upstream.ice import Gatherer
-from media.values import AudioTap, IceCandidate, MediaConfig, PeerListener, PeerStats
+from media.values import (
+    AudioTap,
+    IceCandidate,
+    IceRestartError,
+    InvalidOfferError,
+    MediaConfig,
+    PeerListener,
+    PeerStats,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +80,8 @@ class WebRtcPeer:
         self._take_playout = take_playout
         self._on_gone = on_gone
         self._tap = tap
-        self._ice = IceConnection(
-            port,
-            self._rtp_received,
-            consent_interval=config.consent_interval_s,
-            consent_failures=config.consent_failures,
-        )
+        self._ice = self._new_agent()
+        self._paths = IcePaths(port, self._ice, self._new_agent, lambda: self._end("consent_expired"))
         self._signalled: set[Address] = set()
         self._gatherer = Gatherer(self._ice)
         self._ice_transport = RTCIceTransport(self._gatherer)
@@ -88,6 +93,8 @@ class WebRtcPeer:
         self._ssrc = secrets.randbits(32)
         self._cname = secrets.token_hex(8)
         self._answer = ""
+        self._session_id = secrets.randbits(62)
+        self._answers = 1
         self._link: AudioLink | None = None
         self._last_stats = PeerStats()
         self._ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -111,25 +118,92 @@ class WebRtcPeer:
         """Whether its end has begun."""
         return self._ending.done()
 
+    @property
+    def offer(self) -> Offer:
+        """What the far end offered last."""
+        return self._offer
+
+    @property
+    def local_ice(self) -> tuple[str, str]:
+        """Our newest username fragment and password."""
+        agent = self._paths.newest
+        return agent.local_username, agent.local_password
+
+    @property
+    def candidates(self) -> tuple[RTCIceCandidate, ...]:
+        """Ours."""
+        return tuple(self._gatherer.getLocalCandidates())
+
+    def _new_agent(self) -> IceConnection:
+        return IceConnection(
+            self._port,
+            self._rtp_received,
+            consent_interval=self._config.consent_interval_s,
+            consent_failures=self._config.consent_failures,
+        )
+
     async def open(self) -> None:
         """Write the answer and begin to connect."""
         await self._gatherer.gather()
-        self._answer = build_answer(
-            self._offer,
-            LocalParameters(
-                session_id=secrets.randbits(62),
-                ssrc=self._ssrc,
-                cname=self._cname,
-                ice_ufrag=self._ice.local_username,
-                ice_password=self._ice.local_password,
-                candidates=tuple(self._gatherer.getLocalCandidates()),
-                fingerprints=tuple(f for f in self._dtls.getLocalParameters().fingerprints if f.algorithm == "sha-256"),
-            ),
-        )
+        self._write_answer()
         for candidate in self._offer.candidates:
             await self._add_candidate(candidate)
         self._pacer.add(self)
         self._task = asyncio.create_task(self._run(), name="webrtc-peer")
+
+    def _write_answer(self) -> None:
+        self._answers += 1
+        ufrag, password = self.local_ice
+        local = LocalParameters(
+            session_id=self._session_id,
+            version=self._answers,
+            ssrc=self._ssrc,
+            cname=self._cname,
+            ice_ufrag=ufrag,
+            ice_password=password,
+            candidates=self.candidates,
+            fingerprints=tuple(f for f in self._dtls.getLocalParameters().fingerprints if f.algorithm == "sha-256"),
+        )
+        self._answer = build_answer(self._offer, local)
+
+    async def renegotiate(self, offer: Offer) -> None:
+        """Take another offer of the same RTCPeerConnection; `answer` is its answer then.
+
+        Directions may change, and ICE may begin anew. A data channel comes with the first offer or not at all.
+
+        Raises:
+            InvalidOfferError: it moves Opus to another payload type.
+            IceRestartError: as `restart_ice`.
+        """
+        before = self._offer
+        if offer.payload_type != before.payload_type:
+            raise InvalidOfferError("Opus had another payload type in the offer before")
+        channel = offer.data_channel if self._channel is not None else None
+        offer = replace(offer, setup=before.setup, data_channel=channel)
+        if (offer.ice_ufrag, offer.ice_password) != (before.ice_ufrag, before.ice_password):
+            await self.restart_ice(offer.ice_ufrag, offer.ice_password)
+        self._offer = offer
+        for candidate in offer.candidates:
+            await self._add_candidate(candidate)
+        if self._link is not None:
+            self._link.settle(self._link_settings())
+        self._write_answer()
+
+    async def restart_ice(self, ufrag: str, password: str) -> None:
+        """Begin ICE anew with the far end's new credentials; ours are `local_ice` then.
+
+        Media goes on by the old path until there is a new one. Without one in time everything stays as it was.
+
+        Raises:
+            IceRestartError: this connection does not stand, so that another one has to be made.
+        """
+        if self.ending or self._dtls.state != "connected":
+            state = "gone" if self.ending else "not connected yet"
+            raise IceRestartError(f"This connection is {state}, so its ICE cannot be restarted: offer a new one")
+        self._offer = replace(self._offer, ice_ufrag=ufrag, ice_password=password)
+        self._signalled.clear()
+        remote = RTCIceParameters(usernameFragment=ufrag, password=password, iceLite=self._offer.ice_lite)
+        await self._paths.restart(remote, self._config.connect_timeout_s)
 
     async def discard(self) -> None:
         """Free a peer that did not get through `open`; nobody hears of it."""
@@ -155,7 +229,8 @@ class WebRtcPeer:
         # Checks go to whatever address is named, so only so many different ones may be.
         if address not in self._signalled and len(self._signalled) < MAX_CANDIDATES:
             self._signalled.add(address)
-            await self._ice_transport.addRemoteCandidate(candidate)
+            if not await self._paths.add(candidate):
+                await self._ice_transport.addRemoteCandidate(candidate)
 
     def stats(self) -> PeerStats:
         if self._link is not None:
@@ -246,21 +321,24 @@ class WebRtcPeer:
             self._end("consent_expired" if self._ice.consent_expired else "dtls_closed")
 
     def _connected(self, now: float) -> None:
-        direction = answered_direction(self._offer)
-        settings = LinkSettings(
+        self._take_playout(self)
+        self._playout.on_begin = lambda: self._pacer.hurry(self)
+        self._link = AudioLink(self._link_settings(), self._playout, self._listener, self._send, now, self._tap)
+        self._listener.on_connected()
+
+    def _link_settings(self) -> LinkSettings:
+        return LinkSettings(
             payload_type=self._offer.payload_type,
+            sent_payload_type=self._offer.answering_payload_type,
             ssrc=self._ssrc,
             cname=self._cname,
-            sends=direction != "recvonly",
-            receives=direction != "sendonly",
+            sends=self._offer.answers,
+            receives=self._offer.hears,
             bitrate=self._config.bitrate,
             silence_timeout_s=self._config.silence_timeout_s,
             codec=self._offer.codec,
+            sent_codec=self._offer.answering_codec,
         )
-        self._take_playout(self)
-        self._playout.on_begin = lambda: self._pacer.hurry(self)
-        self._link = AudioLink(settings, self._playout, self._listener, self._send, now, self._tap)
-        self._listener.on_connected()
 
     def _rtp_received(self, data: bytes, now: float) -> None:
         plain = self._dtls.unprotect(data)
@@ -296,6 +374,7 @@ class WebRtcPeer:
         if self._channel is not None:
             await _stop("data channel", self._channel.stop())
         await _stop("DTLS", self._dtls.stop())
+        await _stop("restarted ICE", self._paths.close())
         await _stop("ICE", self._ice_transport.stop())
         self._port.demux.release(self._ice.local_username)
         self._dtls.remove_all_listeners()

@@ -82,10 +82,14 @@ class Offer:
     """What the far end wants, checked.
 
     Attributes:
+        session_id: of the o= line: the same in all offers of one RTCPeerConnection (RFC 9429 section 5.2.1).
         sections: all m-lines in order.
-        audio_index: of the m-line that carries the call.
+        audio_index: of the m-line that carries the call; where there are two, of that on which we hear the offerer.
         codec: that is taken there.
-        direction: of the audio, as the offerer sees it.
+        direction: of that audio, as the offerer sees it.
+        answering_index: of the m-line on which the offerer hears us; another one than `audio_index` where the offerer
+            sends on one and receives on another.
+        answering_codec: that is taken there.
         data_channel: None when there is none.
         ice_ufrag: of the offerer.
         ice_password: of the offerer.
@@ -95,10 +99,13 @@ class Offer:
         candidates: UDP candidates with an IP address, at most `MAX_CANDIDATES`.
     """
 
+    session_id: str
     sections: tuple[Section, ...]
     audio_index: int
     codec: AudioCodec
     direction: str
+    answering_index: int
+    answering_codec: AudioCodec
     data_channel: DataChannelOffer | None
     ice_ufrag: str
     ice_password: str
@@ -109,8 +116,28 @@ class Offer:
 
     @property
     def payload_type(self) -> int:
-        """Of the codec."""
+        """Of the codec in which we hear the offerer."""
         return self.codec.payload_type
+
+    @property
+    def answering_payload_type(self) -> int:
+        """Of the codec in which the offerer hears us."""
+        return self.answering_codec.payload_type
+
+    @property
+    def hears(self) -> bool:
+        """Whether we hear the offerer."""
+        return self.direction in ("sendrecv", "sendonly")
+
+    @property
+    def answers(self) -> bool:
+        """Whether the offerer hears us."""
+        return self.direction in ("sendrecv", "recvonly") or self.answering_index != self.audio_index
+
+    def is_of_the_same_connection_as(self, other: "Offer") -> bool:
+        """Whether both come from one RTCPeerConnection, so that its DTLS association goes on."""
+        prints = [{(f.algorithm.lower(), f.value.lower()) for f in offer.fingerprints} for offer in (self, other)]
+        return self.session_id == other.session_id and prints[0] == prints[1]
 
 
 def parse_offer(sdp: str) -> Offer:
@@ -127,21 +154,26 @@ def parse_offer(sdp: str) -> Offer:
     if len(media_groups) > MAX_SECTIONS or sum(map(len, media_groups)) + len(session_lines) > MAX_LINES:
         raise InvalidOfferError(f"the offer is too large: at most {MAX_SECTIONS} m-lines and {MAX_LINES} lines")
     session = _parse_session(session_lines, media_groups)
-    audio_index = _find_audio(session)
+    audio_index, answering_index = _find_audio(session)
     audio = session.media[audio_index]
     bundle = _bundle_of(session, audio)
     sections = tuple(
         _section(media, group, bundled=media is audio or media.rtp.muxId in bundle)
         for media, group in zip(session.media, media_groups, strict=True)
     )
+    if not sections[answering_index].bundled:
+        raise InvalidOfferError("the audio to hear and the audio to send are not in one BUNDLE group: name both in it")
     # Bundled m-lines may leave the transport's attributes to the one that the group names first (RFC 8843 section 7.1).
     transports = [audio, *(media for media in session.media if bundle and media.rtp.muxId == bundle[0])]
     ufrag, password = _ice_credentials(transports)
     return Offer(
+        session_id=_session_id(session),
         sections=sections,
         audio_index=audio_index,
         codec=_codec(audio),
-        direction=audio.direction or "sendrecv",
+        direction=_direction(audio),
+        answering_index=answering_index,
+        answering_codec=_codec(session.media[answering_index]),
         data_channel=_data_channel(session, sections),
         ice_ufrag=ufrag,
         ice_password=password,
@@ -173,6 +205,14 @@ def parse_candidate(line: str) -> RTCIceCandidate | None:
         and not (address.is_multicast or address.is_unspecified)
     )
     return candidate if usable else None
+
+
+def check_ice_credentials(ufrag: str, password: str) -> None:
+    """Raise InvalidOfferError for what is no a=ice-ufrag or a=ice-pwd (RFC 8839 section 5.4)."""
+    if not _ICE_UFRAG.fullmatch(ufrag):
+        raise InvalidOfferError("malformed a=ice-ufrag: 4 to 256 characters are needed")
+    if not _ICE_PASSWORD.fullmatch(password):
+        raise InvalidOfferError("malformed a=ice-pwd: 22 to 256 characters are needed")
 
 
 def _parse_session(session_lines: list[str], media_groups: list[list[str]]) -> SessionDescription:
@@ -216,20 +256,48 @@ def _kept_media_lines(group: list[str]) -> list[str]:
     return [*kept, "a=setup:actpass"]
 
 
-def _find_audio(session: SessionDescription) -> int:
+def _find_audio(session: SessionDescription) -> tuple[int, int]:
+    """The m-lines on which we hear the offerer and they hear us: one that does both, or a pair (sendonly, recvonly).
+
+    A single one may do either alone. Of two, whoever offers them expects a conversation, and a call that is deaf or
+    mute without a word is none.
+    """
     audio = [i for i, media in enumerate(session.media) if media.kind == "audio"]
     if not audio:
         raise InvalidOfferError("the offer has no audio: an m=audio line is needed")
     known = [i for i in audio if offered_codec(session.media[i]) is not None]
     if not known:
         raise InvalidOfferError(f"the offer has no Opus and no G.711: {NEEDED}")
-    for index in sorted(known, key=lambda i: not offers_opus(session.media[i])):
-        media = session.media[index]
-        if media.port != 0 and media.direction != "inactive":
-            if "RTP/SAVP" not in media.profile:
-                raise InvalidOfferError(f"the audio is not encrypted: {media.profile} instead of UDP/TLS/RTP/SAVPF")
-            return index
-    raise InvalidOfferError("the offered audio is disabled: port 0 or a=inactive")
+    active = [i for i in audio if session.media[i].port != 0 and session.media[i].direction != "inactive"]
+    usable = sorted((i for i in active if i in known), key=lambda i: not offers_opus(session.media[i]))
+    if not usable:
+        raise InvalidOfferError("the offered audio is disabled: port 0 or a=inactive")
+    both, sent, received = (next((i for i in usable if _direction(session.media[i]) == way), None) for way in _WAYS)
+    if both is not None:
+        sent = received = both
+    elif len(active) > 1 and (sent is None or received is None):
+        lacking, call = ("a=recvonly", "mute") if received is None else ("a=sendonly", "deaf")
+        message = f"of {len(active)} m=audio lines none with Opus or G.711 is a=sendrecv or {lacking}: "
+        raise InvalidOfferError(f"{message}the call would be {call}")
+    heard, answered = (received if sent is None else sent), (sent if received is None else received)
+    assert heard is not None
+    assert answered is not None
+    for profile in (session.media[heard].profile, session.media[answered].profile):
+        if "RTP/SAVP" not in profile:
+            raise InvalidOfferError(f"the audio is not encrypted: {profile} instead of UDP/TLS/RTP/SAVPF")
+    return heard, answered
+
+
+_WAYS = ("sendrecv", "sendonly", "recvonly")
+
+
+def _direction(audio: MediaDescription) -> str:
+    return audio.direction or "sendrecv"
+
+
+def _session_id(session: SessionDescription) -> str:
+    fields = (session.origin or "").split()
+    return " ".join(fields[:2])
 
 
 def _codec(audio: MediaDescription) -> AudioCodec:
@@ -273,10 +341,7 @@ def _ice_credentials(transports: list[MediaDescription]) -> tuple[str, str]:
     for media in transports:
         ice = media.ice
         if ice is not None and ice.usernameFragment and ice.password:
-            if not _ICE_UFRAG.fullmatch(ice.usernameFragment):
-                raise InvalidOfferError("malformed a=ice-ufrag: 4 to 256 characters are needed")
-            if not _ICE_PASSWORD.fullmatch(ice.password):
-                raise InvalidOfferError("malformed a=ice-pwd: 22 to 256 characters are needed")
+            check_ice_credentials(ice.usernameFragment, ice.password)
             return ice.usernameFragment, ice.password
     raise InvalidOfferError("the offer has no ICE credentials: a=ice-ufrag and a=ice-pwd are needed")
 

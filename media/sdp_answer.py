@@ -6,6 +6,7 @@ from aiortc.rtcdtlstransport import RTCDtlsFingerprint
 from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import candidate_to_sdp
 
+from media.codecs import AudioCodec
 from media.sdp import Offer, Section
 from media.sdp_audio import codec_lines, payload_types
 
@@ -26,6 +27,7 @@ class LocalParameters:
 
     Attributes:
         session_id: number in the o= line.
+        version: of the answer, another one for each (RFC 3264 section 5).
         ssrc: of the outgoing audio.
         cname: canonical name of it (RFC 3550 section 6.5.1).
         ice_ufrag: ours.
@@ -35,6 +37,7 @@ class LocalParameters:
     """
 
     session_id: int
+    version: int
     ssrc: int
     cname: str
     ice_ufrag: str
@@ -44,7 +47,7 @@ class LocalParameters:
 
 
 def answered_direction(offer: Offer) -> str:
-    """The direction of the audio as we see it (RFC 3264 section 6.1)."""
+    """The direction of the audio at `offer.audio_index` as we see it (RFC 3264 section 6.1)."""
     return _REVERSED[offer.direction]
 
 
@@ -55,14 +58,16 @@ def answered_dtls_role(offer: Offer) -> str:
 
 def build_answer(offer: Offer, local: LocalParameters) -> str:
     """Write the answer; its m-lines are those of the offer, in order."""
-    lines = ["v=0", f"o=- {local.session_id} 2 IN IP4 127.0.0.1", "s=-", "t=0 0"]
+    lines = ["v=0", f"o=- {local.session_id} {local.version} IN IP4 127.0.0.1", "s=-", "t=0 0"]
     kept = [s.mid for s in offer.sections if s.mid and s.bundled and not s.disabled]
     if kept:
         lines.append("a=group:BUNDLE " + " ".join(kept))
     lines.append("a=msid-semantic: WMS *")
     for index, section in enumerate(offer.sections):
         if index == offer.audio_index:
-            lines += _audio_lines(offer, local)
+            lines += _audio_lines(section, offer.codec, answered_direction(offer), offer, local)
+        elif index == offer.answering_index:
+            lines += _audio_lines(section, offer.answering_codec, "sendonly", offer, local)
         elif offer.data_channel is not None and index == offer.data_channel.index:
             lines += _data_channel_lines(section, offer, local)
         else:
@@ -70,19 +75,19 @@ def build_answer(offer: Offer, local: LocalParameters) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def _audio_lines(offer: Offer, local: LocalParameters) -> list[str]:
-    section = offer.sections[offer.audio_index]
-    direction = answered_direction(offer)
+def _audio_lines(
+    section: Section, codec: AudioCodec, direction: str, offer: Offer, local: LocalParameters
+) -> list[str]:
     default = local.candidates[0]
     version = "IP6" if ":" in default.ip else "IP4"
     lines = [
-        f"m=audio {default.port} {section.profile} {payload_types(offer.codec)}",
+        f"m=audio {default.port} {section.profile} {payload_types(codec)}",
         f"c=IN {version} {default.ip}",
         f"a=rtcp:9 IN {version} {'::' if version == 'IP6' else '0.0.0.0'}",  # noqa: S104 - a placeholder, not an address
         *_mid_line(section),
         f"a={direction}",
         "a=rtcp-mux",
-        *codec_lines(offer.codec, RECEIVE_BITRATE),
+        *codec_lines(codec, RECEIVE_BITRATE),
         "a=ptime:20",
     ]
     if direction != "recvonly":

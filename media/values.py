@@ -31,6 +31,10 @@ class InvalidOfferError(MediaError):
     """The SDP is malformed or asks for what cannot be given; the message names the line or the lack."""
 
 
+class IceRestartError(MediaError):
+    """This connection cannot begin ICE anew: it does not stand yet, or is gone; the message says which."""
+
+
 class PortInUseError(MediaError):
     """The UDP port is taken; the message says which setting to change."""
 

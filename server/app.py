@@ -42,8 +42,12 @@ from server.routes import (
     text,
     tokens,
     users,
+    whip,
     ws_audio,
 )
+from server.rtvi import routes as rtvi
+from server.rtvi.routes import STARTED
+from server.rtvi.started import StartedSessions
 from server.services.access import build_access
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
@@ -119,13 +123,14 @@ def build_webhooks(settings: Settings, metrics: Metrics) -> Webhooks:
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
-    talking = (calls, text, audio, ws_audio, realtime, telephone)
+    talking = (calls, whip, rtvi, text, audio, ws_audio, realtime, telephone)
     remembered = (conversations, memory, recordings, users)
     modules = (*talking, *remembered, tokens, health, page, v1_speech, v1_transcriptions, v1_voices)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[REGISTRY] = registry
     app[TELEPHONE] = TelephoneDesk(parts.settings, registry)
+    app[STARTED] = StartedSessions()
     app[health.STARTED] = time.monotonic()
     add_transcription(app, streams=False)
     return app

@@ -122,6 +122,9 @@ MAX_REALTIME_WAITING = 4 * 1024 * 1024
 MAX_REALTIME_SESSION = 64 * 1024
 """[bytes] Of the configuration of a session in a request."""
 
+MAX_STARTED_SESSIONS = 1_000
+"""[sessions] That clients of RTVI have announced (`POST /start`) and not yet called for; the oldest go first."""
+
 # Texts ---------------------------------------------------------------------------------------------------------------
 
 MAX_TEXT = 16_000

@@ -50,6 +50,12 @@ class Agent(Connection):
         """Hand a datagram to `recv`."""
         self._queue.put_nowait((data, COMPONENT))
 
+    def follow(self, agent: "Agent") -> None:
+        """Send by whatever pair another agent has nominated; that one looks after its consent, too."""
+        if self._query_consent_task is not None:
+            self._query_consent_task.cancel()
+        self._nominated = agent._nominated
+
     def leave_consent_task(self) -> None:
         """Let `close` be called from within `query_consent`, which it would cancel otherwise."""
         self._query_consent_task = None

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aioice import Candidate
+from aioice import Candidate, Connection
 from aiortc import RTCDtlsTransport, RTCIceTransport, RTCRtpReceiver
 from aiortc.rtp import RtcpByePacket, RtpPacket
 
@@ -41,11 +41,22 @@ async def send_past_diversion(transport: RTCDtlsTransport, data: bytes) -> None:
 
 def reach_loopback(transport: RTCIceTransport) -> None:
     """Let aioice use 127.0.0.1, which it leaves out, on a machine that has no other address."""
-    connection: Any = transport._connection
+    reach_loopback_by(transport._connection)
+
+
+def reach_loopback_by(connection: Connection) -> None:
+    """The same for an agent by itself."""
     gather = connection.get_component_candidates
 
     async def with_loopback(component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
         candidates: list[Candidate] = await gather(component, addresses or ["127.0.0.1"], timeout)
         return candidates
 
-    connection.get_component_candidates = with_loopback
+    connection.get_component_candidates = with_loopback  # type: ignore[method-assign]
+
+
+def send_by(transport: RTCIceTransport, agent: Connection) -> None:
+    """Let media and DTLS go by the path of another ICE agent, as an ICE restart does, which aiortc lacks."""
+    before: Any = transport._connection
+    agent._queue = before._queue
+    before._nominated = agent._nominated

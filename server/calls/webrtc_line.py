@@ -9,12 +9,14 @@ from typing import Any
 from media.endpoint import EndpointFullError, MediaEndpoint
 from media.peer import WebRtcPeer
 from media.playout import Playout
-from media.sdp import parse_offer
-from media.values import IceCandidate, Pcm, PlayoutEvent, Speaker
+from media.sdp import Offer, parse_offer
+from media.sdp_fragment import IceFragment, build_fragment
+from media.values import IceCandidate, IceRestartError, Pcm, PlayoutEvent, Speaker
 from persistence.values import SessionKind
 from pipeline.call.events import CallEvent
 from pipeline.call.inputs import KeyPressed
 from server.calls.call import Call, CallOverError
+from server.calls.channel_talk import MakeTalk, RealtimeTalk
 from server.calls.registry import CallRegistry, CallsFullError
 from server.conversations.beginnings import Beginning
 from server.realtime.abilities import abilities_of
@@ -35,6 +37,7 @@ async def open_webrtc(
     beginning: Beginning | None = None,
     client: str | None = None,
     config: SessionConfig | None = None,
+    make_talk: MakeTalk | None = None,
     **options: Any,
 ) -> tuple[Call, str]:
     """Take a call over WebRTC.
@@ -45,6 +48,7 @@ async def open_webrtc(
         beginning: as in `CallRegistry.reserve`.
         client: as in `CallRegistry.reserve`.
         config: of the session that a client of the Realtime API wants; None for one that knows Morgan.
+        make_talk: makes what is spoken on the data channel; None for events of the Realtime API.
         options: as in `CallRegistry.reserve`.
 
     Returns:
@@ -55,7 +59,7 @@ async def open_webrtc(
         media.values.InvalidOfferError: the offer cannot be answered.
     """
     async with calls.reserve(beginning, client, **options) as call:
-        line = WebRtcLine(call, calls.endpoint, calls.lost_grace_s, config)
+        line = WebRtcLine(call, calls.endpoint, calls.lost_grace_s, config, make_talk)
         try:
             call.put_on(line)
             answer = await line.connect(offer)
@@ -80,6 +84,7 @@ class WebRtcLine:
         endpoint: the media port.
         lost_grace_s: how long a vanished caller is waited for.
         config: as in `open_webrtc`.
+        make_talk: as in `open_webrtc`.
 
     Attributes:
         session: of the call.
@@ -88,7 +93,12 @@ class WebRtcLine:
     kind: SessionKind = "call"
 
     def __init__(
-        self, call: Call, endpoint: MediaEndpoint, lost_grace_s: float, config: SessionConfig | None = None
+        self,
+        call: Call,
+        endpoint: MediaEndpoint,
+        lost_grace_s: float,
+        config: SessionConfig | None = None,
+        make_talk: MakeTalk | None = None,
     ) -> None:
         self._call = call
         self._endpoint = endpoint
@@ -101,7 +111,8 @@ class WebRtcLine:
         self._closed = False
         wanted = config or SessionConfig.of_call(abilities_of(call.engines), call.options)
         self.session = RealtimeSession(call, wanted, knows_morgan=config is None)
-        self.session.sinks.append(self)
+        make_talk = make_talk or (lambda session, _: RealtimeTalk(session, self))
+        self._talk = make_talk(self.session, self.put)
         self._early: deque[Json] = deque(maxlen=EARLY_EVENTS)
         self._grace: asyncio.TimerHandle | None = None
 
@@ -125,16 +136,22 @@ class WebRtcLine:
         self.session.begin()
 
     async def connect(self, offer: str) -> str:
-        """Answer an offer: the first, or one for a new connection of the same call. Returns the answer.
+        """Answer an offer: the first, one for a new connection of the same call, or another one of a connection that
+        there is. Returns the answer.
 
         Raises:
             CallOverError: the call has ended, perhaps while this went on; no peer is left.
             media.values.InvalidOfferError: the offer cannot be answered.
+            media.values.IceRestartError: it begins ICE anew on a connection that does not stand.
             media.endpoint.EndpointFullError: the media port takes no more.
         """
         async with self._answering:
             self._check_open()
-            parse_offer(offer)  # One that cannot be answered costs the candidate nothing.
+            parsed = parse_offer(offer)  # One that cannot be answered costs the candidate nothing.
+            known = self._connection_of(parsed)
+            if known is not None:
+                await known.peer.renegotiate(parsed)
+                return known.peer.answer
             await self._drop_candidate()
             connection = _Connection(self)
             try:
@@ -156,13 +173,53 @@ class WebRtcLine:
             CallOverError: the call has ended.
         """
         self._check_open()
-        newest = self._candidate or self._carrying
+        newest = self._newest
         if newest is not None:
             await newest.peer.add_candidates(candidates)
+
+    @property
+    def _newest(self) -> "_Connection | None":
+        return self._candidate or self._carrying
+
+    def _connection_of(self, offer: Offer) -> "_Connection | None":
+        """The connection that an offer is another one of."""
+        for connection in (self._candidate, self._carrying):
+            if connection is not None and offer.is_of_the_same_connection_as(connection.peer.offer):
+                return connection
+        return None
+
+    @property
+    def ice_tag(self) -> str:
+        """Names the ICE session of the newest connection, as an entity tag (RFC 9725 section 4.3.1)."""
+        newest = self._newest
+        return f'"{newest.peer.local_ice[0]}"' if newest is not None else '""'
+
+    def restarts_ice(self, fragment: IceFragment) -> bool:
+        """Whether a fragment has other credentials than the newest connection."""
+        newest = self._newest
+        return newest is not None and fragment.ufrag is not None and fragment.ufrag != newest.peer.ice_ufrag
+
+    async def restart_ice(self, fragment: IceFragment) -> str:
+        """Begin ICE anew on the newest connection, as its far end does; returns our fragment.
+
+        Raises:
+            CallOverError: the call has ended.
+            media.values.IceRestartError: the connection does not stand.
+        """
+        async with self._answering:
+            self._check_open()
+            newest = self._newest
+            if newest is None or fragment.ufrag is None or fragment.password is None:
+                raise IceRestartError("There is no connection whose ICE could be restarted: offer a new one")
+            peer = newest.peer
+            await peer.restart_ice(fragment.ufrag, fragment.password)
+            await peer.add_candidates(list(fragment.candidates))
+            return build_fragment(*peer.local_ice, peer.offer.sections[peer.offer.audio_index].mid, peer.candidates)
 
     def tell(self, event: CallEvent) -> None:
         """See `Line`."""
         self.session.tell(event)
+        self._talk.tell(event)
 
     def stats(self) -> Mapping[str, float | None]:
         """See `Line`."""
@@ -245,12 +302,13 @@ class WebRtcLine:
         if connection is not self._carrying:
             return
         connection.channel_open = True
-        self._deliver(self.session.created())
+        for message in self._talk.greeting():
+            self._deliver(message)
         self._deliver_early()
 
     def on_message(self, text: str) -> None:
         """The client said something on the data channel."""
-        self.session.receive(text, self)
+        self._talk.receive(text)
 
     def on_playout(self, connection: "_Connection", event: PlayoutEvent) -> None:
         """The outgoing audio started or stopped."""

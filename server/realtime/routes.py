@@ -4,12 +4,16 @@ import json
 from typing import Annotated, Any, Literal
 
 from aiohttp import BodyPartReader, web
+from multidict import CIMultiDict
 from pydantic import BaseModel, ConfigDict, Field
 
 from media.values import InvalidOfferError
 from server.bounds import MAX_BODY, MAX_REALTIME_SESSION
+from server.calls.call import CallOverError
+from server.calls.ice_servers import ice_servers_for, link_headers
 from server.calls.registry import CallsFullError
 from server.calls.requests import registry
+from server.calls.trickle import SDPFRAG, apply_fragment
 from server.calls.webrtc_line import open_webrtc
 from server.http.acting import acting_user
 from server.http.errors import ApiError, read_body
@@ -22,9 +26,11 @@ from server.identity.tokens import TOKENS
 from server.realtime.openings import beginning_of, opening
 from server.realtime.session_config import SessionConfig
 from server.realtime.sockets import serve_call, serve_sideband
-from server.routes.calls import find_call, no_capacity
+from server.routes.calls import find_call, no_capacity, no_such_call, webrtc_line
 
 SDP = "application/sdp"
+
+CALL_HEADERS = {"Location": "The address of the call", "Link": "TURN servers, where the server has some (RFC 9725)"}
 
 routes = web.RouteTableDef()
 
@@ -125,7 +131,7 @@ async def socket(request: web.Request, params: Connection) -> web.StreamResponse
         "required": ["sdp"],
     },
     body_limit=MAX_BODY + MAX_REALTIME_SESSION,
-    answers={201: Answer("The SDP answer", content=(SDP,), headers={"Location": "The address of the call"})},
+    answers={201: Answer("The SDP answer", content=(SDP,), headers=CALL_HEADERS)},
     errors=(400, 413, 415, 503),
 )
 async def create_call(request: web.Request, params: Connection) -> web.Response:
@@ -144,7 +150,7 @@ async def create_call(request: web.Request, params: Connection) -> web.Response:
     cost="call",
     params=Connection,
     uploads=(SDP,),
-    answers={201: Answer("The SDP answer", content=(SDP,), headers={"Location": "The address of the call"})},
+    answers={201: Answer("The SDP answer", content=(SDP,), headers=CALL_HEADERS)},
     errors=(400, 413, 415, 503),
 )
 async def create_call_as_before(request: web.Request, params: Connection) -> web.Response:
@@ -164,7 +170,9 @@ async def _answer(request: web.Request, offer: str, config: SessionConfig) -> we
     except CallsFullError as error:
         raise no_capacity(error) from None
     prefix = "/openai/v1" if request.path.startswith("/openai/") else "/v1"
-    headers = {"Location": f"{prefix}/realtime/calls/{call.id}", "Content-Type": SDP}
+    location = f"{prefix}/realtime/calls/{call.id}"
+    headers = CIMultiDict({"Location": location, "Content-Type": SDP, "ETag": webrtc_line(call).ice_tag})
+    headers.extend(link_headers(ice_servers_for(request)))
     return web.Response(body=answer.encode(), status=201, headers=headers)
 
 
@@ -239,6 +247,28 @@ async def delete_call(request: web.Request, params: OneCall) -> web.Response:
     """Hang up, as clients do who take the `Location` for a resource."""
     await find_call(request, params.call_id).end("hangup")
     return web.Response()
+
+
+@routes.patch("/openai/v1/realtime/calls/{call_id}")
+@routes.patch("/v1/realtime/calls/{call_id}")
+@operation(
+    "realtime",
+    scope="calls",
+    cost="work",
+    params=OneCall,
+    uploads=(SDPFRAG,),
+    answers={200: Answer("ICE begins anew", content=(SDPFRAG,)), 204: Answer("The candidates were added")},
+    errors=(400, 404, 409, 412, 415),
+)
+async def change_ice(request: web.Request, params: OneCall) -> web.Response:
+    """Trickle ICE and restart it, as clients do who take the `Location` for a resource of WHIP (docs/whip.md)."""
+    line = webrtc_line(find_call(request, params.call_id))
+    if request.content_type != SDPFRAG:
+        raise ApiError(415, "unsupported_media_type", f"Send candidates and credentials as {SDPFRAG}")
+    try:
+        return await apply_fragment(request, line)
+    except CallOverError:
+        raise no_such_call() from None
 
 
 @routes.post("/openai/v1/realtime/calls/{call_id}/{verb:accept|reject|refer}")

@@ -156,6 +156,10 @@ class RealtimeSession:
         """Makes what audio is as an event, in the format of now."""
         return Encoder(self.config.output_format)
 
+    def hang_up(self) -> None:
+        """A client wants the call to end."""
+        self._call.end_soon("hangup")
+
     def close(self) -> None:
         """The call is over."""
         self._out_of_band.close()

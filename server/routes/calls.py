@@ -6,12 +6,14 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from media.endpoint import EndpointFullError
-from media.values import IceCandidate, InvalidOfferError
+from media.values import IceCandidate, IceRestartError, InvalidOfferError
 from server.app_keys import SETTINGS
 from server.bounds import MAX_BODY, MAX_INSTRUCTIONS
 from server.calls.call import Call, CallOverError
+from server.calls.ice_servers import TurnServers, ice_servers_for
 from server.calls.registry import RETRY_S, CallsFullError, HalfOpenError
 from server.calls.requests import registry, wanted_call
+from server.calls.trickle import SDPFRAG, apply_fragment
 from server.calls.webrtc_line import WebRtcLine, open_webrtc
 from server.http.acting import acting_user
 from server.http.errors import ApiError, parse_json, read_body, require_json
@@ -20,9 +22,6 @@ from server.http.operation import Answer, operation
 from server.http.rate_limits import client_of, too_many
 from server.identity.principal import principal_of
 from server.memory.door import MEMORY
-
-SDPFRAG = "application/trickle-ice-sdpfrag"
-
 
 routes = web.RouteTableDef()
 
@@ -147,9 +146,10 @@ class ShownCall(BaseModel):
 
 
 class IceServers(BaseModel):
-    """As RTCPeerConnection takes them."""
+    """As RTCPeerConnection takes them; credentials of TURN servers are good for `ttl_s` seconds, null without any."""
 
     ice_servers: list[dict[str, Any]]
+    ttl_s: int | None
 
 
 def find_call(request: web.Request, call_id: str) -> Call:
@@ -160,11 +160,11 @@ def find_call(request: web.Request, call_id: str) -> Call:
     """
     call = registry(request).find(call_id)
     if call is None or not principal_of(request).reaches(call.options.user_id):
-        raise _no_such_call()
+        raise no_such_call()
     return call
 
 
-def _no_such_call() -> ApiError:
+def no_such_call() -> ApiError:
     return ApiError(404, "call_not_found", "There is no such call, or it has ended")
 
 
@@ -210,7 +210,7 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
             "type": "answer",
             "conversation_id": call.options.conversation_id,
             "resume_token": call.resume_token,
-            "ice_servers": [],
+            "ice_servers": ice_servers_for(request),
         },
         status=201,
         headers={"Location": f"/api/calls/{call.id}"},
@@ -241,24 +241,25 @@ def _recorded(request: web.Request, body: NewCall) -> dict[str, bool]:
     body=CallChange,
     body_limit=MAX_BODY,
     uploads=(SDPFRAG,),
-    answers={200: Answer("The answer for the new connection", MovedCall), 204: Answer("The candidates were added")},
-    errors=(400, 403, 404, 409, 503),
+    answers={
+        200: Answer("The answer for the new connection, or our ICE credentials", MovedCall, content=(SDPFRAG,)),
+        204: Answer("The candidates were added"),
+    },
+    errors=(400, 403, 404, 409, 412, 503),
 )
 async def change_call(request: web.Request, params: OneCall) -> web.Response:
     """Add candidates, or bring the call onto a new connection.
 
     The call moves once the new connection stands; until then, and if it never does, it goes on over the one before.
-    A further offer takes the place of one that does not stand yet.
+    A further offer takes the place of one that does not stand yet. Another ICE username fragment begins ICE anew.
     """
     call = find_call(request, params.call_id)
     line = webrtc_line(call)
-    if request.content_type != SDPFRAG:
-        require_json(request)
-    body = await read_body(request, MAX_BODY)
     try:
         if request.content_type == SDPFRAG:
-            await line.add_candidates(parse_sdpfrag(body))
-            return web.Response(status=204)
+            return await apply_fragment(request, line)
+        require_json(request)
+        body = await read_body(request, MAX_BODY)
         change = _parse_change(body)
         if isinstance(change, MoreCandidates):
             listed = [IceCandidate(c.candidate, c.sdp_mid, c.sdp_mline_index) for c in change.candidates]
@@ -269,10 +270,12 @@ async def change_call(request: web.Request, params: OneCall) -> web.Response:
         answer = await line.connect(change.sdp)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
+    except IceRestartError as error:
+        raise ApiError(409, "ice_restart_refused", str(error)) from None
     except EndpointFullError as error:
         raise no_capacity(error) from None
     except CallOverError:
-        raise _no_such_call() from None
+        raise no_such_call() from None
     return web.json_response({"call_id": call.id, "sdp": answer, "type": "answer"})
 
 
@@ -295,28 +298,6 @@ def webrtc_line(call: Call) -> WebRtcLine:
     if not isinstance(call.line, WebRtcLine):
         raise ApiError(409, "not_webrtc", "This call is on a WebSocket: there is no WebRTC connection to change")
     return call.line
-
-
-def parse_sdpfrag(body: bytes) -> list[IceCandidate]:
-    """The candidates in a trickle ICE SDP fragment (RFC 8840 section 9).
-
-    Raises:
-        ApiError: 400 when it is not text.
-    """
-    try:
-        lines = body.decode("utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise ApiError(400, "invalid_sdpfrag", "The fragment is not UTF-8 text") from None
-    mid: str | None = None
-    found: list[IceCandidate] = []
-    for line in lines:
-        if line.startswith("a=mid:"):
-            mid = line.removeprefix("a=mid:").strip()
-        elif line.startswith("a=candidate:"):
-            found.append(IceCandidate(line.removeprefix("a=").strip(), mid))
-        elif line.strip() == "a=end-of-candidates":
-            found.append(IceCandidate("", mid))
-    return found[:64]
 
 
 @routes.get("/api/calls")
@@ -356,6 +337,7 @@ async def hang_up(request: web.Request, params: OneCall) -> web.Response:
 
 @routes.get("/api/ice-servers")
 @operation("calls", scope="calls", answers={200: Answer("ICE servers", IceServers)})
-async def ice_servers(_: web.Request) -> web.Response:
+async def ice_servers(request: web.Request) -> web.Response:
     """ICE servers for callers; none are needed while the media port can be reached."""
-    return web.json_response({"ice_servers": []})
+    turn, servers = TurnServers.of(request.app[SETTINGS]), ice_servers_for(request)
+    return web.json_response({"ice_servers": servers, "ttl_s": turn.ttl_s if servers else None})

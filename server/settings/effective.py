@@ -17,6 +17,7 @@ from server.settings.media import MediaSettings
 from server.settings.services import ServicesSettings
 from server.settings.stores import StoresSettings
 from server.settings.telephone import TelephoneSettings
+from server.settings.turn import TurnSettings
 from server.settings.webhooks import WebhookSettings
 
 PREFIX = "MORGAN_"
@@ -26,6 +27,7 @@ NESTED = "__"
 class Settings(
     ConversationSettings,
     EnginesSettings,
+    TurnSettings,
     MediaSettings,
     IdentitySettings,
     StoresSettings,

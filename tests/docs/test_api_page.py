@@ -1,4 +1,4 @@
-"""docs/api.md, docs/realtime.md and docs/signaling.md tell of every route that the four ports have."""
+"""docs/api.md, and the pages of the doors that it names, tell of every route that the four ports have."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,11 @@ from urllib.request import urlopen
 
 from tests.serving import RunningServer
 
+PAGES = ("api.md", "realtime.md", "signaling.md", "whip.md", "rtvi.md")
+
 
 def test_every_route_is_told_of(server: RunningServer, repository: Path) -> None:
-    told = "".join((repository / "docs" / name).read_text() for name in ("api.md", "realtime.md", "signaling.md"))
+    told = "".join((repository / "docs" / name).read_text() for name in PAGES)
     host, _, port = server.url.rpartition(":")
     missing = []
     for offset in range(4):

@@ -1,18 +1,12 @@
 """OpenAI's own clients, with nothing changed but where they call."""
 
 import json
-import os
-import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import lacking
-
-NODE_PACKAGE = "openai@6"
-AI_SDK_PACKAGES = ("ai", "@ai-sdk/openai", "zod")
+from tests.e2e.npm_clients import packages
 
 OPENAI_SETUP = "import OpenAI, { toFile } from 'openai';\nconst client = new OpenAI(options);\n"
 AI_SDK_SETUP = """
@@ -25,10 +19,10 @@ const client = createOpenAI(options);
 
 @dataclass(frozen=True, slots=True)
 class NodeClient:
-    """Packages of npm, in a folder of their own.
+    """Packages of npm, for programs in a folder.
 
     Attributes:
-        folder: where they are installed.
+        folder: of the programs.
         base_url: of the API that they call.
         api_key: that they send.
         setup: makes `client` of `options`.
@@ -53,21 +47,7 @@ class NodeClient:
         return json.loads(done.stdout)
 
 
-def install_node_client(
-    folder: Path,
-    base_url: str,
-    api_key: str = "none",
-    packages: Sequence[str] = (NODE_PACKAGE,),
-    setup: str = OPENAI_SETUP,
-) -> NodeClient:
-    """Install packages, OpenAI's by default; skips the test where there is no Node, except in CI."""
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            lacking(f"{tool} is not installed, so OpenAI's client for Node cannot be tested (Debian: nodejs, npm).")
-    (folder / "package.json").write_text('{"private": true}')
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", *packages]
-    environment = {**os.environ, "npm_config_update_notifier": "false"}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, env=environment)
-    if done.returncode != 0:
-        lacking(f"npm could not install {', '.join(packages)}: {done.stderr[-1000:]}")
+def install_node_client(folder: Path, base_url: str, api_key: str = "none", setup: str = OPENAI_SETUP) -> NodeClient:
+    """A client for a folder of a test, OpenAI's by default; skips the test where it cannot be had, except in CI."""
+    (folder / "node_modules").symlink_to(packages() / "node_modules")
     return NodeClient(folder, base_url, api_key, setup)

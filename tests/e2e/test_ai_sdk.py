@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.openai_clients import AI_SDK_PACKAGES, AI_SDK_SETUP, NodeClient, install_node_client
+from tests.e2e.openai_clients import AI_SDK_SETUP, NodeClient, install_node_client
 from tests.serving import RunningServer
 from tests.spoken import spoken
 
@@ -13,7 +13,7 @@ from tests.spoken import spoken
 @pytest.fixture(scope="module")
 def node(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> NodeClient:
     folder = tmp_path_factory.mktemp("ai-sdk")
-    return install_node_client(folder, f"{server.url}/v1", packages=AI_SDK_PACKAGES, setup=AI_SDK_SETUP)
+    return install_node_client(folder, f"{server.url}/v1", setup=AI_SDK_SETUP)
 
 
 def test_the_ai_sdk_writes_hears_speaks_and_embeds(node: NodeClient, shared_audio: Path) -> None:

@@ -22,6 +22,7 @@ def packet(number: int, payload: bytes) -> bytes:
 def opened(notes: Notes, playout: Playout) -> AudioLink:
     settings = LinkSettings(
         payload_type=PAYLOAD_TYPE,
+        sent_payload_type=PAYLOAD_TYPE,
         ssrc=1,
         cname="link",
         sends=True,

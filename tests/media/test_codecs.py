@@ -21,6 +21,7 @@ PCMU, PCMA = AudioCodec("PCMU", 0, 101), AudioCodec("PCMA", 8, 101)
 def link(codec: AudioCodec, notes: Notes, playout: Playout, send: Callable[[bytes], None]) -> AudioLink:
     settings = LinkSettings(
         payload_type=codec.payload_type,
+        sent_payload_type=codec.payload_type,
         ssrc=7,
         cname="link",
         sends=True,

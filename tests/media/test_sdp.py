@@ -75,6 +75,7 @@ def session(*media: str, bundle: str = "0 1 2") -> str:
 def answer(offer: str | Offer) -> str:
     local = LocalParameters(
         session_id=1,
+        version=2,
         ssrc=1234,
         cname="cname",
         ice_ufrag="near",
@@ -361,3 +362,61 @@ def test_static_payload_types_need_no_rtpmap(left: str, name: str, payload_type:
     offer = parse_offer(session(first + mapped + "\n", bundle="0"))
     assert (offer.codec.name, offer.codec.payload_type) == (name, payload_type)
     assert offer.codec.key_payload_type is None
+
+
+# A microphone and a loudspeaker on m-lines of their own --------------------------------------------------------------
+
+SENT = AUDIO.replace("a=sendrecv", "a=sendonly")
+RECEIVED = AUDIO.replace("a=sendrecv", "a=recvonly").replace("a=mid:0", "a=mid:3").replace("111", "96")
+NO_OPUS = RECEIVED.replace("opus/48000/2", "L16/48000/2")
+
+
+@pytest.mark.parametrize("order", [(SENT, RECEIVED), (RECEIVED, SENT)])
+def test_of_two_audio_lines_one_is_heard_and_one_is_answered_on(order: tuple[str, str]) -> None:
+    offer = parse_offer(session(*order, bundle="0 3"))
+    assert (offer.hears, offer.answers) == (True, True)
+    assert (offer.payload_type, offer.answering_payload_type) == (111, 96)
+    told = dict(zip((part is SENT for part in order), sections(answer(offer)), strict=True))
+    assert "a=recvonly" in told[True]
+    assert "a=sendonly" in told[False]
+    assert "a=ssrc:1234" in told[False]
+    assert "a=ssrc:1234" not in told[True]
+    assert "a=rtpmap:96 opus/48000/2" in told[False]
+    SessionDescription.parse(answer(offer))
+
+
+def test_an_audio_line_that_does_both_goes_before_a_pair() -> None:
+    offer = parse_offer(session(SENT.replace("a=mid:0", "a=mid:2"), RECEIVED, AUDIO, bundle="0 2 3"))
+    assert (offer.audio_index, offer.answering_index, offer.direction) == (2, 2, "sendrecv")
+
+
+@pytest.mark.parametrize(
+    ("lines", "bundle", "why"),
+    [
+        ((SENT, SENT.replace("a=mid:0", "a=mid:3")), "0 3", "mute"),
+        ((RECEIVED, RECEIVED.replace("a=mid:3", "a=mid:0")), "0 3", "deaf"),
+        ((SENT, NO_OPUS), "0 3", "mute"),
+        ((SENT, RECEIVED), "0", "BUNDLE"),
+    ],
+)
+def test_two_audio_lines_that_make_no_conversation_are_refused_with_the_reason(
+    lines: tuple[str, str], bundle: str, why: str
+) -> None:
+    with pytest.raises(InvalidOfferError, match=why):
+        parse_offer(session(*lines, bundle=bundle))
+
+
+@pytest.mark.parametrize(("only", "hears", "answers"), [(SENT, True, False), (RECEIVED, False, True)])
+def test_a_single_audio_line_may_go_one_way(only: str, hears: bool, answers: bool) -> None:
+    offer = parse_offer(session(only, bundle="0 3"))
+    assert (offer.hears, offer.answers) == (hears, answers)
+
+
+def test_offers_of_one_connection_are_known_by_their_session_and_certificate() -> None:
+    offer = parse_offer(session(AUDIO, bundle="0"))
+    again = parse_offer(session(AUDIO.replace("4ZcD", "9XyZ"), bundle="0").replace("46117317 2", "46117317 3"))
+    other = parse_offer(session(AUDIO, bundle="0").replace("46117317 2", "46117318 2"))
+    stranger = parse_offer(session(AUDIO.replace(FINGERPRINT, ":".join(["CD"] * 32)), bundle="0"))
+    assert again.is_of_the_same_connection_as(offer)
+    assert not other.is_of_the_same_connection_as(offer)
+    assert not stranger.is_of_the_same_connection_as(offer)

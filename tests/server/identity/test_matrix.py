@@ -63,6 +63,7 @@ FORM = (
     + b'\r\n--part\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--part--\r\n',
 )
 LINE = ("application/x-www-form-urlencoded", b"CallSid=CA1&From=%2B15550123")
+FRAGMENT = ("application/trickle-ice-sdpfrag", b"a=end-of-candidates\r\n")
 HELLO = [{"role": "user", "content": "Say hi."}]
 
 EXAMPLES: dict[str, Example] = {
@@ -71,6 +72,18 @@ EXAMPLES: dict[str, Example] = {
     "create_call": Example(data=("application/sdp", b"{offer}")),
     "create_call_as_before": Example(data=("application/sdp", b"{offer}")),
     "delete_call": Example({"call_id": "{call}"}),
+    "change_ice": Example({"call_id": "{call}"}, data=FRAGMENT),
+    "publish": Example({"user_id": ALICE}, data=("application/sdp", b"{offer}")),
+    "whip_options": Example(),
+    "whip_nothing": Example(),
+    "whip_call": Example({"call_id": "{call}"}),
+    "whip_patch": Example({"call_id": "{call}"}, data=FRAGMENT),
+    "whip_delete": Example({"call_id": "{call}"}),
+    "start": Example(json={"body": USER}),
+    "offer": Example(json={"sdp": "{offer}", "type": "offer", "requestData": USER}),
+    "offer_in_session": Example({"session_id": "{session}"}, {"sdp": "{offer}", "type": "offer"}),
+    "trickle": Example(json={"pc_id": "{pc}", "candidates": []}),
+    "trickle_in_session": Example({"session_id": "{session}"}, {"pc_id": "{pc}", "candidates": []}),
     "sip_call": Example({"call_id": "{call}", "verb": "accept"}),
     "create_secret": Example(json={}),
     "create_secret_as_before": Example(json={}),
@@ -121,10 +134,10 @@ EXAMPLES: dict[str, Example] = {
 }
 """By operationId, with the service before it where two have the same."""
 
-ANSWERED_OTHERWISE = {"change_ticket": 404, "sip_call": 400}
-"""Right requests for which there is nothing to be done here: that work has ended, there is no such line."""
+ANSWERED_OTHERWISE = {"change_ticket": 404, "sip_call": 400, "whip_patch": 428}
+"""Right requests for which there is nothing to be done here: that work has ended, no such line, no If-Match."""
 
-ENDS_CALLS = ("hang_up", "delete_call")
+ENDS_CALLS = ("hang_up", "delete_call", "whip_delete")
 
 LAST = (*ENDS_CALLS, "end_stream", "delete_conversation", "forget_user")
 """What takes away what others need."""
@@ -271,8 +284,13 @@ async def alices(server: Server, http: aiohttp.ClientSession, keys: dict[str, st
             found[name] = (await response.json())["conversation_id"]
     # The id is to be known to Bob; whose it is, he has to be told by a 404.
     found["call"] = await opened(http, server, claims(ALICE))
+    call = server.registry.find(found["call"])
+    assert call is not None
+    found["pc"] = f"{call.id}.{call.resume_token}"
     async with http.post(f"{stt}/stream/start", json={}, headers=headers) as response:
         found["stream"] = (await response.json())["session_id"]
+    async with http.post(f"{server.url}/start", json={}, headers=headers) as response:
+        found["session"] = (await response.json())["sessionId"]
     digest = hashlib.sha256(ALICE.encode()).hexdigest()[:32]
     recordings = server.settings.data_dir / "recordings" / digest / str(uuid.UUID(found["conversation"]))
     recordings.mkdir(parents=True)
@@ -415,8 +433,9 @@ async def test_the_right_scope_gets_in(world: World) -> None:
     problems = []
     tokens = world.server._access.tokens
     for asked in sorted(world.operations, key=lambda asked: LAST.index(asked.name) if asked.name in LAST else -1):
-        # Streams belong to whoever began them.
-        credential = claims(ALICE, scope=asked.scope) if "stream/" in asked.url else world.keys[asked.scope]
+        # Streams and sessions belong to whoever began them.
+        own = "stream/" in asked.url or "/sessions/" in asked.url
+        credential = claims(ALICE, scope=asked.scope) if own else world.keys[asked.scope]
         if asked.name in ENDS_CALLS:
             call = await opened(world.http, world.server, claims(ALICE))
             asked = replace(asked, url=asked.url.replace(world.resources["call"], call))

@@ -1,0 +1,150 @@
+"""What a client of RTVI says: messages with the label `rtvi-ai`, and those of its SmallWebRTC transport."""
+
+import json
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from server.bounds import MAX_CHANNEL_MESSAGE, MAX_TEXT
+
+LABEL = "rtvi-ai"
+
+PING = "ping"
+"""How the keep-alive of the transport begins, once a second; it is no JSON."""
+
+
+class RtviError(Exception):
+    """A message cannot be done.
+
+    Attributes:
+        message_id: of the client's message; None where it has none.
+    """
+
+    def __init__(self, message: str, message_id: str | None = None) -> None:
+        super().__init__(message)
+        self.message_id = message_id
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    id: Annotated[str, Field(max_length=128)] | None = None
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class ClientReady(_Message):
+    """The client listens."""
+
+    type: Literal["client-ready"]
+
+
+class DisconnectBot(_Message):
+    """The conversation is over."""
+
+    type: Literal["disconnect-bot"]
+
+
+class SendTextOptions(_Data):
+    """How written words are answered."""
+
+    run_immediately: bool = True
+    audio_response: bool = True
+
+
+class SendTextData(_Data):
+    """Written words."""
+
+    content: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+    options: SendTextOptions = SendTextOptions()
+
+
+class SendText(_Message):
+    """The user wrote something."""
+
+    type: Literal["send-text"]
+    data: SendTextData
+
+
+class ContextData(_Data):
+    """Words of either side."""
+
+    role: Literal["user", "assistant"]
+    content: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+    run_immediately: bool | None = None
+
+
+class AppendToContext(_Message):
+    """Something counts as said; older clients send it."""
+
+    type: Literal["append-to-context"]
+    data: ContextData
+
+
+class ResultData(_Data):
+    """What a function of the client came to."""
+
+    function_name: str | None = None
+    tool_call_id: str
+    result: Any = None
+
+
+class FunctionResult(_Message):
+    """A function of the client has run."""
+
+    type: Literal["llm-function-call-result"]
+    data: ResultData
+
+
+class ClientMessageData(_Data):
+    """A request in words of the application."""
+
+    t: str
+    d: Any = None
+
+
+class ClientMessage(_Message):
+    """A request in words of the application."""
+
+    type: Literal["client-message"]
+    data: ClientMessageData
+
+
+RtviMessage: TypeAlias = Annotated[
+    ClientReady | DisconnectBot | SendText | AppendToContext | FunctionResult | ClientMessage,
+    Field(discriminator="type"),
+]
+
+_MESSAGES: TypeAdapter[RtviMessage] = TypeAdapter(RtviMessage)
+
+
+def parse_message(text: str) -> RtviMessage | None:
+    """Read a message; None where nobody has to do anything: keep-alives, and which tracks the client sends.
+
+    Raises:
+        RtviError: it is none, or of a type that is not done here.
+    """
+    if text.startswith(PING):
+        return None
+    if len(text) > MAX_CHANNEL_MESSAGE:
+        raise RtviError(f"A message may have at most {MAX_CHANNEL_MESSAGE} characters")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise RtviError("A message is JSON") from None
+    if isinstance(found, dict) and found.get("type") == "signalling":
+        return None
+    if not isinstance(found, dict) or found.get("label") != LABEL:
+        raise RtviError(f'A message is an object with the label "{LABEL}"')
+    told = found.get("id")
+    message_id = told[:128] if isinstance(told, str) else None
+    try:
+        return _MESSAGES.validate_python({**found, "id": message_id})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"].startswith("union_tag"):
+            raise RtviError(f"`{str(found.get('type'))[:64]}` is not done here", message_id) from None
+        place = ".".join(str(part) for part in first["loc"][1:])
+        raise RtviError(f"{place}: {first['msg']}", message_id) from None
