@@ -368,7 +368,7 @@ def test_static_payload_types_need_no_rtpmap(left: str, name: str, payload_type:
 
 SENT = AUDIO.replace("a=sendrecv", "a=sendonly")
 RECEIVED = AUDIO.replace("a=sendrecv", "a=recvonly").replace("a=mid:0", "a=mid:3").replace("111", "96")
-NO_OPUS = RECEIVED.replace("opus/48000/2", "L16/48000/2")
+NO_OPUS = RECEIVED.replace("opus/48000/2", "L16/48000/2").replace(" 9 0 8 13 110 126", "")
 
 
 @pytest.mark.parametrize("order", [(SENT, RECEIVED), (RECEIVED, SENT)])

@@ -114,6 +114,7 @@ EXAMPLES: dict[str, Example] = {
     "create_chat_completion": Example(json={"model": "any", "messages": HELLO, "max_tokens": 2}),
     "create_embeddings": Example(json={"model": "any", "input": "hi"}),
     "list_models": Example(),
+    "list_audio_models": Example(),
     "list_voices": Example(),
     "show_model": Example({"id": "whisper-tiny.en"}),
     "show_metrics": Example(),
