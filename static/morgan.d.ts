@@ -23,6 +23,8 @@ export interface CallOptions {
   volume?: number;
   /** Begin without being heard. */
   muted?: boolean;
+  /** Sound goes by way of the server's TURN server alone: nobody else learns this device's address. */
+  relayOnly?: boolean;
   /** Plays Morgan's voice; one is made without. */
   audio?: HTMLAudioElement;
 }

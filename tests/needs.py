@@ -16,7 +16,7 @@ MARKERS: Mapping[str, str] = {
     "server": "a running `morgan serve`",
     "databases": "a PostgreSQL or Valkey, embedded or of the distribution",
     "browser": "Chromium or Firefox",
-    "tools": "programs that Python packages do not bring: ffmpeg, node, psql, curl",
+    "tools": "programs that Python packages do not bring: ffmpeg, node, psql, curl, coturn",
     "wall_clock": "asserts real time: one worker runs all of these, one after the other",
     "unit": "none of the above",
 }
@@ -36,6 +36,7 @@ HELPERS: Mapping[str, str] = {
     "tests.pipeline.engines.speech.model": "models",
     "tests.pipeline.engines.speech.clip": "audio",
     "tests.debian": "databases",
+    "tests.coturn": "tools",
     "tests.e2e.chromium": "browser",
     "tests.e2e.firefox": "browser",
     "playwright.async_api": "browser",

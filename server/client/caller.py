@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +15,8 @@ from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
     RTCDataChannel,
+    RTCIceServer,
+    RTCIceTransportPolicy,
     RTCPeerConnection,
     RTCRtpSender,
     RTCSessionDescription,
@@ -43,6 +45,7 @@ class Caller:
         noise: of the microphone, see `Microphone`.
         leak_db: gain of the echo of what is heard in the microphone; None for no echo.
         leak_s: its delay.
+        relays: TURN servers (one of them is used); media goes by way of them alone. None for the direct way.
 
     Attributes:
         messages: (`time.monotonic()`, text) of everything that came over the data channel.
@@ -54,9 +57,11 @@ class Caller:
         noise: float = 4.0,
         leak_db: float | None = None,
         leak_s: float = 0.06,
+        relays: Sequence[RTCIceServer] = (),
     ) -> None:
         self.messages: deque[tuple[float, str]] = deque(maxlen=MAX_MESSAGES)
         self._label = label
+        self._relays = list(relays)
         self._ear = Ear()
         leak = None if leak_db is None else Leak(self._ear, leak_db, leak_s)
         self._microphone = Microphone(noise, leak=leak)
@@ -91,7 +96,8 @@ class Caller:
 
     async def offer(self, direction: str = "sendrecv") -> str:
         """Gather addresses and return the SDP offer."""
-        connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        policy = RTCIceTransportPolicy.RELAY if self._relays else RTCIceTransportPolicy.ALL
+        connection = RTCPeerConnection(RTCConfiguration(self._relays, policy, RTCBundlePolicy.MAX_BUNDLE))
         self._connection = connection
         transceiver = connection.addTransceiver(self._microphone, direction=direction)
         if self._label is not None:
@@ -100,7 +106,8 @@ class Caller:
             channel.on("message", self._message_received)
             channel.on("open", self._notify)
         connection.on("connectionstatechange", self._notify)
-        stock.reach_loopback(transceiver.receiver.transport.transport)
+        if not self._relays:
+            stock.reach_loopback(transceiver.receiver.transport.transport)
         await connection.setLocalDescription(await connection.createOffer())
         return connection.localDescription.sdp
 

@@ -4,10 +4,12 @@ import json
 from typing import Annotated, Any, Literal
 
 from aiohttp import BodyPartReader, web
+from multidict import CIMultiDict
 from pydantic import BaseModel, ConfigDict, Field
 
 from media.values import InvalidOfferError
 from server.bounds import MAX_BODY, MAX_REALTIME_SESSION
+from server.calls.ice_servers import ice_servers_for, link_headers
 from server.calls.registry import CallsFullError
 from server.calls.requests import registry
 from server.calls.webrtc_line import open_webrtc
@@ -25,6 +27,8 @@ from server.realtime.sockets import serve_call, serve_sideband
 from server.routes.calls import find_call, no_capacity
 
 SDP = "application/sdp"
+
+CALL_HEADERS = {"Location": "The address of the call", "Link": "TURN servers, where the server has some (RFC 9725)"}
 
 routes = web.RouteTableDef()
 
@@ -125,7 +129,7 @@ async def socket(request: web.Request, params: Connection) -> web.StreamResponse
         "required": ["sdp"],
     },
     body_limit=MAX_BODY + MAX_REALTIME_SESSION,
-    answers={201: Answer("The SDP answer", content=(SDP,), headers={"Location": "The address of the call"})},
+    answers={201: Answer("The SDP answer", content=(SDP,), headers=CALL_HEADERS)},
     errors=(400, 413, 415, 503),
 )
 async def create_call(request: web.Request, params: Connection) -> web.Response:
@@ -144,7 +148,7 @@ async def create_call(request: web.Request, params: Connection) -> web.Response:
     cost="call",
     params=Connection,
     uploads=(SDP,),
-    answers={201: Answer("The SDP answer", content=(SDP,), headers={"Location": "The address of the call"})},
+    answers={201: Answer("The SDP answer", content=(SDP,), headers=CALL_HEADERS)},
     errors=(400, 413, 415, 503),
 )
 async def create_call_as_before(request: web.Request, params: Connection) -> web.Response:
@@ -164,7 +168,8 @@ async def _answer(request: web.Request, offer: str, config: SessionConfig) -> we
     except CallsFullError as error:
         raise no_capacity(error) from None
     prefix = "/openai/v1" if request.path.startswith("/openai/") else "/v1"
-    headers = {"Location": f"{prefix}/realtime/calls/{call.id}", "Content-Type": SDP}
+    headers = CIMultiDict({"Location": f"{prefix}/realtime/calls/{call.id}", "Content-Type": SDP})
+    headers.extend(link_headers(ice_servers_for(request)))
     return web.Response(body=answer.encode(), status=201, headers=headers)
 
 

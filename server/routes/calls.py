@@ -10,6 +10,7 @@ from media.values import IceCandidate, InvalidOfferError
 from server.app_keys import SETTINGS
 from server.bounds import MAX_BODY, MAX_INSTRUCTIONS
 from server.calls.call import Call, CallOverError
+from server.calls.ice_servers import TurnServers, ice_servers_for
 from server.calls.registry import RETRY_S, CallsFullError, HalfOpenError
 from server.calls.requests import registry, wanted_call
 from server.calls.webrtc_line import WebRtcLine, open_webrtc
@@ -147,9 +148,10 @@ class ShownCall(BaseModel):
 
 
 class IceServers(BaseModel):
-    """As RTCPeerConnection takes them."""
+    """As RTCPeerConnection takes them; credentials of TURN servers are good for `ttl_s` seconds, null without any."""
 
     ice_servers: list[dict[str, Any]]
+    ttl_s: int | None
 
 
 def find_call(request: web.Request, call_id: str) -> Call:
@@ -210,7 +212,7 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
             "type": "answer",
             "conversation_id": call.options.conversation_id,
             "resume_token": call.resume_token,
-            "ice_servers": [],
+            "ice_servers": ice_servers_for(request),
         },
         status=201,
         headers={"Location": f"/api/calls/{call.id}"},
@@ -356,6 +358,7 @@ async def hang_up(request: web.Request, params: OneCall) -> web.Response:
 
 @routes.get("/api/ice-servers")
 @operation("calls", scope="calls", answers={200: Answer("ICE servers", IceServers)})
-async def ice_servers(_: web.Request) -> web.Response:
+async def ice_servers(request: web.Request) -> web.Response:
     """ICE servers for callers; none are needed while the media port can be reached."""
-    return web.json_response({"ice_servers": []})
+    turn, servers = TurnServers.of(request.app[SETTINGS]), ice_servers_for(request)
+    return web.json_response({"ice_servers": servers, "ttl_s": turn.ttl_s if servers else None})

@@ -16,6 +16,7 @@ from server.settings.listening import ListeningSettings
 from server.settings.media import MediaSettings
 from server.settings.services import ServicesSettings
 from server.settings.stores import StoresSettings
+from server.settings.turn import TurnSettings
 
 PREFIX = "MORGAN_"
 NESTED = "__"
@@ -24,6 +25,7 @@ NESTED = "__"
 class Settings(
     ConversationSettings,
     EnginesSettings,
+    TurnSettings,
     MediaSettings,
     IdentitySettings,
     StoresSettings,

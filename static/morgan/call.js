@@ -47,6 +47,8 @@ export class Call extends EventTarget {
   #statistics = new Statistics();
   /** @type {RTCIceServer[]} */
   #iceServers = [];
+  /** From then on other credentials are asked for, on the clock of `performance.now()`. */
+  #iceServersUntil = 0;
   /** @type {MediaStream|null} */
   #stream = null;
   #callId = "";
@@ -108,7 +110,7 @@ export class Call extends EventTarget {
   async start() {
     const { signal } = this.#abort;
     try {
-      this.#iceServers = await this.#signaling.iceServers(signal);
+      await this.#findIceServers();
       this.#stream = await this.#openMicrophone();
       if (signal.aborted) return;
       if (this.#options.speaker) await this.#speaker.change(this.#options.speaker);
@@ -213,6 +215,14 @@ export class Call extends EventTarget {
     }
   }
 
+  /** TURN servers take a credential for a while only: a call that has lasted asks for another one. */
+  async #findIceServers() {
+    if (performance.now() < this.#iceServersUntil) return;
+    const { servers, ttlMs } = await this.#signaling.iceServers(this.#abort.signal);
+    this.#iceServers = servers;
+    this.#iceServersUntil = performance.now() + ttlMs / 2;
+  }
+
   /** A new call, in the conversation that there is. @param {number} timeoutMs */
   #place(timeoutMs) {
     return this.#connect(timeoutMs, async (sdp) => {
@@ -222,7 +232,6 @@ export class Call extends EventTarget {
       if (this.#phase === "ended") this.#signaling.hangUp(this.#callId); // hung up before the server had answered
       this.#resumeToken = answer.resume_token;
       this.#conversationId = answer.conversation_id;
-      if (answer.ice_servers?.length) this.#iceServers = answer.ice_servers;
       return answer.sdp;
     });
   }
@@ -246,6 +255,7 @@ export class Call extends EventTarget {
     const { signal } = this.#abort;
     for (let pause = RESUME_PAUSE_MS; !signal.aborted && this.#msLeft() > 0; pause = Math.min(2 * pause, RESUME_PAUSE_MAX_MS)) {
       try {
+        await this.#findIceServers();
         await this.#again(Math.min(RESUME_TRY_MS, this.#msLeft()));
         this.#connected();
         return;
@@ -294,7 +304,8 @@ export class Call extends EventTarget {
   async #connect(timeoutMs, exchange) {
     const before = this.#connection;
     before?.retire();
-    const connection = new Connection(this.#iceServers, /** @type {MediaStream} */ (this.#stream), {
+    const way = { iceServers: this.#iceServers, relayOnly: this.#options.relayOnly };
+    const connection = new Connection(way, /** @type {MediaStream} */ (this.#stream), {
       onEvent: (event) => this.#receive(event),
       onVoice: (stream) => this.#play(stream),
       onLost: (why) => this.#resume(why),

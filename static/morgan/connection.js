@@ -33,10 +33,13 @@ export class Connection {
   /** What is to be said once the channel is open. @type {string[]} */
   #unsaid = [];
 
-  /** @param {RTCIceServer[]} iceServers @param {MediaStream} microphone @param {ConnectionListener} listener */
-  constructor(iceServers, microphone, listener) {
+  /**
+   * @param {{iceServers: RTCIceServer[], relayOnly?: boolean}} way @param {MediaStream} microphone
+   * @param {ConnectionListener} listener
+   */
+  constructor({ iceServers, relayOnly }, microphone, listener) {
     this.#listener = listener;
-    this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
+    this.#pc = new RTCPeerConnection({ iceServers, iceTransportPolicy: relayOnly ? "relay" : "all", bundlePolicy: "max-bundle" });
     this.#channel = this.#pc.createDataChannel("oai-events");
     this.#sender = this.#pc.addTrack(microphone.getAudioTracks()[0], microphone);
     this.#channel.onmessage = (message) => this.#receive(message.data);

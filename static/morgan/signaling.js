@@ -54,13 +54,18 @@ export class Signaling {
     this.#token = token;
   }
 
-  /** @param {AbortSignal} signal @returns {Promise<RTCIceServer[]>} empty where the server offers none */
+  /**
+   * What the server offers, which may be nothing, and for how long its credentials are good.
+   *
+   * @param {AbortSignal} signal @returns {Promise<{servers: RTCIceServer[], ttlMs: number}>}
+   */
   async iceServers(signal) {
     try {
       const answer = await this.request("GET", "api/ice-servers", undefined, signal);
-      return Array.isArray(answer?.ice_servers) ? answer.ice_servers : [];
+      const servers = Array.isArray(answer?.ice_servers) ? answer.ice_servers : [];
+      return { servers, ttlMs: answer?.ttl_s ? answer.ttl_s * 1000 : Infinity };
     } catch (error) {
-      if (error instanceof SignalingError && error.status === 404) return [];
+      if (error instanceof SignalingError && error.status === 404) return { servers: [], ttlMs: Infinity };
       throw error;
     }
   }
