@@ -19,6 +19,8 @@ from pipeline.text.languages import unclear_prompt
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.application import Parts, application, metrics_application
 from server.calls.capacity import MOST, Capacity
+from server.calls.handed_over import FILE as HANDED_FILE
+from server.calls.handed_over import HandedOver
 from server.calls.registry import CallRegistry
 from server.calls.requests import REGISTRY
 from server.conversations.tools import build_toolbox
@@ -50,6 +52,11 @@ of the words that an answer waits for: half of the answers come in 0.3 s there, 
 SWITCH_INTERVAL_S = 0.001
 """For this long at most another thread holds the interpreter's lock before the media thread gets it."""
 
+DELIVERY_S = 10.0
+"""At the end PostgreSQL is given so long to take what is in the journal; the rest stays there for the next start."""
+
+HURRIED_DELIVERY_S = 0.2
+
 log = structlog.get_logger(__name__)
 
 
@@ -76,6 +83,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         idle_prompt=settings.idle_prompt,
         apology=settings.apology,
         farewell=settings.farewell,
+        shutdown_prompt=settings.shutdown_prompt,
         unclear_prompt=settings.unclear_prompt,
         unclear_prompts=settings.unclear_prompts,
         max_tokens=settings.llm_max_tokens,
@@ -147,6 +155,7 @@ class Server:
     _doors: Doors
     _desk: SpeechDesk
     _access: Access
+    _hurried: bool = False
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
@@ -170,8 +179,10 @@ class Server:
         speech = cached_speech(settings, engines.tts, memory)
         engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
         capacity = Capacity(settings.max_calls, CORES.count, speeds)
+        handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
+        lost_grace_s, half_open = settings.lost_grace_s, settings.half_open_calls
         registry = CallRegistry(
-            engines, endpoint, memory, metrics, options, capacity, settings.lost_grace_s, settings.half_open_calls
+            engines, endpoint, memory, metrics, options, capacity, lost_grace_s, half_open, handed_over
         )
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
         parts = Parts(settings, engines, watches, memory, metrics, access, desk)
@@ -196,7 +207,14 @@ class Server:
         url = doors.url(settings.port)
         memory.announce(url)
         memory.sample(metrics)
-        fixed = (options.greeting, options.apology, options.farewell, options.idle_prompt, options.filler)
+        fixed = (
+            options.greeting,
+            options.apology,
+            options.farewell,
+            options.shutdown_prompt,
+            options.idle_prompt,
+            options.filler,
+        )
         unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
@@ -219,11 +237,16 @@ class Server:
         return f"{len(self.registry.active)} calls" if self.registry.active else ""
 
     async def hurry(self) -> None:
-        """End what a stop waits for."""
-        await self.registry.close()
+        """Have a stop wait no longer: calls end now, and what waits for a database stays in the journal."""
+        self._hurried = True
+        self.registry.hurry()
 
     async def stop(self, drain_s: float = 0.0) -> None:
-        """Let calls end for a while, end the rest, and free everything but the engines."""
+        """Bring the calls to an end (`CallRegistry.drain`), write down all that was said, and free all but the engines.
+
+        Args:
+            drain_s: most seconds that calls may take for it.
+        """
         await self.registry.drain(drain_s)
         await self.registry.close()
         await self._doors.close()
@@ -231,4 +254,4 @@ class Server:
         tools = self.registry.defaults.tools
         await asyncio.gather(self.registry.endpoint.close(), self._desk.close(), tools.close())
         # Last: what the calls said at their end is still to be written down.
-        await self.memory.close()
+        await self.memory.close(HURRIED_DELIVERY_S if self._hurried else DELIVERY_S)

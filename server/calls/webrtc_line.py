@@ -13,8 +13,8 @@ from media.sdp import parse_offer
 from media.values import IceCandidate, Pcm, PlayoutEvent, Speaker
 from persistence.values import SessionKind
 from pipeline.call.events import CallEvent
-from server.calls.call import Call, CallOverError
-from server.calls.registry import CallRegistry, CallsFullError
+from server.calls.call import Call, CallIdentity, CallOverError
+from server.calls.registry import CallRegistry, CallsFullError, DrainingError
 from server.conversations.beginnings import Beginning
 from server.realtime.abilities import abilities_of
 from server.realtime.items import Json
@@ -34,6 +34,7 @@ async def open_webrtc(
     beginning: Beginning | None = None,
     client: str | None = None,
     config: SessionConfig | None = None,
+    identity: CallIdentity | None = None,
     **options: Any,
 ) -> tuple[Call, str]:
     """Take a call over WebRTC.
@@ -44,6 +45,7 @@ async def open_webrtc(
         beginning: as in `CallRegistry.reserve`.
         client: as in `CallRegistry.reserve`.
         config: of the session that a client of the Realtime API wants; None for one that knows Morgan.
+        identity: as in `CallRegistry.reserve`.
         options: as in `CallRegistry.reserve`.
 
     Returns:
@@ -53,7 +55,8 @@ async def open_webrtc(
         CallsFullError: the server is full or going down.
         media.values.InvalidOfferError: the offer cannot be answered.
     """
-    async with calls.reserve(beginning, client, **options) as call:
+    async with calls.reserve(beginning, client, identity, **options) as call:
+        call.resumable = config is None
         line = WebRtcLine(call, calls.endpoint, calls.lost_grace_s, config)
         try:
             call.put_on(line)
@@ -62,7 +65,7 @@ async def open_webrtc(
         except EndpointFullError as error:
             raise CallsFullError(str(error)) from None
         except CallOverError:
-            raise CallsFullError("This server is shutting down") from None
+            raise DrainingError from None
     return call, answer
 
 

@@ -99,7 +99,8 @@ class Voicebox(_Engine):
 def scripted_engines(reply: str = REPLY) -> Engines:
     """One of each."""
     ears: Any = Ears()
-    return Engines(vad=ears, turn=ears, stt=ears, llm=Mind(reply), tts=Voicebox())
+    voice: Any = Voicebox()
+    return Engines(vad=ears, turn=ears, stt=ears, llm=Mind(reply), tts=voice)
 
 
 @asynccontextmanager

@@ -66,7 +66,7 @@ def test_settings_that_would_lead_nowhere_are_refused(given: dict[str, Any], tol
 
 
 async def test_every_door_hands_the_callers_own_credentials_out(tmp_path: Path) -> None:
-    settings = {"turn_urls": ",".join(URLS), "turn_secret": SECRET, "turn_ttl_s": 900, "api_keys": KEY}
+    settings: dict[str, Any] = {"turn_urls": ",".join(URLS), "turn_secret": SECRET, "turn_ttl_s": 900, "api_keys": KEY}
     async with scripted_server(tmp_path, **settings) as server, session(server.url) as http:
         async with http.get("/api/ice-servers") as response:
             listed = await response.json()
