@@ -28,6 +28,7 @@ from server.engines.watched import watched
 from server.http import page
 from server.http.guard import Access
 from server.http.server import Doors, settled_memory
+from server.http.tls import Certificate
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
@@ -35,6 +36,7 @@ from server.realtime import routes as realtime
 from server.roles import port_of, services_of
 from server.routes import audio, calls, conversations, health, memory, recordings, text, tokens, users, ws_audio
 from server.services.access import build_access
+from server.services.doors import certificate_of, closed, open_doors
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
 from server.settings import Settings
@@ -144,6 +146,7 @@ class Server:
         registry: the calls.
         memory: what outlives them.
         url: where the page is.
+        certificate: of its ports; None where they speak http.
         capacity: how many calls it takes.
     """
 
@@ -155,6 +158,7 @@ class Server:
     _doors: Doors
     _desk: SpeechDesk
     _access: Access
+    certificate: Certificate | None
     _hurried: bool = False
 
     @classmethod
@@ -168,9 +172,11 @@ class Server:
 
         Raises:
             OSError: a TCP port cannot be bound.
+            server.http.tls.CertificateError: the certificate cannot be used.
             media.values.PortInUseError: the UDP port is taken.
             pipeline.tools.errors.ToolSetupError: a declared tool cannot be used.
         """
+        certificate = certificate_of(settings)
         options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
         engines, watches = watched(engines)
         memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
@@ -193,17 +199,20 @@ class Server:
         ]
         if settings.metrics_port:
             listening.append((metrics_application(parts), settings.metrics_port))
-        doors = Doors(settings.host, listening, settings.max_connections, settings.max_connections_per_address)
+        doors = open_doors(settings, listening, certificate)
         try:
             await doors.open([memory.open(), _warm_up(engines, capacity)])
         except BaseException:
             await doors.close()
+            await closed(certificate)
             access.close()
             await registry.close()
             await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())
             await memory.close()
             raise
         settled_memory()
+        if certificate is not None:
+            certificate.watch()
         url = doors.url(settings.port)
         memory.announce(url)
         memory.sample(metrics)
@@ -219,7 +228,7 @@ class Server:
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
         registry.spawn(read_instructions(engines.llm, options.instructions))
-        return cls(settings, registry, capacity, memory, url, doors, desk, access)
+        return cls(settings, registry, capacity, memory, url, doors, desk, access, certificate)
 
     @property
     def apps(self) -> list[web.Application]:
@@ -250,6 +259,7 @@ class Server:
         await self.registry.drain(drain_s)
         await self.registry.close()
         await self._doors.close()
+        await closed(self.certificate)
         self._access.close()
         tools = self.registry.defaults.tools
         await asyncio.gather(self.registry.endpoint.close(), self._desk.close(), tools.close())

@@ -16,6 +16,7 @@ from server.settings.listening import ListeningSettings
 from server.settings.media import MediaSettings
 from server.settings.services import ServicesSettings
 from server.settings.stores import StoresSettings
+from server.settings.tls import TlsSettings
 from server.settings.turn import TurnSettings
 
 PREFIX = "MORGAN_"
@@ -30,6 +31,7 @@ class Settings(
     IdentitySettings,
     StoresSettings,
     ServicesSettings,
+    TlsSettings,
     ListeningSettings,
     BaseSettings,
 ):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.audio import SPEECH_RATE
 from pipeline.call.context import Entry
 from pipeline.call.events import PlaybackStarted, ReplyDone, ReplyTruncated
 from pipeline.call.inputs import UserTyped
@@ -40,7 +41,10 @@ def test_a_reply_that_is_to_end_soon_ends_with_its_clause(seconds: float) -> Non
 @pytest.mark.parametrize("seconds", [0.3, 0.77, 1.13, 1.9, 2.34, 3.31])
 def test_one_that_has_no_time_left_ends_with_its_word(seconds: float) -> None:
     call = speaking(seconds)
-    before = call.machine._floor.answering.heard()
+    answering = call.machine._floor.answering
+    assert answering.reply is not None
+    before, begin = answering.heard(), answering.reply.start_position() or 0
+    word_end = answering.reply.heard_text().word_end(answering.playback.cut)
     call.post(EndReply(by=call.now))
     asked = call.now
     call.advance(2)
@@ -50,6 +54,8 @@ def test_one_that_has_no_time_left_ends_with_its_word(seconds: float) -> None:
     assert len(words) - len(before.split()) <= 2
     # A word of eight letters is said in half a second.
     assert call.when(ReplyTruncated) - (asked - call.began) <= 0.7
+    # The sound is over within 30 ms behind the word that was under way.
+    assert -0.001 <= (begin - word_end) / SPEECH_RATE + cut.audio_end_ms / 1000 <= 0.03
 
 
 def test_a_reply_of_one_clause_is_said_to_its_end() -> None:

@@ -23,6 +23,8 @@ from tests.server.scripted import PAUSE_S, WORD_S, Mind, ask, call_of, events, p
 from tests.serving import free_port
 
 LONG = ", ".join("one two three four five" for _ in range(30)) + "."
+DRAIN_S = 12.0
+
 WORD_MS = round((WORD_S + PAUSE_S) * 1000)
 """From the beginning of one word of the scripted voice to that of the next."""
 
@@ -115,19 +117,22 @@ async def test_four_calls_end_with_whole_words_and_go_on_in_the_next_process(tmp
                 ask(caller)
             await until(lambda: all(call.state is State.SPEAKING for call in calls[:3]), timeout=60)
             # Each reply is 45 s long: they end early, at a clause or at least at a word.
-            await server.stop(drain_s=6.0)
+            await server.stop(drain_s=DRAIN_S)
             assert server.registry.active == []
         for caller in callers:
             await until(lambda caller=caller: reason(caller) == ["shutdown"], timeout=30)
             (told,) = events(caller, "morgan.shutdown")
-            assert (told["within_s"], told["resumable"]) == (6.0, True)
+            assert (told["within_s"], told["resumable"]) == (DRAIN_S, True)
         for caller in callers[:3]:
             (cut,) = events(caller, "conversation.item.truncated")
             words, within_ms = divmod(cut["audio_end_ms"], WORD_MS)
-            # Behind a word, or so little of the next one that nobody hears it; what is kept is what was heard.
-            assert within_ms >= WORD_S * 1000 - 1 or within_ms <= 30, cut
-            assert len(cut["transcript"].split()) == words + (within_ms > 30)
+            # Behind a word, which was heard to its end, and so were all that are kept. (test_ending_early.py is exact;
+            # here a machine may have stood still for a moment.)
+            assert within_ms >= WORD_S * 1000 - 1 or within_ms <= WORD_S * 500, cut
+            assert len(cut["transcript"].split()) == words + (within_ms >= WORD_S * 1000 - 1)
             assert words >= 5
+            told = [json.loads(text)["type"] for _, text in caller.messages]
+            assert told.index("response.done") < told.index("morgan.call.ended")
         async with scripted_server(tmp_path, port=port) as after:
             for each in opened:
                 caller = await stack.enter_async_context(Caller())
