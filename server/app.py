@@ -54,6 +54,9 @@ of the words that an answer waits for: half of the answers come in 0.3 s there, 
 SWITCH_INTERVAL_S = 0.001
 """For this long at most another thread holds the interpreter's lock before the media thread gets it."""
 
+REQUESTS_S = 10.0
+"""Behind the calls, answers in writing are given so long to be whole, within the same patience."""
+
 DELIVERY_S = 10.0
 """At the end PostgreSQL is given so long to take what is in the journal; the rest stays there for the next start."""
 
@@ -256,8 +259,11 @@ class Server:
         Args:
             drain_s: most seconds that calls may take for it.
         """
+        until = time.monotonic() + drain_s
         await self.registry.drain(drain_s)
         await self.registry.close()
+        if not self._hurried:
+            await self._doors.settle(min(REQUESTS_S, until - time.monotonic()))
         await self._doors.close()
         await closed(self.certificate)
         self._access.close()

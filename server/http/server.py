@@ -1,6 +1,7 @@
 """The HTTP server under the applications: handlers end with their clients, and what is no HTTP is told as JSON."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -46,6 +47,8 @@ FILES = 96
 """What else a server opens: stores, models, clients of other services, the journal."""
 
 FEWEST_CONNECTIONS = 16
+
+SETTLE_LOOK_S = 0.05
 
 SHED_LOG_S = 60.0
 """Shortest pause between two log records of connections that were given up."""
@@ -207,7 +210,7 @@ class Doors:
         self._host = host
         self._scheme = "http" if certificate is None else "https"
         listeners = len(listening) * len(listening_addresses(host))
-        book = Book(affordable(connections, listeners), connections_each)
+        book = self._book = Book(affordable(connections, listeners), connections_each)
         self._listening = [
             (HttpRunner(app, book, None if port in plain else certificate), port) for app, port in listening
         ]
@@ -247,6 +250,13 @@ class Doors:
             for address in others:
                 with allowing_no_ipv6():
                     await listen(runner, address, port)
+
+    async def settle(self, patience_s: float) -> None:
+        """Wait for the requests in hand to be answered; those that come meanwhile are taken, too."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while self._book.at_work:  # noqa: ASYNC110 - each moment without one will do
+                    await asyncio.sleep(SETTLE_LOOK_S)
 
     async def close(self) -> None:
         """Stop listening and end what is under way; applications that were never set up are left alone."""

@@ -240,6 +240,19 @@ async def test_callers_who_cannot_come_back_by_themselves_are_told_aloud(tmp_pat
     assert told[-1]["reason"] == "shutdown"
 
 
+@pytest.mark.timeout(120)
+async def test_an_answer_in_writing_is_whole_before_the_server_goes(tmp_path: Path) -> None:
+    async with scripted_server(tmp_path) as server, aiohttp.ClientSession(server.url) as http:
+        mind_of(server).pause_s = 0.3
+        body = {"text": "Count, please.", "user_id": "ada", "stream": True}
+        async with http.post("/api/text", json=body) as answer:
+            stopping = asyncio.create_task(server.stop(drain_s=60.0))
+            told = (await answer.read()).decode()
+        await stopping
+    assert told.rstrip().endswith("[DONE]") or '"done"' in told
+    assert "twelve" in told
+
+
 @pytest.mark.timeout(180)
 async def test_the_conversation_goes_on_with_all_that_was_said_and_an_open_question_is_answered(
     tmp_path: Path, models_dir: Path
