@@ -171,6 +171,7 @@ async def test_a_server_that_comes_back_without_the_call_gets_a_new_one(page: Pa
     again = await server.call(2)
     await reach(page, "listening", "speaking")
     assert again.request["conversation_id"] == f"conv_{call.id}"
+    await expect(page.locator("#transcript")).to_contain_text("Morgan was restarted")
 
 
 async def test_a_restart_is_told_before_it_comes_and_forgotten_once_it_is_over(page: Page, server: PageServer) -> None:
