@@ -110,7 +110,8 @@ def scripted_engines(reply: str = REPLY) -> Engines:
 @asynccontextmanager
 async def scripted_server(folder: Path, reply: str = REPLY, **settings: Any) -> AsyncIterator[Server]:
     """A server that is ready for calls; stopped at once where the test has not stopped it."""
-    given = {"memory": "off", "max_calls": 8, "port": free_port(), "data_dir": folder, **settings}
+    patient = {"connect_timeout_s": 60, "lost_grace_s": 60}
+    given = {"memory": "off", "max_calls": 8, "port": free_port(), "data_dir": folder, **patient, **settings}
     server = await Server.start(Settings(**given), scripted_engines(reply))
     try:
         yield server
