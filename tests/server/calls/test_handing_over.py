@@ -124,7 +124,8 @@ async def test_four_calls_hear_their_replies_to_the_end_and_go_on_in_the_next_pr
             assert (told["within_s"], told["resumable"]) == (PATIENCE_S, True)
         for caller in callers[:3]:
             (done,) = [event["response"] for event in events(caller, "response.done")]
-            assert (done["status"], done["output"][0]["content"][0]["transcript"]) == ("completed", REPLY)
+            assert done["status"] == "completed"
+            assert done["output"][0]["content"][0]["transcript"].split() == REPLY.split()
             kinds = [json.loads(text)["type"] for _, text in caller.messages]
             assert kinds.index("output_audio_buffer.stopped") < kinds.index("morgan.call.ended")
         async with scripted_server(tmp_path, port=port) as after:
