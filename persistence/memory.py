@@ -150,8 +150,12 @@ class Memory:
             raise
         return memory
 
-    async def close(self) -> None:
-        """Write everything down and stop what was started; once more does nothing."""
+    async def close(self, deliver_s: float = 2.0) -> None:
+        """Write everything down and stop what was started; once more does nothing.
+
+        Args:
+            deliver_s: PostgreSQL, where it is up, is given so long to take what is in the journal.
+        """
         if self._closed:
             return
         self._closed = True
@@ -160,7 +164,7 @@ class Memory:
             await asyncio.gather(self._opening, return_exceptions=True)  # at its end it starts the worker
         await self.worker.close()
         await asyncio.gather(*self._deletions, return_exceptions=True)
-        await self.outbox.close()
+        await self.outbox.close(deliver_s=deliver_s)
         await asyncio.gather(self.redis.close(), self.vectors.close())
         await self.postgres.close()
         await stop_servers(self.embedded_postgres, self.embedded_valkey)

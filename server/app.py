@@ -19,6 +19,8 @@ from pipeline.text.languages import unclear_prompt
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.application import Parts, application, metrics_application
 from server.calls.capacity import MOST, Capacity
+from server.calls.handed_over import FILE as HANDED_FILE
+from server.calls.handed_over import HandedOver
 from server.calls.registry import CallRegistry
 from server.calls.requests import REGISTRY
 from server.conversations.tools import build_toolbox
@@ -26,6 +28,7 @@ from server.engines.watched import watched
 from server.http import page
 from server.http.guard import Access
 from server.http.server import Doors, settled_memory
+from server.http.tls import Certificate
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
@@ -49,6 +52,7 @@ from server.rtvi import routes as rtvi
 from server.rtvi.routes import STARTED
 from server.rtvi.started import StartedSessions
 from server.services.access import build_access
+from server.services.doors import certificate_of, closed, open_doors
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
 from server.settings import Settings
@@ -70,6 +74,14 @@ of the words that an answer waits for: half of the answers come in 0.3 s there, 
 
 SWITCH_INTERVAL_S = 0.001
 """For this long at most another thread holds the interpreter's lock before the media thread gets it."""
+
+REQUESTS_S = 10.0
+"""Behind the calls, answers in writing are given so long to be whole, within the same patience."""
+
+DELIVERY_S = 10.0
+"""At the end PostgreSQL is given so long to take what is in the journal; the rest stays there for the next start."""
+
+HURRIED_DELIVERY_S = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +109,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         idle_prompt=settings.idle_prompt,
         apology=settings.apology,
         farewell=settings.farewell,
+        shutdown_prompt=settings.shutdown_prompt,
         unclear_prompt=settings.unclear_prompt,
         unclear_prompts=settings.unclear_prompts,
         max_tokens=settings.llm_max_tokens,
@@ -166,6 +179,7 @@ class Server:
         registry: the calls.
         memory: what outlives them.
         url: where the page is.
+        certificate: of its ports; None where they speak http.
         capacity: how many calls it takes.
     """
 
@@ -179,6 +193,8 @@ class Server:
     _access: Access
     _webhooks: CallWebhooks
     _pbx: AudioSocketDoor
+    certificate: Certificate | None
+    _hurried: bool = False
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
@@ -191,9 +207,11 @@ class Server:
 
         Raises:
             OSError: a TCP port cannot be bound.
+            server.http.tls.CertificateError: the certificate cannot be used.
             media.values.PortInUseError: the UDP port is taken.
             pipeline.tools.errors.ToolSetupError: a declared tool cannot be used.
         """
+        certificate = certificate_of(settings)
         options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
         engines, watches = watched(engines)
         memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
@@ -204,6 +222,7 @@ class Server:
         capacity = Capacity(settings.max_calls, CORES.count, speeds)
         webhooks = build_webhooks(settings, metrics)
         told = CallWebhooks(webhooks)
+        handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
         registry = CallRegistry(
             engines,
             endpoint,
@@ -213,6 +232,7 @@ class Server:
             capacity,
             settings.lost_grace_s,
             settings.half_open_calls,
+            handed_over,
             told,
         )
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
@@ -225,7 +245,7 @@ class Server:
         if settings.metrics_port:
             listening.append((metrics_application(parts), settings.metrics_port))
         pbx = AudioSocketDoor(app[TELEPHONE], guarded=access.guarded)
-        doors = Doors(settings.host, listening, settings.max_connections, settings.max_connections_per_address)
+        doors = open_doors(settings, listening, certificate)
         try:
             await webhooks.open()
             await doors.open([memory.open(), _warm_up(engines, capacity)])
@@ -233,6 +253,7 @@ class Server:
                 await pbx.open(settings.audio_socket_host, settings.audio_socket_port)
         except BaseException:
             await doors.close()
+            await closed(certificate)
             access.close()
             await registry.close()
             await pbx.close()
@@ -241,6 +262,8 @@ class Server:
             await told.close()
             raise
         settled_memory()
+        if certificate is not None:
+            certificate.watch()
         url = doors.url(settings.port)
         memory.announce(url)
         memory.sample(metrics)
@@ -249,6 +272,7 @@ class Server:
             settings.telephone_greeting,
             options.apology,
             options.farewell,
+            options.shutdown_prompt,
             options.idle_prompt,
             options.filler,
         )
@@ -256,7 +280,7 @@ class Server:
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
         registry.spawn(read_instructions(engines.llm, options.instructions))
-        return cls(settings, registry, capacity, memory, url, doors, desk, access, told, pbx)
+        return cls(settings, registry, capacity, memory, url, doors, desk, access, told, pbx, certificate)
 
     @property
     def apps(self) -> list[web.Application]:
@@ -274,18 +298,27 @@ class Server:
         return f"{len(self.registry.active)} calls" if self.registry.active else ""
 
     async def hurry(self) -> None:
-        """End what a stop waits for."""
-        await self.registry.close()
+        """Have a stop wait no longer: calls end now, and what waits for a database stays in the journal."""
+        self._hurried = True
+        self.registry.hurry()
 
     async def stop(self, drain_s: float = 0.0) -> None:
-        """Let calls end for a while, end the rest, and free everything but the engines."""
+        """Bring the calls to an end (`CallRegistry.drain`), write down all that was said, and free all but the engines.
+
+        Args:
+            drain_s: most seconds that calls may take for it.
+        """
+        until = time.monotonic() + drain_s
         await self.registry.drain(drain_s)
         await self.registry.close()
         await self._pbx.close()
+        if not self._hurried:
+            await self._doors.settle(min(REQUESTS_S, until - time.monotonic()))
         await self._doors.close()
+        await closed(self.certificate)
         self._access.close()
         tools = self.registry.defaults.tools
         await asyncio.gather(self.registry.endpoint.close(), self._desk.close(), tools.close())
         # Last: what the calls said at their end is still to be written down, and their recordings to be told of.
-        await self.memory.close()
+        await self.memory.close(HURRIED_DELIVERY_S if self._hurried else DELIVERY_S)
         await self._webhooks.close()

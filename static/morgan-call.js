@@ -21,6 +21,7 @@ const WORDS = {
 const TROUBLES = {
   microphone_taken: "The microphone is in use elsewhere.", microphone_gone: "The microphone is gone.", microphone_silent: "Your microphone gives no sound.",
   audio_interrupted: "Press to bring the sound back.", audio_blocked: "Press to hear Morgan.",
+  server_restarts: "Morgan restarts; the call goes on in a moment.",
 };
 
 /** @type {Record<string, string>} */

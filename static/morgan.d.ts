@@ -36,6 +36,7 @@ export type TroubleCode =
   | "microphone_gone" /** unplugged, and no other one opens; passes once one does */
   | "microphone_silent" /** nothing at all for 15 s */
   | "audio_interrupted" /** `call.unblock()` inside a click brings it back */
+  | "server_restarts" /** the call goes on by itself once the server is back; then it passes */
   | "audio_blocked"; /** the browser waits for a click: `call.unblock()` inside one */
 
 export interface CallEnd {
@@ -69,7 +70,7 @@ export interface CallEvents {
   problem: { message: string };
   /** You are heard through this one now; `changed`: by itself. */
   microphone: { label: string; changed: boolean };
-  /** The server has lost the call, by a restart; its conversation goes on in a new one. */
+  /** The server has lost the call; its conversation goes on in a new one. */
   rejoined: Record<string, never>;
   ended: CallEnd;
 }

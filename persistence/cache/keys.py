@@ -7,6 +7,7 @@ audio_buffer:{session_id}       list of PCM chunks that are not text yet    2 mi
 active_users                    sorted set, score is Unix seconds
 token_used:{id}                 "1", a single-use token that was used       until it expires
 token_session:{id}              JSON, what a client secret is bound to      until it expires
+handed_over:{call_id}           JSON, a call that a restart has cut off        3 min
 morgan:limits:...               counters of requests by client              2 min
 morgan:events:{conversation_id} channel of events
 morgan:invalidate               channel between Morgan's own processes
@@ -44,3 +45,8 @@ def used_token_key(token_id: str) -> str:
 def token_session_key(token_id: str) -> str:
     """Key of the session that a client secret is bound to."""
     return f"token_session:{token_id}"
+
+
+def handed_over_key(call_id: str) -> str:
+    """Key of a call that goes on in another process."""
+    return f"handed_over:{call_id}"

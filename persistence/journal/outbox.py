@@ -196,13 +196,13 @@ class Outbox:
 
         return await self._in_thread(read)
 
-    async def close(self, timeout_s: float = 2.0) -> None:
+    async def close(self, timeout_s: float = 2.0, deliver_s: float = 2.0) -> None:
         """Write everything to disk, deliver what can be delivered in time, and stop."""
         self._closing = True
         if self._tasks:
             await self._flush(timeout_s)
             if self._postgres.up.is_set():
-                await self.settle(timeout_s)
+                await self.settle(deliver_s)
             await ended(self._tasks)
             await self._in_thread(lambda: self._journal.close(time.monotonic()))
             if self.written == self.recorded:

@@ -144,7 +144,9 @@ async def _put_session(connection: Any, op: PutSession) -> None:
         INSERT INTO streaming_sessions (id, conversation_id, user_id, kind, state, started_at, stats)
         SELECT $1, id, user_id, $4, $5, $6, jsonb_build_object('server', $7::text)
         FROM conversations WHERE id = $2 AND user_id = $3
-        ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state WHERE streaming_sessions.ended_at IS NULL
+        ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, ended_at = NULL, end_reason = NULL,
+                                       stats = streaming_sessions.stats || EXCLUDED.stats
+        WHERE streaming_sessions.ended_at IS NULL OR streaming_sessions.end_reason = 'shutdown'
         """,
         op.id,
         op.conversation_id,

@@ -307,6 +307,19 @@ class CallFault:
 
 
 @dataclass(frozen=True, slots=True)
+class ShutdownAnnounced:
+    """The server that the call is on is about to go.
+
+    Attributes:
+        within_s: seconds that the call has left at most.
+        resumable: the client can bring it onto the server that follows, with the token that it has.
+    """
+
+    within_s: float
+    resumable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """Nothing follows."""
 
@@ -337,5 +350,6 @@ CallEvent: TypeAlias = (
     | KeyHeard
     | TurnLatency
     | CallFault
+    | ShutdownAnnounced
     | CallEnded
 )

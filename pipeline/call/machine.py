@@ -52,6 +52,7 @@ from pipeline.call.turn_taking.policy import TRIGGERS, Decision
 from pipeline.call.user.keypad import Keypad, pressed_turn
 from pipeline.call.user.overlap import OverlapWords
 from pipeline.call.user.recalling import Recalling
+from pipeline.call.wish import AS_ALWAYS
 from pipeline.text.backchannel import is_all_of, is_backchannel, takes_floor
 
 WITHIN_A_STATE = TRIGGERS.keys() - {Decision.SPEECH_STARTED, Decision.COMMIT, Decision.INTERRUPT}
@@ -161,7 +162,10 @@ class CallMachine:
         if self.state is not State.CONNECTING:
             return
         self._floor.change(Trigger.CONNECTED)
-        if self.options.greeting:
+        entries = self.context.entries
+        if self.options.owed_reply and entries and entries[-1].role == "user":
+            self._replying.wish(AS_ALWAYS, now)
+        elif self.options.greeting:
             self._replying.say(self.options.greeting, now)
         else:
             self._ending.prefill(now)

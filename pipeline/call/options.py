@@ -26,6 +26,8 @@ class CallOptions:
         idle_prompt: said after the silence set in `turn_taking`.
         apology: said when an engine failed.
         farewell: said when the call itself failed and has to end; empty for nothing.
+        shutdown_prompt: said when a restart of the server is about to end a call that cannot go on; empty for nothing.
+        owed_reply: where the conversation ends with words of the user, they are answered as soon as the call stands.
         unclear_prompt: said when somebody spoke and no words could be made out, see `unclear_prompt`; empty for none.
         unclear_prompts: how often in a row; then the call waits for a turn that can be understood.
         max_tokens: most tokens of a reply.
@@ -64,6 +66,8 @@ class CallOptions:
     idle_prompt: str = "Are you still there?"
     apology: str = "Sorry, something went wrong on my side. Could you say that again?"
     farewell: str = "Sorry, something went wrong on my side, and I have to hang up. Please call again."
+    shutdown_prompt: str = ""
+    owed_reply: bool = False
     unclear_prompt: str = UNCLEAR["en"]
     unclear_prompts: int = 2
     max_tokens: int = 320

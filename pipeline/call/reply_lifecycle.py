@@ -62,6 +62,10 @@ class ReplyLifecycle:
         turn, reply = self._listening.turn, self._answering.reply
         if reply is None:
             return
+        if self._answering.ends_early(now):
+            self._answering.cut_early()
+            self._floor.reply_over(Trigger.STOPPED, now)
+            return
         parked = not (reply.released or self._listening.may_be_all(reply.said))
         if self._answering.advance(now, parked) and turn is not None and reply.answers == turn.item_id:
             instants = turn.instants

@@ -1,4 +1,4 @@
-"""What a client asks of a call by name: other options, a turn that ends now, a reply, another conversation."""
+"""What a client, or the server, asks of a call by name: other options, a turn that ends now, a reply or its end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,6 +70,24 @@ class TruncateReply(ClientRequest):
     audio_end_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class SayText(ClientRequest):
+    """Say a text as it is, if nobody is speaking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndReply(ClientRequest):
+    """The reply in hand ends with the clause that is being said, and after a time with the word.
+
+    Attributes:
+        by: monotonic time from which a word is enough.
+    """
+
+    by: float
+
+
 class Requests:
     """Applies what the client asks for.
 
@@ -121,6 +139,10 @@ class Requests:
                 self._insert(request)
             case RemoveEntry():
                 self._floor.context.remove(request.item_id)
+            case SayText():
+                self._replying.say(request.text, now)
+            case EndReply():
+                self._floor.answering.end_by(request.by)
             case TruncateReply():
                 self._replying.truncate(request.item_id, request.audio_end_ms, now)
 

@@ -6,6 +6,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from persistence.values import SessionKind
 from pipeline.call.actor import CallActor
 from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import Context
-from pipeline.call.events import CallEnded, CallEvent, StateChanged, TurnLatency, TurnUnclear
+from pipeline.call.events import CallEnded, CallEvent, ShutdownAnnounced, StateChanged, TurnLatency, TurnUnclear
 from pipeline.call.inputs import AudioHeard, Connected, PlayoutDrained, PlayoutStarted, PlayoutStarved
 from pipeline.call.options import CallOptions
 from pipeline.call.replay.recorder import InputRecorder
@@ -46,6 +47,19 @@ PLAYOUT: dict[PlayoutChange, type[PlayoutStarted] | type[PlayoutDrained] | type[
 
 class CallOverError(Exception):
     """The call has ended, so that it takes neither a line nor a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallIdentity:
+    """What a call is known by.
+
+    Attributes:
+        id: of the call.
+        resume_token: lets its caller bring it onto a new connection.
+    """
+
+    id: str = field(default_factory=lambda: f"call_{uuid.uuid4().hex}")
+    resume_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
 
 class Line(Protocol):
@@ -115,18 +129,23 @@ class Call:
         host: the server that it is in; told when the call is over, whatever came before.
         options: of the call.
         beginning: the conversation that it goes on with.
+        identity: of a call that another process has begun; a new one if not given.
 
     Attributes:
         id: of the call, and of its session in memory.
         resume_token: lets the caller bring it onto a new connection.
+        resumable: its client has the token, and knows what it is for: the process that follows can go on with it.
         recording: takes the sound of this call down; None where that is not wanted.
         line: what it is on; None before `put_on`.
         ended_reason: why it ended; None while it has not begun to end.
     """
 
-    def __init__(self, host: CallHost, options: CallOptions, beginning: Beginning) -> None:
-        self.id = f"call_{uuid.uuid4().hex}"
-        self.resume_token = secrets.token_urlsafe(24)
+    def __init__(
+        self, host: CallHost, options: CallOptions, beginning: Beginning, identity: CallIdentity | None = None
+    ) -> None:
+        known = identity or CallIdentity()
+        self.id, self.resume_token = known.id, known.resume_token
+        self.resumable = False
         self.options = options
         self.record = CallRecord()
         self.ended_reason: str | None = None
@@ -296,6 +315,16 @@ class Call:
     def _check_open(self) -> None:
         if self.ended_reason is not None:
             raise CallOverError(f"the call has ended: {self.ended_reason}")
+
+    @property
+    def says_goodbye(self) -> bool:
+        """Whether there is something to say before a restart ends it."""
+        return self.has_begun and bool(self.options.shutdown_prompt)
+
+    def announce_shutdown(self, within_s: float) -> None:
+        """Tell the client that the server is about to go."""
+        if self.has_begun:
+            self._on_event(ShutdownAnnounced(round(within_s, 3), self.resumable))
 
     # What can be asked of it -----------------------------------------------------------------------------------------
 

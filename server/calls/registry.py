@@ -15,10 +15,13 @@ from media.endpoint import MediaEndpoint
 from media.peer import WebRtcPeer
 from pipeline.call.events import CallEvent
 from pipeline.call.options import CallOptions
+from pipeline.call.requests import EndReply, SayText
 from pipeline.engines.protocols import Engines
 from pipeline.scheduling.cores import CORES
-from server.calls.call import Call
+from server.calls.call import Call, CallIdentity
 from server.calls.capacity import Capacity
+from server.calls.drain import Drain, Step
+from server.calls.handed_over import HandedCall, HandedOver
 from server.calls.line_book import LineBook
 from server.calls.peer_sweep import PeerSweep
 from server.conversations.beginnings import Beginning
@@ -34,8 +37,22 @@ RETRY_S = 10
 """A caller who was refused may try again then."""
 
 
+DRAIN_RETRY_S = 2
+"""A caller whom a server refuses that is going down may ask the one that follows then."""
+
+DRAIN_LOOK_S = 0.05
+"""Pause between two looks at calls that are to end."""
+
+
 class CallsFullError(Exception):
     """No further call can be taken now; the message is fit for the caller."""
+
+
+class DrainingError(CallsFullError):
+    """This server is going down."""
+
+    def __init__(self) -> None:
+        super().__init__("This server is shutting down")
 
 
 class HalfOpenError(CallsFullError):
@@ -56,6 +73,7 @@ class CallRegistry:
         capacity: how many calls may be open.
         lost_grace_s: how long a vanished caller is waited for.
         half_open: calls of one client that may be unconnected at the same time.
+        handed_over: takes the calls that a restart ends.
         webhooks: tell others of what happens in calls; None where nobody asked.
     """
 
@@ -69,6 +87,7 @@ class CallRegistry:
         capacity: Capacity,
         lost_grace_s: float,
         half_open: int = 10,
+        handed_over: HandedOver | None = None,
         webhooks: CallWebhooks | None = None,
     ) -> None:
         self._webhooks = webhooks
@@ -88,6 +107,8 @@ class CallRegistry:
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._hurried = asyncio.Event()
+        self.handed_over = handed_over or HandedOver()
         self._sweep = PeerSweep(endpoint, self._owned_peers, metrics)
 
     @property
@@ -111,7 +132,11 @@ class CallRegistry:
 
     @contextlib.asynccontextmanager
     async def reserve(
-        self, beginning: Beginning | None = None, client: str | None = None, **options: Any
+        self,
+        beginning: Beginning | None = None,
+        client: str | None = None,
+        identity: CallIdentity | None = None,
+        **options: Any,
     ) -> AsyncIterator[Call]:
         """A call that has its place from now on, to be put on a line and begun within the block.
 
@@ -121,12 +146,13 @@ class CallRegistry:
         Args:
             beginning: the conversation that it goes on with; a new one if not given.
             client: who asks (`server.http.rate_limits.client_of`); None where nobody counts them.
+            identity: of a call that another process has begun.
             options: fields of `CallOptions` that differ from the defaults; None values do not.
 
         Raises:
             CallsFullError: the server is full or going down, or the client has too many calls half open.
         """
-        call = self._admit(beginning or Beginning(), client, options)
+        call = self._admit(beginning or Beginning(), client, identity, options)
         try:
             yield call
         except BaseException:
@@ -145,7 +171,7 @@ class CallRegistry:
             CallsFullError: as `reserve`.
         """
         if self.draining:
-            raise CallsFullError("This server is shutting down")
+            raise DrainingError
         if client is not None and self._lines.too_many(client):
             self.metrics.call_refused()
             raise HalfOpenError(f"{self._lines.most} calls of yours are not connected yet")
@@ -158,7 +184,9 @@ class CallRegistry:
             raise CallsFullError("The only line is busy" if capacity == 1 else f"All {capacity} lines are busy")
         return yielding
 
-    def _admit(self, beginning: Beginning, client: str | None, options: dict[str, Any]) -> Call:
+    def _admit(
+        self, beginning: Beginning, client: str | None, identity: CallIdentity | None, options: dict[str, Any]
+    ) -> Call:
         """Make a call that counts before anything is awaited, so that many at once cannot pass the bound."""
         yielding = self.check(client)
         if yielding is not None:
@@ -166,7 +194,7 @@ class CallRegistry:
             yielding.end_soon("displaced")
         given = {name: value for name, value in options.items() if value is not None}
         given["conversation_id"] = beginning.conversation_id
-        call = Call(self, replace(self._defaults, **given), beginning)
+        call = Call(self, replace(self._defaults, **given), beginning, identity)
         self._calls[call.id] = call
         if client is not None:
             self._lines.enter(call, client)
@@ -230,17 +258,46 @@ class CallRegistry:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self, patience_s: float) -> None:
-        """Take no more calls, and wait for the open ones to end."""
-        self.draining = True
-        started = time.monotonic()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                await self._empty.wait()
-        log.info("drained", seconds=round(time.monotonic() - started, 1), calls_left=len(self._calls))
+        """Take no more calls, tell the open ones, and bring them to an end that nobody is cut off by (`Drain`).
+
+        Args:
+            patience_s: after so long calls may be left that have not ended; none where this is 0.
+        """
+        began, self.draining = time.monotonic(), True
+        drain = Drain(began, patience_s)
+        for call in self.active:
+            call.announce_shutdown(patience_s)
+        while self._calls and not self._hurried.is_set() and time.monotonic() < drain.until:
+            left = [call for call in self.active if call.ended_reason is None]
+            for call_id, step in drain.steps(left, time.monotonic()):
+                self._apply(self._calls[call_id], step, drain)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_LOOK_S):
+                    await self._empty.wait()
+        log.info("drained", seconds=round(time.monotonic() - began, 1), calls_left=len(self._calls))
+
+    def _apply(self, call: Call, step: Step, drain: Drain) -> None:
+        match step:
+            case Step.END:
+                self._end_for_good(call)
+            case Step.SAY_GOODBYE:
+                call.actor.post(SayText(call.options.shutdown_prompt))
+            case Step.END_REPLY:
+                call.actor.post(EndReply(drain.word_from))
+
+    def _end_for_good(self, call: Call) -> "asyncio.Task[None]":
+        """End a call because this process goes; the next one may go on with it."""
+        if call.resumable and call.has_begun and call.ended_reason is None:
+            self.handed_over.give(HandedCall.of(call.id, call.resume_token, call.options))
+        return call.end_soon("shutdown")
+
+    def hurry(self) -> None:
+        """Have `drain` wait no longer."""
+        self._hurried.set()
 
     async def close(self) -> None:
         """End all calls."""
         self.draining = True
-        await asyncio.gather(*(call.end("shutdown") for call in self.active), return_exceptions=True)
+        await asyncio.gather(*(self._end_for_good(call) for call in self.active), return_exceptions=True)
         await self._sweep.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -5,10 +5,15 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from server.calls.call import Call, CallIdentity, CallOverError
+from server.calls.handed_over import HandedCall
 from server.calls.registry import CallRegistry
+from server.calls.webrtc_line import open_webrtc
 from server.conversations.beginnings import Beginning, begin_for, language_options, preferred
 from server.http.errors import ApiError
+from server.http.rate_limits import client_of
 from server.identity.principal import Principal, principal_of
+from server.memory.door import MEMORY
 
 REGISTRY: web.AppKey[CallRegistry] = web.AppKey("registry", CallRegistry)
 
@@ -79,6 +84,31 @@ async def begun_by(
     language = fixed.get("language", wishes.language)
     options |= language_options(language, preferences.pop("language", None), beginning.language)
     return beginning, {**preferences, **options}
+
+
+async def taken_over(request: web.Request, handed: HandedCall, resume_token: str, offer: str) -> tuple[Call, str]:
+    """Go on with a call that another process has left, on a new connection; the call and the SDP answer.
+
+    Words of its user that were not answered any more are answered now.
+
+    Raises:
+        CallOverError: somebody else has taken it up meanwhile.
+        CallsFullError, InvalidOfferError, ApiError: as a new call; it can be tried again.
+    """
+    calls, client = registry(request), client_of(request)
+    calls.check(client)
+    beginning = await begin_for(request.app[MEMORY].memory, handed.user_id, handed.conversation_id)
+    if calls.handed_over.take(handed.call_id) is None:
+        raise CallOverError("the call goes on elsewhere")
+    options: dict[str, Any] = {**handed.options, "user_id": handed.user_id, "greeting": "", "owed_reply": True}
+    if options["voice"] not in [voice.id for voice in calls.engines.tts.voices]:
+        options["voice"] = None
+    identity = CallIdentity(handed.call_id, resume_token)
+    try:
+        return await open_webrtc(calls, offer, beginning, client, identity=identity, **options)
+    except BaseException:
+        calls.handed_over.put_back(handed)
+        raise
 
 
 def known_voice(request: web.Request, voice: str | None) -> str | None:

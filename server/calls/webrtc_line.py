@@ -15,9 +15,9 @@ from media.values import IceCandidate, IceRestartError, Pcm, PlayoutEvent, Speak
 from persistence.values import SessionKind
 from pipeline.call.events import CallEvent
 from pipeline.call.inputs import KeyPressed
-from server.calls.call import Call, CallOverError
+from server.calls.call import Call, CallIdentity, CallOverError
 from server.calls.channel_talk import MakeTalk, RealtimeTalk
-from server.calls.registry import CallRegistry, CallsFullError
+from server.calls.registry import CallRegistry, CallsFullError, DrainingError
 from server.conversations.beginnings import Beginning
 from server.realtime.abilities import abilities_of
 from server.realtime.items import Json
@@ -38,6 +38,7 @@ async def open_webrtc(
     client: str | None = None,
     config: SessionConfig | None = None,
     make_talk: MakeTalk | None = None,
+    identity: CallIdentity | None = None,
     **options: Any,
 ) -> tuple[Call, str]:
     """Take a call over WebRTC.
@@ -49,6 +50,7 @@ async def open_webrtc(
         client: as in `CallRegistry.reserve`.
         config: of the session that a client of the Realtime API wants; None for one that knows Morgan.
         make_talk: makes what is spoken on the data channel; None for events of the Realtime API.
+        identity: as in `CallRegistry.reserve`.
         options: as in `CallRegistry.reserve`.
 
     Returns:
@@ -58,7 +60,8 @@ async def open_webrtc(
         CallsFullError: the server is full or going down.
         media.values.InvalidOfferError: the offer cannot be answered.
     """
-    async with calls.reserve(beginning, client, **options) as call:
+    async with calls.reserve(beginning, client, identity, **options) as call:
+        call.resumable = config is None and make_talk is None
         line = WebRtcLine(call, calls.endpoint, calls.lost_grace_s, config, make_talk)
         try:
             call.put_on(line)
@@ -67,7 +70,7 @@ async def open_webrtc(
         except EndpointFullError as error:
             raise CallsFullError(str(error)) from None
         except CallOverError:
-            raise CallsFullError("This server is shutting down") from None
+            raise DrainingError from None
     return call, answer
 
 

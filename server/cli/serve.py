@@ -22,6 +22,7 @@ from server.calibration.calibrate import calibrated
 from server.calls.capacity import Capacity
 from server.cli.models import rendered_progress
 from server.engines.factory import build_engines, needed_models
+from server.http.tls import CertificateError
 from server.minds.choice import chooses_mind, resolved
 from server.minds.upgrade import Upgrade
 from server.observability.logs import configure_logs
@@ -66,7 +67,7 @@ def serve(
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         asyncio.run(_run(settings, engines))
-    except (MediaError, EngineError) as error:
+    except (MediaError, EngineError, CertificateError) as error:
         _stop(str(error))
     except OSError as error:
         where = f"{settings.host}:{_ports(settings)}"
@@ -97,6 +98,8 @@ async def _run(settings: Settings, engines: Engines) -> None:
         server = await ServiceServer.start(settings, engines)
     what = "Morgan" if takes_calls(settings.role) else f"Morgan's {settings.role} service"
     console.print(f"{what} is ready: [bold]{server.url}[/bold]")
+    if server.certificate is not None:
+        loop.add_signal_handler(signal.SIGHUP, server.certificate.reload)
     upgrading = _upgrading(settings, engines, server)
     asked = await stopping.get()
     if upgrading is not None:
@@ -107,7 +110,9 @@ async def _run(settings: Settings, engines: Engines) -> None:
     again = asyncio.create_task(stopping.get())
     await asyncio.wait((draining, again), return_when=asyncio.FIRST_COMPLETED)
     if not draining.done():
-        # Asked twice: end it now.
+        # Asked twice: end it now. Asked once more, not even that is waited for.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
         await server.hurry()
     await draining
     again.cancel()

@@ -22,6 +22,9 @@ class _Waiting(Generic[Connection]):
         self._silent.pop(connection, None)
         self._between.pop(connection, None)
 
+    def __len__(self) -> int:
+        return len(self._silent) + len(self._between)
+
     def first(self) -> Connection | None:
         return next(iter(self._silent or self._between), None)
 
@@ -59,6 +62,11 @@ class ConnectionBook(Generic[Connection]):
 
     def __len__(self) -> int:
         return len(self._of)
+
+    @property
+    def at_work(self) -> int:
+        """Connections with a request in hand."""
+        return len(self._of) - len(self._waiting)
 
     def opened(self, connection: Connection, network: str) -> Connection | None:
         """Enter a new connection; returns one to be closed, which may be this one, and is entered no longer."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 import static as static_package
+from server.addresses import is_loopback
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
 
@@ -88,12 +89,30 @@ def _read(path: Path, _changed: int) -> _File:
     return _File(content_type, plain, gzip.compress(plain, mtime=0), f'"{hashlib.sha256(plain).hexdigest()[:16]}"')
 
 
+PERMISSIONS = ", ".join(
+    (
+        "microphone=(self)",
+        "speaker-selection=(self)",
+        "autoplay=(self)",
+        "screen-wake-lock=(self)",
+        *(f"{name}=()" for name in ("camera", "display-capture", "geolocation", "midi", "payment", "usb", "serial")),
+    )
+)
+"""What the pages may ask a browser for (https://www.w3.org/TR/permissions-policy/): what a call needs."""
+
+HSTS = "max-age=31536000"
+"""Browsers that have seen this server by https come by https from then on (RFC 6797)."""
+
+
 async def security_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Headers that keep the pages to themselves."""
     if request.path in ("/", "/docs") or request.path.startswith("/static/"):
         response.headers.setdefault("Content-Security-Policy", POLICY)
-        response.headers.setdefault("Permissions-Policy", "microphone=(self)")
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         response.headers.setdefault("Cache-Control", "no-cache")
+    if request.secure and not is_loopback(request.url.host or ""):
+        # Browsers would ask all servers of this machine for https, whatever else it runs.
+        response.headers.setdefault("Strict-Transport-Security", HSTS)
     response.headers["Server"] = "Morgan"
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")

@@ -1,13 +1,14 @@
 """The HTTP server under the applications: handlers end with their clients, and what is no HTTP is told as JSON."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
 import resource
 import socket
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +21,7 @@ from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
 from server.http.connection_book import ConnectionBook
 from server.http.errors import ApiError
 from server.http.networks import network
+from server.http.tls import Certificate, Gate
 from server.http.upstream import Connection, Runner, listeners
 
 log = structlog.get_logger(__name__)
@@ -46,6 +48,8 @@ FILES = 96
 
 FEWEST_CONNECTIONS = 16
 
+SETTLE_LOOK_S = 0.05
+
 SHED_LOG_S = 60.0
 """Shortest pause between two log records of connections that were given up."""
 
@@ -59,10 +63,7 @@ class _Connection(Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
-        given_up = self._book.opened(self, network(peer[0] if isinstance(peer, tuple) else None))
-        if given_up is not None and given_up.transport is not None:
-            given_up.transport.abort()
+        _enter(self._book, self, transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._book.closed(self)
@@ -93,14 +94,23 @@ class _Connection(Connection):
         return response
 
 
-class Book(ConnectionBook[_Connection]):
+def _enter(book: "Book", connection: "_Connection | Gate", transport: asyncio.BaseTransport) -> bool:
+    """Enter a connection; False where it has to go at once itself."""
+    peer = transport.get_extra_info("peername")
+    given_up = book.opened(connection, network(peer[0] if isinstance(peer, tuple) else None))
+    if given_up is not None and given_up.transport is not None:
+        given_up.transport.abort()
+    return given_up is not connection
+
+
+class Book(ConnectionBook["_Connection | Gate"]):
     """The connections of all ports of a process; says in the log when it has to give some up."""
 
     def __init__(self, most: int = MAX_CONNECTIONS, most_each: int = MAX_CONNECTIONS_EACH) -> None:
         super().__init__(most, most_each)
         self._logged_at = float("-inf")
 
-    def opened(self, connection: _Connection, network: str) -> _Connection | None:
+    def opened(self, connection: "_Connection | Gate", network: str) -> "_Connection | Gate | None":
         """See `ConnectionBook`."""
         given_up = super().opened(connection, network)
         if given_up is not None and time.monotonic() - self._logged_at >= SHED_LOG_S:
@@ -134,13 +144,30 @@ class HttpRunner(Runner):
     Args:
         app: the application.
         book: of the connections, shared by all ports of a process.
+        certificate: for https; None for http.
     """
 
-    def __init__(self, app: web.Application, book: Book | None = None) -> None:
+    def __init__(self, app: web.Application, book: Book | None = None, certificate: Certificate | None = None) -> None:
         kept = Book() if book is None else book
+        self._gates: set[Gate] = set()
+
+        def connect(server: web.Server) -> asyncio.Protocol:
+            if certificate is None:
+                return _Connection(server, kept)
+            return Gate(certificate.context, opened, closed, lambda: _Connection(server, kept))
+
+        def opened(gate: Gate) -> bool:
+            self._gates.add(gate)
+            assert gate.transport is not None
+            return _enter(kept, gate, gate.transport)
+
+        def closed(gate: Gate) -> None:
+            self._gates.discard(gate)
+            kept.closed(gate)
+
         super().__init__(
             app,
-            lambda server: _Connection(server, kept),
+            connect,
             access_log=None,
             shutdown_timeout=2,
             handler_cancellation=True,
@@ -151,6 +178,13 @@ class HttpRunner(Runner):
             max_field_size=MAX_LINE_BYTES,
         )
 
+    async def cleanup(self) -> None:
+        """Stop listening and end what is under way, handshakes too."""
+        for gate in tuple(self._gates):
+            if gate.transport is not None:
+                gate.transport.abort()
+        await super().cleanup()
+
 
 class Doors:
     """The applications of a server on their ports.
@@ -160,6 +194,8 @@ class Doors:
         listening: applications, each with its port.
         connections: that all of them take at once, where the process may open so many.
         connections_each: of them, from one address (IPv6: /64).
+        certificate: for https; None for http.
+        plain: ports that speak http all the same.
     """
 
     def __init__(
@@ -168,11 +204,16 @@ class Doors:
         listening: Sequence[tuple[web.Application, int]],
         connections: int = MAX_CONNECTIONS,
         connections_each: int = MAX_CONNECTIONS_EACH,
+        certificate: Certificate | None = None,
+        plain: Collection[int] = (),
     ) -> None:
         self._host = host
+        self._scheme = "http" if certificate is None else "https"
         listeners = len(listening) * len(listening_addresses(host))
-        book = Book(affordable(connections, listeners), connections_each)
-        self._listening = [(HttpRunner(app, book), port) for app, port in listening]
+        book = self._book = Book(affordable(connections, listeners), connections_each)
+        self._listening = [
+            (HttpRunner(app, book, None if port in plain else certificate), port) for app, port in listening
+        ]
 
     @property
     def apps(self) -> list[web.Application]:
@@ -182,8 +223,9 @@ class Doors:
     def url(self, port: int) -> str:
         """How a browser on this machine reaches a port."""
         if self._host in ("localhost", "127.0.0.1", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-            return f"http://localhost:{port}"
-        return f"http://[{self._host}]:{port}" if ":" in self._host else f"http://{self._host}:{port}"
+            return f"{self._scheme}://localhost:{port}"
+        name = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{self._scheme}://{name}:{port}"
 
     async def open(self, first: Iterable[Coroutine[Any, Any, None]] = ()) -> None:
         """Set the applications up, do some work side by side, and listen only then.
@@ -208,6 +250,13 @@ class Doors:
             for address in others:
                 with allowing_no_ipv6():
                     await listen(runner, address, port)
+
+    async def settle(self, patience_s: float) -> None:
+        """Wait for the requests in hand to be answered; those that come meanwhile are taken, too."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while self._book.at_work:  # noqa: ASYNC110 - each moment without one will do
+                    await asyncio.sleep(SETTLE_LOOK_S)
 
     async def close(self) -> None:
         """Stop listening and end what is under way; applications that were never set up are left alone."""

@@ -38,10 +38,11 @@ class Connection(RequestHandler):
 
 
 class _Server(web.Server):
-    connect: Callable[[web.Server], Connection]
+    connect: Callable[[web.Server], asyncio.Protocol]
 
     def __call__(self) -> RequestHandler:
-        return self.connect(self)
+        # Whoever listens calls this for any protocol; asyncio asks no more of it.
+        return self.connect(self)  # type: ignore[return-value]
 
 
 class Runner(web.AppRunner):
@@ -49,11 +50,11 @@ class Runner(web.AppRunner):
 
     Args:
         app: the application.
-        connect: makes one.
+        connect: makes one, or what becomes one.
         options: of `AppRunner`.
     """
 
-    def __init__(self, app: web.Application, connect: Callable[[web.Server], Connection], **options: Any) -> None:
+    def __init__(self, app: web.Application, connect: Callable[[web.Server], asyncio.Protocol], **options: Any) -> None:
         super().__init__(app, **options)
         self._connect = connect
 

@@ -108,13 +108,13 @@ class MemoryDoor:
         if self.memory is not None:
             self._sampler = MetricSampler(metrics, self.memory, self._sample_s)
 
-    async def close(self) -> None:
-        """Write everything down and stop the servers that were started."""
+    async def close(self, deliver_s: float = 2.0) -> None:
+        """Write everything down and stop the servers that were started; see `Memory.close`."""
         if self._sampler is not None:
             await self._sampler.close()
         await self.recordings.close()
         if self.memory is not None:
-            await self.memory.close()
+            await self.memory.close(deliver_s)
 
     def opened(self) -> Memory:
         """The memory.

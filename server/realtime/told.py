@@ -1,7 +1,7 @@
 """A call's events in the words of the Realtime API, in OpenAI's order. Sans-I/O.
 
-What the API has no words for (`morgan.state`, `morgan.latency`, `morgan.call.ended`) is told only to clients that know
-Morgan: others take an event that they do not know for an error.
+What the API has no words for (`morgan.state`, `morgan.latency`, `morgan.shutdown`, `morgan.call.ended`) is told only to
+clients that know Morgan: others take an event that they do not know for an error.
 """
 
 import itertools
@@ -23,6 +23,7 @@ from pipeline.call.events import (
     ReplyTextCompleted,
     ReplyTextDelta,
     ReplyTruncated,
+    ShutdownAnnounced,
     SpeechStarted,
     SpeechStopped,
     StateChanged,
@@ -119,7 +120,7 @@ class ServerEvents:
                 yield "input_audio_buffer.dtmf_event_received", key
             case CallFault():
                 yield from self._fault(event)
-            case StateChanged() | TurnLatency() | CallEnded():
+            case StateChanged() | TurnLatency() | ShutdownAnnounced() | CallEnded():
                 if self._knows_morgan:
                     yield _own(event)
             case _:
@@ -259,7 +260,7 @@ def _item_events(item: Json, previous: str | None) -> Iterator[Told]:
     yield "conversation.item.done", {"previous_item_id": previous, "item": item}
 
 
-def _own(event: StateChanged | TurnLatency | CallEnded) -> Told:
+def _own(event: StateChanged | TurnLatency | ShutdownAnnounced | CallEnded) -> Told:
     match event:
         case StateChanged():
             return "morgan.state", {"state": event.state.value}
@@ -267,6 +268,8 @@ def _own(event: StateChanged | TurnLatency | CallEnded) -> Told:
             stages = {name: round(ms, 1) for name, ms in event.stages.items()}
             ms = round(event.voice_to_voice_ms, 1)
             return "morgan.latency", {"item_id": event.item_id, "voice_to_voice_ms": ms, "stages": stages}
+        case ShutdownAnnounced():
+            return "morgan.shutdown", _fields(event, "within_s", "resumable")
         case CallEnded():
             return "morgan.call.ended", {"reason": event.reason}
 

@@ -11,8 +11,8 @@ from server.app_keys import SETTINGS
 from server.bounds import MAX_BODY, MAX_INSTRUCTIONS
 from server.calls.call import Call, CallOverError
 from server.calls.ice_servers import TurnServers, ice_servers_for
-from server.calls.registry import RETRY_S, CallsFullError, HalfOpenError
-from server.calls.requests import registry, wanted_call
+from server.calls.registry import DRAIN_RETRY_S, RETRY_S, CallsFullError, DrainingError, HalfOpenError
+from server.calls.requests import registry, taken_over, wanted_call
 from server.calls.trickle import SDPFRAG, apply_fragment
 from server.calls.webrtc_line import WebRtcLine, open_webrtc
 from server.http.acting import acting_user
@@ -171,6 +171,8 @@ def no_such_call() -> ApiError:
 def no_capacity(error: Exception) -> ApiError:
     if isinstance(error, HalfOpenError):
         return too_many("too_many_half_open", str(error), RETRY_S)
+    if isinstance(error, DrainingError):
+        return ApiError(503, "draining", str(error), headers={"Retry-After": str(DRAIN_RETRY_S)})
     return ApiError(503, "no_capacity", str(error), headers={"Retry-After": str(RETRY_S)})
 
 
@@ -251,8 +253,12 @@ async def change_call(request: web.Request, params: OneCall) -> web.Response:
     """Add candidates, or bring the call onto a new connection.
 
     The call moves once the new connection stands; until then, and if it never does, it goes on over the one before.
-    A further offer takes the place of one that does not stand yet. Another ICE username fragment begins ICE anew.
+    A further offer takes the place of one that does not stand yet. Another ICE username fragment begins ICE anew. A
+    call that a restart has ended goes on here, under the same id; a server that is going down answers 503: the one that
+    follows has the call then.
     """
+    if registry(request).find(params.call_id) is None:
+        return await _take_over(request, params.call_id)
     call = find_call(request, params.call_id)
     line = webrtc_line(call)
     try:
@@ -266,7 +272,7 @@ async def change_call(request: web.Request, params: OneCall) -> web.Response:
             await line.add_candidates(listed)
             return web.Response(status=204)
         if not registry(request).may_resume(call, change.resume_token):
-            raise ApiError(403, "wrong_resume_token", "The resume token is not the one of this call")
+            raise _wrong_token()
         answer = await line.connect(change.sdp)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
@@ -277,6 +283,39 @@ async def change_call(request: web.Request, params: OneCall) -> web.Response:
     except CallOverError:
         raise no_such_call() from None
     return web.json_response({"call_id": call.id, "sdp": answer, "type": "answer"})
+
+
+async def _take_over(request: web.Request, call_id: str) -> web.Response:
+    """Go on with a call that the process before has left.
+
+    Raises:
+        ApiError: 400, 403, 404, 503 as `change_call`.
+    """
+    calls = registry(request)
+    if calls.handed_over.given(call_id):
+        raise no_capacity(DrainingError())
+    handed = await calls.handed_over.find(call_id)
+    if handed is None or request.content_type == SDPFRAG or not principal_of(request).reaches(handed.user_id):
+        raise no_such_call()
+    require_json(request)
+    change = _parse_change(await read_body(request, MAX_BODY))
+    if isinstance(change, MoreCandidates):
+        raise no_such_call()
+    if not handed.takes(change.resume_token):
+        raise _wrong_token()
+    try:
+        call, answer = await taken_over(request, handed, change.resume_token, change.sdp)
+    except InvalidOfferError as error:
+        raise ApiError(400, "invalid_offer", str(error)) from None
+    except CallsFullError as error:
+        raise no_capacity(error) from None
+    except CallOverError:
+        raise no_such_call() from None
+    return web.json_response({"call_id": call.id, "sdp": answer, "type": "answer"})
+
+
+def _wrong_token() -> ApiError:
+    return ApiError(403, "wrong_resume_token", "The resume token is not the one of this call")
 
 
 def _parse_change(body: bytes) -> MoreCandidates | NewConnection:

@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from server.app_keys import WATCHES
-from server.calls.registry import CallRegistry
+from server.calls.registry import DRAIN_RETRY_S, RETRY_S, CallRegistry
 from server.calls.requests import REGISTRY
 from server.http.operation import Answer, operation
 from server.memory.door import MEMORY, MemoryDoor
@@ -17,6 +17,8 @@ from server.version import version
 STARTED: web.AppKey[float] = web.AppKey("started", float)
 
 routes = web.RouteTableDef()
+
+RETRIED = {"Retry-After": "Seconds after which it is worth asking again"}
 
 STORES = ("postgres", "redis", "qdrant")
 
@@ -142,7 +144,10 @@ def _counted_here(calls: CallRegistry) -> dict[str, int]:
 @routes.get("/health")
 @operation(
     "operations",
-    answers={200: Answer("Calls can be taken", Health), 503: Answer("No calls can be taken", Health)},
+    answers={
+        200: Answer("Calls can be taken", Health),
+        503: Answer("No calls can be taken", Health, headers=RETRIED),
+    },
     open=True,
 )
 async def health(request: web.Request) -> web.Response:
@@ -150,7 +155,7 @@ async def health(request: web.Request) -> web.Response:
     report = await describe(request.app)
     if not sees_details(request):
         report = _for_strangers(report)
-    return web.json_response(report, status=503 if report["status"] == "down" else 200)
+    return _unready(report, DRAIN_RETRY_S) if report["status"] == "down" else web.json_response(report)
 
 
 @routes.get("/health/live")
@@ -163,14 +168,21 @@ async def live(_: web.Request) -> web.Response:
 @routes.get("/health/ready")
 @operation(
     "operations",
-    answers={200: Answer("Calls can be taken", Readiness), 503: Answer("No further calls now", Readiness)},
+    answers={
+        200: Answer("Calls can be taken", Readiness),
+        503: Answer("No further calls now", Readiness, headers=RETRIED),
+    },
     open=True,
 )
 async def ready(request: web.Request) -> web.Response:
     """Calls can be taken."""
     calls = request.app[REGISTRY]
     if calls.draining:
-        return web.json_response({"status": "draining"}, status=503)
+        return _unready({"status": "draining"}, DRAIN_RETRY_S)
     if len(calls.active) >= calls.capacity:
-        return web.json_response({"status": "full"}, status=503)
+        return _unready({"status": "full"}, RETRY_S)
     return web.json_response({"status": "ok"})
+
+
+def _unready(report: dict[str, Any], retry_s: int) -> web.Response:
+    return web.json_response(report, status=503, headers={"Retry-After": str(retry_s)})

@@ -10,11 +10,13 @@ from server.application import Parts, application, metrics_application
 from server.engines.watched import watched
 from server.http.guard import Access
 from server.http.server import Doors, settled_memory
+from server.http.tls import Certificate
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.roles import port_of
 from server.services.access import build_access
+from server.services.doors import certificate_of, closed, open_doors
 from server.services.draining import Drain
 from server.services.routes import SERVICE_ROUTES
 from server.settings import Settings
@@ -41,6 +43,7 @@ class ServiceServer:
         settings: the effective ones; their role is the service.
         memory: a cache and buffers in the configured databases; none without any.
         url: where it listens.
+        certificate: of its port; None where it speaks http.
     """
 
     settings: Settings
@@ -50,6 +53,7 @@ class ServiceServer:
     _drain: Drain
     _desk: SpeechDesk | None
     _access: Access
+    certificate: Certificate | None
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines) -> "ServiceServer":
@@ -57,8 +61,10 @@ class ServiceServer:
 
         Raises:
             OSError: the port cannot be bound.
+            server.http.tls.CertificateError: the certificate cannot be used.
         """
         service: str = settings.role
+        certificate = certificate_of(settings)
         engines, watches = watched(engines)
         memory, metrics, drain, desk = MemoryDoor(settings), Metrics(), Drain(), None
         if "tts" in engines.all():
@@ -73,14 +79,16 @@ class ServiceServer:
         listening = [(app, port)]
         if settings.metrics_port:
             listening.append((metrics_application(parts), settings.metrics_port))
-        doors = Doors(settings.host, listening, settings.max_connections, settings.max_connections_per_address)
-        server = cls(settings, memory, doors.url(port), doors, drain, desk, access)
+        doors = open_doors(settings, listening, certificate)
+        server = cls(settings, memory, doors.url(port), doors, drain, desk, access, certificate)
         try:
             await doors.open([memory.open(), *(engine.warm_up() for engine in engines.all().values())])
         except BaseException:
             await server._close()
             raise
         settled_memory()
+        if certificate is not None:
+            certificate.watch()
         log.info("ready", url=server.url, role=service)
         return server
 
@@ -105,6 +113,7 @@ class ServiceServer:
 
     async def _close(self) -> None:
         await self._doors.close()
+        await closed(self.certificate)
         self._access.close()
         if self._desk is not None:
             await self._desk.close()

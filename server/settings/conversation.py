@@ -56,6 +56,10 @@ class ConversationSettings(BaseModel):
         "Sorry, something went wrong on my side, and I have to hang up. Please call again.",
         description="Said when a fault in Morgan ends a call; empty: nothing.",
     )
+    shutdown_prompt: str = Field(
+        "I have to restart now. Please call again in a minute.",
+        description="Said when a restart of the server ends a call that cannot go on afterwards; empty: nothing.",
+    )
     unclear_prompt: str = Field(
         UNCLEAR["en"],
         description="Said when somebody spoke and no words could be made out, in the call's language where that is "

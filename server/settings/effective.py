@@ -17,6 +17,7 @@ from server.settings.media import MediaSettings
 from server.settings.services import ServicesSettings
 from server.settings.stores import StoresSettings
 from server.settings.telephone import TelephoneSettings
+from server.settings.tls import TlsSettings
 from server.settings.turn import TurnSettings
 from server.settings.webhooks import WebhookSettings
 
@@ -34,6 +35,7 @@ class Settings(
     ServicesSettings,
     WebhookSettings,
     TelephoneSettings,
+    TlsSettings,
     ListeningSettings,
     BaseSettings,
 ):

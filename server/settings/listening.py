@@ -42,7 +42,7 @@ class ListeningSettings(BaseModel):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
-    drain_s: float = Field(30.0, ge=0, description="How long SIGTERM waits for calls to end.")
+    drain_s: float = Field(30.0, ge=0, description="How long SIGTERM gives calls to come to an end.")
 
     @field_validator("allowed_origins")
     @classmethod

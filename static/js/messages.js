@@ -48,6 +48,8 @@ const TROUBLES = {
     "Plug it in again or choose another one in the settings; the call goes on.", "Choose another"),
   microphone_silent: told("microphone_silent", "No sound from your microphone",
     "For 15 seconds it has been completely silent. Is it switched off, or is another one in use?", "Choose another"),
+  server_restarts: { ...told("server_restarts", "Morgan is about to restart",
+    "Say what you like: the call goes on by itself in a moment."), kind: "news" },
   audio_interrupted: told("audio_interrupted", "The sound was interrupted",
     "Another app has taken it. Press to bring it back.", "Bring the sound back"),
   audio_blocked: told("audio_blocked", "The browser plays no sound yet",

@@ -1,6 +1,6 @@
 /**
  * One call: opens the microphone, connects, tells what is said and what goes wrong, goes on over a new connection after a
- * loss and in a new call after a restart of the server, and ends exactly once.
+ * loss or a restart of the server, in a new call where the server does not know it any more, and ends exactly once.
  *
  * @import {CallEnd, CallOptions, CallState, ConnectionFigures, TroubleCode} from "../morgan.js"
  */
@@ -330,6 +330,7 @@ export class Call extends EventTarget {
     this.#statistics = new Statistics();
     this.#watch ||= setInterval(() => this.#listenForSilence(), WATCH_MS);
     this.#setPhase("connected");
+    this.#troubleOver("server_restarts");
   }
 
   /** @param {any} event */
@@ -337,11 +338,10 @@ export class Call extends EventTarget {
     if (this.#phase === "ended") return;
     this.#tell("event", event);
     this.#conversation.apply(event);
+    if (event.type === "morgan.shutdown") this.#trouble("server_restarts");
     if (event.type !== "morgan.call.ended") return;
-    if (RESTARTS.has(event.reason)) {
-      this.#callId = "";
-      this.#resume("the server restarts");
-    } else this.#end({ code: String(event.reason ?? "ended"), message: event.message });
+    if (RESTARTS.has(event.reason)) this.#resume("the server restarts"); // the one that follows knows the call
+    else this.#end({ code: String(event.reason ?? "ended"), message: event.message });
   }
 
   /** @param {MediaStream} stream */

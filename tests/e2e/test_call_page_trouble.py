@@ -153,13 +153,35 @@ async def test_a_server_that_goes_down_is_waited_for(page: Page, server: PageSer
     call.send(
         {"type": "output_audio_buffer.started", "response_id": "r"}, {"type": "morgan.call.ended", "reason": "shutdown"}
     )
-    server.refusal = (503, "no_capacity", "This server is shutting down", {})
+    call.refuse_resume = 503
     await reach(page, "reconnecting")
     await expect(page.locator("#hint")).to_contain_text("s left")
-    server.refusal = None
+    # The one that follows goes on with the same call.
+    call.refuse_resume = None
+    await reach(page, "listening", "speaking")
+    assert (call.resumes, len(server.calls)) == (1, 1)
+
+
+async def test_a_server_that_comes_back_without_the_call_gets_a_new_one(page: Page, server: PageServer) -> None:
+    call = await place(page, server)
+    call.send({"type": "morgan.call.ended", "reason": "shutdown"})
+    call.refuse_resume, server.refusal = 503, (503, "draining", "This server is shutting down", {})
+    await reach(page, "reconnecting")
+    call.refuse_resume, server.refusal = 404, None
     again = await server.call(2)
     await reach(page, "listening", "speaking")
     assert again.request["conversation_id"] == f"conv_{call.id}"
+    await expect(page.locator("#transcript")).to_contain_text("Morgan was restarted")
+
+
+async def test_a_restart_is_told_before_it_comes_and_forgotten_once_it_is_over(page: Page, server: PageServer) -> None:
+    call = await place(page, server)
+    call.send({"type": "morgan.shutdown", "within_s": 30.0, "resumable": True})
+    await expect(page.locator("#notice")).to_have_attribute("data-code", "server_restarts")
+    call.send({"type": "morgan.call.ended", "reason": "shutdown"})
+    await eventually(lambda: call.resumes == 1, timeout=60)
+    await reach(page, "listening", "speaking")
+    await expect(page.locator("#notice")).to_be_hidden()
 
 
 async def test_when_morgan_ends_the_call_the_page_says_why(page: Page, server: PageServer) -> None:

@@ -1,6 +1,5 @@
 """A conversation through the page with a real server and real models: spoken, typed, found again, heard again, gone."""
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.chromium import chromium, reach, visit
-from tests.serving import RunningServer, free_port, serving, serving_at
+from tests.serving import RunningServer, serving
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
@@ -163,33 +162,3 @@ async def test_language_voice_and_instructions_are_asked_for_with_the_call(page:
     assert (asked["language"], asked["voice"], asked["instructions"]) == ("de", voice, "Answer in one sentence.")
     await reach(page, "listening", "user_speaking", "thinking", "speaking", timeout=60)
     await page.click("#hang-up")
-
-
-async def test_a_restart_of_the_server_is_waited_for_and_the_conversation_goes_on(
-    browser: Browser, models_dir: Path, tmp_path: Path
-) -> None:
-    port = free_port()
-    placed: list[str] = []
-    with serving_at(port, models_dir, tmp_path / "data", MORGAN_DRAIN_S="1") as first:
-        visiting = visit(browser, first.url)
-        page = await visiting.__aenter__()
-        page.on("request", lambda r: placed.append(r.post_data or "{}") if r.method == "POST" else None)
-        await page.click("#call")
-        await reach(page, "listening", "user_speaking", timeout=60)
-        await page.fill("#typed", "How are you today?")
-        await page.keyboard.press("Enter")
-        await expect(page.locator(".line[data-role=assistant]").first).to_be_visible(timeout=WAIT_MS)
-        conversation = await page.evaluate("() => localStorage.getItem('morgan.conversation')")
-        # Serving ends in a thread of its own, or the page could not be watched meanwhile.
-    await reach(page, "reconnecting")
-    await expect(page.locator("#hint")).to_contain_text("s left")
-    starting = serving_at(port, models_dir, tmp_path / "data")
-    await asyncio.to_thread(starting.__enter__)
-    try:
-        await reach(page, "listening", "user_speaking", timeout=90)
-        await expect(page.locator("#transcript")).to_contain_text("Morgan was restarted")
-        assert json.loads(placed[-1])["conversation_id"] == conversation
-        await page.click("#hang-up")
-        await visiting.__aexit__(None, None, None)
-    finally:
-        await asyncio.to_thread(starting.__exit__, None, None, None)

@@ -4,6 +4,7 @@ What is typed is answered aloud: with `REPLY`, in words of `WORD_S` seconds with
 can tell from what was heard whether a word was cut.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -62,6 +63,7 @@ class Mind(_Engine):
     Attributes:
         reply: what it says.
         asked: what it was told, request by request.
+        pause_s: before each word.
     """
 
     calls_tools = False
@@ -69,10 +71,12 @@ class Mind(_Engine):
     def __init__(self, reply: str) -> None:
         self.reply = reply
         self.asked: list[ChatRequest] = []
+        self.pause_s = 0.0
 
     async def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         self.asked.append(request)
         for word in self.reply.split():
+            await asyncio.sleep(self.pause_s)
             yield ChatDelta(f"{word} ")
         yield ChatDelta("", "stop")
 
@@ -105,7 +109,8 @@ def scripted_engines(reply: str = REPLY) -> Engines:
 @asynccontextmanager
 async def scripted_server(folder: Path, reply: str = REPLY, **settings: Any) -> AsyncIterator[Server]:
     """A server that is ready for calls; stopped at once where the test has not stopped it."""
-    given = {"memory": "off", "max_calls": 8, "port": free_port(), "data_dir": folder, **settings}
+    patient = {"connect_timeout_s": 60, "lost_grace_s": 60}
+    given = {"memory": "off", "max_calls": 8, "port": free_port(), "data_dir": folder, **patient, **settings}
     server = await Server.start(Settings(**given), scripted_engines(reply))
     try:
         yield server

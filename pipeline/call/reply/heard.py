@@ -91,6 +91,17 @@ class HeardText:
                 return piece.start + int(start * self._rate)
         return position
 
+    def word_end(self, position: int) -> int:
+        """Position at which the spoken word ends that is under way at `position`; between two words `position`."""
+        piece = next((piece for piece in reversed(self._pieces) if piece.start <= position), None)
+        if piece is None:
+            return position
+        seconds = (position - piece.start) / self._rate
+        for start, end in _word_times(piece):
+            if start <= seconds < end and math.isfinite(end):
+                return piece.start + math.ceil(end * self._rate)
+        return position
+
     def truncate(self, position: int) -> str:
         """Forget what was not heard by `position`; returns what remains. Further pieces may follow."""
         kept = self._heard(position)

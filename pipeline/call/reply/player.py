@@ -272,6 +272,25 @@ class ReplyPlayer:
         if reply.audible:
             self._out.emit(PlaybackStopped(reply.reply_id))
 
+    def end_by(self, by: float) -> None:
+        """The reply in hand is to end early, see `Reply.end_by`."""
+        if self.reply is not None:
+            self.reply.end_by = by
+
+    def ends_early(self, now: float) -> bool:
+        """Whether a reply that is to end early is there: between two clauses, or between two words."""
+        reply = self.reply
+        if reply is None or self.playback.paused:
+            return False
+        end = reply.ends_at(self.playback.cut, now)
+        return end is not None and self.playback.cut >= end
+
+    def cut_early(self) -> None:
+        """Stop the reply where it is: all of what went out is heard."""
+        start = self.reply.start_position() if self.reply is not None else None
+        heard_ms = None if start is None else -(-(self.playback.cut - start) * 1000 // SPEECH_RATE)
+        self.cut("client_cancelled", at_ms=heard_ms)
+
     def heard(self) -> str:
         """The words of the reply in hand that have reached the user's ear."""
         if self.reply is None or not self.reply.audible:

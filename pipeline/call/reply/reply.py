@@ -55,6 +55,8 @@ LOOK_AHEAD_SAMPLES = SPEECH_RATE * 65 // 10_000
 
 LEAD_FRAMES = 15
 
+CLAUSE_MARKS = tuple(".!?,;:…。！？，；：、")
+
 
 @dataclass(slots=True)
 class Piece:
@@ -96,6 +98,7 @@ class Reply:
     Attributes:
         usage: tokens so far; None while that is not known.
         cut_short: the language model stopped at its bound.
+        end_by: it is to end with a clause, and from this monotonic time on with a word; None: it is not to end early.
     """
 
     def __init__(
@@ -132,6 +135,9 @@ class Reply:
         self.first_clause_at: float | None = None
         self.first_audio_at: float | None = None
         self.level_db = -100.0
+        self.end_by: float | None = None
+        self._end_at: int | None = None
+        self._ends_with_word = False
         self._voice, self._speed, self._language = voice, speed, language
         self._chunker = TextChunker(language)
         self._text_paused = False
@@ -304,6 +310,36 @@ class Reply:
     def word_start(self, position: int) -> int:
         """Position of the first sample of the word under way at a position of the speaker."""
         return self._heard.word_start(position)
+
+    def ends_at(self, position: int, now: float) -> int | None:
+        """Position at which it ends that is to end early; None while that is not known, or it is not to.
+
+        Args:
+            position: of the speaker, where the sound would end if it were cut now.
+            now: monotonic time.
+        """
+        if self.end_by is None or not self.audible:
+            return None
+        if self._end_at is None:
+            self._end_at = self._clause_end(position)
+        if now >= self.end_by and not self._ends_with_word:
+            self._ends_with_word = True
+            word_end = self._heard.word_end(position)
+            self._end_at = word_end if self._end_at is None else min(self._end_at, word_end)
+        return self._end_at
+
+    def _clause_end(self, position: int) -> int | None:
+        """Position at which the clause ends that is under way; None while not all of its sound is there.
+
+        The first piece of a reply may end anywhere; a clause ends with a mark.
+        """
+        for piece in self._pieces:
+            if not piece.ended or piece.start is None:
+                break
+            end = piece.start + sum(len(chunk.pcm) for chunk in piece.chunks)
+            if end > position and piece.source.rstrip().endswith(CLAUSE_MARKS):
+                return end
+        return None
 
     def heard_text(self) -> HeardText:
         """A copy of what there is to know of where its words lie."""

@@ -13,6 +13,7 @@ from pipeline.call.events import (
     ReplyDone,
     ReplyTextDelta,
     ReplyTruncated,
+    ShutdownAnnounced,
     StateChanged,
     TranscriptCompleted,
     TranscriptDelta,
@@ -66,6 +67,8 @@ class SocketEvents:
                 return [{"type": "latency", "item_id": event.item_id, "voice_to_voice_ms": ms, "stages": stages}]
             case CallFault():
                 return [error(event.code, event.message)]
+            case ShutdownAnnounced():
+                return [{"type": "shutdown", "within_s": event.within_s}]
             case CallEnded():
                 return [{"type": "ended", "session_id": self._session_id, "reason": event.reason}]
         return []

@@ -8,7 +8,7 @@ from media.pcm_intake import IntakeFullError
 from pipeline.call.inputs import StopReply, UserTyped
 from server.bounds import MAX_SOCKET_ERRORS
 from server.calls.call import Call
-from server.calls.registry import RETRY_S, CallsFullError
+from server.calls.registry import DRAIN_RETRY_S, RETRY_S, CallsFullError, DrainingError
 from server.calls.requests import registry, wanted_call
 from server.calls.websocket.events import error
 from server.calls.websocket.line import SocketLine
@@ -137,7 +137,8 @@ class AudioSession:
             raise self._full(full) from None
 
     def _full(self, full: CallsFullError) -> ApiError:
-        return ApiError(503, "no_capacity", f"{full}; try again in {RETRY_S} seconds")
+        code, wait = ("draining", DRAIN_RETRY_S) if isinstance(full, DrainingError) else ("no_capacity", RETRY_S)
+        return ApiError(503, code, f"{full}; try again in {wait} seconds")
 
     def _hear(self, data: bytes) -> None:
         _, line = self._open()

@@ -245,7 +245,7 @@ async def test_a_call_that_ends_while_it_is_answered_leaves_no_peer(
     monkeypatch.setattr(endpoint, "answer", answer)
     async with Caller() as caller:
         status, told = await post(http, await caller.offer())
-    assert (status, told["error"]["code"]) == (503, "no_capacity")
+    assert (status, told["error"]["code"]) == (503, "draining")
     assert running.registry.active == []
     await until(lambda: not peers(running), timeout=CONNECT_S / 2)
 

@@ -1,0 +1,158 @@
+"""Calls that go on in the next process: written down as this one ends them, taken up by whoever has their token.
+
+They lie in the data directory, for the process that has it next, and in Redis, for others that share it; for as long as
+clients try to come back. A token is kept as its digest.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from persistence.cache.keys import handed_over_key
+from persistence.cache.redis_tier import RedisTier
+from persistence.embedded.processes import write_private
+from persistence.errors import StoreUnavailableError
+from pipeline.call.options import CallOptions
+from server.http.rate_limits import NO_REDIS
+
+FILE = "handed-over.json"
+"""In the run directory."""
+
+KEPT_S = 180
+"""Clients of ours try for two minutes to come back."""
+
+CARRIED = ("language", "expected_language", "instructions", "voice", "speed", "user_name", "time_zone", "record_inputs")
+"""Options of a call that it has in the next process too."""
+
+log = structlog.get_logger(__name__)
+
+
+class HandedCall(BaseModel):
+    """A call without a process.
+
+    Attributes:
+        call_id: which it keeps.
+        token: digest of its resume token.
+        user_id: whose it is.
+        conversation_id: that it goes on with.
+        options: those of `CARRIED` that it has.
+        ends_at: Unix time until which it can be taken up.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    call_id: str
+    token: str
+    user_id: str
+    conversation_id: str
+    options: dict[str, str | float | bool | None]
+    ends_at: float
+
+    @classmethod
+    def of(cls, call_id: str, resume_token: str, options: CallOptions) -> "HandedCall":
+        """A call that ends here."""
+        carried = {name: getattr(options, name) for name in CARRIED}
+        return cls(
+            call_id=call_id,
+            token=_digest(resume_token),
+            user_id=options.user_id,
+            conversation_id=options.conversation_id,
+            options=carried,
+            ends_at=time.time() + KEPT_S,
+        )
+
+    def takes(self, resume_token: str) -> bool:
+        """Whether a token is the call's, in constant time."""
+        return hmac.compare_digest(self.token, _digest(resume_token))
+
+
+_LISTED = TypeAdapter(list[HandedCall])
+
+
+class HandedOver:
+    """The calls that were handed over, by this process or by the one before it.
+
+    Args:
+        path: of the file; None to keep none.
+        redis: the fast tier, where there is one now.
+    """
+
+    def __init__(self, path: Path | None = None, redis: Callable[[], RedisTier | None] = NO_REDIS) -> None:
+        self._path = path
+        self._redis = redis
+        self._given: dict[str, HandedCall] = {}
+        self._left: dict[str, HandedCall] = {}
+
+    def give(self, call: HandedCall) -> None:
+        """Leave a call to the process that follows."""
+        self._given[call.call_id] = call
+        if self._path is not None:
+            try:
+                write_private(self._path, _LISTED.dump_json(list(self._given.values())).decode())
+            except OSError as error:
+                # Its caller goes on in a new call with the same conversation.
+                log.warning("call not handed over by file", problem=str(error))
+        redis = self._redis()
+        if redis is not None:
+            redis.put(handed_over_key(call.call_id), call.model_dump_json().encode(), KEPT_S)
+
+    def given(self, call_id: str) -> bool:
+        """Whether this process has given it away."""
+        return call_id in self._given
+
+    async def find(self, call_id: str) -> HandedCall | None:
+        """A call that can still be taken up."""
+        self._read()
+        found = self._left.get(call_id) or await self._elsewhere(call_id)
+        if found is None or found.ends_at < time.time():
+            return None
+        self._left[call_id] = found
+        return found
+
+    def take(self, call_id: str) -> HandedCall | None:
+        """Take up a call that `find` has found; None where somebody else has meanwhile."""
+        taken = self._left.pop(call_id, None)
+        redis = self._redis()
+        if taken is not None and redis is not None:
+            redis.delete(handed_over_key(call_id))
+        return taken
+
+    def put_back(self, call: HandedCall) -> None:
+        """What was taken could not go on: it can be tried again."""
+        self._left[call.call_id] = call
+
+    def _read(self) -> None:
+        """What the process before has left in the file, once; those of it that nobody came for go."""
+        now = time.time()
+        self._left = {call_id: call for call_id, call in self._left.items() if call.ends_at >= now}
+        if self._path is None or not self._path.exists():
+            return
+        try:
+            left = _LISTED.validate_json(self._path.read_bytes())
+        except (OSError, ValidationError) as error:
+            log.warning("calls that were handed over cannot be read", problem=str(error))
+            left = []
+        self._left |= {call.call_id: call for call in left if call.ends_at >= now}
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    async def _elsewhere(self, call_id: str) -> HandedCall | None:
+        redis = self._redis()
+        if redis is None:
+            return None
+        try:
+            value = await redis.get(handed_over_key(call_id))
+            return None if value is None else HandedCall.model_validate_json(value)
+        except (StoreUnavailableError, ValidationError) as error:
+            log.warning("calls that were handed over cannot be read", problem=str(error))
+            return None
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
