@@ -1,8 +1,8 @@
 """The pool of connections to PostgreSQL, and whether it answers.
 
-A pooler between us and the server (PgBouncer, in transaction mode) lends a session for one transaction at a time. Behind
-one, every borrowed connection is one transaction from its first statement on, and nothing is left in a session: no
-prepared statement, no setting, no lock.
+A pooler between us and the server (PgBouncer, in transaction mode) lends a session for one transaction at a time.
+Behind one, every borrowed connection is one transaction from its first statement on, and nothing is left in a session:
+no prepared statement, no setting, no lock.
 """
 
 import asyncio
