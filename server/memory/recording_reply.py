@@ -1,6 +1,7 @@
 """A file of recordings as an answer: ranges, and what has changed since. Sealed ones are opened piece by piece."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +49,9 @@ async def send_recording(request: web.Request, path: Path, keys: SealingKeys | N
         await asyncio.to_thread(reader.close)
 
 
-async def _send(request: web.Request, path: Path, reader: SealedReader, headers: dict[str, str]) -> web.StreamResponse:
+async def _send(
+    request: web.Request, path: Path, reader: SealedReader, headers: Mapping[str, str]
+) -> web.StreamResponse:
     status = await asyncio.to_thread(path.stat)
     etag = ETag(f"{status.st_mtime_ns:x}-{reader.size:x}")
     changed = datetime.fromtimestamp(int(status.st_mtime), tz=UTC)
@@ -59,8 +62,7 @@ async def _send(request: web.Request, path: Path, reader: SealedReader, headers:
     wanted = _range(request, reader.size, changed)
     if wanted is None:
         return web.Response(status=416, headers={hdrs.CONTENT_RANGE: f"bytes */{reader.size}"})
-    start, stop = wanted
-    partial = (start, stop) != (0, reader.size)
+    start, stop, partial = wanted
     response = web.StreamResponse(status=206 if partial else 200, headers=headers)
     response.etag, response.last_modified = etag, changed
     response.headers[hdrs.ACCEPT_RANGES] = "bytes"
@@ -93,18 +95,18 @@ def _matches(tags: tuple[ETag, ...], etag: ETag) -> bool:
     return any(each.value in ("*", etag.value) for each in tags)
 
 
-def _range(request: web.Request, size: int, changed: datetime) -> tuple[int, int] | None:
-    """First byte and the one behind the last; None where there are no such ones."""
+def _range(request: web.Request, size: int, changed: datetime) -> tuple[int, int, bool] | None:
+    """First byte, the one behind the last, and whether that was asked for; None where there are no such ones."""
     if request.if_range is not None and changed > request.if_range:
-        return 0, size
+        return 0, size, False
     try:
         asked = request.http_range
     except ValueError:
         return None
     if asked.start is None and asked.stop is None:
-        return 0, size
+        return 0, size, False
     start = asked.start or 0
     if start < 0:
         start = max(size + start, 0)
     stop = size if asked.stop is None else min(asked.stop, size)
-    return (start, stop) if start < stop else None
+    return (start, stop, True) if start < stop else None
