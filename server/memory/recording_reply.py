@@ -1,7 +1,6 @@
 """A file of recordings as an answer: ranges, and what has changed since. Sealed ones are opened piece by piece."""
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,7 +28,7 @@ async def send_recording(request: web.Request, path: Path, keys: SealingKeys | N
     Raises:
         ApiError: 404, it was deleted meanwhile; 503, it is sealed, and cannot be opened.
     """
-    headers = {
+    headers: dict[str, str] = {
         hdrs.CONTENT_TYPE: kind,
         hdrs.CONTENT_DISPOSITION: f'attachment; filename="{path.name}"',
         hdrs.CACHE_CONTROL: "private, no-cache",
@@ -49,9 +48,7 @@ async def send_recording(request: web.Request, path: Path, keys: SealingKeys | N
         await asyncio.to_thread(reader.close)
 
 
-async def _send(
-    request: web.Request, path: Path, reader: SealedReader, headers: Mapping[str, str]
-) -> web.StreamResponse:
+async def _send(request: web.Request, path: Path, reader: SealedReader, headers: dict[str, str]) -> web.StreamResponse:
     status = await asyncio.to_thread(path.stat)
     etag = ETag(f"{status.st_mtime_ns:x}-{reader.size:x}")
     changed = datetime.fromtimestamp(int(status.st_mtime), tz=UTC)
