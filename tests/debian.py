@@ -91,15 +91,21 @@ async def pgbouncer(folder: Path, dsn: str, *, sessions: int) -> AsyncIterator[s
         await process.stop(signal.SIGINT, 10)
 
 
-@contextlib.asynccontextmanager
-async def redis_server(folder: Path) -> AsyncIterator[str]:
-    """A Redis that keeps nothing on disk; its URL."""
+def redis_program() -> str:
+    """The distribution's redis-server."""
     program = shutil.which("redis-server")
     if program is None:
         lacking("There is no redis-server of the distribution: apt-get install redis-server.")
+    return str(program)
+
+
+@contextlib.asynccontextmanager
+async def redis_server(folder: Path) -> AsyncIterator[str]:
+    """A Redis that keeps nothing on disk; its URL."""
+    program = redis_program()
     port = free_port()
     config = f'port {port}\nbind 127.0.0.1\nsave ""\ndir {folder}\n'
-    process = ServerProcess.spawn([str(program), "-"], folder / "redis.log", stdin=config.encode())
+    process = ServerProcess.spawn([program, "-"], folder / "redis.log", stdin=config.encode())
     url = f"redis://127.0.0.1:{port}/0"
     for _ in range(100):
         with contextlib.suppress(OSError, RedisError):

@@ -1,8 +1,6 @@
 """compose.yaml: a valid file whose services start with what it hands them, and that says what it lacks."""
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from redis import Redis
-from redis.backoff import ConstantBackoff
-from redis.exceptions import AuthenticationError
-from redis.retry import Retry
 
-from persistence.embedded.processes import free_port
 from persistence.postgres.schema import load_migrations
 from server.roles import port_of
 from server.settings import Settings, load_settings
-from tests.conftest import lacking
 
 GIVEN = {
     "MORGAN_API_KEYS": "0123456789abcdef01234567",
@@ -179,25 +171,6 @@ def test_every_store_asks_for_a_password_and_shows_it_to_nobody(compose: dict[st
         assert all(GIVEN[secret] not in substituted(word, GIVEN) for word in services[store].get("command", ()))
     assert "requirepass" in services["redis"]["command"][-1]
     assert "QDRANT__SERVICE__API_KEY" in services["qdrant"]["environment"]
-
-
-def test_redis_with_the_commands_password_lets_nobody_else_in(compose: dict[str, Any], tmp_path: Path) -> None:
-    program = shutil.which("redis-server")
-    if program is None:
-        lacking("There is no redis-server of the distribution: apt-get install redis-server.")
-    port = free_port()
-    script = compose["services"]["redis"]["command"][-1].replace("$$", "$").replace("dir /data", f"dir {tmp_path}")
-    script = script.replace("requirepass", f"port {port}\nrequirepass").replace("appendonly yes", "appendonly no")
-    server = subprocess.Popen(["sh", "-c", script], env={**os.environ, "REDIS_PASSWORD": "letters1"}, cwd=tmp_path)
-    try:
-        with Redis(port=port, retry=Retry(ConstantBackoff(0.1), 300)) as stranger, pytest.raises(AuthenticationError):
-            stranger.ping()
-        with Redis(port=port, password="letters1") as morgan:
-            assert morgan.ping()
-            assert morgan.config_get("maxmemory")["maxmemory"] == str(512 * 1024 * 1024)
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 def test_what_is_written_to_lies_in_volumes_or_in_memory(compose: dict[str, Any]) -> None:
