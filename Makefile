@@ -6,6 +6,8 @@
 # make lint      ruff, mypy and the arrows between the packages: Python alone
 # make fmt       let ruff mend what it can
 # make bench     every number that the README claims
+# make audit     known weaknesses of what Morgan is tested with, and whether every archive of it has its hashes
+# make hashes    write hashes.txt anew, after make constraints
 # make constraints  write constraints.txt anew from .venv, after an upgrade
 # make clean     remove what was made here; the models under ~/.cache/morgan stay
 #
@@ -35,8 +37,9 @@ TEST_MODELS := whisper-tiny.en kokoro-82m calibration-speech
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_TORCH := $(VENV)/.installed-torch
+INSTALLED_AUDIT := $(VENV)/.installed-audit
 MODELS := $(VENV)/.models
-INPUTS := pyproject.toml constraints.txt
+INPUTS := pyproject.toml constraints.txt hashes.txt
 
 ifneq ($(EXTRAS),)
 ifneq ($(EXTRAS),$(shell cat $(INSTALLED) 2>/dev/null))
@@ -44,7 +47,7 @@ $(INSTALLED): other-extras
 endif
 endif
 
-.PHONY: help setup dev models serve unit test lint fmt bench constraints clean other-extras
+.PHONY: help setup dev models serve unit test lint fmt bench audit hashes constraints clean other-extras
 
 # Two of pip at once in one environment break it.
 .NOTPARALLEL:
@@ -88,6 +91,13 @@ fmt: dev
 bench: $(MODELS)
 	@$(BIN)/morgan bench $(ARGS)
 
+audit: $(INSTALLED_AUDIT)
+	$(BIN)/pip-audit --requirement hashes.txt --require-hashes --disable-pip --progress-spinner off $(ARGS)
+
+hashes: $(INSTALLED_AUDIT)
+	@.ci/hashes $(VENV)
+	@touch $(INSTALLED) $(wildcard $(INSTALLED_DEV) $(INSTALLED_TORCH)) $(INSTALLED_AUDIT)
+
 constraints: setup dev
 	@.ci/freeze $(VENV)
 	@touch $(INSTALLED) $(INSTALLED_DEV) $(wildcard $(INSTALLED_TORCH))
@@ -109,6 +119,9 @@ $(INSTALLED_DEV): $(INPUTS) | $(BIN)/python
 # CI leaves nothing out: the engine for machines without a wheel of llama.cpp is tested there too.
 $(INSTALLED_TORCH): $(INPUTS) | $(BIN)/python
 	@.ci/install $(VENV) transformers $@
+
+$(INSTALLED_AUDIT): $(INPUTS) | $(BIN)/python
+	@.ci/install $(VENV) audit $@
 
 # Weights that are removed later are fetched by `morgan serve` itself.
 $(MODELS): pipeline/models.toml | $(INSTALLED)

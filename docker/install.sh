@@ -5,5 +5,6 @@ set -euo pipefail
 
 [ ! -e /run/secrets/pip_conf ] || export PIP_CONFIG_FILE=/run/secrets/pip_conf
 [ ! -e /run/secrets/ca ] || export PIP_CERT=/run/secrets/ca
-exec /opt/morgan/bin/python -m pip --disable-pip-version-check --no-cache-dir \
-    install --constraint constraints.txt "$@"
+/opt/morgan/bin/python -m pip --disable-pip-version-check --no-cache-dir \
+    install --constraint constraints.txt --report archives.json "$@"
+exec /opt/morgan/bin/python -I check-hashes hashes.txt archives.json

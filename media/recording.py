@@ -17,6 +17,7 @@ import structlog
 
 from media.recording_file import OggOpusFile
 from media.recording_timeline import StereoTimeline
+from media.sealed_file import SealingKeys
 from media.values import FRAME_S, RECEIVE_RATE, SEND_RATE, Pcm
 
 log = structlog.get_logger(__name__)
@@ -85,9 +86,14 @@ class Recording:
 
 
 class Recorder:
-    """The thread that writes all recordings of a process, and the bounded queue in front of it."""
+    """The thread that writes all recordings of a process, and the bounded queue in front of it.
 
-    def __init__(self) -> None:
+    Args:
+        keys: that seal the files; None leaves them plain.
+    """
+
+    def __init__(self, keys: SealingKeys | None = None) -> None:
+        self._keys = keys
         self._queue: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
         self._writers: dict[Recording, _Writer | None] = {}
         self._thread = threading.Thread(target=self._run, name="morgan-recorder", daemon=True)
@@ -159,7 +165,7 @@ class Recorder:
     def _open(self, recording: Recording, began: float) -> "_Writer | None":
         try:
             _make_private(recording.path.parent)
-            return _Writer(OggOpusFile(recording.path), began)
+            return _Writer(OggOpusFile(recording.path, self._keys), began)
         except OSError as error:
             log.error("call is not recorded", file=recording.path.name, problem=str(error))
             return None

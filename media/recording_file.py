@@ -1,4 +1,4 @@
-"""Stereo Opus in an Ogg file that can be played however its writer ended."""
+"""Stereo Opus in an Ogg file that can be played however its writer ended; sealed, where there are keys."""
 
 import contextlib
 import fractions
@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from media.sealed_file import SealedReader, SealedWriter, SealingKeys
 from media.values import SEND_RATE, Pcm
 
 BITRATE = 48_000
@@ -32,17 +33,20 @@ class OggOpusFile:
 
     Args:
         path: of the new file, which only we can read.
+        keys: that seal it; None leaves it plain.
 
     Raises:
         OSError: it cannot be made, or there is one already.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keys: SealingKeys | None = None) -> None:
         self.path = path
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        self._sealed = None if keys is None else SealedWriter(path, keys)
+        if self._sealed is None:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         # A page is written when the next one begins; flush_packets then brings it out of the process.
         options = {"page_duration": str(PAGE_US), "flush_packets": "1"}
-        self._container = av.open(str(path), "w", format="ogg", options=options)
+        self._container = av.open(self._sealed or str(path), "w", format="ogg", options=options)
         stream = self._container.add_stream("libopus", rate=SEND_RATE, layout="stereo")
         assert isinstance(stream, av.AudioStream)
         stream.bit_rate = BITRATE
@@ -84,6 +88,8 @@ class OggOpusFile:
                 self._container.mux(self._stream.encode(None))
             finally:
                 self._container.close()
+                if self._sealed is not None:
+                    self._sealed.close()
 
 
 @contextlib.contextmanager
@@ -95,16 +101,15 @@ def _disk_errors() -> Iterator[None]:
         raise OSError(error.errno, error.strerror) from error
 
 
-def duration_s(path: Path) -> float:
+def duration_s(path: Path, keys: SealingKeys | None = None) -> float:
     """Seconds in an Ogg Opus file, by the position in its last whole page; 0 where there is none.
 
     Raises:
         OSError: it cannot be read.
+        SealedFileError: nor with these keys.
     """
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(size - TAIL_BYTES, 0))
-        tail = file.read()
+    with SealedReader(path, keys) as file:
+        tail = file.read(max(file.size - TAIL_BYTES, 0), TAIL_BYTES)
     page = tail.rfind(b"OggS")
     if page < 0 or len(tail) < page + 14:
         return 0.0

@@ -8,6 +8,23 @@ FsyncPolicy = Literal["always", "interval", "never"]
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """Ages, in seconds, at which what is kept goes; None: never.
+
+    Attributes:
+        messages_s: of what was said, with transcriptions, speech and sessions.
+        memories_s: of embeddings and vectors, by which messages are found by their meaning.
+        journals_s: of records that PostgreSQL still has not taken.
+        refused_s: of records that it will never take.
+    """
+
+    messages_s: float | None = None
+    memories_s: float | None = None
+    journals_s: float | None = None
+    refused_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PersistenceConfig:
     """Settings of memory; the defaults start servers of our own under the data directory.
 
@@ -30,6 +47,9 @@ class PersistenceConfig:
         tts_cache_max_bytes: audio kept in `tts_generations`.
         metrics_keep_s: age at which rows of `system_metrics` go.
         valkey_max_bytes: of our own Valkey.
+        retention: when what is kept goes.
+        store_text: whether words are kept outside this process' memory.
+        store_audio: whether sound is.
     """
 
     data_dir: Path
@@ -49,6 +69,9 @@ class PersistenceConfig:
     tts_cache_max_bytes: int = 256 * 1024 * 1024
     metrics_keep_s: float = 7 * 86_400.0
     valkey_max_bytes: int = 256 * 1024 * 1024
+    retention: Retention = Retention()
+    store_text: bool = True
+    store_audio: bool = True
 
     @property
     def run_dir(self) -> Path:

@@ -59,6 +59,7 @@ class ConversationLog:
         session: the streaming session, if there is one.
         session_ttl_s: of its key.
         server_id: of this server, so that sessions that it loses are ended at its next start.
+        store_text: whether words leave this process' memory; without, there are no messages but here.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class ConversationLog:
         session: LiveSession | None = None,
         session_ttl_s: int = 1800,
         server_id: str = "",
+        store_text: bool = True,
     ) -> None:
         self.conversation_id = conversation_id
         self.user_id = user_id
@@ -82,6 +84,7 @@ class ConversationLog:
         self._redis = redis
         self._session_ttl_s = session_ttl_s
         self._server_id = server_id
+        self._store_text = store_text
         self._written: dict[str, datetime] = {}
 
     def user_turn(
@@ -133,7 +136,7 @@ class ConversationLog:
 
     def latency(self, item_id: str, latency: Mapping[str, float]) -> None:
         """Latencies (milliseconds by stage) of a message that is written already."""
-        if not self.deleted:
+        if not self.deleted and self._store_text:
             identity = message_uuid(self.conversation_id, item_id)
             self._record(PutLatency(identity, self.conversation_id, clean_json(latency, "latency")))
 
@@ -143,12 +146,12 @@ class ConversationLog:
             return
         self._written.pop(item_id, None)
         identity = message_uuid(self.conversation_id, item_id)
-        number = self._record(RemoveMessage(identity, self.conversation_id))
+        number = self._record(RemoveMessage(identity, self.conversation_id)) if self._store_text else 0
         self._store.remove(self.user_id, str(self.conversation_id), str(identity), number)
 
     def transcription(self, done: AudioTranscription) -> None:
         """What speech to text made of a turn's audio."""
-        if not self.deleted:
+        if not self.deleted and self._store_text:
             self._record(transcription_operation(done, self.conversation_id))
 
     def event(self, event: Mapping[str, Any]) -> None:
@@ -214,11 +217,10 @@ class ConversationLog:
         identity = message_uuid(self.conversation_id, item_id)
         # A better version of a message keeps the time of the first.
         at = self._written.setdefault(item_id, datetime.now(tz=UTC))
-        number = self._record(
-            PutMessage(
-                identity, self.conversation_id, self.user_id, role, content, at, interrupted, language, measured, extra
-            )
+        message = PutMessage(
+            identity, self.conversation_id, self.user_id, role, content, at, interrupted, language, measured, extra
         )
+        number = self._record(message) if self._store_text else 0
         said = ContextMessage(str(identity), role, content, at.isoformat(), interrupted)
         self._store.put(self.user_id, str(self.conversation_id), said, number, language)
         self._redis.seen(self.user_id)

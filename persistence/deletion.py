@@ -41,6 +41,9 @@ class DeletableParts(Protocol):
     def record(self, operation: Operation) -> int:
         """Hand an operation to the outbox; returns its number, 0 when the journal could not take it."""
 
+    def being_written(self, user_id: str) -> set[uuid.UUID]:
+        """Conversations of a user that sessions write to just now."""
+
     def forget(self, user_id: str, conversations: set[uuid.UUID], sessions: Collection[str]) -> None:
         """Close the logs of these conversations, and drop the copies in the fast tiers."""
 
@@ -68,8 +71,13 @@ async def delete_conversation(memory: DeletableParts, user_id: str, conversation
     return True
 
 
-async def delete_user(memory: DeletableParts, user_id: str) -> tuple[uuid.UUID, ...]:
+async def delete_user(memory: DeletableParts, user_id: str, wait_s: float = DELETE_S) -> tuple[uuid.UUID, ...]:
     """Delete everything of a user.
+
+    Args:
+        memory: all of it.
+        user_id: whose.
+        wait_s: how long to wait for it to be carried out; it is carried out later otherwise.
 
     Returns:
         ids of the conversations that were theirs.
@@ -80,19 +88,21 @@ async def delete_user(memory: DeletableParts, user_id: str) -> tuple[uuid.UUID, 
     await memory.settle()
     found = await memory.conversations.ids_of(user_id)
     sessions = [session.id for each in found for session in await memory.conversations.sessions(each, user_id)]
-    memory.forget(user_id, set(found), sessions)
+    memory.forget(user_id, {*found, *memory.being_written(user_id)}, sessions)
     memory.store.forget(user_id)
     memory.preferences.forget(user_id)
     memory.redis.forget_user(user_id)
-    await _carry_out(memory, DeleteUser(user_id))
+    await _carry_out(memory, DeleteUser(user_id), wait_s)
     await memory.on_deleted(user_id, None)
     return found
 
 
-async def _carry_out(memory: DeletableParts, operation: DeleteConversation | DeleteUser) -> None:
+async def _carry_out(
+    memory: DeletableParts, operation: DeleteConversation | DeleteUser, wait_s: float = DELETE_S
+) -> None:
     number = memory.record(operation)
     if number == 0:
         raise StoreUnavailableError("the journal cannot take the deletion")
-    if memory.postgres.up.is_set() and await memory.outbox.settle(DELETE_S, number):
-        await memory.worker.idle(DELETE_S)
+    if memory.postgres.up.is_set() and await memory.outbox.settle(wait_s, number):
+        await memory.worker.idle(wait_s)
     await memory.redis.flush(0.5)

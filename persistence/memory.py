@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from persistence import deletion, reports
+from persistence import deletion, erasure, reports
 from persistence.cache.conversation_store import ConversationStore
 from persistence.cache.keys import audio_key, session_key
 from persistence.cache.preferences import Preferences
@@ -32,6 +32,7 @@ from persistence.journal.outbox import Outbox
 from persistence.postgres.conversations import Conversations
 from persistence.postgres.metrics import Metrics
 from persistence.postgres.pool import Postgres
+from persistence.retention import Sweeper
 from persistence.text import check_id, clean_json
 from persistence.values import (
     AudioTranscription,
@@ -53,6 +54,9 @@ log = structlog.get_logger(__name__)
 SETTLE_S = 0.5
 """How long a read waits for what was written just before it."""
 
+SWEEP_S = 300.0
+"""How often what is too old is looked for."""
+
 OWN_S, FOREIGN_S = 10.0, 1.0
 """How long the start waits for a server that answered a moment ago, and for one that may be down for long."""
 
@@ -69,6 +73,7 @@ class Memory:
         store: the three tiers.
         redis: the fast tier, for audio buffers and active users.
         outbox: the journal and its delivery.
+        sweeper: takes out what is too old.
         worker: embeddings; `worker.rebuild()` makes the index anew.
         on_deleted: awaited when a conversation was deleted, here or by another server: with the user and its id, or
             None for all that is the user's. What others keep of it is theirs to delete.
@@ -95,11 +100,13 @@ class Memory:
         self.store = ConversationStore(self.redis, self._load, config, lambda: self.outbox.delivered)
         self.preferences = Preferences(self.redis, self.postgres, config, self.store.origin)
         self.vectors = VectorIndex(self.qdrant_url, config.qdrant_api_key)
-        self.worker = EmbeddingWorker(self.postgres, self.vectors, embedder)
+        self.worker = EmbeddingWorker(
+            self.postgres, self.vectors, embedder if config.store_text else None, config.retention.memories_s
+        )
         self.recaller = Recall(self.vectors, embedder)
         self.tts = TtsCache(
             self.postgres,
-            lambda operation: self.record(operation) > 0,
+            lambda operation: config.store_text and config.store_audio and self.record(operation) > 0,
             lambda: self.outbox.measure().fill,
             config.tts_cache_max_bytes,
         )
@@ -111,6 +118,9 @@ class Memory:
         self._logs: dict[str, ConversationLog] = {}
         self._opening: asyncio.Task[None] | None = None
         self._counted: tuple[float, tuple[int, int]] = (float("-inf"), (0, 0))
+        self.sweeper = Sweeper(self, config.retention)
+        # By itself: a large sweep must not hold the others up.
+        self._sweeping = Housekeeping([Job("retention", SWEEP_S, self.sweeper.sweep)])
         self._housekeeping = Housekeeping(
             [
                 Job("whole conversations", 1.0, self.store.complete),
@@ -159,7 +169,7 @@ class Memory:
         if self._closed:
             return
         self._closed = True
-        await self._housekeeping.close()
+        await asyncio.gather(self._housekeeping.close(), self._sweeping.close())
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)  # at its end it starts the worker
         await self.worker.close()
@@ -213,6 +223,7 @@ class Memory:
             self.redis,
             session_ttl_s=self.config.session_ttl_s,
             server_id=self._data_dir.server_id,
+            store_text=self.config.store_text,
         )
 
     def begin_session(
@@ -245,7 +256,9 @@ class Memory:
 
     def record_transcription(self, done: AudioTranscription) -> None:
         """A transcription of the speech-to-text service, without a conversation."""
-        self.record(transcription_operation(done, None))
+        operation = transcription_operation(done, None)
+        if self.config.store_text:
+            self.record(operation)
 
     def put_preferences(self, user_id: str, preferences: Mapping[str, Any]) -> None:
         """Replace a user's preferences.
@@ -338,6 +351,14 @@ class Memory:
         """
         return await deletion.delete_user(self, user_id)
 
+    async def erase_user(self, user_id: str) -> erasure.Erasure:
+        """Delete everything of a user and look for what is left of it in every store, files included.
+
+        Raises:
+            StoreUnavailableError: PostgreSQL does not answer: nothing was deleted.
+        """
+        return await erasure.erase_user(self, user_id)
+
     # How it is.
 
     async def health(self) -> dict[str, ComponentHealth]:
@@ -379,6 +400,7 @@ class Memory:
         self.record(EndLostSessions(self._data_dir.server_id, reports.now()))
         self._opening = asyncio.create_task(self._open_vectors(), name="vector index")
         self._housekeeping.start()
+        self._sweeping.start()
         write_private(self._data_dir.environment_file, json.dumps(self.environment(), indent=2) + "\n")
         await self.settle()
 
@@ -406,6 +428,10 @@ class Memory:
         await self.settle()
         wanted = None if conversation_id is None else uuid.UUID(conversation_id)
         return await self.conversations.context(user_id, wanted, count)
+
+    def being_written(self, user_id: str) -> set[uuid.UUID]:
+        """Conversations of a user that sessions write to just now."""
+        return {writer.conversation_id for writer in self._logs.values() if writer.user_id == user_id}
 
     def forget(self, user_id: str, conversations: set[uuid.UUID], sessions: Collection[str]) -> None:
         """Whoever still writes to what is deleted writes into the void, and copies here go."""

@@ -12,6 +12,7 @@ from persistence.embedded.valkey import EmbeddedValkey
 from persistence.errors import StoreUnavailableError
 from persistence.journal.outbox import Outbox
 from persistence.postgres.pool import Postgres
+from persistence.retention import Sweeper
 from persistence.values import ComponentHealth, Status
 from persistence.vectors.embedding_worker import EmbeddingWorker
 from persistence.vectors.index import VectorIndex
@@ -30,6 +31,7 @@ class ReportedParts(Protocol):
     store: ConversationStore
     vectors: VectorIndex
     worker: EmbeddingWorker
+    sweeper: Sweeper
     recaller: Recall
     tts: TtsCache
     embedded_postgres: EmbeddedPostgres | None
@@ -120,6 +122,7 @@ def figures(memory: ReportedParts) -> dict[str, float]:
         "embeddings": asdict(memory.worker.figures),
         "recall": asdict(memory.recaller.figures),
         "tts_cache": asdict(memory.tts.figures),
+        "swept": asdict(memory.sweeper.figures),
     }
     found = {f"{group}_{name}": float(value) for group, values in groups.items() for name, value in values.items()}
     found["store_conversations"] = float(len(memory.store))

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis from the distribution's packages, for tests of servers that are not our own."""
+"""PostgreSQL, PgBouncer and Redis from the distribution's packages, for tests of servers that are not our own."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 from redis.asyncio import Redis
@@ -54,14 +55,57 @@ async def postgres_server(folder: Path) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def redis_server(folder: Path) -> AsyncIterator[str]:
-    """A Redis that keeps nothing on disk; its URL."""
+async def pgbouncer(folder: Path, dsn: str, *, sessions: int) -> AsyncIterator[str]:
+    """A PgBouncer in transaction mode in front of a server; its DSN.
+
+    Args:
+        folder: for its log.
+        dsn: of the server.
+        sessions: that it keeps on the server.
+    """
+    program = shutil.which("pgbouncer", path=os.pathsep.join((os.environ["PATH"], "/usr/sbin")))
+    if program is None:
+        lacking("There is no pgbouncer of the distribution: apt-get install pgbouncer.")
+    server, user, port = urlsplit(dsn), unprivileged_user(), free_port()
+    config = folder / "pgbouncer.ini"
+    config.write_text(
+        f"[databases]\n"
+        f"morgan = host={server.hostname} port={server.port} dbname={server.path[1:]} user={server.username} "
+        f"password={server.password or 'none'}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+        f"pool_mode = transaction\ndefault_pool_size = {sessions}\nmax_client_conn = 200\n"
+    )
+    if user is not None:
+        os.chown(config, user.pw_uid, user.pw_gid)
+        let_through(config, user)
+    process = ServerProcess.spawn([str(program), str(config)], folder / "pgbouncer.log", user=user)
+    pooled = f"postgresql://morgan@127.0.0.1:{port}/morgan"
+    for _ in range(400):
+        with contextlib.suppress(OSError, asyncpg.PostgresError):
+            await (await asyncpg.connect(pooled, statement_cache_size=0)).close()
+            break
+        await asyncio.sleep(0.05)
+    try:
+        yield pooled
+    finally:
+        await process.stop(signal.SIGINT, 10)
+
+
+def redis_program() -> str:
+    """The distribution's redis-server."""
     program = shutil.which("redis-server")
     if program is None:
         lacking("There is no redis-server of the distribution: apt-get install redis-server.")
+    return str(program)
+
+
+@contextlib.asynccontextmanager
+async def redis_server(folder: Path) -> AsyncIterator[str]:
+    """A Redis that keeps nothing on disk; its URL."""
+    program = redis_program()
     port = free_port()
     config = f'port {port}\nbind 127.0.0.1\nsave ""\ndir {folder}\n'
-    process = ServerProcess.spawn([str(program), "-"], folder / "redis.log", stdin=config.encode())
+    process = ServerProcess.spawn([program, "-"], folder / "redis.log", stdin=config.encode())
     url = f"redis://127.0.0.1:{port}/0"
     for _ in range(100):
         with contextlib.suppress(OSError, RedisError):

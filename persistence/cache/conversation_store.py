@@ -11,6 +11,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -153,6 +154,25 @@ class ConversationStore:
         self._redis.delete(conversation_key(user_id))
         self._tell("deleted", user_id, conversation_id, 0, 0)
 
+    def held(self, user_id: str) -> int:
+        """How many of a user's conversations are in memory."""
+        return sum(entry.user_id == user_id for entry in self._entries.values())
+
+    def expire(self, user_id: str, conversation_id: str, before: datetime) -> None:
+        """Let go of what was said before a time, here and everywhere."""
+        now = time.time_ns() // 1000
+        entry = self._entries.get(conversation_id)
+        if entry is not None:
+            entry.title = None
+            entry.messages = [each for each in entry.messages if datetime.fromisoformat(each.created_at) >= before]
+            entry.version = max(entry.version, now)
+        if entry is not None and entry.complete and self._current.get(user_id) == conversation_id:
+            self._push(entry)
+        else:
+            self._redis.delete(conversation_key(user_id))
+        # Whoever has a copy drops it: it is older than this, and this builds on all that there was.
+        self._tell("conversation", user_id, conversation_id, now, now)
+
     def heard(self, message: dict[str, Any]) -> None:
         """Take in what another process says about a conversation."""
         user_id, conversation_id = str(message.get("user_id")), message.get("conversation_id")
@@ -233,6 +253,8 @@ class ConversationStore:
         self._entries.move_to_end(entry.conversation_id)
 
     def _push(self, entry: ConversationCopy) -> None:
+        if not self._config.store_text:
+            return
         value = entry.document()
         self._redis.put(conversation_key(entry.user_id), value, self._config.conversation_ttl_s)
 

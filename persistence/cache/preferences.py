@@ -86,6 +86,10 @@ class Preferences:
         self._redis.delete(preferences_key(user_id))
         self._tell(user_id)
 
+    def held(self, user_id: str) -> int:
+        """Whether a user's are in memory."""
+        return int(user_id in self._memory)
+
     def heard(self, message: Mapping[str, Any]) -> None:
         """Take in that another process changed some, or deleted a user."""
         if message.get("origin") == self._origin or message.get("conversation_id") is not None:

@@ -81,6 +81,11 @@ class RedisTier:
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
+    def enabled(self) -> bool:
+        """Whether there is one at all."""
+        return self._enabled
+
+    @property
     def pool(self) -> ConnectionPool:
         """Its connections, for what counts in Redis by itself."""
         return self._client.connection_pool
@@ -162,6 +167,23 @@ class RedisTier:
         # Redis counts the key, not what it found there.
         self._count(bool(found))
         return [name.decode("utf-8", "replace") for name in found]
+
+    async def held(self, keys: Sequence[str], user_id: str) -> int:
+        """How many of these keys there are, and whether the user counts as active (one more).
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+
+        async def run() -> list[Any]:
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.exists(*keys)
+                pipe.zscore(ACTIVE_USERS, user_id)
+                return list(await pipe.execute())
+
+        await self.flush(0.5)
+        there, score = await self._command(run)
+        return int(there) + (score is not None)
 
     async def keep_stream(
         self,

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -149,6 +149,15 @@ class TtsCache:
     def forget(self, conversation_ids: set[UUID]) -> None:
         """Let go of what belongs to deleted conversations."""
         for key in [key for key, owner in self._owners.items() if owner in conversation_ids]:
+            self._drop(key)
+
+    def held(self, conversation_ids: Collection[UUID]) -> int:
+        """How many pieces in memory belong to these conversations."""
+        return sum(owner in conversation_ids for owner in self._owners.values())
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Let go of pieces that were deleted from PostgreSQL."""
+        for key in keys:
             self._drop(key)
 
     async def sync(self) -> None:

@@ -78,7 +78,9 @@ class Anteroom:
         self._end += len(packed)
 
     def clear(self) -> None:
-        """The journal's file has everything."""
+        """The journal's file has everything; nothing of it stays here."""
+        if self._room is not None and self._end:
+            self._room[: self._end] = bytes(self._end)
         self._end = 0
 
     def close(self) -> None:

@@ -7,8 +7,9 @@ its own, and segments that hold nothing else go. Not thread-safe, and it blocks 
 
 import io
 import os
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,17 +21,24 @@ from persistence.journal.frames import Frame, frame_size, pack, unpack
 log = structlog.get_logger(__name__)
 
 SEGMENT_BYTES = 4 * 1024 * 1024
+SEGMENT_S = 3600.0
+"""A segment that is older is followed by a new one once `expire` was called: what is too old goes by the segment."""
+
 FSYNC_INTERVAL_S = 1.0
 
 
 @dataclass(slots=True)
 class _Segment:
-    """A file of the journal; `last` is the number of its last record, `first - 1` while it is empty."""
+    """A file of the journal; `last` is the number of its last record, `first - 1` while it is empty.
+
+    `began` is Unix seconds, of the file's last change where an earlier run began it.
+    """
 
     path: Path
     first: int
     last: int
     size: int
+    began: float
 
 
 class Journal:
@@ -53,6 +61,7 @@ class Journal:
         self._synced_at = 0.0
         self._dirty = False
         self._folder_dirty = False
+        self._ages = False
         self._file: io.FileIO | None = None
         self._read_at: tuple[int, Path, int] | None = None
         self.id, self.delivered = self._read_position()
@@ -136,6 +145,52 @@ class Journal:
         self._remember()
         self._drop_delivered()
 
+    def count(self, wanted: Callable[[Frame], bool]) -> int:
+        """How many records on disk, delivered or not, fit."""
+        return sum(wanted(frame) for segment in self._segments for frame in self._frames(segment))
+
+    def leave_out(self, unwanted: Callable[[Frame], bool] | None = None) -> int:
+        """Write segments anew without the records that are delivered, and without those that fit.
+
+        Returns:
+            how many that were not delivered were left out.
+        """
+        gone = 0
+        for segment in list(self._segments):
+            if unwanted is None and segment.first > self.delivered:
+                continue
+            frames = list(self._frames(segment))
+            pending = [frame for frame in frames if frame.number > self.delivered]
+            kept = [frame for frame in pending if unwanted is None or not unwanted(frame)]
+            gone += len(pending) - len(kept)
+            if len(kept) < len(frames):
+                self._rewrite(segment, kept)
+        return gone
+
+    def expire(self, before: float) -> int:
+        """Drop segments in which nothing is newer than a time, delivered or not, and damaged ones of that age.
+
+        Args:
+            before: Unix seconds.
+
+        Returns:
+            how many records were dropped that were not delivered.
+        """
+        self._ages = True
+        gone = 0
+        for segment in list(self._segments):
+            if segment.path.stat().st_mtime < before:
+                gone += sum(frame.number > self.delivered for frame in self._frames(segment))
+                self._rewrite(segment, [])
+        for path in self._folder.glob("*.damaged"):
+            if path.stat().st_mtime < before:
+                path.unlink()
+        return gone
+
+    def damaged(self) -> list[Path]:
+        """Copies of segments that could not be read to their ends."""
+        return sorted(self._folder.glob("*.damaged"))
+
     def close(self, now: float) -> None:
         """Bring everything to disk and let go of it."""
         self._synced_at = now
@@ -176,7 +231,7 @@ class Journal:
         reached = 0
         for path in paths:
             data = path.read_bytes()
-            segment = _Segment(path, int(path.stem), reached, 0)
+            segment = _Segment(path, int(path.stem), reached, 0, path.stat().st_mtime)
             while (got := unpack(data, segment.size)) is not None and got[0].number > reached:
                 frame, segment.size = got
                 reached = segment.last = frame.number
@@ -200,10 +255,10 @@ class Journal:
 
     def _tail(self, number: int) -> _Segment:
         """The segment to write to, with `_file` open on it."""
-        if self._segments and self._segments[-1].size < self._segment_bytes:
+        if self._segments and self._segments[-1].size < self._segment_bytes and not self._aged(self._segments[-1]):
             segment = self._segments[-1]
         else:
-            segment = _Segment(self._folder / f"{number:020d}.log", number, number - 1, 0)
+            segment = _Segment(self._folder / f"{number:020d}.log", number, number - 1, 0, time.time())
             self._leave()
         if self._file is None:
             self._folder_dirty = self._folder_dirty or not segment.path.exists()
@@ -211,6 +266,37 @@ class Journal:
         if not self._segments or self._segments[-1] is not segment:
             self._segments.append(segment)
         return segment
+
+    def _aged(self, segment: _Segment) -> bool:
+        return self._ages and time.time() - segment.began > SEGMENT_S
+
+    def _frames(self, segment: _Segment) -> Iterator[Frame]:
+        data, offset = segment.path.read_bytes()[: segment.size], 0
+        while (got := unpack(data, offset)) is not None:
+            frame, offset = got
+            yield frame
+
+    def _rewrite(self, segment: _Segment, frames: list[Frame]) -> None:
+        """Put a segment with some of its records in its place; without any it goes."""
+        if segment is self._segments[-1]:
+            self._leave()
+        self._read_at = None
+        self._folder_dirty = True
+        if not frames:
+            self._segments.remove(segment)
+            segment.path.unlink(missing_ok=True)
+        else:
+            data = b"".join(pack(frame) for frame in frames)
+            temporary = segment.path.with_suffix(".new")
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # Its age is that of what is in it.
+            os.utime(temporary, (segment.began, segment.path.stat().st_mtime))
+            temporary.replace(segment.path)
+            segment.size = len(data)
+        self._sync_folder()
 
     def _write(self, segment: _Segment, data: bytes) -> None:
         assert self._file is not None

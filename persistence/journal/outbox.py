@@ -6,13 +6,13 @@ batch whose commit was not confirmed is neither lost nor written twice.
 
 import asyncio
 import contextlib
-import json
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import TypeVar
 
 import structlog
 
@@ -24,6 +24,8 @@ from persistence.journal.anteroom import Anteroom
 from persistence.journal.frames import MAX_FRAME_BYTES, Frame, frame_size
 from persistence.journal.journal import Journal
 from persistence.journal.operations import Operation, decode, encode
+from persistence.journal.refused import RefusedRecords
+from persistence.journal.traces import Traces
 from persistence.postgres.outages import REFUSALS
 from persistence.postgres.pool import Postgres
 from persistence.tasks import ended, keep_running
@@ -36,9 +38,6 @@ BATCH_RECORDS = 200
 BATCH_BYTES = 4 * 1024 * 1024
 MARKS = 4096
 """Of the times at which records came that wait: over an hour's worth; the lag of what comes later is told too long."""
-
-REFUSED_BYTES = 8 * 1024 * 1024
-"""Of `refused.jsonl`, and one record; then it becomes `refused.jsonl.1`, in place of the one before."""
 
 WARN_AT = (0.5, 0.8, 0.95)
 """Shares of the bound at which the log says so."""
@@ -89,6 +88,7 @@ class Outbox:
         self._bound = config.journal_max_bytes
         self._config = config
         self._on_delivered = on_delivered
+        self._refused = RefusedRecords(config.journal_dir)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="morgan-journal")
         self._waiting: list[Frame] = []
         self._waiting_bytes = 0
@@ -195,6 +195,56 @@ class Outbox:
             return [operation for frame in frames if (operation := decode(frame)) is not None]
 
         return await self._in_thread(read)
+
+    async def count(self, traces: Traces) -> tuple[int, int]:
+        """How many records on disk are a user's: in the journal (delivered or not, damaged files count as one), and
+        among those that were refused."""
+
+        def read() -> tuple[int, int]:
+            damaged = sum(traces.in_bytes(path.read_bytes()) for path in self._journal.damaged())
+            return self._journal.count(traces.of_frame) + damaged, self._refused.count(traces.of_record)
+
+        return await self._in_thread(read)
+
+    async def leave_out(self, traces: Traces) -> None:
+        """Take what is a user's out of the files, and all that is delivered; what is not delivered of it is lost.
+
+        A damaged file in which they are named goes as a whole.
+        """
+
+        def rewrite() -> None:
+            self._journal.leave_out(traces.of_frame)
+            self._refused.leave_out(traces.of_record)
+            for path in self._journal.damaged():
+                if traces.in_bytes(path.read_bytes()):
+                    path.unlink()
+
+        await self._flush(1.0)
+        await self._in_thread(rewrite)
+
+    async def tidy(self, journals_s: float | None, refused_s: float | None) -> tuple[int, int]:
+        """Take out of the files what is delivered, and what is too old.
+
+        Args:
+            journals_s: age at which a record goes that PostgreSQL still has not taken; None: never.
+            refused_s: age at which a refused one goes; None: never.
+
+        Returns:
+            how many records went for their age: of those that waited, and of the refused ones.
+        """
+
+        def rewrite() -> tuple[int, int]:
+            self._journal.leave_out()
+            lost = 0 if journals_s is None else self._journal.expire(time.time() - journals_s)
+            if refused_s is None:
+                return lost, 0
+            return lost, self._refused.expire(datetime.fromtimestamp(time.time() - refused_s, tz=UTC))
+
+        lost, refused = await self._in_thread(rewrite)
+        if lost:
+            self.figures.lost += lost
+            log.error("records that waited too long for postgresql are dropped", records=lost)
+        return lost, refused
 
     async def close(self, timeout_s: float = 2.0, deliver_s: float = 2.0) -> None:
         """Write everything to disk, deliver what can be delivered in time, and stop."""
@@ -360,13 +410,4 @@ class Outbox:
             self.figures.refused += 1
             log.error("record refused by postgresql", number=frame.number, problem=type(error).__name__)
             reason = str(error)
-            await self._in_thread(lambda: self._keep_refused(frame, reason))
-
-    def _keep_refused(self, frame: Frame, reason: str) -> None:
-        entry: dict[str, Any] = {"number": frame.number, "error": reason, "record": json.loads(frame.json)}
-        path = self._config.journal_dir / "refused.jsonl"
-        if path.exists() and path.stat().st_size > REFUSED_BYTES:
-            path.replace(path.with_suffix(".jsonl.1"))
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-        path.chmod(0o600)
+            await self._in_thread(lambda: self._refused.add(frame, reason))

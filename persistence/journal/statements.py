@@ -1,7 +1,8 @@
 """The SQL that operations become. Every statement may run twice with the effect of once."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -256,7 +257,7 @@ async def _put_preferences(connection: Any, op: PutPreferences) -> None:
     )
 
 
-_DELETE_WHAT_HANGS_ON = (
+_DELETE_CONVERSATIONS = (
     """
     DELETE FROM audio_transcriptions t
     USING streaming_sessions s WHERE s.id = t.session_id AND s.conversation_id = ANY ($1)
@@ -268,14 +269,19 @@ _DELETE_WHAT_HANGS_ON = (
 """Messages and sessions go with their conversation by the foreign key."""
 
 
+async def delete_conversations(connection: Any, ids: Sequence[UUID]) -> None:
+    """Delete conversations with all that hangs on them, in the caller's transaction; the index is not told."""
+    for statement in _DELETE_CONVERSATIONS:
+        await connection.execute(statement, ids)
+
+
 async def _delete_conversation(connection: Any, op: DeleteConversation) -> None:
     owned = await connection.fetch(
         "SELECT id FROM conversations WHERE id = $1 AND user_id = $2 FOR UPDATE", op.conversation_id, op.user_id
     )
     if not owned:
         return
-    for statement in _DELETE_WHAT_HANGS_ON:
-        await connection.execute(statement, [op.conversation_id])
+    await delete_conversations(connection, [op.conversation_id])
     await connection.execute(
         "INSERT INTO morgan_meta.vectors_to_delete (user_id, conversation_id) VALUES ($1, $2)",
         op.user_id,
@@ -285,8 +291,7 @@ async def _delete_conversation(connection: Any, op: DeleteConversation) -> None:
 
 async def _delete_user(connection: Any, op: DeleteUser) -> None:
     rows = await connection.fetch("SELECT id FROM conversations WHERE user_id = $1 ORDER BY id FOR UPDATE", op.user_id)
-    for statement in _DELETE_WHAT_HANGS_ON:
-        await connection.execute(statement, [row["id"] for row in rows])
+    await delete_conversations(connection, [row["id"] for row in rows])
     await connection.execute("DELETE FROM user_preferences WHERE user_id = $1", op.user_id)
     await connection.execute("INSERT INTO morgan_meta.vectors_to_delete (user_id) VALUES ($1)", op.user_id)
 

@@ -1,4 +1,9 @@
-"""The pool of connections to PostgreSQL, and whether it answers."""
+"""The pool of connections to PostgreSQL, and whether it answers.
+
+A pooler between us and the server (PgBouncer, in transaction mode) lends a session for one transaction at a time.
+Behind one, every borrowed connection is one transaction from its first statement on, and nothing is left in a session:
+no prepared statement, no setting, no lock.
+"""
 
 import asyncio
 import contextlib
@@ -33,12 +38,26 @@ class ReadOnlyServerError(ConnectionError):
 
 
 async def _prepare(connection: Any) -> None:
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    async with connection.transaction():
+        for name in ("json", "jsonb"):
+            await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+async def _leave_as_it_is(_connection: Any) -> None:
+    """What asyncpg would reset when a connection is given back was never set, and may be another client's session."""
+
+
+async def _is_pooled(connection: Any) -> bool:
+    """Whether somebody stands between us and the server: who answered the connection is not who works for it."""
+    async with connection.transaction():
+        return bool(await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid())
 
 
 class Postgres:
     """A pool that comes up when the server does.
+
+    Attributes:
+        pooled: whether there is a pooler in front of the server.
 
     Args:
         dsn: where the server is.
@@ -62,6 +81,7 @@ class Postgres:
         self.latency_ms: float | None = None
         self.problem = "not connected yet"
         self.up = asyncio.Event()
+        self.pooled = False
         self._sizes = {"min_size": pool_min, "max_size": pool_max}
         self._connect_timeout_s = connect_timeout_s
         self._command_timeout_s = command_timeout_s
@@ -103,7 +123,10 @@ class Postgres:
         if not self.up.is_set():
             raise StoreUnavailableError(f"PostgreSQL does not answer: {self.problem}")
         try:
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+            async with (
+                self._pool.acquire(timeout=self._acquire_timeout_s) as connection,
+                self._transaction(connection),
+            ):
                 yield connection
         except OUTAGES as error:
             self._suspect(error)
@@ -121,6 +144,10 @@ class Postgres:
             except OUTAGES:
                 self._pool.terminate()
             self._pool = None
+
+    def _transaction(self, connection: Any) -> contextlib.AbstractAsyncContextManager[Any]:
+        """What statements run in that belong together: behind a pooler each might reach another session otherwise."""
+        return connection.transaction() if self.pooled else contextlib.nullcontext()
 
     def _suspect(self, error: BaseException) -> None:
         # A statement may have run into a lock or a restart: the watch tells which.
@@ -167,7 +194,11 @@ class Postgres:
     async def _probe(self) -> None:
         if self._pool is None:
             self._pool = await self._open()
-        async with asyncio.timeout(self._connect_timeout_s), self._pool.acquire() as connection:
+        async with (
+            asyncio.timeout(self._connect_timeout_s),
+            self._pool.acquire() as connection,
+            self._transaction(connection),
+        ):
             started = time.monotonic()
             known, read_only = await connection.fetchrow(PROBE)
             if read_only:
@@ -185,16 +216,19 @@ class Postgres:
             "target_session_attrs": asyncpg.connect_utils.SessionAttribute.read_write,
         }
         try:
-            connection = await asyncpg.connect(**connect)
+            connection = await asyncpg.connect(**connect, statement_cache_size=0)
         except asyncpg.TargetServerAttributeNotMatched as error:
             raise ReadOnlyServerError("it is read-only") from error
         try:
+            self.pooled = await _is_pooled(connection)
             await migrate(connection)
         finally:
             await connection.close(timeout=1.0)
+        pooled = {"statement_cache_size": 0, "reset": _leave_as_it_is} if self.pooled else {}
         return await asyncpg.create_pool(
             **connect,
             **self._sizes,
+            **pooled,
             init=_prepare,
             command_timeout=self._command_timeout_s,
             server_settings={"application_name": APPLICATION},

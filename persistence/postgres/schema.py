@@ -1,7 +1,8 @@
 """Brings a database to the schema that this version needs: numbered SQL files, each applied once.
 
 The files record themselves in `morgan_meta.migrations`, because a container applies them without us. Processes that
-start at the same time wait for each other on an advisory lock.
+start at the same time wait for each other on an advisory lock, which ends with its transaction: one that belonged to a
+session would stay with whoever a pooler lends that session to next.
 """
 
 from dataclasses import dataclass
@@ -56,32 +57,34 @@ async def migrate(connection: Any, migrations: list[Migration] | None = None) ->
         MigrationError: the database is of a newer Morgan, or a file failed (its transaction is rolled back).
     """
     migrations = load_migrations() if migrations is None else migrations
-    await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
-    try:
+    applied = 0
+    while await _apply_next(connection, migrations):
+        applied += 1
+    return applied
+
+
+async def _apply_next(connection: Any, migrations: list[Migration]) -> bool:
+    """Apply the first that is missing; whether there was one."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
         there = await _versions(connection)
         if unknown := there - {migration.version for migration in migrations}:
             raise MigrationError(
                 f"the database has schema version {max(unknown)}, this Morgan knows {len(migrations)}: upgrade Morgan"
             )
-        missing = [migration for migration in migrations if migration.version not in there]
-        for migration in missing:
-            await _apply(connection, migration)
-        return len(missing)
-    finally:
-        await connection.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
-
-
-async def _apply(connection: Any, migration: Migration) -> None:
-    try:
-        async with connection.transaction():
+        migration = next((each for each in migrations if each.version not in there), None)
+        if migration is None:
+            return False
+        try:
             await connection.execute(migration.sql)
-            if migration.version not in await _versions(connection):
-                raise MigrationError(f"migration {migration.version} does not record itself")
-    except OUTAGES:
-        raise
-    except asyncpg.PostgresError as error:
-        raise MigrationError(f"migration {migration.version} ({migration.name}): {error}") from error
+        except OUTAGES:
+            raise
+        except asyncpg.PostgresError as error:
+            raise MigrationError(f"migration {migration.version} ({migration.name}): {error}") from error
+        if migration.version not in await _versions(connection):
+            raise MigrationError(f"migration {migration.version} does not record itself")
     log.info("migration applied", version=migration.version, name=migration.name)
+    return True
 
 
 async def _versions(connection: Any) -> set[int]:

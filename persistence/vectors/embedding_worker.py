@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -28,6 +29,7 @@ EMBED_BATCH = 8
 INDEX_BATCH = 64
 REBUILD_BATCH = 256
 POLL_S = 15.0
+EPOCH = datetime.fromtimestamp(0, tz=UTC)
 
 _POINT = """
     m.id, m.conversation_id, c.user_id, m.role, m.content, m.created_at, m.embedding
@@ -60,13 +62,17 @@ class EmbeddingWorker:
         postgres: where the messages are.
         index: where the vectors go.
         embedder: makes them; None leaves messages without.
+        keep_s: age from which on messages are not remembered by their meaning; None: all are.
     """
 
-    def __init__(self, postgres: Postgres, index: VectorIndex, embedder: Embedder | None) -> None:
+    def __init__(
+        self, postgres: Postgres, index: VectorIndex, embedder: Embedder | None, keep_s: float | None = None
+    ) -> None:
         self.figures = EmbeddingFigures()
         self._postgres = postgres
         self._index = index
         self._embedder = embedder
+        self._keep = None if keep_s is None else timedelta(seconds=keep_s)
         self._wake = asyncio.Event()
         self._wake.set()
         self._idle = asyncio.Event()
@@ -133,7 +139,9 @@ class EmbeddingWorker:
                         embeddings,
                         timeout=600,
                     )
-                    total = await connection.fetchval("SELECT count(*) FROM messages", timeout=600)
+                    total = await connection.fetchval(
+                        "SELECT count(*) FROM messages WHERE created_at >= $1", self._since(), timeout=600
+                    )
                 done = 0
                 yield Progress(0, total)
                 while (indexed := await self._index_some(REBUILD_BATCH)) or await self._embed_some():
@@ -195,12 +203,19 @@ class EmbeddingWorker:
         if failure is not None:
             raise failure
 
+    def _since(self) -> datetime:
+        """When the oldest message was said that is to be remembered."""
+        return EPOCH if self._keep is None else datetime.now(tz=UTC) - self._keep
+
     async def _embed_some(self) -> int:
         if self._embedder is None:
             return 0
         async with self._postgres.connection() as connection:
             rows = await connection.fetch(
-                "SELECT id, content FROM messages WHERE embedding IS NULL ORDER BY created_at LIMIT $1", EMBED_BATCH
+                "SELECT id, content FROM messages WHERE embedding IS NULL AND created_at >= $2 "
+                "ORDER BY created_at LIMIT $1",
+                EMBED_BATCH,
+                self._since(),
             )
         if not rows:
             return 0
@@ -219,9 +234,10 @@ class EmbeddingWorker:
     async def _index_some(self, limit: int) -> int:
         async with self._postgres.connection() as connection:
             rows = await connection.fetch(
-                f"SELECT {_POINT} WHERE m.indexed_at IS NULL AND m.embedding IS NOT NULL "
+                f"SELECT {_POINT} WHERE m.indexed_at IS NULL AND m.embedding IS NOT NULL AND m.created_at >= $2 "
                 "ORDER BY m.created_at LIMIT $1",
                 limit,
+                self._since(),
             )
         if not rows:
             return 0

@@ -80,9 +80,9 @@ class VectorIndex:
         """Take out everything."""
         await self._run(lambda store: store.clear())
 
-    async def count(self) -> int:
-        """How many points there are."""
-        return await self._run(lambda store: store.count())
+    async def count(self, user_id: str | None = None) -> int:
+        """How many points there are, in all or of a user."""
+        return await self._run(lambda store: store.count(user_id))
 
     async def check(self) -> float:
         """Milliseconds of a round trip; connects again after an outage."""

@@ -74,8 +74,8 @@ class PointStore(Protocol):
     def clear(self) -> None:
         """Take out everything."""
 
-    def count(self) -> int:
-        """How many points there are."""
+    def count(self, user_id: str | None = None) -> int:
+        """How many points there are, in all or of a user."""
 
     def close(self) -> None:
         """Let go of files or connections."""

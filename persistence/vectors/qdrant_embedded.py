@@ -92,9 +92,10 @@ class EmbeddedQdrant:
         shutil.rmtree(self._folder)
         self._shard = self._open()
 
-    def count(self) -> int:
+    def count(self, user_id: str | None = None) -> int:
         """See `PointStore`."""
-        return self._shard.count(edge.CountRequest(exact=True))
+        wanted = None if user_id is None else edge.Filter(must=[_is("user_id", user_id)])
+        return self._shard.count(edge.CountRequest(exact=True, filter=wanted))
 
     def close(self) -> None:
         """Write down what is in memory, and let go of the files."""

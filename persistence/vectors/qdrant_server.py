@@ -74,10 +74,11 @@ class QdrantServer:
         self._client.delete_collection(COLLECTION)
         self._ready = False
 
-    def count(self) -> int:
+    def count(self, user_id: str | None = None) -> int:
         """See `PointStore`."""
         self._ensure()
-        return self._client.count(COLLECTION).count
+        wanted = None if user_id is None else models.Filter(must=[_is("user_id", user_id)])
+        return self._client.count(COLLECTION, count_filter=wanted, exact=True).count
 
     def close(self) -> None:
         """Close the connections."""

@@ -7,9 +7,11 @@ import structlog
 from aiohttp import web
 
 from persistence.cache.redis_tier import RedisTier
-from persistence.config import PersistenceConfig
+from persistence.config import PersistenceConfig, Retention
 from persistence.embedded.processes import write_private
+from persistence.erasure import Erased, Erasure
 from persistence.errors import PersistenceError, StoreUnavailableError
+from persistence.housekeeping import Housekeeping, Job
 from persistence.memory import Memory
 from pipeline.call.context import Context
 from pipeline.call.ports import Reminder
@@ -21,8 +23,12 @@ from server.memory.recordings import Recordings
 from server.observability.metrics import Metrics
 from server.roles import takes_calls
 from server.settings import Settings
+from server.settings.privacy import seconds
 
 log = structlog.get_logger(__name__)
+
+SWEEP_S = 300.0
+"""How often recordings are looked for that are too old."""
 
 ENVIRONMENT = "environment.json"
 """File in the run directory that `morgan env` prints."""
@@ -41,6 +47,14 @@ def persistence_config(settings: Settings) -> PersistenceConfig:
         qdrant_url=settings.qdrant_url,
         qdrant_api_key=settings.qdrant_api_key.get_secret_value() or None,
         journal_fsync=settings.journal_fsync,
+        retention=Retention(
+            messages_s=seconds(settings.keep_messages_days),
+            memories_s=seconds(settings.keep_memories_days),
+            journals_s=seconds(settings.keep_journals_days),
+            refused_s=seconds(settings.keep_refused_days),
+        ),
+        store_text=settings.store_text,
+        store_audio=settings.store_audio,
     )
     if takes_calls(settings.role):
         return config
@@ -63,7 +77,13 @@ class MemoryDoor:
         self._recall = recall_limits(settings)
         self.problem = "memory is not open yet"
         self.off = settings.memory == "off"
-        self.recordings = Recordings(settings.data_dir, enabled=settings.record_calls)
+        self.recordings = Recordings(
+            settings.data_dir,
+            enabled=settings.record_calls,
+            keys=settings.sealing_keys,
+            keep_s=seconds(settings.keep_recordings_days),
+        )
+        self._sweeping = Housekeeping([Job("recordings", SWEEP_S, self.recordings.sweep)])
         self._config = persistence_config(settings)
         self._alone = not takes_calls(settings.role)
         self._sample_s = settings.metrics_sample_s
@@ -71,6 +91,8 @@ class MemoryDoor:
 
     async def open(self) -> None:
         """Open memory; a server that cannot be started is told in the log and in `/health`, and calls go on."""
+        if not self._alone:
+            self._sweeping.start()
         if self.off:
             self.problem = "it is switched off (MORGAN_MEMORY=off)"
             log.warning("no memory, as asked: nothing of the calls is kept")
@@ -93,6 +115,23 @@ class MemoryDoor:
         """The fast tier, where there is one now."""
         return None if self.memory is None else self.memory.redis
 
+    def stream_redis(self) -> RedisTier | None:
+        """The same for streams of audio, with what was made of them so far; None where that is not to be kept."""
+        return self.redis() if self._config.store_text and self._config.store_audio else None
+
+    async def erase(self, user_id: str) -> Erasure:
+        """Delete everything of a user, and look for what is left of it in every store.
+
+        Raises:
+            ApiError: 503, there is no memory on purpose.
+            StoreUnavailableError: there is none, or PostgreSQL does not answer.
+        """
+        memory = self.opened()
+        there = await self.recordings.count(user_id)
+        report = await memory.erase_user(user_id)
+        left = await self.recordings.count(user_id)
+        return replace(report, stores=(*report.stores, Erased("recordings", there, left, {"files": there})))
+
     def reminder(self, user_id: str, context: Context) -> Reminder | None:
         """Who reminds a conversation of what its user said in others; None where nobody does."""
         return reminder(self.memory, user_id, context, self._recall)
@@ -112,6 +151,7 @@ class MemoryDoor:
         """Write everything down and stop the servers that were started; see `Memory.close`."""
         if self._sampler is not None:
             await self._sampler.close()
+        await self._sweeping.close()
         await self.recordings.close()
         if self.memory is not None:
             await self.memory.close(deliver_s)

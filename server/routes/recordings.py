@@ -12,6 +12,7 @@ from server.conversations.requests import OneConversation, found_conversation
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
 from server.memory.door import MEMORY
+from server.memory.recording_reply import send_recording
 
 routes = web.RouteTableDef()
 
@@ -43,12 +44,7 @@ async def download_inputs(request: web.Request, params: InputsOfCall) -> web.Str
     path = await door.recordings.find_inputs(found.user_id, found.id, params.call_id)
     if path is None:
         raise ApiError(404, "inputs_not_found", "The inputs of such a call were not recorded in this conversation")
-    headers = {
-        "Content-Type": "application/jsonl",
-        "Content-Disposition": f'attachment; filename="{path.name}"',
-        "Cache-Control": "private, no-cache",
-    }
-    return web.FileResponse(path, headers=headers)
+    return await send_recording(request, path, door.recordings.keys, "application/jsonl")
 
 
 @routes.get("/api/conversations/{conversation_id}/recordings/{name}")
@@ -71,9 +67,4 @@ async def download_recording(request: web.Request, params: OneRecording) -> web.
     path = await door.recordings.find(found.user_id, found.id, params.name)
     if path is None:
         raise ApiError(404, "recording_not_found", "This conversation has no such recording")
-    headers = {
-        "Content-Type": "audio/ogg",
-        "Content-Disposition": f'attachment; filename="{path.name}"',
-        "Cache-Control": "private, no-cache",
-    }
-    return web.FileResponse(path, headers=headers)
+    return await send_recording(request, path, door.recordings.keys, "audio/ogg")

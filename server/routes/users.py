@@ -36,6 +36,31 @@ def known_zone(name: str) -> str:
     return name
 
 
+class Forgetting(User):
+    """Which user, and whether what was done is to be told."""
+
+    report: bool = False
+
+
+class ErasedStore(BaseModel):
+    """What was done in one store; null for one that did not answer."""
+
+    store: str
+    found: int | None
+    deleted: int | None
+    left: int | None
+    parts: dict[str, int]
+
+
+class ErasureReport(BaseModel):
+    """What an erasure found and what it left."""
+
+    user_id: str
+    erased_at: str
+    complete: bool
+    stores: list[ErasedStore]
+
+
 class Preferences(BaseModel):
     """What a user wants; calls follow the named ones, others are kept for clients."""
 
@@ -89,11 +114,23 @@ async def put_preferences(request: web.Request, params: User, body: Preferences)
     "users",
     scope="erase",
     cost="work",
-    params=User,
-    answers={204: Answer("Nothing is known of the user any more")},
+    params=Forgetting,
+    answers={
+        200: Answer("With `report`: what was found in each store, and what is left", ErasureReport),
+        204: Answer("Nothing is known of the user any more"),
+    },
     errors=(404, 503),
 )
-async def forget_user(request: web.Request, params: User) -> web.Response:
-    """Delete everything that is known of a user."""
-    await to_the_end(request.app[MEMORY].opened().delete_user(named_user(request, params.user_id)))
-    return web.Response(status=204)
+async def forget_user(request: web.Request, params: Forgetting) -> web.Response:
+    """Delete everything that is known of a user; with `report`, look everywhere whether it is gone and tell."""
+    user_id, door = named_user(request, params.user_id), request.app[MEMORY]
+    if not params.report:
+        await to_the_end(door.opened().delete_user(user_id))
+        return web.Response(status=204)
+    done = await to_the_end(door.erase(user_id))
+    stores = [
+        ErasedStore(store=each.store, found=each.found, deleted=each.deleted, left=each.left, parts=each.parts)
+        for each in done.stores
+    ]
+    told = ErasureReport(user_id=user_id, erased_at=done.at.isoformat(), complete=done.complete, stores=stores)
+    return web.json_response(told.model_dump())

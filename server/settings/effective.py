@@ -14,6 +14,7 @@ from server.settings.engines import EnginesSettings
 from server.settings.identity import IdentitySettings
 from server.settings.listening import ListeningSettings
 from server.settings.media import MediaSettings
+from server.settings.privacy import PrivacySettings
 from server.settings.services import ServicesSettings
 from server.settings.stores import StoresSettings
 from server.settings.telephone import TelephoneSettings
@@ -31,6 +32,7 @@ class Settings(
     TurnSettings,
     MediaSettings,
     IdentitySettings,
+    PrivacySettings,
     StoresSettings,
     ServicesSettings,
     WebhookSettings,
@@ -62,6 +64,14 @@ class Settings(
                 raise ValueError(
                     f"role is core, which has no engines of its own: set {', '.join(missing)}, or serve the role all"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_recorded_that_is_not_to_be_stored(self) -> Self:
+        if self.record_calls and not self.store_audio:
+            raise ValueError("record_calls keeps the sound of calls, and store_audio is off")
+        if self.record_inputs != "never" and not (self.store_audio and self.store_text):
+            raise ValueError("record_inputs keeps words and Morgan's voice, and store_text or store_audio is off")
         return self
 
     @model_validator(mode="after")

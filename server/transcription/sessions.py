@@ -202,7 +202,7 @@ class StreamSessions:
                 await redis.forget_stream(session_id)
 
     def _redis(self) -> RedisTier | None:
-        return self._memory.redis()
+        return self._memory.stream_redis()
 
 
 def _theirs(owner: str, who: Principal) -> bool:

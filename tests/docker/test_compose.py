@@ -15,7 +15,10 @@ from server.settings import Settings, load_settings
 
 GIVEN = {
     "MORGAN_API_KEYS": "0123456789abcdef01234567",
+    "MORGAN_SERVICE_KEY": "service-key-0123456789abcdef",
     "POSTGRES_PASSWORD": "fedcba9876543210",
+    "REDIS_PASSWORD": "redis-9876543210",
+    "QDRANT_API_KEY": "qdrant-9876543210",
     "MORGAN_PUBLIC_IP": "203.0.113.7",
 }
 """What whoever starts it has to give."""
@@ -79,13 +82,19 @@ def test_a_wrong_compose_file_does_not_pass(compose: dict[str, Any], tmp_path: P
 def test_each_role_takes_its_environment(role: str, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(compose["services"][role], monkeypatch)
     assert settings.role == role
-    assert settings.api_keys[0].get_secret_value() == GIVEN["MORGAN_API_KEYS"]
+    # Callers' keys are no business of the services: whoever has one gets no further than the core.
+    own = GIVEN["MORGAN_API_KEYS" if role == "core" else "MORGAN_SERVICE_KEY"]
+    assert [key.get_secret_value() for key in settings.api_keys] == [own]
     assert settings.postgres_dsn is not None
     assert settings.postgres_dsn.get_secret_value() == "postgresql://morgan:fedcba9876543210@postgres:5432/morgan"
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == "redis://:redis-9876543210@redis:6379/0"
 
 
 def test_the_core_finds_each_service_where_it_listens(compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     core = settings_of(compose["services"]["core"], monkeypatch)
+    assert core.key_for_services == GIVEN["MORGAN_SERVICE_KEY"]
+    assert core.qdrant_api_key.get_secret_value() == GIVEN["QDRANT_API_KEY"]
     for service in ("llm", "tts", "stt"):
         assert core.service_urls(service) == (f"http://{service}:{port_of(service, 8000)}",)
         assert f"127.0.0.1:{port_of(service, 8000)}/" in compose["services"][service]["healthcheck"]["test"][-1]
@@ -126,3 +135,66 @@ def test_the_schema_is_mounted_as_init_scripts(compose: dict[str, Any], folder: 
 def test_every_volume_is_declared(compose: dict[str, Any]) -> None:
     used = {mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", ())}
     assert {name for name in used if not name.startswith((".", "/"))} == set(compose["volumes"])
+
+
+STORES = ("postgres", "redis", "qdrant")
+
+
+def test_only_the_core_can_be_reached_and_the_rest_reaches_nobody(compose: dict[str, Any]) -> None:
+    services, networks = compose["services"], compose["networks"]
+    assert networks["back"]["internal"] is True
+    reachable = {name for name, service in services.items() if "front" in service["networks"]}
+    # The weights come from outside, once, by a container that ends.
+    assert reachable == {"core", "models"}
+    assert {name for name, service in services.items() if service.get("ports")} == {"core"}
+    assert "back" not in services["models"]["networks"]
+    assert all(service["networks"] == ["back"] for name, service in services.items() if name not in reachable)
+
+
+def test_no_container_can_do_more_than_its_work(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["pids_limit"] > 0, name
+        assert re.fullmatch(r"\$\{\w+:-\d+[gm]\}", service["mem_limit"]), name
+        assert "privileged" not in service, name
+        assert not {"cap_add", "network_mode", "pid"} & service.keys(), name
+
+
+def test_every_store_asks_for_a_password_and_shows_it_to_nobody(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    secrets = {"postgres": "POSTGRES_PASSWORD", "redis": "REDIS_PASSWORD", "qdrant": "QDRANT_API_KEY"}
+    for store, secret in secrets.items():
+        assert any(f"${{{secret}:?" in value for value in services[store]["environment"].values()), store
+        # On a command line, everybody on the machine could read it.
+        assert all(GIVEN[secret] not in substituted(word, GIVEN) for word in services[store].get("command", ()))
+    assert "requirepass" in services["redis"]["command"][-1]
+    assert "QDRANT__SERVICE__API_KEY" in services["qdrant"]["environment"]
+
+
+def test_what_is_written_to_lies_in_volumes_or_in_memory(compose: dict[str, Any]) -> None:
+    """Root file systems are read-only: each place that an image writes to has to be mounted."""
+    written = {
+        "core": {"/data", "/models", "/tmp"},
+        "llm": {"/data", "/models", "/tmp"},
+        "tts": {"/data", "/models", "/tmp"},
+        "stt": {"/data", "/models", "/tmp"},
+        "models": {"/models", "/tmp"},
+        "postgres": {"/var/lib/postgresql/data", "/var/run/postgresql", "/tmp"},
+        "redis": {"/data"},
+        "qdrant": {"/qdrant/storage"},
+    }
+    for name, places in written.items():
+        service = compose["services"][name]
+        mounted = {mount.split(":")[1] for mount in service.get("volumes", ())}
+        mounted |= {mount.split(":")[0] for mount in service.get("tmpfs", ())}
+        assert places <= mounted, name
+
+
+def test_images_of_others_are_named_by_their_digest(compose: dict[str, Any], folder: Path) -> None:
+    digest = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
+    assert all(digest.fullmatch(compose["services"][store]["image"]) for store in STORES)
+    images = re.findall(r"^ARG \w+_IMAGE=(.*)$", (folder / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(images) == 2
+    assert all(digest.fullmatch(image) for image in images)

@@ -195,7 +195,7 @@ async def test_a_record_that_postgresql_refuses_does_not_stop_the_others(rig: Ri
 
 
 async def test_what_postgresql_refuses_is_kept_within_bounds(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("persistence.journal.outbox.REFUSED_BYTES", 2_000)
+    monkeypatch.setattr("persistence.journal.refused.REFUSED_BYTES", 2_000)
     outbox = await rig.start()
     outbox.append(begin())
     for number in range(50):

@@ -25,7 +25,7 @@ TABLES = {
 async def test_processes_that_start_together_apply_each_file_once(dsn: str) -> None:
     connections = [await asyncpg.connect(dsn) for _ in range(4)]
     applied = await asyncio.gather(*(migrate(each) for each in connections))
-    assert sorted(applied) == [0, 0, 0, len(load_migrations())]
+    assert sum(applied) == len(load_migrations())
     rows = await connections[0].fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     assert {row["tablename"] for row in rows} == TABLES
     for each in connections:

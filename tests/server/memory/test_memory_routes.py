@@ -330,3 +330,22 @@ async def test_health_tells_of_the_stores_and_what_they_hold(http: aiohttp.Clien
         assert report["components"][store]["latency_ms"] < 1_000
     assert {"active", "total", "messages"} <= report["conversations"].keys()
     assert {"hits", "misses", "hit_rate"} <= report["cache"].keys()
+
+
+async def test_who_is_erased_is_told_what_was_found_and_that_nothing_is_left(
+    http: aiohttp.ClientSession, user: str, server: RunningServer
+) -> None:
+    await write(http, user, "My favourite fruit is the gooseberry.")
+    async with http.delete(f"/api/users/{user}", params={"report": "true"}) as response:
+        report = await response.json()
+        assert response.status == 200, report
+    assert (report["user_id"], report["complete"]) == (user, True)
+    stores = {each["store"]: each for each in report["stores"]}
+    assert set(stores) == {"rows", "cache", "vectors", "journals", "refused", "recordings"}
+    assert stores["rows"]["parts"]["messages"] == 2
+    assert stores["cache"]["found"] > 0
+    assert stores["journals"]["found"] > 0
+    assert all(each["left"] == 0 and each["deleted"] == each["found"] for each in stores.values())
+    assert (await get(http, "/api/conversations", user_id=user))["conversations"] == []
+    journal = server.data_dir / "journal"
+    assert [path.name for path in journal.iterdir() if path.is_file() and user.encode() in path.read_bytes()] == []
