@@ -98,13 +98,14 @@ class Stores:
         """Stop both."""
         await asyncio.gather(self.postgres.stop(), self.valkey.stop())
 
-    def server(self, data_dir: Path) -> OwnServer:
+    def server(self, data_dir: Path, **environ: str) -> OwnServer:
         """A server on them; replies are heard to their end, so they are kept short."""
         return OwnServer(
             data_dir,
             MORGAN_POSTGRES_DSN=self.postgres.dsn,
             MORGAN_REDIS_URL=self.valkey.url,
             MORGAN_LLM_MAX_TOKENS="12",
+            **environ,
         )
 
     def _of(self, victim: Victim) -> EmbeddedServer:

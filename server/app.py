@@ -89,6 +89,8 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         record_inputs=settings.record_inputs == "always",
         filler=settings.tool_filler,
         filler_after_s=settings.tool_filler_after_s,
+        delay_apology=settings.delay_apology,
+        delay_apology_after_s=settings.delay_apology_after_s,
     )
     return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
 
@@ -196,7 +198,10 @@ class Server:
         url = doors.url(settings.port)
         memory.announce(url)
         memory.sample(metrics)
-        fixed = (options.greeting, options.apology, options.farewell, options.idle_prompt, options.filler)
+        fixed = (
+            *(options.greeting, options.apology, options.farewell, options.idle_prompt),
+            *(options.filler, options.delay_apology),
+        )
         unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)

@@ -75,8 +75,8 @@ def _fragment(data: bytes) -> None:
         for candidate in found:
             parse_candidate(candidate.candidate)
     for line in as_text(data).splitlines():
-        candidate = parse_candidate(line)
-        assert candidate is None or 0 < candidate.port < 65_536
+        usable = parse_candidate(line)
+        assert usable is None or 0 < usable.port < 65_536
 
 
 def _offer_seeds() -> list[bytes]:

@@ -100,7 +100,7 @@ async def _left(context: AbstractAsyncContextManager[Callable[[bytes], Awaitable
 
 def datagrams(data: bytes) -> list[bytes]:
     """An input as datagrams: in front of each stands its length, two bytes; the last may be cut."""
-    found = []
+    found: list[bytes] = []
     while len(data) >= 2 and len(found) < 64:
         size = int.from_bytes(data[:2])
         found.append(data[2 : 2 + size])
