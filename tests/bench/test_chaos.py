@@ -26,8 +26,8 @@ async def said(chat: OpenAiChat) -> str:
 async def test_a_broken_language_model_is_an_engine_error_and_works_again_afterwards() -> None:
     async with BrokenUpstream().serving() as upstream:
         chat = OpenAiChat(Endpoint(upstream.url, first_timeout_s=0.5, next_timeout_s=0.5), "m")
-        modes: list[Mode] = ["hangs", "dribbles", "closes", "fails", *(["rubbish"] * len(RUBBISH))]
-        for mode in modes:
+        rubbish: list[Mode] = ["rubbish"] * len(RUBBISH)
+        for mode in ("hangs", "dribbles", "closes", "fails", *rubbish):
             upstream.mode = mode
             with pytest.raises(EngineError):
                 await asyncio.wait_for(said(chat), 60)
