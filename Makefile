@@ -4,6 +4,7 @@
 # make models    install and fetch the models
 # make unit      the tests that need no models, servers or browser: Python alone, under a minute
 # make lint      ruff, mypy and the arrows between the packages: Python alone
+# make fuzz      every parser of strangers' bytes, ten minutes each (ARGS='stun --seconds 60'); SECURITY.md
 # make fmt       let ruff mend what it can
 # make bench     every number that the README claims
 # make audit     known weaknesses of what Morgan is tested with, and whether every archive of it has its hashes
@@ -47,7 +48,7 @@ $(INSTALLED): other-extras
 endif
 endif
 
-.PHONY: help setup dev models serve unit test lint fmt bench audit hashes constraints clean other-extras
+.PHONY: help setup dev models serve unit test lint fuzz fmt bench audit hashes constraints clean other-extras
 
 # Two of pip at once in one environment break it.
 .NOTPARALLEL:
@@ -83,6 +84,9 @@ lint: dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: dev
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 fmt: dev
 	$(BIN)/ruff check --fix

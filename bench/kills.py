@@ -98,14 +98,16 @@ class Stores:
         """Stop both."""
         await asyncio.gather(self.postgres.stop(), self.valkey.stop())
 
-    def server(self, data_dir: Path) -> OwnServer:
+    def server(self, data_dir: Path, **environ: str) -> OwnServer:
         """A server on them; replies are heard to their end, so they are kept short."""
-        return OwnServer(
+        server = OwnServer(
             data_dir,
             MORGAN_POSTGRES_DSN=self.postgres.dsn,
             MORGAN_REDIS_URL=self.valkey.url,
             MORGAN_LLM_MAX_TOKENS="12",
         )
+        server.environ |= environ
+        return server
 
     def _of(self, victim: Victim) -> EmbeddedServer:
         return self.postgres if victim == "postgres" else self.valkey

@@ -40,6 +40,7 @@ class OwnServer:
         port: the first of the block.
         url: of what this process serves.
         log: file with its output.
+        environ: settings of the next start.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class OwnServer:
         self._role = role
         self._module = module
         self._data_dir = data_dir
-        self._environ = environ
+        self.environ = environ
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -64,8 +65,11 @@ class OwnServer:
         """Of the process; 0 before `start`."""
         return self._process.pid if self._process is not None else 0
 
-    async def start(self) -> float:
+    async def start(self, within_s: float = START_S) -> float:
         """Start it; returns the seconds until it was ready.
+
+        Args:
+            within_s: in which it has to be.
 
         Raises:
             ServerFailedError: it is not ready in time.
@@ -83,7 +87,7 @@ class OwnServer:
             str(self._data_dir),
         ]
         mind = {"MORGAN_LLM_MODEL": os.environ.get("MORGAN_LLM_MODEL", MIND)}
-        environ = {**os.environ, "MORGAN_LOG_FORMAT": "json", **mind, **self._environ}
+        environ = {**os.environ, "MORGAN_LOG_FORMAT": "json", **mind, **self.environ}
         began = time.monotonic()
         health = "/health/ready" if takes_calls(self._role) else "/health"
         with self.log.open("ab") as log:
@@ -91,7 +95,7 @@ class OwnServer:
                 sys.executable, *command, stdout=log, stderr=log, env=environ
             )
         async with aiohttp.ClientSession() as http:
-            while time.monotonic() - began < START_S and self._process.returncode is None:
+            while time.monotonic() - began < within_s and self._process.returncode is None:
                 if await _answers(http, f"{self.url}{health}"):
                     return time.monotonic() - began
                 await asyncio.sleep(0.05)

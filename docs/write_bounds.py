@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import server.bounds
-from media import audio_file, decoder_pool, decoder_process, demux, dtls, ice, sdp
+from media import audio_file, data_channel, decoder_pool, decoder_process, demux, dtls, ice, sdp
+from media.upstream import sctp
 
 PAGE = Path(__file__).with_name("bounds.md")
 SOURCE = Path(server.bounds.__file__)
@@ -31,6 +32,9 @@ TAIL = f"""
 | validated addresses of a connection | {demux.MAX_ADDRESSES_PER_PEER} |
 | SSRCs of a connection that are remembered | {dtls.MAX_SSRCS} |
 | connections of a call | 2 |
+| SCTP streams that the far end may use | {sctp.MAX_STREAMS} |
+| its chunks that wait for those before them | {sctp.MAX_HELD_CHUNKS:,}, of 1 MiB together |
+| data channels that it may open | {data_channel.MAX_CHANNELS} |
 | calls of a client that are not connected yet | `MORGAN_HALF_OPEN_CALLS` |
 
 ## Decoders

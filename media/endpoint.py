@@ -123,6 +123,8 @@ class MediaEndpoint:
             send_failures=self._port.send_failures,
             failures={"datagram": self._port.read_failures, "tick": self._pacer.failures},
             datagrams_dropped=dict(self._port.demux.dropped),
+            late_ticks=self._pacer.late,
+            latest_tick_s=self._pacer.latest_s,
         )
 
     @property

@@ -67,10 +67,14 @@ class Pacer:
 
     Attributes:
         failures: ticks in which something raised, of one member or of the clock itself.
+        late: ticks that came more than a frame after their time: something held the loop, or the processor.
+        latest_s: the latest of all.
     """
 
     def __init__(self, source: Source | None = None) -> None:
         self.failures = 0
+        self.late = 0
+        self.latest_s = 0.0
         self._source = source
         self._held = False
         self._unread = 0
@@ -81,6 +85,7 @@ class Pacer:
         self._shifted = False
         self._borrowed_s = 0.0
         self._timer: asyncio.Handle | None = None
+        self._planned_at = float("inf")
 
     def add(self, member: Paced) -> None:
         """Begin to call a member."""
@@ -88,6 +93,7 @@ class Pacer:
         self._hold(False)
         if self._timer is None:
             self._clock, self._lock, self._borrowed_s = FrameClock(), PhaseLock(FRAME_S, time.monotonic()), 0.0
+            self._planned_at = float("inf")
             self._tick()
 
     def remove(self, member: Paced) -> None:
@@ -149,6 +155,7 @@ class Pacer:
         if read and self._held:
             self._read()
         now = time.monotonic()
+        self._note_lateness(now - self._planned_at)
         due = self._clock.due(now, EARLY_S)
         self._shifted = False
         resting = True
@@ -163,6 +170,11 @@ class Pacer:
             self._clock.shift(self._borrowed_s)
             self._borrowed_s = 0.0
         return resting
+
+    def _note_lateness(self, late_s: float) -> None:
+        self.latest_s = max(self.latest_s, late_s)
+        if late_s > FRAME_S:
+            self.late += 1
 
     def _read(self) -> None:
         try:
@@ -185,8 +197,8 @@ class Pacer:
             self._timer.cancel()
             self._timer = None
         if self._members:
-            next_at = self._clock.next_at + (REST_FRAMES - 1) * FRAME_S * resting
-            self._timer = self._loop.call_later(max(0.0, next_at - time.monotonic()), self._tick)
+            self._planned_at = self._clock.next_at + (REST_FRAMES - 1) * FRAME_S * resting
+            self._timer = self._loop.call_later(max(0.0, self._planned_at - time.monotonic()), self._tick)
 
     def _hold(self, held: bool) -> None:
         if held is not self._held and self._source is not None:

@@ -281,9 +281,13 @@ class EndpointStats:
         send_failures: datagrams that the kernel did not take.
         datagrams_dropped: by kind ("stun", "dtls", "rtp", "other"), from addresses that no ICE check had validated.
         failures: by where an exception of one peer was kept from all others: "datagram", "tick".
+        late_ticks: of the 20 ms clock, more than 20 ms after their time.
+        latest_tick_s: the latest of them.
     """
 
     peers: int = 0
     send_failures: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     datagrams_dropped: dict[str, int] = field(default_factory=dict)
+    late_ticks: int = 0
+    latest_tick_s: float = 0.0

@@ -123,6 +123,8 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         record_inputs=settings.record_inputs == "always",
         filler=settings.tool_filler,
         filler_after_s=settings.tool_filler_after_s,
+        delay_apology=settings.delay_apology,
+        delay_apology_after_s=settings.delay_apology_after_s,
     )
     return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
 
@@ -268,13 +270,8 @@ class Server:
         memory.announce(url)
         memory.sample(metrics)
         fixed = (
-            options.greeting,
-            settings.telephone_greeting,
-            options.apology,
-            options.farewell,
-            options.shutdown_prompt,
-            options.idle_prompt,
-            options.filler,
+            *(options.greeting, options.apology, options.farewell, options.idle_prompt, options.shutdown_prompt),
+            *(options.filler, options.delay_apology, settings.telephone_greeting),
         )
         unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
         registry.spawn(speech.prefetch((*fixed, *unclear)))

@@ -65,6 +65,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
     settings = parts.settings
     guarded = parts.access.guarded
     limits: dict[Cost, int] = {"call": settings.calls_per_minute, "work": settings.requests_per_minute}
+    quotas: dict[Cost, int | None] = {"call": settings.calls_per_day, "work": settings.requests_per_day}
     origins = Origins(settings.allowed_origins, local_only=not guarded)
     app = web.Application(
         middlewares=[
@@ -73,7 +74,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
             errors_as_json,
             only_ours(origins),
             guard(parts.access),
-            limited(limits, parts.memory.redis, spare_cores=service != "core"),
+            limited(limits, parts.memory.redis, per_day=quotas, spare_cores=service != "core"),
             in_time(),
             counting(parts.decoders.budget),
         ]

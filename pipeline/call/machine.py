@@ -392,4 +392,4 @@ class CallMachine:
             now, dry=self._floor.playback.dry, working=self._replying.waits_for_engines()
         ):
             self._floor.heal("speaking_without_audio")
-            self._replying.finish(now)
+            self._replying.give_up_speaking(now)

@@ -51,6 +51,8 @@ class CallOptions:
         record_inputs: whether what the call is told is written down, to be replayed; see `pipeline.call.replay`.
         filler: said when tools or thoughts of the language model take their time; "" for nothing.
         filler_after_s: after so long.
+        delay_apology: said when the language model gives no sign of itself; "" for nothing.
+        delay_apology_after_s: after so long.
     """
 
     user_id: str = "anonymous"
@@ -91,3 +93,5 @@ class CallOptions:
     record_inputs: bool = False
     filler: str = ""
     filler_after_s: float = 1.0
+    delay_apology: str = ""
+    delay_apology_after_s: float = 3.5

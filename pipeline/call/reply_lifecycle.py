@@ -195,6 +195,17 @@ class ReplyLifecycle:
         else:
             self._cut_short("turn_detected", now)
 
+    def give_up_speaking(self, now: float) -> None:
+        """End a reply of which nothing more comes; where it only said that it takes a moment, say sorry."""
+        if not self._answering.only_excused:
+            self.finish(now)
+            return
+        self._floor.counts["no_reply"] += 1
+        self._out.emit(CallFault("no_reply", "no reply came in time"))
+        self._floor.watchdog.thinking(now)
+        self._answering.give_up_text(now)
+        self.advance(now)
+
     def waits_for_engines(self) -> bool:
         """Whether an engine still owes something for the reply in hand."""
         reply = self._answering.reply

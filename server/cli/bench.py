@@ -29,6 +29,11 @@ BENCHES = {
     "api": ("bench.api_fuzz", "Requests made from the API's own description, good and bad, on all ports."),
     "media": ("bench.media_cores", "Microseconds per frame of the audio cores."),
     "kills": ("bench.kills", "A database and then the server killed in mid-call: is every turn there afterwards?"),
+    "chaos": (
+        "bench.chaos",
+        "Stores killed or refusing, a full disk, the clock set back, a broken model, in mid-call.",
+    ),
+    "abuse": ("bench.abuse", "200 clients send the worst of each kind while two calls talk: memory, ticks, turns."),
     "memory": ("bench.memory", "Writing on the event loop, and reading with 100,000 messages stored."),
     "hit-rate": ("bench.hit_rate", "How often the fast tiers answer, counted three times."),
     "memory-latency": ("bench.memory_latency", "What memory adds to voice to voice, beside conversations in writing."),

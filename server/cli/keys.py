@@ -16,7 +16,7 @@ from persistence.text import check_id
 from server.bounds import MAX_TOKEN_S
 from server.cli.env import running
 from server.identity.grant import Grant
-from server.identity.keys_file import KEYS_FILE, ApiKey, KeysFileError, new_key, read_keys, write_keys
+from server.identity.keys_file import ID_CHARS, KEYS_FILE, ApiKey, KeysFileError, new_key, read_keys, write_keys
 from server.identity.scopes import parse_scopes
 from server.services.access import build_tokens
 from server.settings import Settings, SettingsError, load_settings
@@ -28,7 +28,7 @@ User = Annotated[str | None, typer.Option(help="Whose data it reaches; without, 
 Scopes = Annotated[
     list[str] | None, typer.Option("--scope", help="calls, read, erase, speech, llm, tokens, metrics, service, admin.")
 ]
-PerMinute = Annotated[int | None, typer.Option(min=1, help="In place of the server's limit.")]
+OwnLimit = Annotated[int | None, typer.Option(min=1, help="In place of the server's limit.")]
 
 
 @app.command()
@@ -36,8 +36,10 @@ def add(
     name: Annotated[str, typer.Argument(help="What it is for.")],
     scopes: Scopes = None,
     user: User = None,
-    calls_per_minute: PerMinute = None,
-    requests_per_minute: PerMinute = None,
+    calls_per_minute: OwnLimit = None,
+    requests_per_minute: OwnLimit = None,
+    calls_per_day: OwnLimit = None,
+    requests_per_day: OwnLimit = None,
     days: Annotated[int | None, typer.Option(min=1, help="After so many it expires.")] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -48,10 +50,10 @@ def add(
         owner = None if user is None else check_id(user, "user")
     except (ValueError, InvalidTextError) as error:
         _stop(str(error), 2)
-    limits = {"call": calls_per_minute, "work": requests_per_minute}
-    own = {cost: most for cost, most in limits.items() if most is not None}
+    own = _given(call=calls_per_minute, work=requests_per_minute)
+    quotas = _given(call=calls_per_day, work=requests_per_day)
     first = not path.exists()
-    secret, key = new_key(name, wanted, owner, own, None if days is None else days * 86_400)
+    secret, key = new_key(name, wanted, owner, own, None if days is None else days * 86_400, quotas)
     write_keys(path, [*_keys(path), key])
     if first:
         typer.echo("From now on this server lets nobody in without a key.", err=True)
@@ -69,12 +71,14 @@ def list_keys(
         typer.echo(json.dumps([_described(key) for key in keys], indent=2))
         return
     table = Table(title="Keys", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("id", "name", "scopes", "user", "a minute", "made", "expires"):
-        table.add_column(heading)
+    for heading in ("id", "name", "scopes", "user", "limits", "made", "expires"):
+        # Ids are there to be copied: other columns make room.
+        table.add_column(heading, no_wrap=heading == "id", min_width=ID_CHARS if heading == "id" else None)
     for key in keys:
-        limits = ", ".join(f"{most} {cost}" for cost, most in key.per_minute.items())
+        limits = [f"{most} {cost}/min" for cost, most in key.per_minute.items()]
+        limits += [f"{most} {cost}/day" for cost, most in key.per_day.items()]
         scopes, expires = " ".join(sorted(key.scopes)), _day(key.expires_at) or "never"
-        table.add_row(key.id, key.name, scopes, key.user_id or "all", limits, _day(key.created_at), expires)
+        table.add_row(key.id, key.name, scopes, key.user_id or "all", "\n".join(limits), _day(key.created_at), expires)
     Console().print(table)
 
 
@@ -142,10 +146,15 @@ def _described(key: ApiKey) -> dict[str, object]:
         "scopes": sorted(key.scopes),
         "user_id": key.user_id,
         "per_minute": dict(key.per_minute),
+        "per_day": dict(key.per_day),
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "expired": key.expired(time.time()),
     }
+
+
+def _given(**limits: int | None) -> dict[str, int]:
+    return {cost: most for cost, most in limits.items() if most is not None}
 
 
 def _day(at: int | None) -> str:

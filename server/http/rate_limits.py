@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.exceptions import RedisError
@@ -24,38 +24,50 @@ log = structlog.get_logger(__name__)
 BUCKETS = 4096
 """Clients share this many counters, so that an attacker with many addresses costs no more memory than one with few."""
 
+BUCKETS_OF_DAYS = 65_536
+"""The same of quotas: two who share a counter would share it for a day."""
+
 PREFIX = "morgan:limits"
-"""Of the keys in Redis; they go two minutes after the last request."""
+"""Of the keys in Redis; they go two minutes, or two days, after the last request."""
 
 NO_REDIS: Callable[[], RedisTier | None] = lambda: None  # noqa: E731
 
 
 class PerClient:
-    """Counts something by client, over a minute that slides.
+    """Counts something by client, over a minute or a day that slides.
 
     Where there is a Redis, the servers that share it count together; while it does not answer, each for itself.
 
     Args:
         name: of what is counted.
-        per_minute: how often each client may.
+        most: how often each client may.
         redis: the fast tier, where there is one now.
+        window: how often within what.
     """
 
-    def __init__(self, name: str, per_minute: int, redis: Callable[[], RedisTier | None] = NO_REDIS) -> None:
+    def __init__(
+        self,
+        name: str,
+        most: int,
+        redis: Callable[[], RedisTier | None] = NO_REDIS,
+        window: type[RateLimitItem] = RateLimitItemPerMinute,
+    ) -> None:
         self._name = name
-        self._per_minute = per_minute
+        self._most = most
+        self._window = window
+        self._buckets = BUCKETS if window is RateLimitItemPerMinute else BUCKETS_OF_DAYS
         self._redis = redis
         self._memory = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared: tuple[RedisTier, SlidingWindowCounterRateLimiter] | None = None
 
-    async def hit(self, client: str, per_minute: int | None = None) -> int | None:
+    async def hit(self, client: str, most: int | None = None) -> int | None:
         """Count one more; whole seconds to wait where there were too many (it does not count then), else None.
 
         Args:
             client: who.
-            per_minute: how often this one may; None for what all may.
+            most: how often this one may; None for what all may.
         """
-        limit = RateLimitItemPerMinute(self._per_minute if per_minute is None else per_minute)
+        limit = self._window(self._most if most is None else most)
         # The same in each process, and nobody can tell whose counter is shared with whom.
         digest = hashlib.sha256(f"{self._name} {client}".encode()).digest()
         shared = self._limiter()
@@ -64,7 +76,7 @@ class PerClient:
                 return await _hit(shared, limit, digest.hex()[:32])
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("limits are counted in memory", problem=f"{type(error).__name__}: {error}")
-        return await _hit(self._memory, limit, str(int.from_bytes(digest[:4]) % BUCKETS))
+        return await _hit(self._memory, limit, str(int.from_bytes(digest[:4]) % self._buckets))
 
     def _limiter(self) -> SlidingWindowCounterRateLimiter | None:
         tier = self._redis()
@@ -81,7 +93,7 @@ class PerClient:
         return self._shared[1]
 
 
-async def _hit(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItemPerMinute, key: str) -> int | None:
+async def _hit(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, key: str) -> int | None:
     if await limiter.hit(limit, key):
         return None
     resets_at, _ = await limiter.get_window_stats(limit, key)
@@ -93,8 +105,17 @@ def client_of(request: web.Request) -> str:
     return f"{principal_of(request).id}@{network(request.remote)}"
 
 
+def quota_of(request: web.Request) -> str:
+    """Whose quota a request is counted on: the principal's from wherever it asks, else that of the address (or /64)."""
+    return principal_of(request).id or f"@{network(request.remote)}"
+
+
 def limited(
-    per_minute: Mapping[Cost, int], redis: Callable[[], RedisTier | None] = NO_REDIS, *, spare_cores: bool = False
+    per_minute: Mapping[Cost, int],
+    redis: Callable[[], RedisTier | None] = NO_REDIS,
+    *,
+    per_day: Mapping[Cost, int | None] | None = None,
+    spare_cores: bool = False,
 ) -> Middleware:
     """A middleware that refuses clients who ask too often; goes behind the keys and before anything reads a body.
 
@@ -103,23 +124,33 @@ def limited(
     Args:
         per_minute: requests of each client, by what they cost (`Operation.cost`); each kind counts for itself.
         redis: the fast tier, where there is one now.
+        per_day: the same of each principal and 24 hours; None for any number.
         spare_cores: whether those with the scope "service" may ask as often as they like: a core asks a service for
             all of its callers.
     """
     counters = {cost: PerClient(cost, most, redis) for cost, most in per_minute.items()}
+    quotas = {cost: (per_day or {}).get(cost) for cost in per_minute}
+    days = {cost: PerClient(f"{cost} a day", 1, redis, RateLimitItemPerDay) for cost in per_minute}
+
+    async def check(request: web.Request, cost: Cost) -> None:
+        principal = principal_of(request)
+        own = principal.per_minute.get(cost)
+        wait_s = await counters[cost].hit(client_of(request) if own is None else principal.id, own)
+        if wait_s is not None:
+            log.info("too many requests", path=request.path, network=network(request.remote))
+            raise too_many("too_many_requests", "Too many requests of this kind in a minute", wait_s)
+        quota = principal.per_day.get(cost, quotas[cost])
+        wait_s = None if quota is None else await days[cost].hit(quota_of(request), quota)
+        if wait_s is not None:
+            log.info("a quota is used up", path=request.path, principal=principal.id, network=network(request.remote))
+            raise too_many("quota_exceeded", f"The quota of {quota} in 24 hours is used up", wait_s)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         operation = operation_of(request.match_info.handler)
         cost = operation.cost if operation is not None else None
-        principal = principal_of(request)
-        if cost is not None and cost in counters and not (spare_cores and principal.may("service")):
-            own = principal.per_minute.get(cost)
-            client = client_of(request) if own is None else principal.id
-            wait_s = await counters[cost].hit(client, own)
-            if wait_s is not None:
-                log.info("too many requests", path=request.path, network=network(request.remote))
-                raise too_many("too_many_requests", "Too many requests of this kind in a minute", wait_s)
+        if cost is not None and cost in counters and not (spare_cores and principal_of(request).may("service")):
+            await check(request, cost)
         return await handler(request)
 
     return middleware

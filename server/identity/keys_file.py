@@ -33,6 +33,7 @@ class ApiKey:
         scopes: what it may do.
         user_id: whose data it reaches; None for everybody's.
         per_minute: limits of its own, by cost ("call", "work").
+        per_day: quotas of its own, likewise.
         created_at: Unix seconds.
         expires_at: Unix seconds; None for never.
     """
@@ -45,10 +46,11 @@ class ApiKey:
     per_minute: Mapping[str, int] = field(default_factory=dict)
     created_at: int = 0
     expires_at: int | None = None
+    per_day: Mapping[str, int] = field(default_factory=dict)
 
     def principal(self) -> Principal:
         """Whoever shows it."""
-        return Principal(f"key:{self.id}", self.scopes, self.user_id, per_minute=self.per_minute)
+        return Principal(f"key:{self.id}", self.scopes, self.user_id, per_minute=self.per_minute, per_day=self.per_day)
 
     def expired(self, now: float) -> bool:
         """Whether its time is over."""
@@ -89,12 +91,16 @@ def new_key(
     user_id: str | None = None,
     per_minute: Mapping[str, int] | None = None,
     ttl_s: int | None = None,
+    per_day: Mapping[str, int] | None = None,
 ) -> tuple[str, ApiKey]:
     """A new key, to be shown once, and what is kept of it."""
     secret, now = PREFIX + secrets.token_urlsafe(32), int(time.time())
     digest = digest_of(secret)
     expires_at = None if ttl_s is None else now + ttl_s
-    return secret, ApiKey(digest[:ID_CHARS], name, digest, scopes, user_id, per_minute or {}, now, expires_at)
+    key = ApiKey(
+        digest[:ID_CHARS], name, digest, scopes, user_id, per_minute or {}, now, expires_at, per_day=per_day or {}
+    )
+    return secret, key
 
 
 def _parse(kept: Any) -> ApiKey:
@@ -104,7 +110,12 @@ def _parse(kept: Any) -> ApiKey:
         str(kept["digest"]),
         parse_scopes(kept["scopes"]),
         kept.get("user_id"),
-        {str(cost): int(most) for cost, most in (kept.get("per_minute") or {}).items()},
+        _limits(kept.get("per_minute")),
         int(kept["created_at"]),
         kept.get("expires_at"),
+        _limits(kept.get("per_day")),
     )
+
+
+def _limits(kept: Any) -> dict[str, int]:
+    return {str(cost): int(most) for cost, most in (kept or {}).items()}

@@ -21,6 +21,7 @@ class Principal:
         grant: of the token they came with; None for keys and JWTs.
         session: what a realtime client secret is bound to (`POST /v1/realtime/client_secrets`); None for others.
         per_minute: their own limits by cost ("call", "work"), in place of the server's.
+        per_day: their own quotas, likewise.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Principal:
     grant: Grant | None = None
     session: Mapping[str, Any] | None = None
     per_minute: Mapping[str, int] = field(default_factory=dict)
+    per_day: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def options(self) -> Mapping[str, Any]:

@@ -147,6 +147,10 @@ def _of_media(endpoint: MediaEndpoint) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "morgan_media_send_failures", "Datagrams that the kernel did not take.", stats.send_failures
     )
+    yield CounterMetricFamily(
+        "morgan_media_late_ticks", "Ticks of the 20 ms clock that came more than 20 ms late.", stats.late_ticks
+    )
+    yield GaugeMetricFamily("morgan_media_latest_tick_seconds", "The latest of all ticks.", stats.latest_tick_s)
     failures = CounterMetricFamily(
         "morgan_media_failures", "Exceptions of one peer that were kept from all others.", labels=["at"]
     )

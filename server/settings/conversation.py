@@ -52,6 +52,11 @@ class ConversationSettings(BaseModel):
     apology: str = Field(
         "Sorry, something went wrong on my side. Could you say that again?", description="Said when an engine failed."
     )
+    delay_apology: str = Field(
+        "Sorry, this is taking me a moment.",
+        description="Said in calls when the language model gives no sign of itself; empty: nothing.",
+    )
+    delay_apology_after_s: float = Field(3.5, ge=0, description="So long after the end of the user's turn.")
     farewell: str = Field(
         "Sorry, something went wrong on my side, and I have to hang up. Please call again.",
         description="Said when a fault in Morgan ends a call; empty: nothing.",

@@ -58,6 +58,13 @@ class IdentitySettings(BaseModel):
     requests_per_minute: int = Field(
         1200, ge=1, description="Other requests of one client that cost something; further ones are answered 429."
     )
+    calls_per_day: int | None = Field(
+        None,
+        ge=1,
+        description="Calls that a key, a user or (where no key is asked for) an address may begin in 24 hours; a key's "
+        "own quota (morgan keys add) counts in its place. None: any number.",
+    )
+    requests_per_day: int | None = Field(None, ge=1, description="Other requests that cost something, likewise.")
 
     @field_validator("api_keys")
     @classmethod

@@ -42,6 +42,21 @@ async def test_every_member_gets_fifty_frames_a_second() -> None:
         assert member.frames + member.skipped == pytest.approx(30, abs=3)
 
 
+async def test_a_tick_that_something_held_up_is_counted_late() -> None:
+    pacer, member = Pacer(), Member()
+    pacer.add(member)
+    await until(lambda: member.frames >= 3)
+    before, count = pacer.late, len(member.times)
+    time.sleep(0.1)  # noqa: ASYNC251 - the loop is held up on purpose
+    await until(lambda: len(member.times) > count)
+    pacer.close()
+    assert pacer.late > before
+    assert pacer.latest_s > 0.06
+    pacer.add(Member())
+    pacer.close()
+    assert pacer.late == before + 1, "what stood still had no tick to be late for"
+
+
 class Kernel:
     """Where packets wait."""
 

@@ -1,32 +1,48 @@
-"""Says that it takes a moment, when a reply has to wait for a tool or for a model that thinks."""
+"""Says that it takes a moment, when a reply has to wait for a tool, a model that thinks, or one that is silent."""
 
+from pipeline.call.options import CallOptions
 from pipeline.call.reply.reply import Reply
 
 
 class Filler:
-    """Of one reply; says it at most once, and only where nothing else was said.
+    """Of one reply; says something at most once, and only where nothing else was said.
 
     Args:
         reply: whose it is.
-        text: what is said; "" for nothing.
-        after_s: seconds that the user waits before it is said.
+        options: what is said, and when.
     """
 
-    def __init__(self, reply: Reply, text: str, after_s: float) -> None:
+    def __init__(self, reply: Reply, options: CallOptions) -> None:
         self._reply = reply
-        self._text = text.strip()
-        self._after_s = after_s
-        self._said = False
+        self._filler, self._filler_after_s = options.filler.strip(), options.filler_after_s
+        self._delay_apology, self._delay_after_s = options.delay_apology.strip(), options.delay_apology_after_s
+        self._said = ""
 
     @property
     def alone(self) -> bool:
         """Whether the reply has said that it takes a moment, and nothing else."""
-        return self._said and self._reply.text.strip() == self._text
+        return bool(self._said) and self._reply.text.strip() == self._said
 
     def wait(self, since: float, now: float) -> None:
-        """The reply waits, and has done so since then."""
-        if self._said or not self._text or now - since < self._after_s or self._reply.text.strip():
+        """The reply waits for something that takes its time, and has done so since then."""
+        if now - since >= self._filler_after_s:
+            self._say(self._filler, now)
+
+    def silent(self, since: float, now: float) -> None:
+        """The user has waited since then for a language model of which there is no sign, or a word now and then."""
+        reply = self._reply
+        if now - since < self._delay_after_s or reply.first_clause_at is not None or not reply.speaks:
             return
-        self._said = True
-        self._reply.add_text(self._text, now)
+        if not self._delay_apology:
+            return
+        if reply.text.strip():
+            reply.say_so_far(now)
+        else:
+            self._say(self._delay_apology, now)
+
+    def _say(self, text: str, now: float) -> None:
+        if self._said or not text or self._reply.text.strip():
+            return
+        self._said = text
+        self._reply.add_text(text, now)
         self._reply.pause_text(now)

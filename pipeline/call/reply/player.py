@@ -134,7 +134,7 @@ class ReplyPlayer:
             speaks=wish.is_spoken(options),
             wish=wish,
         )
-        self._filler = Filler(self.reply, options.filler, options.filler_after_s)
+        self._filler = Filler(self.reply, options)
         self._tools = ToolRounds(self.reply, options, self._context, self._out, self._filler)
         self._thinking = Thinking()
         self._told = 0
@@ -171,8 +171,7 @@ class ReplyPlayer:
         reply.hurry(now)
         if self._tools is not None:
             self._tools.advance(now)
-        if self._filler is not None and self._thinking.awaited_since is not None:
-            self._filler.wait(self._thinking.awaited_since, now)
+        self._excuse(reply, now)
         first = reply.play(self.playback)
         if not parked:
             self._out.do(*reply.next_pieces(self.playback, now))
@@ -180,6 +179,20 @@ class ReplyPlayer:
         if reply.released:
             self._tell(reply)
         return first
+
+    def _excuse(self, reply: Reply, now: float) -> None:
+        """Say that it takes a moment, where the user waits for too long."""
+        if self._filler is None or reply.text_ended:
+            return
+        if self._thinking.awaited_since is not None:
+            self._filler.wait(self._thinking.awaited_since, now)
+        elif self._thinking.released_at is not None and not (self._tools is not None and self._tools.busy):
+            self._filler.silent(self._thinking.released_at, now)
+
+    @property
+    def only_excused(self) -> bool:
+        """Whether the user has heard that it takes a moment, and nothing since."""
+        return self._filler is not None and self._filler.alone
 
     def thinks(self, now: float) -> None:
         """The language model has a thought, of which nothing is said."""
@@ -196,9 +209,15 @@ class ReplyPlayer:
         self._thinking.pause()
         if self.reply is None:
             return
-        if failed and self._filler is not None and self._filler.alone:
+        if failed and self.only_excused:
             self.reply.add_text(self._options.apology, now)
         self.reply.end_text(now, failed)
+
+    def give_up_text(self, now: float) -> None:
+        """Wait for the language model no more."""
+        if self.reply is not None:
+            self.reply.ticket.cancel()
+            self.end_text(failed=True, now=now)
 
     def ask_tools(self, calls: tuple[ToolCall, ...], now: float) -> None:
         """The language model wants tools before it goes on."""

@@ -178,6 +178,10 @@ class Reply:
         self._chunker = TextChunker(self._language)
         self._text_paused = bool(self.text.strip())
 
+    def say_so_far(self, now: float) -> None:
+        """Say what there is, were it half a word: what comes next may be long in coming."""
+        self._add_pieces(self._chunker.finish(), now)
+
     def end_text(self, now: float, failed: bool = False) -> None:
         """Take in that no more text comes."""
         self.text_ended = True

@@ -13,27 +13,28 @@ class Thinking:
     Attributes:
         awaited_since: monotonic time since when a user has waited for the thought in hand; None where nobody does.
         patient_until: monotonic time until which the thought may last.
+        released_at: when the turn was over; None before.
     """
 
     def __init__(self) -> None:
         self.awaited_since: float | None = None
         self.patient_until = 0.0
-        self._released_at: float | None = None
+        self.released_at: float | None = None
         self._thinks = False
 
     def released(self, now: float) -> None:
         """The turn is over, and the user waits."""
-        self._released_at = now
+        self.released_at = now
         if self._thinks:
             self.awaited_since = now
 
     def goes_on(self, now: float) -> None:
         """There is a thought."""
         self._thinks = True
-        if self._released_at is None:
+        if self.released_at is None:
             return
-        self.awaited_since = self._released_at if self.awaited_since is None else self.awaited_since
-        self.patient_until = min(now + GOES_ON_S, self._released_at + LONGEST_S)
+        self.awaited_since = self.released_at if self.awaited_since is None else self.awaited_since
+        self.patient_until = min(now + GOES_ON_S, self.released_at + LONGEST_S)
 
     def pause(self) -> None:
         """There are words."""

@@ -63,6 +63,11 @@ class ToolRounds:
         self.advance(now)
         return True
 
+    @property
+    def busy(self) -> bool:
+        """Whether tools are running."""
+        return bool(self._running)
+
     def advance(self, now: float) -> None:
         """Run what is due, and say that it takes a moment when it does."""
         if not self._reply.released:

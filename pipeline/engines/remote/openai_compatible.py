@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import httpx2
 import numpy as np
@@ -36,7 +36,7 @@ from pipeline.text.thinking import ThoughtFilter, likely_untagged
 
 T = TypeVar("T")
 
-_FAILURES = (openai.OpenAIError, httpx2.HTTPError, TimeoutError, ValueError)
+_FAILURES = (openai.OpenAIError, httpx2.HTTPError, TimeoutError, ValueError, RecursionError)
 _TICKET_CHECK_S = 0.05
 _TAIL_S = 1.0
 _LOADING_S = 120.0
@@ -230,6 +230,7 @@ class OpenAiChat(_Remote):
         while True:
             try:
                 chunk = await _next(iterator, wait, ticket)
+                piece = _Piece() if chunk is None else _read(chunk, asked)
             except _FAILURES:
                 # Everything has been said; only the counts are missing.
                 if reason is None:
@@ -237,21 +238,17 @@ class OpenAiChat(_Remote):
                 break
             if chunk is None or ticket.cancelled:
                 break
-            if chunk.usage is not None:
-                counts = (chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
-            for choice in chunk.choices[:1]:
-                if choice.delta and (choice.delta.content or _reasoning(choice.delta)):
-                    wait = self._endpoint.next_timeout_s
-                    reasoned = reasoned or not choice.delta.content
-                    text = found.feed(choice.delta.content or "")
-                    thinking = found.thinking or not choice.delta.content
-                    if text or thinking:
-                        yield ChatDelta(text, thinking=thinking)
-                if choice.delta:
-                    asked.add(choice.delta.tool_calls)
-                if choice.finish_reason is not None:
-                    reason = "length" if choice.finish_reason == "length" else "stop"
-                    wait = _TAIL_S
+            counts = piece.counts or counts
+            if piece.content or piece.reasoning:
+                wait = self._endpoint.next_timeout_s
+                reasoned = reasoned or not piece.content
+                text = found.feed(piece.content)
+                thinking = found.thinking or not piece.content
+                if text or thinking:
+                    yield ChatDelta(text, thinking=thinking)
+            if piece.finish_reason is not None:
+                reason = "length" if piece.finish_reason == "length" else "stop"
+                wait = _TAIL_S
         if ticket.cancelled:
             return
         text = found.finish()
@@ -355,6 +352,39 @@ class OpenAiSpeech(_Remote):
                         yield SpeechChunk(pcm)
                 if not ticket.cancelled and (rest := assembler.finish()).size:
                     yield SpeechChunk(rest)
+
+
+class _Piece(NamedTuple):
+    """What a chunk of a streamed reply says."""
+
+    content: str = ""
+    reasoning: str = ""
+    finish_reason: str | None = None
+    counts: tuple[int, int] | None = None
+
+
+def _read(chunk: Any, asked: ToolCallAssembler) -> _Piece:
+    """A chunk, whose tool calls go to the assembler. The client checks no types: a server may send anything.
+
+    Raises:
+        ValueError: it is no chunk of a chat completion.
+    """
+    try:
+        usage = chunk.usage
+        counts = None if usage is None else (int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0))
+        piece = _Piece(counts=counts)
+        for choice in (chunk.choices or [])[:1]:
+            delta = choice.delta
+            if delta:
+                asked.add(delta.tool_calls)
+                content = delta.content or ""
+                if not isinstance(content, str):
+                    raise TypeError("content is no text")
+                piece = piece._replace(content=content, reasoning=_reasoning(delta))
+            piece = piece._replace(finish_reason=choice.finish_reason)
+        return piece
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"what it sends is no chat completion ({error})") from error
 
 
 class _PcmAssembler:

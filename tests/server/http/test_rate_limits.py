@@ -19,6 +19,7 @@ from server.http.guard import guard
 from server.http.operation import operation
 from server.http.rate_limits import limited
 from server.http.server import HttpRunner
+from server.identity.keys_file import KEYS_FILE, new_key, write_keys
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.services.access import build_access
@@ -51,11 +52,15 @@ async def cheap(_: web.Request, body: Number) -> web.Response:
 
 
 @asynccontextmanager
-async def served(per_minute: int, folder: Path) -> AsyncIterator[str]:
+async def served(per_minute: int, folder: Path, per_day: int | None = None) -> AsyncIterator[str]:
     settings = Settings(data_dir=folder, memory="off", api_keys=",".join(KEYS))
     access = build_access(settings, MemoryDoor(settings), Metrics())
     app = web.Application(
-        middlewares=[errors_as_json, guard(access), limited({"work": per_minute, "call": per_minute})]
+        middlewares=[
+            errors_as_json,
+            guard(access),
+            limited({"work": per_minute, "call": per_minute}, per_day={"work": per_day, "call": None}),
+        ]
     )
     for path, handler in (("/work", work), ("/call", call), ("/cheap", cheap)):
         app.router.add_post(path, handler)
@@ -96,6 +101,27 @@ async def test_each_key_and_each_address_has_a_limit_of_its_own(tmp_path: Path) 
         for address, key in (("127.0.0.1", KEYS[0]), ("127.0.0.2", KEYS[0]), ("127.0.0.1", KEYS[1])):
             async with client(address, key) as http:
                 assert [(await post(http, f"{url}/work"))[0] for _ in range(4)] == [200] * 3 + [429]
+
+
+async def test_a_quota_is_a_keys_from_wherever_it_asks_and_of_one_kind_of_request(tmp_path: Path) -> None:
+    async with served(50, tmp_path, per_day=4) as url:
+        for address, expected in (("127.0.0.1", [200] * 3), ("127.0.0.2", [200, 429, 429])):
+            async with client(address) as http:
+                assert [(await post(http, f"{url}/work"))[0] for _ in range(3)] == expected
+        async with client() as http, client(key=KEYS[1]) as other:
+            status, code, retry_s = await post(http, f"{url}/work", "no JSON")
+            assert (status, code) == (429, "quota_exceeded")
+            assert 3_600 < retry_s <= 2 * 86_400
+            assert (await post(http, f"{url}/call"))[0] == 200
+            assert (await post(other, f"{url}/work"))[0] == 200
+
+
+async def test_a_key_has_its_own_quota_in_place_of_the_servers(tmp_path: Path) -> None:
+    secret, key = new_key("backend", frozenset({"calls"}), per_day={"work": 6})
+    write_keys(tmp_path / KEYS_FILE, [key])
+    async with served(50, tmp_path, per_day=2) as url, client(key=secret) as http, client() as other:
+        assert [(await post(http, f"{url}/work"))[0] for _ in range(7)] == [200] * 6 + [429]
+        assert [(await post(other, f"{url}/work"))[0] for _ in range(3)] == [200] * 2 + [429]
 
 
 async def test_a_request_without_a_key_takes_nothing_of_the_limit(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def morgan(folder: Path, *arguments: str) -> Result:
 def test_a_key_is_made_listed_and_revoked_under_a_running_server(tmp_path: Path) -> None:
     ring = KeyRing({}, tmp_path / KEYS_FILE)
     assert not ring.present
-    limits = ("--calls-per-minute", "3", "--days", "7")
+    limits = ("--calls-per-minute", "3", "--calls-per-day", "90", "--requests-per-day", "800", "--days", "7")
     made = morgan(tmp_path, "keys", "add", "phone", "--scope", "calls", "--user", "alice", *limits)
     assert made.exit_code == 0, made.output
     key = made.stdout.strip()
@@ -32,8 +32,10 @@ def test_a_key_is_made_listed_and_revoked_under_a_running_server(tmp_path: Path)
     assert ring.present
     assert found is not None
     assert (found.scopes, found.user_id, found.per_minute) == ({"calls"}, "alice", {"call": 3})
+    assert found.per_day == {"call": 90, "work": 800}
     (listed,) = json.loads(morgan(tmp_path, "keys", "list", "--json").stdout)
     assert (listed["name"], listed["user_id"], listed["expired"]) == ("phone", "alice", False)
+    assert listed["per_day"] == {"call": 90, "work": 800}
     assert listed["id"] in morgan(tmp_path, "keys", "list").stdout
     kept = (tmp_path / KEYS_FILE).read_text()
     assert key not in kept
@@ -42,6 +44,18 @@ def test_a_key_is_made_listed_and_revoked_under_a_running_server(tmp_path: Path)
     assert ring.find(key) is None
     assert ring.present, "the last key's end opens no door"
     assert morgan(tmp_path, "keys", "revoke", listed["id"]).exit_code == 1
+
+
+def test_a_file_from_before_there_were_quotas_is_read(tmp_path: Path) -> None:
+    secret, key = new_key("old", ALL)
+    path = tmp_path / KEYS_FILE
+    write_keys(path, [key])
+    kept = json.loads(path.read_text())
+    del kept["keys"][0]["per_day"]
+    path.write_text(json.dumps(kept))
+    found = KeyRing({}, path).find(secret)
+    assert found is not None
+    assert found.per_day == {}
 
 
 def test_keys_of_the_settings_have_the_scopes_they_were_given(tmp_path: Path) -> None:

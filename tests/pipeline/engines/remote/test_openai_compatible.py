@@ -191,7 +191,22 @@ async def _all(stream: AsyncIterator[ChatDelta]) -> list[ChatDelta]:
     return [delta async for delta in stream]
 
 
-@pytest.mark.parametrize("garbage", ["{not json", '{"error": {"message": "out of memory"}}'])
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "{not json",
+        '{"error": {"message": "out of memory"}}',
+        "null",
+        "[]",
+        "7",
+        "[" * 20_000,
+        '{"choices": "x"}',
+        '{"choices": [{"delta": "x"}]}',
+        '{"choices": [{"index": 0, "delta": {"content": 7}}]}',
+        '{"choices": [{"index": 0, "delta": {"tool_calls": [{"index": "x"}]}}]}',
+        '{"choices": [], "usage": {"prompt_tokens": "x"}}',
+    ],
+)
 async def test_garbage_and_errors_inside_the_stream_are_engine_errors(
     chat: OpenAiChat, server: Server, garbage: str
 ) -> None:

@@ -1,0 +1,188 @@
+"""Targets in JSON: what clients say over WebSockets and the data channel, and what models ask of tools."""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pipeline.engines.llm.tool_call_text import ToolCallText
+from pipeline.engines.protocols import ToolCall
+from pipeline.tools.declaration import ToolDeclaration
+from pipeline.tools.toolbox import Toolbox
+from server.calls.websocket.messages import Audio, parse_message
+from server.http.errors import ApiError, parse_socket_message
+from server.services import stt_streams
+from server.transcription.fields import decode_base64
+from tests.fuzz.mutation import mutated_json
+from tests.fuzz.packets import AsyncCheck
+from tests.fuzz.target import Target, as_text, on_loop, plain
+from tests.pipeline.tools import functions
+from tests.server.realtime.client_events import EVENTS
+from tests.server.realtime.talking import Say, Talk
+
+# WebSockets -----------------------------------------------------------------------------------------------------------
+
+
+def _told(refused: ApiError) -> None:
+    """An error that a client can be told."""
+    assert 400 <= refused.status < 500
+    assert refused.code
+    assert len(refused.message) > 5
+    assert len(json.dumps(refused.body()).encode()) < 70_000
+
+
+def _audio_socket(data: bytes) -> None:
+    for line in data.split(b"\n"):
+        try:
+            message = parse_message(as_text(line))
+            if isinstance(message, Audio):
+                decode_base64(message.data, "data")
+        except ApiError as refused:
+            _told(refused)
+
+
+def _stream_socket(data: bytes) -> None:
+    for line in data.split(b"\n"):
+        try:
+            message = parse_socket_message(as_text(line), stt_streams._MESSAGES)
+            if isinstance(message, stt_streams.StreamAudio):
+                decode_base64(message.audio_data, "audio_data")
+        except ApiError as refused:
+            _told(refused)
+
+
+_AUDIO_SOCKET: list[Any] = [
+    {"type": "start", "user_id": "ada", "language": "en", "voice": "default", "sample_rate": 16000},
+    {"type": "start", "user_id": "ada", "conversation_id": "last", "instructions": "Be brief."},
+    {"type": "audio", "data": "AAAA"},
+    {"type": "text", "text": "Hello"},
+    {"type": "interrupt"},
+    {"type": "ping"},
+    {"type": "stop"},
+]
+_STREAM_SOCKET: list[Any] = [
+    {"type": "audio", "audio_data": "AAAA", "sequence": 3},
+    {"type": "chunk", "audio_data": "AA=="},
+    {"type": "end"},
+    {"type": "stop"},
+]
+
+
+def lines(events: list[Any]) -> bytes:
+    """Events as an input."""
+    return b"\n".join(json.dumps(event).encode() for event in events)
+
+
+# Realtime -------------------------------------------------------------------------------------------------------------
+
+
+def _realtime(data: bytes) -> None:
+    said = [Say(second, second + 1.2, "What is the weather in Paris?") for second in range(1, 60, 7)]
+    talk = Talk(*said, over="webrtc" if data[:1] == b"\xff" else "socket")
+    for number, line in enumerate(data.removeprefix(b"\xff").split(b"\n")[:40]):
+        before = len(talk.told)
+        talk.session.receive(as_text(line), talk)
+        for told in talk.told[before:]:
+            if told["type"] == "error":
+                assert told["error"]["type"] == "invalid_request_error", told
+                assert told["error"]["code"], told
+                assert len(told["error"]["message"]) > 10, told
+        if number % 3 == 0:
+            talk.run(0.3)
+    assert talk.call.machine.counts["healed"] == 0
+    talk.run(3)
+
+
+def _realtime_seeds() -> list[bytes]:
+    talks = [EVENTS, EVENTS[:3] + EVENTS[7:], [EVENTS[7], EVENTS[-2], EVENTS[-1], EVENTS[11]]]
+    return [lines(talk) for talk in talks] + [b"\xff" + lines(talk) for talk in talks]
+
+
+def _mutated_realtime(data: bytes, dice: random.Random) -> bytes:
+    channel = data[:1] == b"\xff"
+    if dice.random() < 0.1:
+        channel = not channel
+    return (b"\xff" if channel else b"") + mutated_json(data.removeprefix(b"\xff"), dice)
+
+
+# Tools ----------------------------------------------------------------------------------------------------------------
+
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "flat": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 40}, "days": {"type": "integer", "minimum": 1}},
+        "required": ["city"],
+    },
+    "deep": {
+        "type": "object",
+        "properties": {
+            "order": {"$ref": "#/$defs/order"},
+            "tags": {"type": "array", "items": {"enum": ["a", "b", 1]}, "uniqueItems": True},
+            "when": {"anyOf": [{"type": "null"}, {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}$"}]},
+            "share": {"type": "number", "multipleOf": 0.01},
+        },
+        "$defs": {
+            "order": {"type": "object", "properties": {"next": {"$ref": "#/$defs/order"}, "id": {"type": "integer"}}}
+        },
+    },
+    "loose": {"type": "object"},
+}
+_ARGUMENTS: list[Any] = [
+    {"city": "Paris", "days": 3},
+    {"order": {"id": 1, "next": {"id": 2}}, "tags": ["a", 1], "when": "2026-11", "share": 0.25},
+    {"order": {}, "when": None, "tags": []},
+]
+
+
+@contextlib.asynccontextmanager
+async def _tools() -> AsyncIterator[AsyncCheck]:
+    declarations = [
+        ToolDeclaration(name=name, description="x", parameters=schema, function=f"{functions.__name__}:whatever")
+        for name, schema in _SCHEMAS.items()
+    ]
+    box = Toolbox(declarations)
+    known = {name: set(schema.get("properties", ())) for name, schema in _SCHEMAS.items()}
+
+    async def check(data: bytes) -> None:
+        written = as_text(data)
+        for name in _SCHEMAS:
+            functions.got.clear()
+            result = await box.run(ToolCall("call_1", name, written))
+            assert result.content != "Error: the tool failed", "the arguments broke the toolbox"
+            if result.failed:
+                assert not functions.got, "a tool was given what it refused"
+                assert result.content.startswith("Error: ")
+            else:
+                assert set(functions.got[-1]) <= known[name]
+        # The same as a model in process writes it, however it is cut into pieces.
+        for size in (1, 7, 1_000):
+            reading = ToolCallText([declaration.spec() for declaration in declarations])
+            words = "".join(reading.feed(written[at : at + size]) for at in range(0, len(written), size))
+            rest, calls = reading.finish()
+            assert len(words) + len(rest) <= len(written)
+            for call in calls:
+                await box.run(call)
+
+    yield check
+    await asyncio.sleep(0)
+    await box.close()
+
+
+def _tool_seeds() -> list[bytes]:
+    asked = [json.dumps({"name": "flat", "arguments": arguments}) for arguments in _ARGUMENTS]
+    tagged = f"Let me see. <tool_call>{asked[0]}</tool_call><tool_call>{{{asked[1]}}}</tool_call>"
+    return [*(json.dumps(each).encode() for each in _ARGUMENTS), tagged.encode(), f"```json\n{asked[2]}\n```".encode()]
+
+
+TARGETS = (
+    Target("ws-audio", "messages of /ws/audio", plain(_audio_socket), lambda: [lines(_AUDIO_SOCKET)], mutated_json,
+           runs=600),
+    Target("ws-stream", "messages of /ws/stream", plain(_stream_socket), lambda: [lines(_STREAM_SOCKET)],
+           mutated_json, runs=600),
+    Target("realtime", "client events of Realtime, over a WebSocket and a data channel", plain(_realtime),
+           _realtime_seeds, _mutated_realtime, runs=60),
+    Target("tools", "arguments of tools, and tool calls in a model's words", on_loop(_tools), _tool_seeds,
+           mutated_json, runs=120),
+)  # fmt: skip
