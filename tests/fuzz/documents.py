@@ -13,9 +13,8 @@ from media.byte_budget import ByteBudget
 from media.decoder_pool import DecoderPool
 from media.sdp import parse_candidate, parse_offer
 from media.sdp_answer import LocalParameters, build_answer
+from media.sdp_fragment import MAX_FRAGMENT_CANDIDATES, parse_fragment
 from media.values import InvalidOfferError
-from server.http.errors import ApiError
-from server.routes.calls import parse_sdpfrag
 from tests.fuzz.mutation import mutated, with_words
 from tests.fuzz.packets import AsyncCheck
 from tests.fuzz.target import Target, as_text, on_loop, plain
@@ -25,6 +24,7 @@ from tests.media.test_sdp import AUDIO, DATA, VIDEO, session
 _FINGERPRINT = RTCDtlsFingerprint("sha-256", ":".join(["AB"] * 32))
 _LOCAL = LocalParameters(
     session_id=1,
+    version=2,
     ssrc=1234,
     cname="cname",
     ice_ufrag="near",
@@ -69,9 +69,9 @@ def _offer(data: bytes) -> None:
 
 
 def _fragment(data: bytes) -> None:
-    with contextlib.suppress(ApiError):
-        found = parse_sdpfrag(data)
-        assert len(found) <= 64
+    with contextlib.suppress(InvalidOfferError):
+        found = parse_fragment(as_text(data)).candidates
+        assert len(found) <= MAX_FRAGMENT_CANDIDATES
         for candidate in found:
             parse_candidate(candidate.candidate)
     for line in as_text(data).splitlines():

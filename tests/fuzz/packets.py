@@ -332,7 +332,7 @@ SSRC = 1
 def _link() -> Iterator[Check]:
     def check(data: bytes) -> None:
         notes = Notes()
-        settings = LinkSettings(PAYLOAD_TYPE, SSRC, "fuzz", True, True, 28_000, 3.0)
+        settings = LinkSettings(PAYLOAD_TYPE, PAYLOAD_TYPE, SSRC, "fuzz", True, True, 28_000, 3.0)
         link = AudioLink(settings, Playout(), notes, lambda packet: None, 0.0)
         now = 0.0
         for packet in datagrams(data):
