@@ -14,8 +14,8 @@ from pipeline.call.replay.codec import ReplayError, adapter, plain
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import Voice
-from pipeline.tools.declaration import ToolDeclaration
-from pipeline.tools.toolbox import Toolbox
+from pipeline.tools.declaration import ToolDescription
+from pipeline.tools.toolbox import NO_TOOLS, Tool, Toolbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,21 @@ class CallBeginning:
 
 def _options_of(known: dict[str, Any]) -> CallOptions:
     turn_taking = adapter(TurnTakingConfig).validate_python(known["turn_taking"])
-    tools = dict(known["tools"])
-    declared = [ToolDeclaration(**each, function="builtins:dict") for each in tools.pop("declarations")]
-    return replace(CallOptions(), **{**known, "turn_taking": turn_taking, "tools": Toolbox(declared, **tools)})
+    return replace(CallOptions(), **{**known, "turn_taking": turn_taking, "tools": _toolbox_of(known["tools"])})
+
+
+class _NeverRun:
+    """In a replay nothing runs a tool: what came of it is an input."""
+
+    async def run(self, arguments: dict[str, Any]) -> str:
+        raise NotImplementedError
+
+
+def _toolbox_of(known: dict[str, Any]) -> Toolbox:
+    described = [ToolDescription(**each) for each in known["declarations"]]
+    return NO_TOOLS.plus((Tool(each, _NeverRun()) for each in described), rounds=known["rounds"])
 
 
 def _tools_json(tools: Toolbox) -> dict[str, Any]:
-    told = [
-        {"name": each.name, "description": each.description, "parameters": each.parameters, "timeout_s": each.timeout_s}
-        for each in tools.declarations
-    ]
+    told = [{name: plain(getattr(each, name)) for name in ToolDescription.model_fields} for each in tools.descriptions]
     return {"declarations": told, "rounds": tools.rounds}

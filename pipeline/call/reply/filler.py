@@ -18,6 +18,11 @@ class Filler:
         self._after_s = after_s
         self._said = False
 
+    def choose(self, text: str) -> None:
+        """Say this in place of it; "" changes nothing."""
+        if text.strip() and not self._said:
+            self._text = text.strip()
+
     @property
     def alone(self) -> bool:
         """Whether the reply has said that it takes a moment, and nothing else."""

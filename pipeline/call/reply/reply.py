@@ -94,6 +94,7 @@ class Reply:
         wish: how it is to be.
 
     Attributes:
+        language: that its text is prepared in, ISO 639-1.
         usage: tokens so far; None while that is not known.
         cut_short: the language model stopped at its bound.
     """
@@ -132,7 +133,8 @@ class Reply:
         self.first_clause_at: float | None = None
         self.first_audio_at: float | None = None
         self.level_db = -100.0
-        self._voice, self._speed, self._language = voice, speed, language
+        self.language = language
+        self._voice, self._speed = voice, speed
         self._chunker = TextChunker(language)
         self._text_paused = False
         self._pieces: list[Piece] = []
@@ -169,7 +171,7 @@ class Reply:
     def pause_text(self, now: float) -> None:
         """Say what there is: more text comes, but not at once."""
         self._add_pieces(self._chunker.finish(), now)
-        self._chunker = TextChunker(self._language)
+        self._chunker = TextChunker(self.language)
         self._text_paused = bool(self.text.strip())
 
     def end_text(self, now: float, failed: bool = False) -> None:
@@ -208,7 +210,7 @@ class Reply:
 
     def _add_pieces(self, sources: list[str], now: float) -> None:
         for source in sources:
-            spoken = speak(source, self._language)
+            spoken = speak(source, self.language)
             piece = Piece(len(self._pieces), source, spoken, Ticket())
             if not spoken.text.strip():
                 piece.requested = piece.ended = True
