@@ -31,7 +31,19 @@ from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.realtime import routes as realtime
 from server.roles import port_of, services_of
-from server.routes import audio, calls, conversations, health, memory, recordings, text, tokens, users, ws_audio
+from server.routes import (
+    audio,
+    calls,
+    conversations,
+    documents,
+    health,
+    memory,
+    recordings,
+    text,
+    tokens,
+    users,
+    ws_audio,
+)
 from server.services.access import build_access
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
@@ -96,7 +108,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     talking = (calls, text, audio, ws_audio, realtime)
-    remembered = (conversations, memory, recordings, users)
+    remembered = (conversations, memory, documents, recordings, users)
     modules = (*talking, *remembered, tokens, health, page, v1_speech, v1_transcriptions, v1_voices)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
@@ -184,6 +196,7 @@ class Server:
             listening.append((metrics_application(parts), settings.metrics_port))
         doors = Doors(settings.host, listening, settings.max_connections, settings.max_connections_per_address)
         try:
+            options.tools.start()
             await doors.open([memory.open(), _warm_up(engines, capacity)])
         except BaseException:
             await doors.close()

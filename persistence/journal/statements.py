@@ -286,6 +286,7 @@ async def _delete_user(connection: Any, op: DeleteUser) -> None:
     for statement in _DELETE_WHAT_HANGS_ON:
         await connection.execute(statement, [row["id"] for row in rows])
     await connection.execute("DELETE FROM user_preferences WHERE user_id = $1", op.user_id)
+    await connection.execute("DELETE FROM morgan_memory.documents WHERE user_id = $1", op.user_id)
     await connection.execute("INSERT INTO morgan_meta.vectors_to_delete (user_id) VALUES ($1)", op.user_id)
 
 
