@@ -20,7 +20,11 @@ from server.realtime.session_config import SessionConfig
 def session_defaults(options: CallOptions) -> CallOptions:
     """Options of calls whose clients expect nothing to be said of the server's own accord."""
     return replace(
-        options, greeting="", short_replies=False, turn_taking=replace(options.turn_taking, idle_prompt_s=0.0)
+        options,
+        tools=options.tools.now(),
+        greeting="",
+        short_replies=False,
+        turn_taking=replace(options.turn_taking, idle_prompt_s=0.0),
     )
 
 
