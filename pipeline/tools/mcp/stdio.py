@@ -149,11 +149,13 @@ async def _end(process: asyncio.subprocess.Process, tasks: Sequence[asyncio.Task
     """Close the program's input, wait for it a moment, and end it."""
     if process.stdin is not None:
         process.stdin.close()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(END_S):
-            await process.wait()
-    # What it has started goes with it, whether or not it is still there itself.
-    _kill(process)
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await process.wait()
+    finally:
+        # What it has started goes with it, whether or not it is still there itself.
+        _kill(process)
     tasks[0].cancel()
     await asyncio.gather(tasks[0], return_exceptions=True)
     await asyncio.gather(_drain(process), process.wait())
