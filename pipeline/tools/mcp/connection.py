@@ -22,7 +22,7 @@ from pipeline.tools.mcp.http import http_client
 from pipeline.tools.mcp.results import as_text
 from pipeline.tools.mcp.stdio import stdio_transport
 
-CONNECT_S = 30.0
+CONNECT_S = 60.0
 """Patience with a server that begins: some fetch what they need first."""
 
 LIST_S = 15.0

@@ -16,7 +16,7 @@ from pipeline.tools.mcp.servers import McpServers
 from pipeline.tools.toolbox import MAX_RESULT, Toolbox, ToolResult
 from tests.serving import free_port
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 ROOT = str(Path(__file__).parents[3])
 
 
@@ -40,7 +40,7 @@ async def opened(*servers: McpServer) -> tuple[Toolbox, McpServers]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def box() -> AsyncIterator[Toolbox]:
-    made, _ = await opened(program(env={"MINE": SecretStr("1")}, timeout_s=20))
+    made, _ = await opened(program(env={"MINE": SecretStr("1")}, timeout_s=100))
     yield made
     await made.close()
 
