@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -42,6 +42,10 @@ class RebuildError(Exception):
     """It did not work; the message says why, and what to do."""
 
 
+class RefusedError(Exception):
+    """The server does not take a document; the message says why."""
+
+
 @app.command()
 def rebuild(
     data_dir: Annotated[Path | None, typer.Option(help="Data directory of the server.")] = None,
@@ -70,19 +74,12 @@ def add(
 ) -> None:
     """Have Morgan answer a user from files, too; the same file again replaces what it said before."""
     settings = _settings(data_dir)
-    added = failed = 0
-    for path, source in _files(paths):
-        try:
-            read = read_document(path)
-            passages = asyncio.run(_add(settings, user_id, source, read))
-        except (DocumentError, RebuildError, PersistenceError, EngineError, ModelError, InvalidTextError) as error:
-            console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-            failed += 1
-        except httpx2.HTTPError as error:
-            _stop(f"The server does not answer: {error}")
-        else:
-            added += 1
-            console.print(f"{source}: {read.title}, {passages} passages", markup=False, highlight=False)
+    try:
+        added, failed = asyncio.run(_add_all(settings, user_id, list(_files(paths))))
+    except (PersistenceError, EngineError, ModelError, RebuildError) as error:
+        _stop(str(error))
+    except httpx2.HTTPError as error:
+        _stop(f"The server does not answer: {error}")
     if not added and not failed:
         _stop("There is no file in it that can be read.")
     raise typer.Exit(1 if failed else 0)
@@ -100,22 +97,50 @@ def _files(paths: list[Path]) -> Iterator[tuple[Path, str]]:
                 yield each, each.relative_to(path.parent).as_posix()
 
 
-async def _add(settings: Settings, user_id: str, source: str, read: ReadDocument) -> int:
-    """Put one in; returns the number of its passages."""
+async def _add_all(settings: Settings, user_id: str, files: list[tuple[Path, str]]) -> tuple[int, int]:
+    """Put files in, those that can be; returns how many that were, and how many not."""
+    added = failed = 0
+    async with _adding(settings, user_id) as add_one:
+        for path, source in files:
+            try:
+                read = read_document(path)
+                passages = await add_one(source, read)
+            except (DocumentError, RefusedError, InvalidTextError) as error:
+                console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+                failed += 1
+            else:
+                added += 1
+                console.print(f"{source}: {read.title}, {passages} passages", markup=False, highlight=False)
+    return added, failed
+
+
+@asynccontextmanager
+async def _adding(
+    settings: Settings, user_id: str
+) -> AsyncGenerator[Callable[[str, ReadDocument], Awaitable[int]], None]:
+    """What puts a document in and returns the number of its passages: the running server, or this process."""
     url = _running_url(settings)
-    if url is None:
-        async with _own_memory(settings) as memory:
-            added = await add_document(memory, user_id, source, read.title, read.sections)
-            # What is left is read by the server, when it starts.
-            await memory.worker.idle(OWN_READING_S)
-            return added.passage_count
-    sections = [{"content": each.content, "place": each.place[:300]} for each in read.sections]
-    body = {"user_id": user_id, "source": source, "title": read.title[:300], "sections": sections}
-    async with _client(url, settings) as client:
-        response = await client.post("/api/memory/documents", json=body)
-        if response.status_code != httpx2.codes.CREATED:
-            raise RebuildError(f"{source}: {_refusal(response)}")
-        return int(response.json()["passage_count"])
+    if url is not None:
+        async with _client(url, settings) as client:
+
+            async def sent(source: str, read: ReadDocument) -> int:
+                sections = [{"content": each.content, "place": each.place[:300]} for each in read.sections]
+                body = {"user_id": user_id, "source": source, "title": read.title[:300], "sections": sections}
+                response = await client.post("/api/memory/documents", json=body)
+                if response.status_code != httpx2.codes.CREATED:
+                    raise RefusedError(f"{source}: {_refusal(response)}")
+                return int(response.json()["passage_count"])
+
+            yield sent
+        return
+    async with _own_memory(settings) as memory:
+
+        async def stored(source: str, read: ReadDocument) -> int:
+            return (await add_document(memory, user_id, source, read.title, read.sections)).passage_count
+
+        yield stored
+        # What is left is read by the server, when it starts.
+        await memory.worker.idle(OWN_READING_S)
 
 
 def _settings(data_dir: Path | None) -> Settings:
