@@ -16,7 +16,7 @@ from pipeline.tools.mcp.servers import McpServers
 from pipeline.tools.toolbox import MAX_RESULT, Toolbox, ToolResult
 from tests.serving import free_port
 
-PATIENCE_S = 150.0
+PATIENCE_S = 100.0
 ROOT = str(Path(__file__).parents[3])
 
 
