@@ -5,7 +5,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -30,18 +30,21 @@ from persistence.ids import conversation_uuid, parse_uuid
 from persistence.journal.operations import EndLostSessions, Operation, PutConversation
 from persistence.journal.outbox import Outbox
 from persistence.postgres.conversations import Conversations
+from persistence.postgres.documents import Documents
 from persistence.postgres.metrics import Metrics
 from persistence.postgres.pool import Postgres
 from persistence.retention import Sweeper
-from persistence.text import check_id, clean_json
+from persistence.text import check_id, clean_json, clean_text
 from persistence.values import (
     AudioTranscription,
     ComponentHealth,
     Conversation,
     ConversationContext,
+    Document,
     Embedder,
     Message,
     Page,
+    Passage,
     Recalled,
     SessionKind,
 )
@@ -66,6 +69,7 @@ class Memory:
 
     Attributes:
         conversations: reads from PostgreSQL.
+        documents: that users gave Morgan to read; add them with `add_document`.
         preferences: of users; write them with `put_preferences`.
         tts: the cache of speech.
         metrics: samples for `system_metrics`.
@@ -97,6 +101,7 @@ class Memory:
         self.redis = RedisTier(self.redis_url, on_invalidation=self._heard, on_reconnect=self._missed)
         self.outbox = Outbox(config, self.postgres, self._delivered)
         self.conversations = Conversations(self.postgres)
+        self.documents = Documents(self.postgres)
         self.store = ConversationStore(self.redis, self._load, config, lambda: self.outbox.delivered)
         self.preferences = Preferences(self.redis, self.postgres, config, self.store.origin)
         self.vectors = VectorIndex(self.qdrant_url, config.qdrant_api_key)
@@ -329,6 +334,30 @@ class Memory:
         """A conversation with all its messages, for `persistence.export`."""
         found = await self.find_conversation(conversation_id, user_id)
         return None if found is None else (found, await self.conversations.all_messages(found.id, user_id))
+
+    # Documents.
+
+    async def add_document(
+        self, user_id: str, source: str, title: str, sha256: str, passages: Sequence[Passage]
+    ) -> Document:
+        """Put a document in, or in the place of the user's one from the same source; found once it is embedded.
+
+        Raises:
+            InvalidTextError: an id or a text cannot be stored.
+            StoreUnavailableError: PostgreSQL does not answer.
+        """
+        check_id(user_id, "user_id")
+        cleaned = [Passage(clean_text(each.content), clean_text(each.place)) for each in passages]
+        added = await self.documents.put(user_id, check_id(source, "source"), clean_text(title), sha256, cleaned)
+        self.worker.wake()
+        return added
+
+    async def delete_document(self, user_id: str | None, document_id: uuid.UUID) -> bool:
+        """Delete a document with its vectors; whether the user (None: anybody) had it."""
+        deleted = await self.documents.delete(document_id, user_id)
+        if deleted:
+            await self.worker.idle(deletion.DELETE_S)
+        return deleted
 
     # Deleting.
 

@@ -7,6 +7,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 Role = Literal["user", "assistant", "system", "tool"]
+PointRole = Role | Literal["document"]
+"""Of what the vector index holds: who said a message, or that it is a passage of a document."""
 SessionKind = Literal["call", "ws", "realtime", "telephone"]
 Status = Literal["ok", "degraded", "down"]
 Kind = Literal["embedded", "external", "memory"]
@@ -161,14 +163,63 @@ class ConversationContext:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A past message of the same user that fits what is being said; `score` is the cosine similarity."""
+    """A past message, or a passage of a document, of the same user that fits what is being said.
+
+    Attributes:
+        message_id: of the message, or of the passage.
+        conversation_id: that it is in; of a passage, the document.
+        role: who said it, or "document".
+        content: the words.
+        created_at: ISO 8601.
+        score: cosine similarity.
+        source: of a passage: title of the document and place in it, for people; "" for a message.
+    """
 
     message_id: str
     conversation_id: str
-    role: Role
+    role: PointRole
     content: str
     created_at: str
     score: float
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document.
+
+    Attributes:
+        content: its words.
+        place: where it stands, for people: "page 12", a heading; "" where that is not known.
+    """
+
+    content: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a user has given Morgan to read.
+
+    Attributes:
+        id: of this version of it.
+        user_id: whose it is.
+        source: what its user knows it by; the same again replaces it.
+        title: for people.
+        sha256: of what was added, hex.
+        passage_count: pieces that it was cut into.
+        created_at: when it was added.
+        owed: pieces that cannot be found yet.
+    """
+
+    id: UUID
+    user_id: str
+    source: str
+    title: str
+    sha256: str
+    passage_count: int
+    created_at: datetime
+    owed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from server.routes import (
     audio,
     calls,
     conversations,
+    documents,
     health,
     memory,
     recordings,
@@ -139,7 +140,7 @@ def build_webhooks(settings: Settings, metrics: Metrics) -> Webhooks:
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     talking = (calls, whip, rtvi, text, audio, ws_audio, realtime, telephone)
-    remembered = (conversations, memory, recordings, users)
+    remembered = (conversations, memory, documents, recordings, users)
     modules = (*talking, *remembered, tokens, health, page, v1_speech, v1_transcriptions, v1_voices)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
@@ -250,6 +251,7 @@ class Server:
         doors = open_doors(settings, listening, certificate)
         try:
             await webhooks.open()
+            options.tools.start()
             await doors.open([memory.open(), _warm_up(engines, capacity)])
             if settings.audio_socket_port:
                 await pbx.open(settings.audio_socket_host, settings.audio_socket_port)

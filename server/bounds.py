@@ -151,6 +151,21 @@ MAX_STT_PROMPT = 4_000
 MAX_SEARCH = 2_000
 """[characters] Of what is looked for in memory."""
 
+MAX_DOCUMENT_BODY = 16 * 1024 * 1024
+"""[bytes] Of a document for memory, as the text of its sections in JSON."""
+
+MAX_SECTIONS = 5_000
+"""[sections] Of a document: its pages, or what stands under its headings."""
+
+MAX_SECTION_CHARS = 1_000_000
+"""[characters] Of one of them."""
+
+MAX_PASSAGES = 10_000
+"""[passages] That a document is cut into; a hundred words each, about."""
+
+MAX_DOCUMENTS = 1_000
+"""[documents] Of one user."""
+
 MAX_KEPT_SPEECH = 4 * 1024 * 1024
 """[bytes] Of a text's audio beyond which it is not kept."""
 

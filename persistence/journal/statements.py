@@ -293,6 +293,7 @@ async def _delete_user(connection: Any, op: DeleteUser) -> None:
     rows = await connection.fetch("SELECT id FROM conversations WHERE user_id = $1 ORDER BY id FOR UPDATE", op.user_id)
     await delete_conversations(connection, [row["id"] for row in rows])
     await connection.execute("DELETE FROM user_preferences WHERE user_id = $1", op.user_id)
+    await connection.execute("DELETE FROM morgan_memory.documents WHERE user_id = $1", op.user_id)
     await connection.execute("INSERT INTO morgan_meta.vectors_to_delete (user_id) VALUES ($1)", op.user_id)
 
 

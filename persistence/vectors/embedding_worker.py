@@ -19,6 +19,7 @@ from persistence.postgres.pool import Postgres
 from persistence.tasks import ended, keep_running
 from persistence.values import DIMENSIONS, Embedder
 from persistence.vectors.index import VectorIndex
+from persistence.vectors.passage_vectors import PassageVectors
 from persistence.vectors.points import Point
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,7 @@ class EmbeddingWorker:
         self._index = index
         self._embedder = embedder
         self._keep = None if keep_s is None else timedelta(seconds=keep_s)
+        self._passages = PassageVectors(postgres, index, embedder)
         self._wake = asyncio.Event()
         self._wake.set()
         self._idle = asyncio.Event()
@@ -142,9 +144,15 @@ class EmbeddingWorker:
                     total = await connection.fetchval(
                         "SELECT count(*) FROM messages WHERE created_at >= $1", self._since(), timeout=600
                     )
+                    total += await self._passages.owe_all(connection, embeddings=embeddings)
                 done = 0
                 yield Progress(0, total)
-                while (indexed := await self._index_some(REBUILD_BATCH)) or await self._embed_some():
+                while (
+                    (indexed := await self._index_some(REBUILD_BATCH))
+                    or (indexed := await self._passages.index_some(REBUILD_BATCH))
+                    or await self._embed_some()
+                    or await self._passages.embed_some()
+                ):
                     if indexed:
                         done += indexed
                         yield Progress(done, max(done, total))
@@ -181,19 +189,21 @@ class EmbeddingWorker:
             return
         async with self._postgres.connection() as connection:
             lost = await connection.execute("UPDATE messages SET indexed_at = NULL WHERE indexed_at IS NOT NULL")
+            await self._passages.owe_all(connection, embeddings=False)
         if lost != "UPDATE 0":
             log.warning("vector index is empty, making it anew from postgresql", rows=lost)
 
     async def _round(self) -> None:
         failure: StoreUnavailableError | None = None
         while True:
-            embedded = await self._embed_some()
+            # What was said a moment ago comes before a document, which may be long.
+            embedded = await self._embed_some() or await self._passages.embed_some()
             try:
                 if not self._checked:
                     await self._check_index()
                     self._checked = True
                 await self._delete_some()
-                indexed = await self._index_some(INDEX_BATCH)
+                indexed = await self._index_some(INDEX_BATCH) + await self._passages.index_some(INDEX_BATCH)
             except StoreUnavailableError as error:
                 # Without Qdrant the embeddings go into PostgreSQL all the same.
                 failure, indexed = error, 0
@@ -282,6 +292,7 @@ class EmbeddingWorker:
                     row["conversation_id"],
                     row["message_id"],
                 )
+                await self._passages.owe_again(connection, row["user_id"], row["conversation_id"])
                 await connection.execute("DELETE FROM morgan_meta.vectors_to_delete WHERE id = $1", row["id"])
             self.figures.deleted += 1
 

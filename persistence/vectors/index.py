@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from persistence.errors import StoreUnavailableError
-from persistence.values import Recalled, Role
+from persistence.values import PointRole, Recalled
 from persistence.vectors.points import Nearest, Point, PointStore
 
 log = structlog.get_logger(__name__)
@@ -63,12 +63,16 @@ class VectorIndex:
         vector: Sequence[float],
         count: int,
         *,
-        roles: tuple[Role, ...] = (),
+        roles: tuple[PointRole, ...] = (),
         without: Collection[UUID] = (),
     ) -> list[Recalled]:
         """The points of this user that are nearest, best first; see `Nearest` for the arguments."""
         wanted = Nearest(user_id, vector, count, roles, without)
         return await self._run(lambda store: store.search(wanted))
+
+    async def search_all(self, wanted: Sequence[Nearest]) -> list[list[Recalled]]:
+        """Several searches, one after the other, in one go."""
+        return await self._run(lambda store: [store.search(each) for each in wanted])
 
     async def delete(
         self, user_id: str, conversation_id: UUID | None = None, message_ids: Sequence[UUID] | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from persistence.values import Recalled, Role
+from persistence.values import PointRole, Recalled
 
 COLLECTION = "morgan_messages"
 
@@ -16,25 +16,27 @@ core for 100,000 points in place of 22."""
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A message with its embedding."""
+    """A message, or a passage of a document, with its embedding; see `Recalled` for what its fields are then."""
 
     message_id: UUID
     conversation_id: UUID
     user_id: str
-    role: Role
+    role: PointRole
     content: str
     created_at: str
     vector: Sequence[float]
+    source: str = ""
 
     def payload(self) -> dict[str, Any]:
         """What is kept beside the vector."""
-        return {
+        kept = {
             "user_id": self.user_id,
             "conversation_id": str(self.conversation_id),
             "role": self.role,
             "content": self.content,
             "created_at": self.created_at,
         }
+        return {**kept, "source": self.source} if self.source else kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Nearest:
     user_id: str
     vector: Sequence[float]
     count: int
-    roles: tuple[Role, ...] = ()
+    roles: tuple[PointRole, ...] = ()
     without: Collection[UUID] = ()
 
 
@@ -90,4 +92,5 @@ def recalled(message_id: object, payload: dict[str, Any], score: float) -> Recal
         payload["content"],
         payload["created_at"],
         float(score),
+        payload.get("source", ""),
     )

@@ -1,4 +1,4 @@
-"""What a user said before that fits what they say now."""
+"""What a user said before, and what stands in their documents, that fits what they say now."""
 
 import asyncio
 from collections.abc import Collection
@@ -8,12 +8,19 @@ from uuid import UUID
 import structlog
 
 from persistence.errors import StoreUnavailableError
-from persistence.values import Embedder, Recalled, Role
+from persistence.values import Embedder, PointRole, Recalled, Role
 from persistence.vectors.index import VectorIndex
+from persistence.vectors.points import Nearest
 
 log = structlog.get_logger(__name__)
 
 MAX_QUERY_CHARS = 2000
+
+MESSAGES: tuple[Role, ...] = ("user", "assistant", "system", "tool")
+"""Whose words messages are."""
+
+PASSAGES = 6
+"""Of documents, looked at for one question; some may overlap."""
 
 
 @dataclass(slots=True)
@@ -42,7 +49,7 @@ class Recall:
     async def within(
         self, user_id: str, text: str, count: int, budget_ms: float, without: Collection[UUID] = ()
     ) -> list[Recalled]:
-        """What the user said in the past that fits, best first; empty rather than late.
+        """What the user said before and what their documents say that fits, each best first; empty rather than late.
 
         Args:
             user_id: whose words; nobody else's are looked at.
@@ -54,7 +61,7 @@ class Recall:
         self.figures.asked += 1
         try:
             async with asyncio.timeout(budget_ms / 1000):
-                found = await self.search(user_id, text, count, roles=("user",), without=without)
+                found = await self._own_words_and_documents(user_id, text, count, without)
         except TimeoutError:
             self.figures.late += 1
             return []
@@ -65,13 +72,24 @@ class Recall:
         self.figures.answered += 1
         return found
 
+    async def _own_words_and_documents(
+        self, user_id: str, text: str, count: int, without: Collection[UUID]
+    ) -> list[Recalled]:
+        """The nearest of what the user said, and then of what stands in their documents."""
+        if not text.strip():
+            return []
+        vector = await self._vector(text)
+        said = Nearest(user_id, vector, count, ("user",), without)
+        read = Nearest(user_id, vector, PASSAGES, ("document",))
+        return [each for found in await self._index.search_all((said, read)) for each in found]
+
     async def search(
         self,
         user_id: str,
         text: str,
         count: int,
         *,
-        roles: tuple[Role, ...] = (),
+        roles: tuple[PointRole, ...] = MESSAGES,
         without: Collection[UUID] = (),
     ) -> list[Recalled]:
         """The nearest messages in the user's conversations, best first, however near.
@@ -80,7 +98,7 @@ class Recall:
             user_id: whose conversations; nobody else's are looked at.
             text: what is looked for.
             count: how many at most.
-            roles: whose words; empty for everybody's.
+            roles: whose words; ("document",) for passages of documents.
             without: messages that are not wanted.
 
         Raises:
@@ -88,7 +106,10 @@ class Recall:
         """
         if not text.strip():
             return []
+        return await self._index.search(user_id, await self._vector(text), count, roles=roles, without=without)
+
+    async def _vector(self, text: str) -> list[float]:
         if self._embedder is None:
             raise StoreUnavailableError("there is no embedding model")
         (vector,) = await self._embedder.embed([text[:MAX_QUERY_CHARS]], waited_for=True)
-        return await self._index.search(user_id, vector, count, roles=roles, without=without)
+        return vector

@@ -53,6 +53,7 @@ from pipeline.call.inputs import (
     Transcribed,
     TurnScored,
 )
+from pipeline.call.memories import Memories
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder, Speaker
 from pipeline.call.replay.beginning import CallBeginning
@@ -388,7 +389,7 @@ class CallActor:
             log.warning("prefill failed", error=str(error))
 
     async def _recall(self, work: Recall) -> None:
-        memories: tuple[str, ...] = ()
+        memories: Memories = ()
         try:
             if self._reminder is not None:
                 memories = await self._reminder.remind(work.text)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipeline.call.circumstances import Circumstances, Moment
+from pipeline.call.memories import Memories, in_words
 from pipeline.engines.protocols import ChatRequest, Message, ToolCall, ToolSpec
 from pipeline.text.languages import NAMES
 from pipeline.text.words import primary_language
@@ -42,7 +43,7 @@ class Entry:
         interrupted: the user cut it.
         tool_calls: what the assistant asked of tools; their results follow.
         tool_call_id: which call a result belongs to.
-        recalled: what the user had said in earlier conversations and the model was reminded of here.
+        recalled: what the user had said in earlier conversations, or has to read, and the model was reminded of here.
         language: English name of the language that the model was told here to answer in.
         time: date and time that it was told here.
     """
@@ -53,7 +54,7 @@ class Entry:
     interrupted: bool = False
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
-    recalled: tuple[str, ...] = ()
+    recalled: Memories = ()
     language: str = ""
     time: str = ""
 
@@ -73,7 +74,7 @@ class Context:
         circumstances: who calls, and what time it is there.
 
     Attributes:
-        recalled: what the user said in earlier conversations that fits the words in hand. It stands right before them
+        recalled: what the user said earlier, or has to read, that fits the words in hand. It stands right before them
             and stays there, so that the prompt only ever grows at its end, and language models keep what they read.
     """
 
@@ -88,7 +89,7 @@ class Context:
         self._instructions = instructions
         self.conversation = conversation
         self.entries: list[Entry] = []
-        self.recalled: tuple[str, ...] = ()
+        self.recalled: Memories = ()
         self._max_entries = max_entries
         self._rules = rules
         self._circumstances = circumstances or Circumstances()
@@ -265,15 +266,12 @@ def shared_beginning(instructions: str, rules: str = SPOKEN_RULES) -> ChatReques
     return ChatRequest((Message("system", f"{instructions}\n{rules}"),), max_tokens=1)
 
 
-def _noted(text: str, recalled: tuple[str, ...], language: str, time: str) -> str:
+def _noted(text: str, recalled: Memories, language: str, time: str) -> str:
     """The user's words, before them what the model has to know with them.
 
     In one message, because many models know a system message only at the beginning, and none between two turns.
     """
-    notes = []
-    if recalled:
-        earlier = " ".join(f'"{each}"' for each in recalled)
-        notes.append(f"In earlier conversations I said: {earlier}")
+    notes = in_words(recalled)
     if time:
         notes.append(f"It is now {time}.")
     if language:

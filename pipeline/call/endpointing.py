@@ -78,7 +78,7 @@ class Endpointing:
         if turn is None or not text or not self._recalling.ready(turn, text):
             return
         if self._options.answers_turns and self._what_follows(turn, text) is More.NO:
-            self._answering.prepare(turn.item_id, text, turn.language, now)
+            self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
 
     def _what_follows(self, turn: Turn, text: str) -> More:
         """What the words say of what is to come, as the answer to the last reply."""

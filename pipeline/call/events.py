@@ -181,6 +181,21 @@ class ToolCalled:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """A tool waits for the client to approve of what it is asked (`pipeline.call.requests.ApproveTool`).
+
+    Attributes:
+        reply_id: of the reply, which ends with this.
+        item_id: of the request.
+        call: what is asked.
+    """
+
+    reply_id: str
+    item_id: str
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
 class ToolReturned:
     """A tool has answered, or nobody waits for it any more.
 
@@ -341,6 +356,7 @@ CallEvent: TypeAlias = (
     | ReplyTextCompleted
     | ToolCalled
     | ToolReturned
+    | ApprovalAsked
     | PlaybackStarted
     | PlaybackStopped
     | PlaybackCleared

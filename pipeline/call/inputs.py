@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 from pipeline.audio import Pcm
 from pipeline.call.events import TokenUsage
+from pipeline.call.memories import Memories
 from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
 from pipeline.tools.toolbox import ToolResult
 
@@ -188,7 +189,7 @@ class Remembered:
     """What the user said in earlier conversations that fits the words of question `job`; empty for nothing."""
 
     job: int
-    memories: tuple[str, ...]
+    memories: Memories
 
 
 @dataclass(frozen=True, slots=True)

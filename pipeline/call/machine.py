@@ -378,6 +378,7 @@ class CallMachine:
         if self._recalling.overdue(now):
             self._ending.reminded(now)
         self._replying.advance(now)
+        self._replying.report(now)
         self._carry_out()
         self._watchdog.excuse(self._answering.tools_answered_by)
         if self._listening.overlap.overdue(now, self._watchdog.overlap_limit_s):

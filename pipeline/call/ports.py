@@ -3,10 +3,11 @@
 from typing import Protocol
 
 from pipeline.audio import Pcm
+from pipeline.call.memories import Memories
 
 
 class Reminder(Protocol):
-    """Knows what the user of one call said in earlier conversations.
+    """Knows what the user of one call said in earlier conversations, and what their documents say.
 
     Attributes:
         budget_s: within which there is an answer; more than 0.
@@ -14,8 +15,8 @@ class Reminder(Protocol):
 
     budget_s: float
 
-    async def remind(self, text: str) -> tuple[str, ...]:
-        """What fits these words, best first; nothing rather than late."""
+    async def remind(self, text: str) -> Memories:
+        """What fits these words; nothing rather than late."""
 
 
 class Speaker(Protocol):

@@ -1,13 +1,17 @@
 """Morgan's half of a call's machine: a reply from its first words to its last sample, said, cut short or given up."""
 
+from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from pipeline.call.events import CallFault, IdleTimedOut, TurnLatency
 from pipeline.call.inputs import PieceEnded, PieceSpoken, ReplyText, ReplyTextEnded, ToolRan, ToolsAsked
+from pipeline.call.reply.background import GROUP
 from pipeline.call.reply.player import CancelReason
 from pipeline.call.shared_state import SharedState
 from pipeline.call.state import State, Trigger
 from pipeline.call.wish import AS_ALWAYS, ReplyWish
+from pipeline.engines.protocols import ToolCall
+from pipeline.tools.toolbox import ToolResult
 
 ReplyWork: TypeAlias = ReplyText | ReplyTextEnded | ToolsAsked | ToolRan | PieceSpoken | PieceEnded
 """What engines and tools did for a reply."""
@@ -28,6 +32,10 @@ class ReplyLifecycle:
 
     def work(self, message: ReplyWork, now: float) -> None:
         """Take in what engines and tools did for the reply in hand; what is for another one comes too late."""
+        if isinstance(message, ToolRan) and message.reply == GROUP:
+            self._floor.counts["tools"] += 1
+            self._answering.background.returned(message.job, message.result)
+            return
         reply = self._answering.reply
         if reply is None or message.reply != reply.reply_id:
             return
@@ -125,6 +133,31 @@ class ReplyLifecycle:
         if wish is not None:
             self._respond(wish, answers, now)
         return wish is not None
+
+    def report(self, now: float) -> None:
+        """Tell what came of a tool in the background, once nobody speaks."""
+        result = self._answering.background.due(self._floor.state is State.LISTENING, now)
+        if result is not None:
+            call = replace(result.call, id=self._out.new_id("call"))
+            self._carry_out(call, now, replace(result, call=call))
+
+    def approve(self, item_id: str, approved: bool, reason: str, now: float) -> None:
+        """The client has decided on what a tool was asked: it is done, or the model learns that it is not."""
+        call = self._answering.consent.approvals.pop(item_id, None)
+        if call is None:
+            return
+        refused = None
+        if not approved:
+            refused = ToolResult(call, f"Error: not done, the user has refused it. {reason}".strip(), failed=True)
+        if self._floor.state is not State.LISTENING:
+            self._answering.cut("turn_detected")
+        self._carry_out(call, now, refused)
+
+    def _carry_out(self, call: ToolCall, now: float, result: ToolResult | None = None) -> None:
+        self._floor.change(Trigger.REPLY_BEGUN)
+        self._floor.watchdog.thinking(now)
+        self._answering.carry_out(call, self._listening.language, now, result)
+        self.advance(now)
 
     def break_silence(self, now: float) -> None:
         """Neither side has said anything for a while: have the language model say something."""

@@ -88,6 +88,21 @@ class EndReply(ClientRequest):
     by: float
 
 
+@dataclass(frozen=True, slots=True)
+class ApproveTool(ClientRequest):
+    """The client has decided on what a tool is asked (`pipeline.call.events.ApprovalAsked`).
+
+    Attributes:
+        item_id: of the request.
+        approved: the tool may do it.
+        reason: for the model, where it may not.
+    """
+
+    item_id: str
+    approved: bool
+    reason: str = ""
+
+
 class Requests:
     """Applies what the client asks for.
 
@@ -145,6 +160,8 @@ class Requests:
                 self._floor.answering.end_by(request.by)
             case TruncateReply():
                 self._replying.truncate(request.item_id, request.audio_end_ms, now)
+            case ApproveTool():
+                self._replying.approve(request.item_id, request.approved, request.reason, now)
 
     def _change(self, changes: Mapping[str, Any], now: float) -> None:
         floor, options = self._floor, self._floor.options

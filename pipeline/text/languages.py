@@ -37,6 +37,24 @@ UNCLEAR: Final = MappingProxyType(
 )
 """What is said to speech whose words could not be made out, by ISO 639-1 code."""
 
+FILLERS: Final = MappingProxyType(
+    {
+        "en": "One moment.",
+        "de": "Einen Moment.",
+        "fr": "Un instant.",
+        "es": "Un momento.",
+        "it": "Un attimo.",
+        "pt": "Um momento.",
+        "nl": "Een ogenblik.",
+    }
+)
+"""What is said while something takes its time, by ISO 639-1 code."""
+
+
+def filler_in(text: str, language: str) -> str:
+    """What to say while something takes its time: that which was set; the English one of `FILLERS` stands for all."""
+    return FILLERS.get(primary_language(language), text) if text == FILLERS["en"] else text
+
 
 def unclear_prompt(text: str, language: str) -> tuple[str, str | None]:
     """What to say when the words could not be made out.

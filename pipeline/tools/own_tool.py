@@ -1,37 +1,34 @@
 """A tool of one call, run by whatever the call is on: hanging up, passing on, reading keys."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from pipeline.engines.protocols import ToolSpec
+from pipeline.tools.declaration import ToolDescription
+from pipeline.tools.toolbox import Tool
 
 
 @dataclass(frozen=True, slots=True)
-class OwnTool:
-    """Such a tool; `pipeline.tools.toolbox.Toolbox.having` puts it beside those of the server.
+class _Function:
+    """Runs a coroutine function.
 
     Attributes:
-        name: by which the model asks for it.
-        description: what it does and when to use it, for the model.
-        function: takes the arguments, which fit `parameters`, and returns the result in words for the model; raises
-            `ToolError` with words for it.
-        parameters: JSON schema (2020-12) of its arguments, an object.
-        timeout_s: the result must be there by then.
-        waits_for_user: it is the user who takes their time, so that nothing is said meanwhile.
+        function: takes the arguments and returns the result.
     """
 
-    name: str
-    description: str
     function: Callable[[dict[str, Any]], Awaitable[str]]
-    parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
-    timeout_s: float = 10.0
-    waits_for_user: bool = False
-
-    def spec(self) -> ToolSpec:
-        """What the model is told."""
-        return ToolSpec(self.name, self.description, self.parameters)
 
     async def run(self, arguments: dict[str, Any]) -> str:
         """See `pipeline.tools.toolbox.Runner`."""
         return await self.function(arguments)
+
+
+def own_tool(description: ToolDescription, function: Callable[[dict[str, Any]], Awaitable[str]]) -> Tool:
+    """Such a tool; `pipeline.tools.toolbox.Toolbox.having` puts it beside those of the server.
+
+    Args:
+        description: what the model is told.
+        function: takes the arguments, which fit the description, and returns the result in words for the model; raises
+            `ToolError` with words for it.
+    """
+    return Tool(description, _Function(function))

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,10 +15,9 @@ from referencing import Registry
 
 from pipeline.engines.protocols import ToolCall, ToolSpec
 from pipeline.tools.closed_schema import closed
-from pipeline.tools.declaration import ToolDeclaration
+from pipeline.tools.declaration import ToolDeclaration, ToolDescription
 from pipeline.tools.errors import ToolError
 from pipeline.tools.http_tool import HttpTool
-from pipeline.tools.own_tool import OwnTool
 from pipeline.tools.python_tool import PythonTool
 
 MAX_ARGUMENTS = 32_000
@@ -55,11 +54,47 @@ class ToolResult:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Tool:
-    declaration: ToolDeclaration | OwnTool
-    runner: Runner
-    validator: Draft202012Validator
+class Tool:
+    """One tool, ready to run.
+
+    Args:
+        description: of it.
+        runner: runs it.
+        server: name of the MCP server that has it; "" for none.
+        own_name: by which that server knows it.
+        read_only: whether it changes nothing, as its server says.
+    """
+
+    def __init__(
+        self,
+        description: ToolDescription,
+        runner: Runner,
+        *,
+        server: str = "",
+        own_name: str = "",
+        read_only: bool = False,
+    ) -> None:
+        self.description = description
+        self.name = description.name
+        self.runner = runner
+        self.server = server
+        self.own_name = own_name or description.name
+        self.read_only = read_only
+        # An empty registry: no $ref is ever fetched.
+        self.validator = Draft202012Validator(closed(description.parameters), registry=Registry())
+
+
+class ToolSource(Protocol):
+    """Has tools that come and go, such as those of MCP servers."""
+
+    def start(self) -> None:
+        """Begin to look for them; returns at once."""
+
+    def tools(self) -> Sequence[Tool]:
+        """Those that there are now."""
+
+    async def close(self) -> None:
+        """End what runs them."""
 
 
 class Toolbox:
@@ -68,6 +103,8 @@ class Toolbox:
     Args:
         declarations: of the tools.
         rounds: how often in one turn a model may ask for tools; then it must answer.
+        source: of more tools, which come and go.
+        guest_hosts: of MCP servers that clients may bring along; "*" for any.
 
     Raises:
         pipeline.tools.errors.ToolSetupError: a tool cannot be used.
@@ -78,45 +115,80 @@ class Toolbox:
         declarations: Sequence[ToolDeclaration] = (),
         *,
         rounds: int = 4,
+        source: ToolSource | None = None,
+        guest_hosts: tuple[str, ...] = (),
     ) -> None:
-        self.declarations: tuple[ToolDeclaration | OwnTool, ...] = tuple(declarations)
-        self.specs: tuple[ToolSpec, ...] = tuple(declaration.spec() for declaration in declarations)
         self.rounds = rounds
+        self.guest_hosts = guest_hosts
+        self._source = source
         self._client: httpx2.AsyncClient | None = None
-        self._tools = {declaration.name: self._tool(declaration) for declaration in declarations}
+        self._tools: Mapping[str, Tool] = {
+            declaration.name: Tool(declaration, self._runner(declaration)) for declaration in declarations
+        }
+        self.specs: tuple[ToolSpec, ...] = tuple(tool.description.spec() for tool in self._tools.values())
 
-    def having(self, *own: OwnTool) -> "Toolbox":
-        """These tools and some of one call's own, which take the place of those of the same name."""
-        box = Toolbox(rounds=self.rounds)
-        names = {tool.name for tool in own}
-        box.declarations = (*(each for each in self.declarations if each.name not in names), *own)
-        box.specs = tuple(each.spec() for each in box.declarations)
-        box._tools = {**self._tools, **{tool.name: self._tool(tool) for tool in own}}
-        return box
-
-    def _tool(self, declaration: ToolDeclaration | OwnTool) -> _Tool:
-        # An empty registry: no $ref is ever fetched.
-        validator = Draft202012Validator(closed(declaration.parameters), registry=Registry())
-        return _Tool(declaration, self._runner(declaration), validator)
-
-    def _runner(self, declaration: ToolDeclaration | OwnTool) -> Runner:
-        if isinstance(declaration, OwnTool):
-            return declaration
+    def _runner(self, declaration: ToolDeclaration) -> Runner:
         if declaration.url is None:
             return PythonTool(declaration)
         if self._client is None:
             self._client = httpx2.AsyncClient(timeout=None)
         return HttpTool(declaration, self._client)
 
-    def longest_s(self, calls: Sequence[ToolCall]) -> float:
-        """Seconds by which the results of all of these calls are there."""
-        known = [self._tools[call.name].declaration.timeout_s for call in calls if call.name in self._tools]
-        return max(known, default=0.0)
+    @property
+    def descriptions(self) -> tuple[ToolDescription, ...]:
+        """Of all tools."""
+        return tuple(tool.description for tool in self._tools.values())
+
+    def start(self) -> None:
+        """Begin to look for the tools that come and go; returns at once."""
+        if self._source is not None:
+            self._source.start()
+
+    def now(self) -> "Toolbox":
+        """The tools of this moment: a conversation keeps those that it began with, as models keep what they read."""
+        return self if self._source is None else self.plus(self._source.tools())
+
+    def plus(self, tools: Iterable[Tool], rounds: int | None = None) -> "Toolbox":
+        """These tools and others, which do not take the place of those of the same name; closing it closes nothing."""
+        others = {tool.description.name: tool for tool in tools if tool.description.name not in self._tools}
+        return self._of({**self._tools, **others}, rounds)
+
+    def having(self, *own: Tool) -> "Toolbox":
+        """These tools and some of one call's own, which take the place of those of the same name."""
+        return self._of({**self._tools, **{tool.name: tool for tool in own}})
 
     def wait_for_user(self, calls: Iterable[ToolCall]) -> bool:
         """Whether one of these calls waits for something that the user does."""
-        known = (self._tools[call.name].declaration for call in calls if call.name in self._tools)
-        return any(isinstance(each, OwnTool) and each.waits_for_user for each in known)
+        known = (self._tools[call.name].description for call in calls if call.name in self._tools)
+        return any(each.waits_for_user for each in known)
+
+    def of_server(self, name: str) -> list[Tool]:
+        """The tools of one MCP server."""
+        return [tool for tool in self._tools.values() if tool.server and tool.server == name]
+
+    def without(self, names: Collection[str]) -> "Toolbox":
+        """The same without some."""
+        return self._of({name: tool for name, tool in self._tools.items() if name not in names})
+
+    def in_writing(self) -> "Toolbox":
+        """Those that may run although nobody can be asked."""
+        return self._of({name: tool for name, tool in self._tools.items() if not tool.description.confirm})
+
+    def _of(self, tools: Mapping[str, Tool], rounds: int | None = None) -> "Toolbox":
+        box = Toolbox(rounds=self.rounds if rounds is None else rounds, guest_hosts=self.guest_hosts)
+        box._tools = tools
+        box.specs = tuple(tool.description.spec() for tool in tools.values())
+        return box
+
+    def find(self, name: str) -> ToolDescription | None:
+        """A tool by its name."""
+        tool = self._tools.get(name)
+        return None if tool is None else tool.description
+
+    def longest_s(self, calls: Sequence[ToolCall]) -> float:
+        """Seconds by which the results of all of these calls are there."""
+        known = [self._tools[call.name].description.timeout_s for call in calls if call.name in self._tools]
+        return max(known, default=0.0)
 
     async def run(self, call: ToolCall) -> ToolResult:
         """Do what a model asks; whatever goes wrong is told in the result. Cancelling stops the tool."""
@@ -139,15 +211,27 @@ class Toolbox:
         if tool is None:
             raise ToolError(f"there is no tool {call.name!r}; there are {', '.join(sorted(self._tools)) or 'none'}")
         arguments = _checked(call.arguments, tool.validator)
-        limit_s = tool.declaration.timeout_s
+        limit_s = tool.description.timeout_s
         try:
             async with asyncio.timeout(limit_s):
                 return await tool.runner.run(arguments)
         except TimeoutError:
             raise ToolError(f"the tool took longer than {limit_s:g} s") from None
 
+    def problem(self, call: ToolCall) -> str:
+        """Why a call cannot be run, in words for the model; "" where it can."""
+        tool = self._tools.get(call.name)
+        try:
+            if tool is not None:
+                _checked(call.arguments, tool.validator)
+        except ToolError as error:
+            return f"Error: {error}"
+        return ""
+
     async def close(self) -> None:
         """Close the connections."""
+        if self._source is not None:
+            await self._source.close()
         if self._client is not None:
             await self._client.aclose()
 

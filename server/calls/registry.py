@@ -194,6 +194,7 @@ class CallRegistry:
             yielding.end_soon("displaced")
         given = {name: value for name, value in options.items() if value is not None}
         given["conversation_id"] = beginning.conversation_id
+        given.setdefault("tools", self._defaults.tools.now())
         call = Call(self, replace(self._defaults, **given), beginning, identity)
         self._calls[call.id] = call
         if client is not None:

@@ -36,6 +36,10 @@ BENCHES = {
     "abuse": ("bench.abuse", "200 clients send the worst of each kind while two calls talk: memory, ticks, turns."),
     "memory": ("bench.memory", "Writing on the event loop, and reading with 100,000 messages stored."),
     "hit-rate": ("bench.hit_rate", "How often the fast tiers answer, counted three times."),
+    "documents": (
+        "bench.documents",
+        "Questions to a document of fifty pages: is the right passage in the prompt, how soon?",
+    ),
     "memory-latency": ("bench.memory_latency", "What memory adds to voice to voice, beside conversations in writing."),
     "engines": ("bench.engines", "Milliseconds of each speech engine."),
     "speech": ("bench.speech", "First audio of a long text from the speech service, and a repeated one."),

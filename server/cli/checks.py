@@ -98,9 +98,9 @@ def check_calibration(settings: Settings) -> Check:
 
 def check_tools(settings: Settings) -> Iterator[Check]:
     """The tools of the language model, where there are any declared."""
-    if not settings.tools:
+    if not settings.tools and not settings.mcp_servers:
         return
-    found = ", ".join(tool.name for tool in settings.tools)
+    found = ", ".join((*(tool.name for tool in settings.tools), *(each.name for each in settings.mcp_servers)))
     if not settings.service_urls("llm") and not _may_call_tools(settings):
         yield Check("Tools", "warn", f"{found}; not used: the model cannot call them", f"To use them, {NO_TOOL_MODEL}.")
         return
@@ -110,6 +110,11 @@ def check_tools(settings: Settings) -> Iterator[Check]:
         yield Check("Tools", "fail", found, str(error))
     else:
         yield Check("Tools", "ok", found)
+    for server in settings.mcp_servers:
+        if server.command is not None and shutil.which(server.command) is None:
+            yield Check(
+                "Tools", "fail", f"MCP server {server.name}: there is no program {server.command}", "Install it."
+            )
 
 
 def _may_call_tools(settings: Settings) -> bool:

@@ -1,5 +1,6 @@
 """The tools that the settings declare, for a language model that can be given them, and what is kept of their use."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -7,7 +8,8 @@ import structlog
 from persistence.conversation_log import ConversationLog
 from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import LanguageModel
-from pipeline.tools.toolbox import NO_TOOLS, Toolbox, ToolResult
+from pipeline.tools.mcp.declaration import McpServer
+from pipeline.tools.toolbox import NO_TOOLS, Toolbox, ToolResult, ToolSource
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -29,15 +31,28 @@ def build_toolbox(settings: Settings, llm: LanguageModel) -> Toolbox:
     Raises:
         pipeline.tools.errors.ToolSetupError: a tool cannot be used; the message says what to mend.
     """
-    if not settings.tools:
+    if not settings.tools and not settings.mcp_servers and not settings.mcp_client_hosts:
         return NO_TOOLS
-    if isinstance(llm, ReplaceableLanguageModel):
-        # The one that may take its place can perhaps call them; one that cannot is not told of them.
-        return Toolbox(settings.tools, rounds=settings.tool_rounds)
-    if not llm.calls_tools:
+    # Of a model that may give its place to another one nobody knows; one that cannot call tools is not told of them.
+    if not isinstance(llm, ReplaceableLanguageModel) and not llm.calls_tools:
         log.error("the declared tools are not used: this language model cannot call them", advice=NO_TOOL_MODEL)
         return NO_TOOLS
-    return Toolbox(settings.tools, rounds=settings.tool_rounds)
+    return Toolbox(
+        settings.tools,
+        rounds=settings.tool_rounds,
+        source=mcp_servers(settings.mcp_servers),
+        guest_hosts=settings.mcp_client_hosts,
+    )
+
+
+def mcp_servers(servers: Sequence[McpServer]) -> ToolSource | None:
+    """The tools of MCP servers; None where there are no servers."""
+    if not servers:
+        return None
+    # Imported where it is used: the library takes most of a second.
+    from pipeline.tools.mcp.servers import McpServers
+
+    return McpServers(servers)
 
 
 def keep_tool_result(writer: ConversationLog, item_id: str, result: ToolResult) -> None:

@@ -71,6 +71,7 @@ class WrittenTurn:
         self.usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
         self._llm = llm
         self._options = options
+        self._tools = options.tools.now().in_writing()
         self._said = said
         self._writer = writer
         chosen = options.instructions if instructions is None else instructions
@@ -118,7 +119,7 @@ class WrittenTurn:
 
     async def _rounds(self) -> AsyncGenerator[str, None]:
         """The model's words; between two rounds the tools that it asked for run."""
-        tools = self._options.tools
+        tools = self._tools
         length = ReplyLength(self._said, self._context.instructions) if self._options.short_replies else None
         for asked in range(tools.rounds + 1):
             generation = Generation(self._llm, self._request(last=asked == tools.rounds))
@@ -140,11 +141,11 @@ class WrittenTurn:
     def _request(self, *, last: bool) -> ChatRequest:
         options = self._options
         return self._context.request(
-            None, options.max_tokens, options.temperature, options.tools.specs, "none" if last else "auto"
+            None, options.max_tokens, options.temperature, self._tools.specs, "none" if last else "auto"
         )
 
     async def _run_tools(self, text: str, calls: tuple[ToolCall, ...]) -> None:
-        results = await asyncio.gather(*(self._options.tools.run(call) for call in calls))
+        results = await asyncio.gather(*(self._tools.run(call) for call in calls))
         self._context.add(Entry(str(uuid.uuid4()), "assistant", text, tool_calls=calls))
         for result in results:
             item_id = str(uuid.uuid4())

@@ -1,4 +1,4 @@
-"""Earlier conversations for language models: what is looked up, and what of it is worth a prompt's tokens."""
+"""Earlier conversations and documents for language models: what is looked up, and what is worth a prompt's tokens."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -8,6 +8,7 @@ from persistence.ids import conversation_uuid, message_uuid
 from persistence.memory import Memory
 from persistence.values import DIMENSIONS, Recalled
 from pipeline.call.context import Context
+from pipeline.call.memories import Memories, Quotation
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder
 from pipeline.engines.protocols import EngineError, TextEmbedder
@@ -23,6 +24,9 @@ MOST = 5
 
 LONGEST_CHARS = 300
 """Of one memory; the rest is left out."""
+
+LONGEST_PASSAGE_CHARS = 1000
+"""Of one passage of a document, likewise; they are cut shorter than that (`server.memory.passages`)."""
 
 SAME_SCORE = 0.97
 """Similarity from which a message only says what is being said now."""
@@ -65,12 +69,14 @@ class RecallLimits:
     """What recall may cost, and what is worth it.
 
     Attributes:
-        tokens: of a prompt, about, for one turn's memories.
+        tokens: of a prompt, about, for what one turn reminds of having been said,
+        document_tokens: and for what documents say to it.
         score: cosine similarity from which a memory fits.
         budget_ms: for one question; what takes longer is done without.
     """
 
     tokens: int = 120
+    document_tokens: int = 300
     score: float = 0.35
     budget_ms: float = 20.0
 
@@ -79,7 +85,7 @@ def recall_limits(settings: Settings) -> RecallLimits | None:
     """Recall's share of the settings; None where it is off."""
     if not settings.recall or settings.embedder_engine == "none":
         return None
-    return RecallLimits(settings.recall_tokens, settings.recall_score, settings.recall_ms)
+    return RecallLimits(settings.recall_tokens, settings.document_tokens, settings.recall_score, settings.recall_ms)
 
 
 class PastReminder:
@@ -102,8 +108,8 @@ class PastReminder:
         self._limits = limits
         self.budget_s = limits.budget_ms / 1000
 
-    async def remind(self, text: str) -> tuple[str, ...]:
-        """What fits these words, best first; nothing rather than late."""
+    async def remind(self, text: str) -> Memories:
+        """What fits these words: what the user said, then what their documents say; nothing rather than late."""
         conversation = conversation_uuid(self._context.conversation)
         seen = self._context.seen()
         found = await self._memory.recall(
@@ -113,8 +119,11 @@ class PastReminder:
             self._limits.budget_ms,
             {message_uuid(conversation, entry.item_id) for entry in seen},
         )
-        known = [text, *(entry.text for entry in seen), *(each for entry in seen for each in entry.recalled)]
-        return chosen(found, known, self._limits)
+        known = [text, *(entry.text for entry in seen)]
+        known += [each if isinstance(each, str) else each.text for entry in seen for each in entry.recalled]
+        said = [each for each in found if each.role != "document"]
+        read = [each for each in found if each.role == "document"]
+        return (*chosen(said, known, self._limits), *quoted(read, known, self._limits))
 
 
 def reminder(memory: Memory | None, user_id: str, context: Context, limits: RecallLimits | None) -> Reminder | None:
@@ -152,7 +161,28 @@ def chosen(found: Iterable[Recalled], known: Collection[str], limits: RecallLimi
     return tuple(lines)
 
 
-def _line(content: str) -> str:
-    """A message on one line, without the quotation marks that will stand around it."""
+def quoted(found: Iterable[Recalled], known: Collection[str], limits: RecallLimits) -> tuple[Quotation, ...]:
+    """The passages of documents that go into the prompt: the best that fit, as many as there is room for.
+
+    Args:
+        found: best first.
+        known: what the prompt holds anyway.
+        limits: of fit and length.
+    """
+    seen, passages = set(known), list[Quotation]()
+    left = limits.document_tokens
+    for each in found:
+        line = _line(each.content, LONGEST_PASSAGE_CHARS)
+        cost = math.ceil((len(line) + len(each.source)) / CHARS_PER_TOKEN)
+        if each.score < limits.score or line in seen or cost > left:
+            continue
+        seen.add(line)
+        passages.append(Quotation(_line(each.source, LONGEST_CHARS), line))
+        left -= cost
+    return tuple(passages)
+
+
+def _line(content: str, longest: int = LONGEST_CHARS) -> str:
+    """Words on one line, without the quotation marks that will stand around them."""
     line = " ".join(content.replace('"', "'").split())
-    return line if len(line) <= LONGEST_CHARS else line[: LONGEST_CHARS - 1].rstrip() + "…"
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

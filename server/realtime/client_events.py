@@ -128,7 +128,19 @@ class ReferenceItem(BaseModel):
     id: ItemId
 
 
-Item: TypeAlias = Annotated[MessageItem | FunctionCallItem | FunctionOutputItem, Field(discriminator="type")]
+class ApprovalItem(_Item):
+    """Whether a tool of an MCP server may do what it is asked."""
+
+    type: Literal["mcp_approval_response"]
+    approval_request_id: ItemId
+    approve: bool
+    reason: Annotated[str, Field(max_length=2_000)] | None = None
+
+
+Item: TypeAlias = MessageItem | FunctionCallItem | FunctionOutputItem
+"""What a conversation is made of, and the language model reads."""
+
+NewItem: TypeAlias = Annotated[Item | ApprovalItem, Field(discriminator="type")]
 AskedItem: TypeAlias = Annotated[
     MessageItem | FunctionCallItem | FunctionOutputItem | ReferenceItem, Field(discriminator="type")
 ]
@@ -178,7 +190,7 @@ class CreateItem(_Event):
     """Something is to count as said."""
 
     type: Literal["conversation.item.create"]
-    item: Item
+    item: NewItem
     previous_item_id: ItemId | None = None
 
 

@@ -78,7 +78,17 @@ def _told(kind: str, problem: str, param: str, context: Any) -> RealtimeError:
 TAGS = frozenset(
     {
         *("realtime", "transcription", "server_vad", "semantic_vad", "CustomVoice", "str", "int"),
-        *("function", "mcp", "message", "function_call", "function_call_output", "item_reference"),
+        *(
+            "function",
+            "mcp",
+            "message",
+            "function_call",
+            "mcp_approval_response",
+            "ToolFilter",
+            "ApprovalFilter",
+            "function_call_output",
+            "item_reference",
+        ),
     }
 )
 """Names of branches, which Pydantic puts into places and clients do not know; others are no identifiers."""

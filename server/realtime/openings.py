@@ -21,6 +21,7 @@ def session_defaults(options: CallOptions) -> CallOptions:
     """Options of calls whose clients expect nothing to be said of the server's own accord."""
     return replace(
         options,
+        tools=options.tools.now(),
         greeting="",
         shutdown_prompt="",
         short_replies=False,

@@ -87,6 +87,49 @@ class Response:
             yield "conversation.item.done", {"previous_item_id": previous, "item": done}
         yield "response.output_item.done", {**place, "item": done}
 
+    def add_approval(self, item_id: str, label: str, name: str, call: ToolCall) -> Iterator[Told]:
+        """A tool of an MCP server waits for the client's approval."""
+        item: Json = {"id": item_id, "type": "mcp_approval_request", "server_label": label, "name": name}
+        item["arguments"] = call.arguments
+        place = {"response_id": self.id, "output_index": len(self._output), "item": item}
+        self._output.append(item)
+        previous = self._add(item)
+        yield "response.output_item.added", place
+        if self.items is not None:
+            yield "conversation.item.added", {"previous_item_id": previous, "item": item}
+            yield "conversation.item.done", {"previous_item_id": previous, "item": item}
+        yield "response.output_item.done", place
+
+    def add_mcp_call(
+        self, item_id: str, label: str, name: str, call: ToolCall, approval_request_id: str | None
+    ) -> Iterator[Told]:
+        """A tool of an MCP server is called."""
+        begun: Json = {"id": item_id, "type": "mcp_call", "server_label": label, "name": name, "arguments": ""}
+        begun |= {"approval_request_id": approval_request_id, "output": None, "error": None}
+        item = {**begun, "arguments": call.arguments}
+        index = len(self._output)
+        self._output.append(item)
+        previous = self._add(item)
+        place: Json = {"output_index": index, "item_id": item_id}
+        written = {"response_id": self.id, **place}
+        yield "response.output_item.added", {"response_id": self.id, "output_index": index, "item": begun}
+        if self.items is not None:
+            yield "conversation.item.added", {"previous_item_id": previous, "item": begun}
+        yield "response.mcp_call_arguments.delta", {**written, "delta": call.arguments}
+        yield "response.mcp_call_arguments.done", {**written, "arguments": call.arguments}
+        yield "response.mcp_call.in_progress", place
+
+    def end_mcp_call(self, item_id: str, output: str, *, failed: bool) -> Iterator[Told]:
+        """It has answered, or nobody waits for it any more."""
+        index = next(index for index, item in enumerate(self._output) if item["id"] == item_id)
+        error = {"type": "tool_execution_error", "message": output} if failed else None
+        item = {**self._output[index], "output": None if failed else output, "error": error}
+        self._output[index] = item
+        yield f"response.mcp_call.{'failed' if failed else 'completed'}", {"output_index": index, "item_id": item_id}
+        if self.items is not None and item_id in self.items:
+            yield "conversation.item.done", {"previous_item_id": self.items.add(item), "item": item}
+        yield "response.output_item.done", {"response_id": self.id, "output_index": index, "item": item}
+
     def done(self, event: ReplyDone) -> Iterator[Told]:
         """It is over."""
         if self._index is not None:

@@ -13,6 +13,7 @@ from pipeline.call.context import Entry
 from pipeline.call.events import CallEvent, ReplyCreated
 from pipeline.call.inputs import ClientRequest, StopReply
 from pipeline.call.requests import (
+    ApproveTool,
     ClearAudio,
     CommitAudio,
     InsertEntry,
@@ -27,6 +28,7 @@ from server.calls.call import Call
 from server.realtime.audio_format import Encoder
 from server.realtime.client_events import (
     Append,
+    ApprovalItem,
     CancelResponse,
     Clear,
     ClearOutput,
@@ -47,6 +49,7 @@ from server.realtime.client_events import (
 )
 from server.realtime.errors import RealtimeError
 from server.realtime.items import ROOT, ItemList, Json, function_call, function_output, message
+from server.realtime.mcp_tools import McpTools
 from server.realtime.out_of_band import OutOfBand
 from server.realtime.responses import Response
 from server.realtime.session_config import SessionConfig
@@ -122,6 +125,8 @@ class RealtimeSession:
         self._wanted: dict[str, ResponseWanted] = {}
         self._held: deque[tuple[ClientEvent, str | None, Sink]] = deque()
         self._out_of_band = OutOfBand(call, self)
+        self._mcp = McpTools(call, self.items, self._tell, self.new_id)
+        self.events.mcp = self._mcp.find
         self._spoken_items = SpokenItems(call, self)
 
     # Out -------------------------------------------------------------------------------------------------------------
@@ -132,6 +137,7 @@ class RealtimeSession:
             if entry.role in ("user", "assistant") and not entry.tool_calls:
                 kind = "input_text" if entry.role == "user" else "output_text"
                 self.items.add(message(entry.item_id, entry.role, "completed", [{"type": kind, "text": entry.text}]))
+        self._mcp.follow(self.config.mcp)
 
     def created(self) -> Json:
         """The first event of every connection."""
@@ -163,6 +169,7 @@ class RealtimeSession:
     def close(self) -> None:
         """The call is over."""
         self._out_of_band.close()
+        self._mcp.close()
         for sink in tuple(self.sinks):
             sink.over()
         self._spoken_items.close()
@@ -288,6 +295,7 @@ class RealtimeSession:
         self.config = self.config.update(event.session)
         self._post(OptionsChanged(self.config.options()))
         self._tell("session.updated", {"session": self.config.describe(self._call.id)})
+        self._mcp.follow(self.config.mcp)
 
     def _append(self, event: Append) -> None:
         if self._port is None:
@@ -325,10 +333,26 @@ class RealtimeSession:
         if after is not None and after != ROOT and after not in self.items:
             message = f"There is no item with the id '{after}' to put this one behind."
             raise RealtimeError("item_not_found", message, "previous_item_id")
+        if isinstance(item, ApprovalItem):
+            self._approve(item, after)
+            return
         if isinstance(item, MessageItem) and any(part.audio and not part.transcript for part in item.content):
             self._spoken_items.create(item, after)
             return
         self.insert(item, item.id or self.new_id("item"), after)
+
+    def _approve(self, item: ApprovalItem, after: str | None) -> None:
+        """The client has decided on what a tool of an MCP server is asked."""
+        request = self._item(item.approval_request_id)
+        if request["type"] != "mcp_approval_request" or not self.events.decide(item.approval_request_id):
+            message = f"'{item.approval_request_id}' is no request for approval that is open."
+            raise RealtimeError("invalid_value", message, "item.approval_request_id")
+        item_id = item.id or self.new_id("mcpr")
+        shown: Json = {"id": item_id, "type": "mcp_approval_response", "approve": item.approve, "reason": item.reason}
+        shown["approval_request_id"] = item.approval_request_id
+        for kind, fields in self.events.added(shown, after):
+            self._tell(kind, fields)
+        self._post(ApproveTool(item.approval_request_id, item.approve, item.reason or ""))
 
     def insert(self, item: Item, item_id: str, after: str | None) -> None:
         """Put an item into the conversation, where its place still is."""

@@ -8,9 +8,11 @@ from pipeline.call.options import CallOptions
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import ToolSpec, Voice
 from pipeline.text.words import primary_language
+from pipeline.tools.mcp.declaration import tool_name
 from server.conversations.tools import NO_TOOL_MODEL
 from server.http.errors import ApiError
 from server.realtime.errors import RealtimeError, unsupported, validated
+from server.realtime.mcp_schema import McpTool
 from server.realtime.session_schema import (
     MOST_TOKENS,
     SESSION,
@@ -79,6 +81,7 @@ class SessionConfig:
     modality: Literal["audio", "text"] = "audio"
     max_output_tokens: int | Literal["inf"] = "inf"
     tools: tuple[FunctionTool, ...] = ()
+    mcp: tuple[McpTool, ...] = ()
     tool_choice: str | Json = "auto"
     voice: str | None = None
     speed: float = 1.0
@@ -134,6 +137,7 @@ class SessionConfig:
             self.max_output_tokens = wanted.max_output_tokens or "inf"
         if "tools" in given:
             self.tools = self.functions(wanted.tools or (), f"{prefix}.tools")
+            self.mcp = self.servers(wanted.tools or (), f"{prefix}.tools")
         if "tool_choice" in given:
             choice = wanted.tool_choice or "auto"
             self.tool_choice = choice if isinstance(choice, str) else choice.model_dump()
@@ -158,9 +162,45 @@ class SessionConfig:
                 raise RealtimeError("invalid_value", f"Two tools are called '{name}'.", param)
         return functions
 
+    def servers(self, tools: Sequence[Tool], param: str) -> tuple[McpTool, ...]:
+        """The MCP servers among tools.
+
+        Raises:
+            RealtimeError: the language model cannot call tools, one may not be named here, or two have one label.
+        """
+        servers = tuple(tool for tool in tools if isinstance(tool, McpTool))
+        if servers and not self.abilities.calls_tools:
+            message = f"The language model of this server ({self.abilities.model}) cannot call tools"
+            raise unsupported(param, f"{message}; {NO_TOOL_MODEL}")
+        hosts = self.defaults.tools.guest_hosts
+        labels: set[str] = set()
+        for server in servers:
+            label = server.server_label
+            if label in labels:
+                raise RealtimeError("invalid_value", f"Two MCP servers are called '{label}'.", param)
+            labels.add(label)
+            own = bool(self.defaults.tools.of_server(label))
+            if server.server_url is None and not own:
+                message = f"There is no MCP server '{label}' on this server (MORGAN_MCP_SERVERS): give a `server_url`"
+                raise RealtimeError("invalid_value", message, param)
+            if server.server_url is not None and own:
+                message = f"'{label}' is an MCP server of this server itself: leave out its `server_url`, or rename it"
+                raise RealtimeError("invalid_value", message, param)
+            if server.server_url is not None and "*" not in hosts and server.host not in hosts:
+                message = (
+                    f"MCP servers at '{server.host}' may not be named here: MORGAN_MCP_CLIENT_HOSTS has no such host"
+                )
+                raise unsupported(param, message)
+        return servers
+
     def _check_choice(self, prefix: str) -> None:
         known = [tool.name for tool in self.tools] + [tool.name for tool in self.defaults.tools.specs]
-        if isinstance(self.tool_choice, dict) and self.tool_choice["name"] not in known:
+        if isinstance(self.tool_choice, dict) and self.tool_choice["type"] == "mcp":
+            labels = [server.server_label for server in self.mcp]
+            if self.tool_choice["server_label"] not in labels:
+                message = f"There is no MCP server '{self.tool_choice['server_label']}' in this session."
+                raise RealtimeError("invalid_value", message, f"{prefix}.tool_choice")
+        elif isinstance(self.tool_choice, dict) and self.tool_choice["name"] not in known:
             message = f"There is no tool '{self.tool_choice['name']}'; there are {', '.join(known) or 'none'}."
             raise RealtimeError("invalid_value", message, f"{prefix}.tool_choice")
 
@@ -234,7 +274,11 @@ class SessionConfig:
     @property
     def choice(self) -> str:
         """As `ChatRequest.tool_choice` has it."""
-        return self.tool_choice if isinstance(self.tool_choice, str) else str(self.tool_choice["name"])
+        if isinstance(self.tool_choice, str):
+            return self.tool_choice
+        if self.tool_choice["type"] == "mcp":
+            return tool_name(self.tool_choice["server_label"], self.tool_choice["name"])
+        return str(self.tool_choice["name"])
 
     @property
     def hears_turns(self) -> bool:
@@ -307,7 +351,11 @@ class SessionConfig:
             "output_modalities": [self.modality],
             "instructions": self.instructions,
             "max_output_tokens": self.max_output_tokens,
-            "tools": [*self._own_tools(), *(tool.model_dump(exclude_none=True) for tool in self.tools)],
+            "tools": [
+                *self._own_tools(),
+                *(tool.model_dump(exclude_none=True) for tool in self.tools),
+                *(server.shown() for server in self.mcp),
+            ],
             "tool_choice": self.tool_choice,
             "tracing": None,
             "truncation": "auto",
@@ -325,7 +373,8 @@ class SessionConfig:
         }
 
     def _own_tools(self) -> list[Json]:
-        """The server's own, which it runs by itself."""
+        """The server's own, which it runs by itself; those of MCP servers that the client names are told as theirs."""
+        listed = {tool.name for server in self.mcp for tool in self.defaults.tools.of_server(server.server_label)}
         return [
             {
                 "type": "function",
@@ -334,6 +383,7 @@ class SessionConfig:
                 "parameters": dict(tool.parameters),
             }
             for tool in self.defaults.tools.specs
+            if tool.name not in listed
         ]
 
     def _described_transcription(self) -> Json | None:

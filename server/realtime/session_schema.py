@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 from pydantic_core import PydanticCustomError
 
 from server.bounds import MAX_INSTRUCTIONS, MAX_SCHEMA_PARTS, MAX_STT_PROMPT
+from server.realtime.mcp_schema import McpTool, NamedMcp
 
 MOST_TOKENS = 4096
 MOST_TOOLS = 128
@@ -147,19 +148,6 @@ class FunctionTool(Part):
         return schema
 
 
-class McpTool(BaseModel):
-    """A server of tools; not here."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: Literal["mcp"]
-
-    @field_validator("type")
-    @classmethod
-    def _refused(cls, _: str) -> str:
-        raise not_here("MCP tools are not supported here: declare functions, or tools of the server (MORGAN_TOOLS)")
-
-
 Tool: TypeAlias = Annotated[FunctionTool | McpTool, Field(discriminator="type")]
 
 
@@ -168,10 +156,6 @@ class NamedFunction(Part):
 
     type: Literal["function"]
     name: Name
-
-
-class NamedMcp(McpTool):
-    """A tool of a server of tools; not here."""
 
 
 ToolChoice: TypeAlias = (

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, assert_never
 
 from pipeline.call.events import (
+    ApprovalAsked,
     CallEnded,
     CallEvent,
     CallFault,
@@ -61,6 +62,7 @@ class ServerEvents:
     Attributes:
         responses: that are under way, by id.
         sounding: the response that is being played.
+        mcp: label and own name of a tool of an MCP server; None for any other tool.
     """
 
     def __init__(
@@ -79,6 +81,10 @@ class ServerEvents:
         self._transcribes = transcribes
         self._plays = plays
         self._knows_morgan = knows_morgan
+        self.mcp: Callable[[str], tuple[str, str] | None] = lambda name: None
+        self._mcp_calls: dict[str, tuple[Response, str]] = {}
+        self._approvals: dict[str, str] = {}
+        self._approved: dict[str, str] = {}
         self._numbers = itertools.count()
 
     def event(self, kind: str, fields: Json) -> Json:
@@ -109,7 +115,7 @@ class ServerEvents:
                 yield from self._of_transcript(event)
             case ReplyCreated() | ReplyTextDelta() | ReplyTextCompleted() | ReplyDone():
                 yield from self._of_reply(event)
-            case ToolCalled() | ToolReturned():
+            case ToolCalled() | ToolReturned() | ApprovalAsked():
                 yield from self._of_tool(event)
             case PlaybackStarted() | PlaybackStopped() | PlaybackCleared():
                 yield from self._of_playback(event)
@@ -220,14 +226,41 @@ class ServerEvents:
                 del self.responses[event.reply_id]
                 yield from response.done(event)
 
-    def _of_tool(self, event: ToolCalled | ToolReturned) -> Iterator[Told]:
+    def _of_tool(self, event: ToolCalled | ToolReturned | ApprovalAsked) -> Iterator[Told]:
+        if isinstance(event, ToolReturned):
+            yield from self._returned(event)
+            return
+        response = self.responses.get(event.reply_id)
+        if response is None:
+            return
+        known = self.mcp(event.call.name)
         match event:
+            case ApprovalAsked():
+                label, name = known or ("", event.call.name)
+                self._approvals[event.item_id] = event.call.id
+                yield from response.add_approval(event.item_id, label, name, event.call)
+            case ToolCalled() if known is not None:
+                asked = self._approved.pop(event.call.id, None)
+                self._mcp_calls[event.call.id] = (response, event.item_id)
+                yield from response.add_mcp_call(event.item_id, *known, event.call, asked)
             case ToolCalled():
-                response = self.responses.get(event.reply_id)
-                if response is not None:
-                    yield from response.add_call(event.item_id, event.call)
-            case ToolReturned():
-                yield from self.added(function_output(event.item_id, event.result.call.id, event.result.content))
+                yield from response.add_call(event.item_id, event.call)
+
+    def _returned(self, event: ToolReturned) -> Iterator[Told]:
+        call = event.result.call
+        made = self._mcp_calls.pop(call.id, None)
+        if made is None:
+            yield from self.added(function_output(event.item_id, call.id, event.result.content))
+        else:
+            response, item_id = made
+            yield from response.end_mcp_call(item_id, event.result.content, failed=event.result.failed)
+
+    def decide(self, request_id: str) -> bool:
+        """A request for approval is answered; whether it was open."""
+        call_id = self._approvals.pop(request_id, None)
+        if call_id is not None:
+            self._approved[call_id] = request_id
+        return call_id is not None
 
     def _of_playback(self, event: PlaybackStarted | PlaybackStopped | PlaybackCleared) -> Iterator[Told]:
         self.sounding = self.responses.get(event.reply_id) if isinstance(event, PlaybackStarted) else None

@@ -36,6 +36,8 @@ def reply_wish(
     if output is not None and output.format is not None and output.format.type != config.output_format["type"]:
         message = "The format of the output is that of the session: change it with session.update"
         raise unsupported("response.audio.output.format", message)
+    if any(tool.type == "mcp" for tool in wanted.tools or ()):
+        raise unsupported("response.tools", "MCP servers are those of the session: name them with session.update")
     functions = None if wanted.tools is None else config.functions(wanted.tools, "response.tools")
     most = wanted.max_output_tokens
     return ReplyWish(
@@ -95,5 +97,7 @@ def _of_json(item: dict[str, Any]) -> list[Message]:
             return [Message("assistant", "", tool_calls=(ToolCall(item["call_id"], item["name"], item["arguments"]),))]
         case "function_call_output":
             return [Message("tool", item["output"], item["call_id"])]
+    if item["type"].startswith("mcp_"):
+        return []
     texts = (part.get("text") or part.get("transcript") or "" for part in item["content"])
     return [Message(item["role"], " ".join(text for text in texts if text))]

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.text.languages import UNCLEAR
 from pipeline.tools.declaration import ToolDeclaration
+from pipeline.tools.mcp.declaration import McpServer
 from server.settings.types import Listed
 
 
@@ -33,7 +34,13 @@ class ConversationSettings(BaseModel):
         max_length=64,
         description="What the language model may do: a JSON array, or tables [[tools]]: name, description, parameters "
         "(JSON schema; what it does not declare is refused), and url (POST) or function (module:function), headers, "
-        "timeout_s.",
+        "timeout_s, background, confirm, confirm_question, filler (docs/tools.md).",
+    )
+    mcp_servers: tuple[McpServer, ...] = Field(
+        (),
+        max_length=16,
+        description="MCP servers whose tools it may use: a JSON array, or tables [[mcp_servers]]: name, and command "
+        "(args, env, cwd) or url (headers), tools, confirm, background, filler, timeout_s (docs/tools.md).",
     )
     tool_rounds: int = Field(4, ge=1, le=16, description="How often in one turn it may ask for tools.")
     tool_filler: str = Field(
@@ -42,6 +49,9 @@ class ConversationSettings(BaseModel):
     tool_filler_after_s: float = Field(1.0, ge=0, description="So much time.")
     recall: bool = Field(True, description="Remind the language model of what the user said in earlier conversations.")
     recall_tokens: int = Field(120, ge=10, le=2000, description="Of a prompt, about as many for each turn's memories.")
+    document_tokens: int = Field(
+        300, ge=50, le=4000, description="And as many for what the user's documents say to it (`morgan memory add`)."
+    )
     recall_score: float = Field(0.35, ge=0, le=1, description="Similarity (cosine) from which a memory fits the words.")
     recall_ms: float = Field(20.0, ge=1, le=1000, description="A turn goes on without memories that take longer.")
     instructions: str = Field(
@@ -85,6 +95,21 @@ class ConversationSettings(BaseModel):
         if codes and forced and forced not in codes:
             raise ValueError(f"language is {forced}, which is not among them")
         return codes
+
+    mcp_client_hosts: tuple[str, ...] = Field(
+        (),
+        description="Hosts of MCP servers that clients of the Realtime API may bring along (`server_url`), "
+        "comma-separated; * for any: what they name is asked from this machine. Empty: only those of mcp_servers, by "
+        "their names.",
+    )
+
+    @field_validator("mcp_servers")
+    @classmethod
+    def _one_server_of_each_name(cls, servers: tuple[McpServer, ...]) -> tuple[McpServer, ...]:
+        names = [server.name for server in servers]
+        if len(set(names)) < len(names):
+            raise ValueError("two MCP servers have the same name")
+        return servers
 
     @field_validator("tools")
     @classmethod

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pipeline.engines.protocols import LanguageModel
+from pipeline.tools.declaration import ToolDescription
 from pipeline.tools.errors import ToolError
-from pipeline.tools.own_tool import OwnTool
-from pipeline.tools.toolbox import Toolbox
+from pipeline.tools.own_tool import own_tool
+from pipeline.tools.toolbox import Tool, Toolbox
 from server.telephone.keys import KeyReader
 
 FIRST_KEY_S = 20.0
@@ -16,6 +17,38 @@ KEY_PATIENCE_S = 6.0
 """Between two keys."""
 
 MOST_KEYS = 32
+
+HANG_UP = ToolDescription(
+    name="hang_up",
+    description="End this telephone call. Use it when the caller has said goodbye or asks you to hang up; say goodbye "
+    "in the same reply.",
+)
+
+TRANSFER = ToolDescription(
+    name="transfer_call",
+    description="Connect the caller to somebody else and leave the call. Say to whom in the same reply.",
+)
+
+READ_KEYS = ToolDescription(
+    name="read_keys",
+    description="Wait for the caller to press keys of their telephone, such as a code or a number. Ask for them first; "
+    "the keys are the result.",
+    parameters={
+        "type": "object",
+        "properties": {
+            "most": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MOST_KEYS,
+                "description": "Keys that are expected at most.",
+            },
+            "end_key": {"type": "string", "enum": ["#", "*", ""], "description": "Ends the input."},
+        },
+        "required": ["most"],
+    },
+    timeout_s=MOST_KEYS * KEY_PATIENCE_S / 2,
+    waits_for_user=True,
+)
 
 
 class Leavable(Protocol):
@@ -42,53 +75,15 @@ class LineTools:
         """These tools and those of the server; without these where the model cannot call any."""
         return tools.having(*self._own()) if llm.calls_tools else tools
 
-    def _own(self) -> list[OwnTool]:
-        own = [
-            OwnTool(
-                "hang_up",
-                "End this telephone call. Use it when the caller has said goodbye or asks you to hang up; say goodbye "
-                "in the same reply.",
-                self._hang_up,
-            ),
-        ]
+    def _own(self) -> list[Tool]:
+        own = [own_tool(HANG_UP, self._hang_up)]
         if self._targets:
-            own.append(
-                OwnTool(
-                    "transfer_call",
-                    "Connect the caller to somebody else and leave the call. Say to whom in the same reply.",
-                    self._transfer,
-                    {
-                        "type": "object",
-                        "properties": {"to": {"type": "string", "enum": sorted(self._targets)}},
-                        "required": ["to"],
-                    },
-                )
+            to = {"type": "string", "enum": sorted(self._targets)}
+            transfer = TRANSFER.model_copy(
+                update={"parameters": {"type": "object", "properties": {"to": to}, "required": ["to"]}}
             )
-        # The last: see `pipeline.call.replay.beginning.WAITS`.
-        own.append(
-            OwnTool(
-                "read_keys",
-                "Wait for the caller to press keys of their telephone, such as a code or a number. Ask for them first; "
-                "the keys are the result.",
-                self._read_keys,
-                {
-                    "type": "object",
-                    "properties": {
-                        "most": {
-                            "type": "integer",
-                            "minimum": 1,
-                            "maximum": MOST_KEYS,
-                            "description": "Keys that are expected at most.",
-                        },
-                        "end_key": {"type": "string", "enum": ["#", "*", ""], "description": "Ends the input."},
-                    },
-                    "required": ["most"],
-                },
-                MOST_KEYS * KEY_PATIENCE_S / 2,
-                waits_for_user=True,
-            )
-        )
-        return own
+            own.append(own_tool(transfer, self._transfer))
+        return [*own, own_tool(READ_KEYS, self._read_keys)]
 
     async def _hang_up(self, arguments: Mapping[str, Any]) -> str:
         self._found().leave(None)

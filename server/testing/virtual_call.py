@@ -55,6 +55,7 @@ from pipeline.call.inputs import (
     VoiceHeard,
 )
 from pipeline.call.machine import CallMachine
+from pipeline.call.memories import Memories
 from pipeline.call.options import CallOptions
 from pipeline.call.reply.playback import play, playhead
 from pipeline.call.reply.voice_choice import VoiceChoice
@@ -139,7 +140,7 @@ class VirtualCall(ABC):
     options: CallOptions = field(default_factory=CallOptions)
     reply: str = "It is sunny in Paris today. The wind blows from the west, and it will stay warm until the evening."
     asks: tuple[tuple[str, ToolCall], ...] = ()
-    memories: tuple[str, ...] | None = None
+    memories: Memories | None = None
     voices: tuple[Voice, ...] = ()
     delays: Delays = field(default_factory=Delays)
     fail: frozenset[str] = frozenset()

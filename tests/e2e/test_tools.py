@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,12 @@ TOOLS = [
 ]
 
 
+MCP_SERVERS = [{"name": "time", "command": sys.executable, "args": ["-m", "mcp_server_time"]}]
+
+wanted = [("weather", ARGUMENTS)]
+"""The tool that the model asks for."""
+
+
 async def model(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     """Asks for the weather, then tells the result."""
     last = body["messages"][-1]
@@ -37,7 +45,7 @@ async def model(request: web.Request, body: dict[str, Any]) -> web.StreamRespons
         return await reply(f"The tool says: {last['content']}.")(request, body)
     if body.get("tool_choice", "none") == "none" or not body.get("stream"):
         return await reply(ANSWER)(request, body)
-    return await asking(("weather", ARGUMENTS))(request, body)
+    return await asking(wanted[-1])(request, body)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +71,7 @@ def morgan_with_tools(
         "MORGAN_LLM_BASE_URL": upstream.url,
         "MORGAN_LLM_MODEL": "small",
         "MORGAN_TOOLS": json.dumps(TOOLS),
+        "MORGAN_MCP_SERVERS": json.dumps(MCP_SERVERS),
     }
     with serving(models_dir, tmp_path_factory.mktemp("tools"), **environ) as running:
         yield running
@@ -110,7 +119,27 @@ def test_a_caller_hears_what_the_tool_says(
     assert "The tool says: It is sunny in Paris." in report["reply"]
     roles = [message["role"] for message in kept(morgan_with_tools, report["conversation_id"], user_id)]
     assert roles == ["user", "tool", "assistant"]
-    assert [tool["function"]["name"] for tool in upstream.asked[-1]["tools"]] == ["weather"]
+    assert "weather" in [tool["function"]["name"] for tool in upstream.asked[-1]["tools"]]
+
+
+def test_a_caller_hears_what_an_mcp_server_of_the_registry_says(
+    morgan_with_tools: RunningServer, upstream: Server, repository: Path
+) -> None:
+    offered: set[str] = set()
+    deadline = time.monotonic() + 60
+    while "time_get_current_time" not in offered and time.monotonic() < deadline:
+        asked = {"text": "Hello.", "user_id": f"user-{uuid.uuid4()}"}
+        httpx2.post(f"{morgan_with_tools.url}/api/text", json=asked, timeout=30).raise_for_status()
+        offered = {tool["function"]["name"] for tool in upstream.asked[-1]["tools"]}
+    clip = repository / "tests" / "clips" / "question.wav"
+    wanted.append(("time_get_current_time", '{"timezone": "Asia/Kolkata"}'))
+    try:
+        called = morgan("call", str(clip), "--json", url=morgan_with_tools.url)
+    finally:
+        wanted.pop()
+    assert called.returncode == 0, called.stderr
+    assert "The tool says:" in json.loads(called.stdout)["reply"]
+    assert "+05:30" in upstream.asked[-1]["messages"][-1]["content"]
 
 
 WEATHER: Any = {"type": "function", "function": {key: TOOLS[0][key] for key in ("name", "description", "parameters")}}

@@ -14,15 +14,8 @@ from pipeline.call.replay.codec import ReplayError, adapter, plain
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import Voice
-from pipeline.tools.declaration import ToolDeclaration
-from pipeline.tools.own_tool import OwnTool
-from pipeline.tools.toolbox import Toolbox
-
-TOLD = ("name", "description", "parameters", "timeout_s")
-"""What is kept of a tool."""
-
-WAITS = "waits_for_user"
-"""Of tools that do, which are the last of their call."""
+from pipeline.tools.declaration import ToolDescription
+from pipeline.tools.toolbox import NO_TOOLS, Tool, Toolbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +88,21 @@ class CallBeginning:
 
 def _options_of(known: dict[str, Any]) -> CallOptions:
     turn_taking = adapter(TurnTakingConfig).validate_python(known["turn_taking"])
-    tools = dict(known["tools"])
-    told = tools.pop("declarations")
-    declared = [ToolDeclaration(**each, function="builtins:dict") for each in told if not each.get(WAITS)]
-    own = [OwnTool(**each, function=_not_run) for each in told if each.get(WAITS)]
-    box = Toolbox(declared, **tools).having(*own)
-    return replace(CallOptions(), **{**known, "turn_taking": turn_taking, "tools": box})
+    return replace(CallOptions(), **{**known, "turn_taking": turn_taking, "tools": _toolbox_of(known["tools"])})
 
 
-async def _not_run(arguments: dict[str, Any]) -> str:
-    """What a tool did is in the recording."""
-    return ""
+class _NeverRun:
+    """In a replay nothing runs a tool: what came of it is an input."""
+
+    async def run(self, arguments: dict[str, Any]) -> str:
+        raise NotImplementedError
+
+
+def _toolbox_of(known: dict[str, Any]) -> Toolbox:
+    described = [ToolDescription(**each) for each in known["declarations"]]
+    return NO_TOOLS.plus((Tool(each, _NeverRun()) for each in described), rounds=known["rounds"])
 
 
 def _tools_json(tools: Toolbox) -> dict[str, Any]:
-    told = [{name: getattr(each, name) for name in TOLD} for each in tools.declarations]
-    for declaration, each in zip(tools.declarations, told, strict=True):
-        if isinstance(declaration, OwnTool) and declaration.waits_for_user:
-            each[WAITS] = True
+    told = [{name: plain(getattr(each, name)) for name in ToolDescription.model_fields} for each in tools.descriptions]
     return {"declarations": told, "rounds": tools.rounds}

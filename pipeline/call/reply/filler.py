@@ -2,6 +2,7 @@
 
 from pipeline.call.options import CallOptions
 from pipeline.call.reply.reply import Reply
+from pipeline.text.languages import filler_in
 
 
 class Filler:
@@ -14,9 +15,14 @@ class Filler:
 
     def __init__(self, reply: Reply, options: CallOptions) -> None:
         self._reply = reply
-        self._filler, self._filler_after_s = options.filler.strip(), options.filler_after_s
+        self._filler, self._filler_after_s = filler_in(options.filler, reply.language).strip(), options.filler_after_s
         self._delay_apology, self._delay_after_s = options.delay_apology.strip(), options.delay_apology_after_s
         self._said = ""
+
+    def choose(self, text: str) -> None:
+        """Say this in place of it; "" changes nothing."""
+        if text.strip() and not self._said:
+            self._filler = text.strip()
 
     @property
     def alone(self) -> bool:

@@ -20,6 +20,8 @@ from pipeline.call.events import (
 )
 from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
+from pipeline.call.reply.background import BackgroundTools
+from pipeline.call.reply.consent import Consent
 from pipeline.call.reply.echo import EchoGuard
 from pipeline.call.reply.filler import Filler
 from pipeline.call.reply.heard import HeardText
@@ -47,6 +49,8 @@ class ReplyPlayer:
     Attributes:
         reply: the reply in hand, None when there is none.
         playback: its sound on the way out.
+        consent: what the user is asked before a tool may do it.
+        background: tools that run while the talk goes on.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class ReplyPlayer:
         self._voices = voices
         self._told = 0
         self._tools: ToolRounds | None = None
+        self.consent = Consent()
+        self.background = BackgroundTools(outbox)
         self._said: dict[str, tuple[HeardText, int, int]] = {}
         self._thinking = Thinking()
         self._filler: Filler | None = None
@@ -83,9 +89,35 @@ class ReplyPlayer:
             self.discard()
         reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, now))
         self._context.answer_in(language)
-        request = reply.wish.request(self._context, self._options, said)
-        self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
+        if not self._carries_out(said, language):
+            request = reply.wish.request(self._context, self._options, said)
+            self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
         return reply
+
+    def _carries_out(self, said: str, language: str) -> bool:
+        """Whether the user has agreed with these words to what a tool is to do: the new reply does it, then."""
+        call = self.consent.granted(said, language)
+        if call is None or self._tools is None:
+            return False
+        # Under an id of its own: that it was not done yet stands under the other one.
+        self._tools.begin_with(ToolCall(self._out.new_id("call"), call.name, call.arguments))
+        return True
+
+    def carry_out(self, call: ToolCall, language: str, now: float, result: ToolResult | None = None) -> None:
+        """Reply with what comes, or has come, of a tool.
+
+        Args:
+            call: which has been approved of, or has been run in the background.
+            language: that the reply is in, ISO 639-1.
+            now: monotonic time.
+            result: what came of it; None where it is still to be run.
+        """
+        self.discard()
+        self._new_reply(None, "", language, Ticket(Urgency.FIRST_AUDIO, now))
+        self._context.answer_in(language)
+        if self._tools is not None:
+            self._tools.begin_with(call, result)
+        self.release(now)
 
     def respond(
         self, wish: ReplyWish, answers: str | None, language: str, now: float, said: str | None = None
@@ -102,8 +134,10 @@ class ReplyPlayer:
         self.discard()
         reply = self._new_reply(answers, "", language, Ticket(Urgency.FIRST_AUDIO, now), wish)
         self._context.answer_in(language)
-        request = wish.request(self._context, self._options, said)
-        self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
+        last = self._context.entries[-1] if self._context.entries else None
+        if last is None or last.role != "user" or not self._carries_out(last.text, language):
+            request = wish.request(self._context, self._options, said)
+            self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
         self.release(now)
         return reply
 
@@ -135,7 +169,9 @@ class ReplyPlayer:
             wish=wish,
         )
         self._filler = Filler(self.reply, options)
-        self._tools = ToolRounds(self.reply, options, self._context, self._out, self._filler)
+        self._tools = ToolRounds(
+            self.reply, options, self._context, self._out, self._filler, self.consent, self.background
+        )
         self._thinking = Thinking()
         self._told = 0
         return self.reply
@@ -153,6 +189,7 @@ class ReplyPlayer:
         if reply is None or reply.released:
             return
         reply.release()
+        self.consent.forget()
         self._thinking.released(now)
         created = ReplyCreated(reply.reply_id, reply.item_id, self._context.last_id, reply.speaks, reply.wish.name)
         self._out.emit(created)
@@ -270,6 +307,7 @@ class ReplyPlayer:
         if reply is None:
             return
         self._end_tools()
+        self.consent.over(reply.reply_id, heard=not reply.failed)
         text = reply.text.strip() if reply.start_position() is not None or not reply.speaks else ""
         self._remember(reply, self.playback.position)
         if text:
@@ -339,6 +377,7 @@ class ReplyPlayer:
             heard = reply.heard(self.playback.reached(position)) if reply.audible else ""
         if not reply.speaks:
             heard = reply.text.strip()
+        self.consent.over(reply.reply_id, heard=reply.text_ended and heard == reply.text.strip())
         self._remember(reply, position)
         self.playback.flush()
         if keep and heard:

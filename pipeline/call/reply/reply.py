@@ -96,6 +96,7 @@ class Reply:
         wish: how it is to be.
 
     Attributes:
+        language: that its text is prepared in, ISO 639-1.
         usage: tokens so far; None while that is not known.
         cut_short: the language model stopped at its bound.
         end_by: it is to end with a clause, and from this monotonic time on with a word; None: it is not to end early.
@@ -138,7 +139,8 @@ class Reply:
         self.end_by: float | None = None
         self._end_at: int | None = None
         self._ends_with_word = False
-        self._voice, self._speed, self._language = voice, speed, language
+        self.language = language
+        self._voice, self._speed = voice, speed
         self._chunker = TextChunker(language)
         self._text_paused = False
         self._pieces: list[Piece] = []
@@ -175,7 +177,7 @@ class Reply:
     def pause_text(self, now: float) -> None:
         """Say what there is: more text comes, but not at once."""
         self._add_pieces(self._chunker.finish(), now)
-        self._chunker = TextChunker(self._language)
+        self._chunker = TextChunker(self.language)
         self._text_paused = bool(self.text.strip())
 
     def say_so_far(self, now: float) -> None:
@@ -218,7 +220,7 @@ class Reply:
 
     def _add_pieces(self, sources: list[str], now: float) -> None:
         for source in sources:
-            spoken = speak(source, self._language)
+            spoken = speak(source, self.language)
             piece = Piece(len(self._pieces), source, spoken, Ticket())
             if not spoken.text.strip():
                 piece.requested = piece.ended = True

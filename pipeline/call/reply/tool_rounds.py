@@ -5,11 +5,14 @@ from dataclasses import replace
 from pipeline.call.context import Context, Entry
 from pipeline.call.effect_queue import EffectQueue
 from pipeline.call.effects import Generate, RunTool
-from pipeline.call.events import ToolCalled, ToolReturned
+from pipeline.call.events import ApprovalAsked, ToolCalled, ToolReturned
 from pipeline.call.options import CallOptions
+from pipeline.call.reply.background import BackgroundTools
+from pipeline.call.reply.consent import ASKED, ONE_AT_A_TIME, Consent
 from pipeline.call.reply.filler import Filler
 from pipeline.call.reply.reply import Reply
 from pipeline.engines.protocols import ToolCall
+from pipeline.text.consent import consent_question
 from pipeline.tools.toolbox import ToolResult
 
 INTERRUPTED = "Error: the user interrupted before there was a result; whether anything was done is not known"
@@ -27,13 +30,22 @@ class ToolRounds:
         context: the conversation.
         outbox: takes work and news.
         filler: said when tools take their time.
+        consent: what the user is asked first.
+        background: runs what nobody waits for.
 
     Attributes:
         answered_by: monotonic time by which the tools that run have answered, or the last ones did.
     """
 
     def __init__(
-        self, reply: Reply, options: CallOptions, context: Context, outbox: EffectQueue, filler: Filler
+        self,
+        reply: Reply,
+        options: CallOptions,
+        context: Context,
+        outbox: EffectQueue,
+        filler: Filler,
+        consent: Consent,
+        background: BackgroundTools,
     ) -> None:
         self.answered_by = 0.0
         self._reply = reply
@@ -43,14 +55,29 @@ class ToolRounds:
         self._rounds = 0
         self._asked: tuple[ToolCall, ...] = ()
         self._handed_over: tuple[ToolCall, ...] = ()
+        self._known: dict[str, ToolResult] = {}
+        self._agreed: frozenset[str] = frozenset()
         self._running: dict[int, ToolCall] = {}
         self._began: float | None = None
         self._filler = filler
+        self._consent = consent
+        self._background = background
         self._preambles: list[Entry] = []
+
+    def begin_with(self, call: ToolCall, result: ToolResult | None = None) -> None:
+        """The reply begins with a tool, in place of the language model's words.
+
+        Args:
+            call: which has been agreed to, or has been run.
+            result: what came of it; None where it is still to be run.
+        """
+        self._asked, self._agreed = (call,), frozenset({call.id})
+        if result is not None:
+            self._known = {call.id: result}
 
     def ask(self, calls: tuple[ToolCall, ...], now: float) -> bool:
         """The language model wants tools; False when it may not (any more) and the reply ends here."""
-        mine = {tool.name for tool in self._reply.wish.client_tools(self._options)}
+        mine = {tool.name for tool in self._reply.wish.client_tools(self._options)} | set(self._options.approval)
         theirs = tuple(call for call in calls if call.name in mine)
         if not theirs and (self._rounds >= self._options.tools.rounds or not self._options.tools.specs):
             return False
@@ -84,21 +111,49 @@ class ToolRounds:
         calls, self._asked = self._asked, ()
         self._rounds += 1
         self._began = now if self._began is None else self._began
-        self.answered_by = now + self._options.tools.longest_s(calls)
         question = Entry(self._out.new_id("item"), "assistant", self._unsaid(), tool_calls=calls)
         self._preambles.append(question)
         self._context.add(question)
         for call in calls:
+            self._out.emit(ToolCalled(self._reply.reply_id, self._out.new_id("item"), call))
+            result = self._at_once(call)
+            if result is not None:
+                self._keep(result)
+                continue
             job = self._out.new_job()
             self._running[job] = call
             self._out.do(RunTool(self._reply.reply_id, self._reply.group, job, call))
-            self._out.emit(ToolCalled(self._reply.reply_id, self._out.new_id("item"), call))
+        running = tuple(self._running.values())
+        self.answered_by = now + self._options.tools.longest_s(running)
+        tools = [self._options.tools.find(call.name) for call in running]
+        self._filler.choose(next((tool.filler for tool in tools if tool is not None and tool.filler), ""))
+        if not running:
+            self._go_on(now)
+
+    def _at_once(self, call: ToolCall) -> ToolResult | None:
+        """What the model is told of a call that nobody waits for; None for one that is to be run now."""
+        if call.id in self._known:
+            return self._known.pop(call.id)
+        tool = self._options.tools.find(call.name)
+        if tool is None or not (tool.background or tool.confirm):
+            return None
+        problem = self._options.tools.problem(call)
+        if problem:
+            return ToolResult(call, problem, failed=True)
+        if tool.confirm and call.id not in self._agreed:
+            asks = self._consent.propose(self._reply.reply_id, call)
+            return ToolResult(call, ASKED if asks else ONE_AT_A_TIME, failed=not asks)
+        return self._background.begin(call) if tool.background else None
 
     def _hand_over(self, now: float) -> None:
-        """Leave these calls to the client."""
+        """Leave these calls to the client, or to its approval."""
         calls, self._handed_over = self._handed_over, ()
         for call in calls:
             item_id = self._out.new_id("item")
+            if call.name in self._options.approval:
+                self._consent.approvals[item_id] = call
+                self._out.emit(ApprovalAsked(self._reply.reply_id, item_id, call))
+                continue
             self._context.add(Entry(item_id, "assistant", "", tool_calls=(call,)))
             self._out.emit(ToolCalled(self._reply.reply_id, item_id, call, by_client=True))
         self._reply.end_text(now)
@@ -113,10 +168,20 @@ class ToolRounds:
         if self._running.pop(job, None) is None:
             return
         self._keep(result)
-        if self._running:
-            return
-        self.answered_by = now
+        if not self._running:
+            self.answered_by = now
+            self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        """All results are there: ask the user where they have to be asked, else the model."""
         options, reply = self._options, self._reply
+        call = self._consent.proposes(reply.reply_id)
+        if call is not None:
+            tool = options.tools.find(call.name)
+            template = tool.confirm_question if tool is not None else ""
+            reply.add_text(consent_question(template, call.name, call.arguments, reply.language), now)
+            reply.end_text(now)
+            return
         again = self._rounds < options.tools.rounds
         request = replace(reply.wish, tool_choice="auto").request(self._context, options, tools_again=again)
         self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))

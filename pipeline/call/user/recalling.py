@@ -8,6 +8,7 @@ only for that. What comes too late for an answer is dropped: a prompt that is be
 from pipeline.call.context import Context
 from pipeline.call.effect_queue import EffectQueue
 from pipeline.call.effects import Recall
+from pipeline.call.memories import Memories
 from pipeline.call.user.turn import Turn
 
 FEWEST_WORDS = 3
@@ -68,7 +69,7 @@ class Recalling:
             self.waiting, self._until = True, now + self._wait_s
         return True
 
-    def remembered(self, job: int, memories: tuple[str, ...]) -> bool:
+    def remembered(self, job: int, memories: Memories) -> bool:
         """Take in an answer; False when it comes too late."""
         if job != self._job:
             return False

@@ -10,8 +10,8 @@ from pipeline.call.options import CallOptions
 from pipeline.call.reply.tool_rounds import INTERRUPTED
 from pipeline.call.state import State
 from pipeline.engines.protocols import ToolCall
-from pipeline.tools.declaration import ToolDeclaration
-from pipeline.tools.own_tool import OwnTool
+from pipeline.tools.declaration import ToolDeclaration, ToolDescription
+from pipeline.tools.own_tool import own_tool
 from pipeline.tools.toolbox import Toolbox
 from tests.pipeline.call.simulation import Delays, Say, Simulation
 
@@ -134,7 +134,8 @@ async def never(arguments: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("waits_for_user", [True, False])
 def test_nothing_is_said_while_it_is_the_user_who_takes_their_time(waits_for_user: bool) -> None:
-    tool = OwnTool("weather", "Keys.", never, timeout_s=30, waits_for_user=waits_for_user)
+    told = ToolDescription(name="weather", description="Keys.", timeout_s=30, waits_for_user=waits_for_user)
+    tool = own_tool(told, never)
     wanted = CallOptions(tools=Toolbox().having(tool), filler="One moment.", filler_after_s=1.0)
     done = call(QUESTION, tool=4, wanted=wanted, seconds=20)
     said = " ".join(event.text for event in done.all(ReplyDone))

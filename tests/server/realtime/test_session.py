@@ -99,9 +99,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"session": {"type": "realtime", "truncation": "disabled"}}, "unsupported_parameter", "session.truncation"),
     (
-        {"session": {"type": "realtime", "tools": [{"type": "mcp", "server_label": "x", "server_url": "y"}]}},
+        {"session": {"type": "realtime", "tools": [{"type": "mcp", "server_label": "x", "server_url": "http://y"}]}},
         "unsupported_parameter",
-        "session.tools[0].type",
+        "session.tools",
     ),
     (
         {"session": {"type": "realtime", "audio": {"output": {"voice": "nobody"}}}},

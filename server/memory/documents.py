@@ -1,0 +1,26 @@
+"""Documents on their way into memory: sections that somebody has read from a file become passages that can be found."""
+
+import hashlib
+from collections.abc import Sequence
+
+from persistence.errors import TextTooLongError
+from persistence.memory import Memory
+from persistence.values import Document, Passage
+from server.bounds import MAX_PASSAGES
+from server.memory.passages import cut
+
+
+async def add_document(memory: Memory, user_id: str, source: str, title: str, sections: Sequence[Passage]) -> Document:
+    """Add a document, or put it in the place of the user's one from the same source.
+
+    Raises:
+        InvalidTextError: something of it cannot be stored.
+        StoreUnavailableError: PostgreSQL does not answer.
+    """
+    passages = cut(sections)
+    if len(passages) > MAX_PASSAGES:
+        raise TextTooLongError(f"sections make {len(passages)} passages; at most {MAX_PASSAGES} are stored")
+    digest = hashlib.sha256()
+    for text in (title, *(part for each in passages for part in (each.place, each.content))):
+        digest.update(text.encode("utf-8", "replace") + b"\0")
+    return await memory.add_document(user_id, source, title, digest.hexdigest(), passages)
