@@ -149,6 +149,9 @@ _ROWS = {
     "audio_transcriptions": "SELECT count(*) FROM audio_transcriptions WHERE session_id = ANY ($2) "
     "OR message_id = ANY ($1)",
     "tts_generations": "SELECT count(*) FROM tts_generations WHERE conversation_id = ANY ($1)",
+    "documents": "SELECT count(*) FROM morgan_memory.documents WHERE user_id = $1",
+    "passages": "SELECT count(*) FROM morgan_memory.passages p JOIN morgan_memory.documents d ON d.id = p.document_id "
+    "WHERE d.user_id = $1",
     "user_preferences": "SELECT count(*) FROM user_preferences WHERE user_id = $1",
     "vectors_to_delete": "SELECT count(*) FROM morgan_meta.vectors_to_delete WHERE user_id = $1",
 }

@@ -209,11 +209,14 @@ class Context:
         self._told = self._circumstances.moment(self._elapsed_s)
         self._system_language = self._wanted_language()
         name, told = " ".join(self._circumstances.name.split()), self._told
+        time = f"It is {told.words}." if told else ""
+        # Told by the hour, all have the time in common as well; behind it a small model keeps to the question better.
+        common = (time, self._rules, "") if self._circumstances.hourly else ("", self._rules, time)
         parts = (
             self._instructions,
-            self._rules,
+            *common[:2],
             f"The user's name is {name}." if name else "",
-            f"It is {told.words}." if told else "",
+            common[2],
             f"Answer in {self._system_language}." if self._system_language else "",
         )
         self._system = "\n".join(part for part in parts if part)

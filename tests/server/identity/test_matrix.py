@@ -66,6 +66,8 @@ LINE = ("application/x-www-form-urlencoded", b"CallSid=CA1&From=%2B15550123")
 FRAGMENT = ("application/trickle-ice-sdpfrag", b"a=end-of-candidates\r\n")
 HELLO = [{"role": "user", "content": "Say hi."}]
 
+PASSAGES = [{"content": "Hi.", "place": "page 1"}]
+
 EXAMPLES: dict[str, Example] = {
     "open_call": Example(json={"sdp": "{offer}", "type": "offer", **USER}),
     "change_call": Example({"call_id": "{call}"}, {"candidates": []}),
@@ -103,6 +105,10 @@ EXAMPLES: dict[str, Example] = {
     "download_recording": Example({**ONE, "name": RECORDING}),
     "download_inputs": Example({**ONE, "call_id": RECORDED_CALL}),
     "search_memory": Example({**USER, "q": "hi"}),
+    "put_document": Example(json={**USER, "source": "b.txt", "title": "B", "sections": PASSAGES}),
+    "list_documents": Example(USER),
+    "show_document": Example({"document_id": "{document}"}),
+    "delete_document": Example({"document_id": "{gone_document}"}),
     "rebuild_memory": Example(json={}),
     "show_preferences": Example(USER),
     "put_preferences": Example(USER, {"language": "en"}),
@@ -140,7 +146,7 @@ ANSWERED_OTHERWISE = {"change_ticket": 404, "sip_call": 400, "whip_patch": 428}
 
 ENDS_CALLS = ("hang_up", "delete_call", "whip_delete")
 
-LAST = (*ENDS_CALLS, "end_stream", "delete_conversation", "forget_user")
+LAST = (*ENDS_CALLS, "end_stream", "delete_document", "delete_conversation", "forget_user")
 """What takes away what others need."""
 
 
@@ -275,7 +281,7 @@ async def opened(http: aiohttp.ClientSession, server: Server, credential: str) -
 
 
 async def alices(server: Server, http: aiohttp.ClientSession, keys: dict[str, str]) -> dict[str, str]:
-    """A call, two conversations, a recording and a stream of hers."""
+    """A call, two conversations, a recording, two documents and a stream of hers."""
     headers = {"Authorization": f"Bearer {claims(ALICE, scope='calls speech')}"}
     stt = f"http://127.0.0.1:{server.settings.port + 3}"
     found = {}
@@ -290,6 +296,11 @@ async def alices(server: Server, http: aiohttp.ClientSession, keys: dict[str, st
     found["pc"] = f"{call.id}.{call.resume_token}"
     async with http.post(f"{stt}/stream/start", json={}, headers=headers) as response:
         found["stream"] = (await response.json())["session_id"]
+    for name in ("document", "gone_document"):
+        wanted = {**USER, "source": name, "title": name, "sections": PASSAGES}
+        async with http.post(f"{server.url}/api/memory/documents", json=wanted, headers=headers) as response:
+            assert response.status == 201, await response.text()
+            found[name] = (await response.json())["id"]
     async with http.post(f"{server.url}/start", json={}, headers=headers) as response:
         found["session"] = (await response.json())["sessionId"]
     digest = hashlib.sha256(ALICE.encode()).hexdigest()[:32]
@@ -401,7 +412,8 @@ async def test_a_token_fixes_how_its_calls_are(world: World) -> None:
 
 async def test_websockets_are_guarded_as_routes_are(world: World) -> None:
     for url, path, scope in world.sockets:
-        address = url + path.replace("{session_id}", world.resources["stream"])
+        address = url + path.replace("{session_id}", world.resources["stream"]).replace("{dialect}", "twilio")
+        address = address.replace("{token}", "wrong")
         others = next(each for each in get_args(Scope) if each not in (scope, "admin"))
         for credential, status in ((None, 401), ("wrong", 401), (claims(ALICE, -600), 401), (world.keys[others], 403)):
             headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
