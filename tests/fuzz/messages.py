@@ -13,7 +13,11 @@ from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.toolbox import Toolbox
 from server.calls.websocket.messages import Audio, parse_message
 from server.http.errors import ApiError, parse_socket_message
+from server.rtvi.messages import RtviError
+from server.rtvi.messages import parse_message as parse_rtvi
 from server.services import stt_streams
+from server.telephone.dialects import DIALECTS
+from server.telephone.wire import SoundCame, read_text
 from server.transcription.fields import decode_base64
 from tests.fuzz.mutation import mutated_json
 from tests.fuzz.packets import AsyncCheck
@@ -21,6 +25,7 @@ from tests.fuzz.target import Target, as_text, on_loop, plain
 from tests.pipeline.tools import functions
 from tests.server.realtime.client_events import EVENTS
 from tests.server.realtime.talking import Say, Talk
+from tests.server.telephone.messages import MESSAGES as BRIDGES
 
 # WebSockets -----------------------------------------------------------------------------------------------------------
 
@@ -73,6 +78,47 @@ _STREAM_SOCKET: list[Any] = [
 def lines(events: list[Any]) -> bytes:
     """Events as an input."""
     return b"\n".join(json.dumps(event).encode() for event in events)
+
+
+def _told_by_rtvi(refused: RtviError) -> None:
+    assert 5 < len(str(refused)) < 10_000
+    assert refused.message_id is None or len(refused.message_id) <= 128
+
+
+def _rtvi(data: bytes) -> None:
+    for line in data.split(b"\n"):
+        try:
+            parse_rtvi(as_text(line))
+        except RtviError as refused:
+            _told_by_rtvi(refused)
+
+
+_RTVI: list[Any] = [
+    {"label": "rtvi-ai", "type": "client-ready", "id": "a", "data": {"version": "1.2.0"}},
+    {
+        "label": "rtvi-ai",
+        "type": "send-text",
+        "id": "b",
+        "data": {"content": "Hi", "options": {"audio_response": False}},
+    },
+    {"label": "rtvi-ai", "type": "append-to-context", "id": "c", "data": {"role": "user", "content": "Hi"}},
+    {"label": "rtvi-ai", "type": "llm-function-call-result", "data": {"tool_call_id": "call_1", "result": {"a": [1]}}},
+    {"label": "rtvi-ai", "type": "client-message", "id": "d", "data": {"t": "session", "d": {}}},
+    {"type": "signalling", "message": {"type": "trackStatus"}},
+]
+
+
+# Telephone lines ------------------------------------------------------------------------------------------------------
+
+
+def _media_stream(data: bytes) -> None:
+    for dialect in DIALECTS.values():
+        for number, line in enumerate(data.split(b"\n")):
+            try:
+                came = read_text(as_text(line), dialect, first=number == 0)
+                assert not isinstance(came, SoundCame) or len(came.data) <= len(line)
+            except ApiError as refused:
+                _told(refused)
 
 
 # Realtime -------------------------------------------------------------------------------------------------------------
@@ -181,6 +227,9 @@ TARGETS = (
            runs=600),
     Target("ws-stream", "messages of /ws/stream", plain(_stream_socket), lambda: [lines(_STREAM_SOCKET)],
            mutated_json, runs=600),
+    Target("rtvi", "messages of RTVI's clients", plain(_rtvi), lambda: [lines(_RTVI)], mutated_json, runs=600),
+    Target("media-stream", "messages of telephone bridges, in every dialect", plain(_media_stream),
+           lambda: [lines(messages) for messages in BRIDGES.values()], mutated_json, runs=300),
     Target("realtime", "client events of Realtime, over a WebSocket and a data channel", plain(_realtime),
            _realtime_seeds, _mutated_realtime, runs=60),
     Target("tools", "arguments of tools, and tool calls in a model's words", on_loop(_tools), _tool_seeds,

@@ -249,7 +249,9 @@ async def test_a_pbx_announces_a_call_and_brings_it_over_audio_socket(
 
 
 @pytest.mark.parametrize(
-    "wrong", [frame(0x01, uuid.uuid4().bytes), frame(0x10, bytes(320)), frame(0x01, b"x"), b"GET / HTTP/1.1\r\n"]
+    "wrong",
+    [frame(0x01, bytes(range(16))), frame(0x10, bytes(320)), frame(0x01, b"x"), b"GET / HTTP/1.1\r\n"],
+    ids=["not-announced", "sound-first", "short-id", "http"],
 )
 async def test_what_was_not_announced_or_is_no_call_is_hung_up(running: Server, wrong: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", running.settings.audio_socket_port)
