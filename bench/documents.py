@@ -31,7 +31,7 @@ from server.settings import Settings, load_settings
 ROOT = Path(__file__).parents[1]
 QUESTIONS = Path(__file__).with_suffix(".toml")
 
-WORDS_OF_A_PAGE = 330
+WORDS_OF_A_PAGE = 280
 LINE_CHARS = 95
 USER = "reader"
 
@@ -58,16 +58,17 @@ class Asked:
 
 
 def documentation() -> str:
-    """Morgan's own documentation, as plain text."""
+    """Morgan's own documentation as plain text; each of its files begins with a form feed."""
     from markdown_it import MarkdownIt
 
     names = ("README.md", *(f"docs/{name}.md" for name in _PAGES), "SECURITY.md", "CONTRIBUTING.md")
     parser = MarkdownIt("commonmark").enable("table")
-    blocks: list[str] = []
+    files: list[str] = []
     for name in names:
         lines = [each for each in parser.parse((ROOT / name).read_text(encoding="utf-8")) if each.type == "inline"]
-        blocks += [" ".join(child.content for child in line.children or [] if child.content.strip()) for line in lines]
-    return "\n".join(blocks)
+        blocks = [" ".join(child.content for child in line.children or [] if child.content.strip()) for line in lines]
+        files.append("\n".join(blocks))
+    return "\f".join(files)
 
 
 _PAGES = (
@@ -84,7 +85,7 @@ _PAGES = (
 
 
 def write_pdf(text: str, path: Path) -> int:
-    """A PDF of the text, page by page; returns the number of pages."""
+    """A PDF of the text, a new page behind a form feed; returns the number of pages."""
     import matplotlib as mpl
 
     mpl.use("pdf")
@@ -93,8 +94,10 @@ def write_pdf(text: str, path: Path) -> int:
 
     # As text, not as outlines.
     mpl.rcParams["pdf.fonttype"] = 42
-    words = text.split()
-    pages = [words[start : start + WORDS_OF_A_PAGE] for start in range(0, len(words), WORDS_OF_A_PAGE)]
+    pages: list[list[str]] = []
+    for part in text.split("\f"):
+        words = part.split()
+        pages += [words[start : start + WORDS_OF_A_PAGE] for start in range(0, len(words), WORDS_OF_A_PAGE)]
     with PdfPages(path, metadata={"Title": "The Morgan handbook"}) as pdf:
         for page in pages:
             figure = pyplot.figure(figsize=(8.3, 11.7))

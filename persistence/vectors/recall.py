@@ -19,8 +19,8 @@ MAX_QUERY_CHARS = 2000
 MESSAGES: tuple[Role, ...] = ("user", "assistant", "system", "tool")
 """Whose words messages are."""
 
-PASSAGES = 6
-"""Of documents, looked at for one question; some may overlap."""
+PASSAGES = 40
+"""Of documents, looked at for one question: the words in them are weighed, too."""
 
 
 @dataclass(slots=True)

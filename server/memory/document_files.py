@@ -4,6 +4,7 @@ Read where the file is, by its owner's command, and not by the server: a PDF can
 """
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ MAX_FILE = 64 * 1024 * 1024
 """Bytes of a file."""
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+
+MOST_CARRIED = 400
+"""Characters of the beginning of a sentence that are read with its end, on the next page."""
+
+_SENTENCE_END = re.compile(r"[.!?…。！？:]\W*(?:\s|$)")
 
 _BLOCKS = ("p", "li", "dt", "dd", "blockquote", "pre", "td", "th", "figcaption", "address")
 _NOT_READ = ("script", "style", "noscript", "template", "svg", "nav", "head", "iframe")
@@ -145,13 +151,29 @@ def _pdf(data: bytes) -> tuple[str, list[Passage]]:
         if reader.is_encrypted and not reader.decrypt(""):
             raise DocumentError("the PDF is locked with a password")
         title = str(reader.metadata.title or "") if reader.metadata else ""
-        pages = [Passage(page.extract_text(), f"page {number}") for number, page in enumerate(reader.pages, 1)]
+        texts = _whole_sentences([page.extract_text() for page in reader.pages])
+        pages = [Passage(text, f"page {number}") for number, text in enumerate(texts, 1)]
     except DocumentError:
         raise
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError, IndexError) as error:
         # Of a damaged file pypdf raises whatever it stumbles over.
         raise DocumentError(f"the PDF cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
     return title, pages
+
+
+def _whole_sentences(pages: list[str]) -> list[str]:
+    """The pages, each with the beginning of the sentence that it begins in the middle of."""
+    whole: list[str] = []
+    carried = ""
+    for page in pages:
+        text = f"{carried} {page.strip()}".strip()
+        ends = [found.end() for found in _SENTENCE_END.finditer(text)]
+        begun = text[ends[-1] :].strip() if ends else ""
+        carried = begun if begun and len(begun) <= MOST_CARRIED else ""
+        whole.append(text[: -len(carried)] if carried else text)
+    if carried:
+        whole[-1] += carried
+    return whole
 
 
 _READERS = {

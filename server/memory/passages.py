@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from persistence.values import Passage
 
-MOST_CHARS = 600
-"""Of a passage: about a hundred words. The embedding model reads a few more, and a prompt has room for two or three."""
+MOST_CHARS = 420
+"""Of a passage: about seventy words. Longer ones are of several things, and found for none of them; a prompt has room
+for two or three."""
 
 FEWEST_CHARS = 120
 """Of one; a shorter rest joins the passage before it."""

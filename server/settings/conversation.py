@@ -50,7 +50,7 @@ class ConversationSettings(BaseModel):
     recall: bool = Field(True, description="Remind the language model of what the user said in earlier conversations.")
     recall_tokens: int = Field(120, ge=10, le=2000, description="Of a prompt, about as many for each turn's memories.")
     document_tokens: int = Field(
-        300, ge=50, le=4000, description="And as many for what the user's documents say to it (`morgan memory add`)."
+        400, ge=50, le=4000, description="And as many for what the user's documents say to it (`morgan memory add`)."
     )
     recall_score: float = Field(0.35, ge=0, le=1, description="Similarity (cosine) from which a memory fits the words.")
     recall_ms: float = Field(20.0, ge=1, le=1000, description="A turn goes on without memories that take longer.")

@@ -9,7 +9,7 @@ from persistence.values import Passage, Recalled
 from pipeline.call.memories import Quotation, in_words
 from server.memory.document_files import DocumentError, read_document, readable
 from server.memory.passages import FEWEST_CHARS, MOST_CHARS, cut
-from server.memory.recall import RecallLimits, quoted
+from server.memory.recall import RecallLimits, by_words, quoted
 
 SENTENCES = [f"This is sentence number {number}, which says something of its own." for number in range(60)]
 
@@ -67,11 +67,21 @@ def test_a_pdf_is_read_by_its_pages(tmp_path: Path) -> None:
     from bench.documents import write_pdf
 
     path = tmp_path / "a.pdf"
-    assert write_pdf("first " * 330 + "The warranty lasts for thirty months.", path) == 2
+    assert write_pdf("first " * 280 + "The warranty lasts for thirty months.", path) == 2
     read = read_document(path)
     assert read.title == "The Morgan handbook"
     assert [each.place for each in read.sections] == ["page 1", "page 2"]
     assert "thirty months" in " ".join(read.sections[1].content.split())
+
+
+def test_a_sentence_that_goes_over_to_the_next_page_is_read_as_one(tmp_path: Path) -> None:
+    from bench.documents import write_pdf
+
+    path = tmp_path / "a.pdf"
+    write_pdf("First. " * 278 + "The warranty " + "lasts for thirty months. " + "Last. " * 20, path)
+    first, second = (" ".join(each.content.split()) for each in read_document(path).sections)
+    assert first.endswith("First.")
+    assert second.startswith("The warranty lasts for thirty months.")
 
 
 def test_plain_text_is_read_in_whichever_code_it_is(tmp_path: Path) -> None:
@@ -110,6 +120,14 @@ def test_the_best_passages_go_into_the_prompt_as_far_as_there_is_room() -> None:
     passages = [found("a " * 100, 0.8), found("b " * 200, 0.7), found("c " * 50, 0.6), found("d", 0.2)]
     assert [each.text[0] for each in quoted(passages, [], limits)] == ["a", "c"]
     assert quoted([found("known", 0.9)], ["known"], limits) == ()
+
+
+def test_words_of_the_question_count_beside_its_meaning() -> None:
+    near, named = found("Wash the machine with water.", 0.5), found("The model XK-40 is cleaned with steam.", 0.45)
+    others = [found(f"Something about cleaning, number {number}.", 0.4) for number in range(10)]
+    best, *_ = by_words([near, named, *others], "How do I clean the XK-40?")
+    assert best.content == named.content
+    assert by_words([], "x") == []
 
 
 def test_the_model_is_told_where_a_passage_stands_and_cannot_take_it_for_anything_else() -> None:
