@@ -19,6 +19,7 @@ from media.data_channel import DataChannel
 from media.demux import Address
 from media.dtls import DtlsTransport
 from media.ice import IceConnection
+from media.opus_format import agreed
 from media.pacer import Pacer
 from media.playout import Playout
 from media.sdp import MAX_CANDIDATES, Offer, parse_candidate
@@ -85,6 +86,7 @@ class WebRtcPeer:
         self._channel: DataChannel | None = None
         if offer.data_channel is not None:
             self._channel = DataChannel(self._dtls, offer.data_channel, self._channel_opened, self._message_received)
+        self._opus = agreed(offer.opus, config.bitrate, config.packet_ms, config.dtx)
         self._ssrc = secrets.randbits(32)
         self._cname = secrets.token_hex(8)
         self._answer = ""
@@ -116,6 +118,7 @@ class WebRtcPeer:
         await self._gatherer.gather()
         self._answer = build_answer(
             self._offer,
+            self._opus,
             LocalParameters(
                 session_id=secrets.randbits(62),
                 ssrc=self._ssrc,
@@ -253,7 +256,7 @@ class WebRtcPeer:
             cname=self._cname,
             sends=direction != "recvonly",
             receives=direction != "sendonly",
-            bitrate=self._config.bitrate,
+            opus=self._opus,
             silence_timeout_s=self._config.silence_timeout_s,
         )
         self._take_playout(self)

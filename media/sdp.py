@@ -14,6 +14,7 @@ from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, RTCDtlsFingerprint
 from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp, grouplines
 
+from media.opus_format import OpusWish, read_wish
 from media.values import InvalidOfferError
 
 MAX_OFFER = 64 * 1024
@@ -83,6 +84,7 @@ class Offer:
         sections: all m-lines in order.
         audio_index: of the m-line that carries the call.
         payload_type: of Opus there.
+        opus: how the offerer would like to be sent it.
         direction: of the audio, as the offerer sees it.
         data_channel: None when there is none.
         ice_ufrag: of the offerer.
@@ -96,6 +98,7 @@ class Offer:
     sections: tuple[Section, ...]
     audio_index: int
     payload_type: int
+    opus: OpusWish
     direction: str
     data_channel: DataChannelOffer | None
     ice_ufrag: str
@@ -130,10 +133,12 @@ def parse_offer(sdp: str) -> Offer:
     # Bundled m-lines may leave the transport's attributes to the one that the group names first (RFC 8843 section 7.1).
     transports = [audio, *(media for media in session.media if bundle and media.rtp.muxId == bundle[0])]
     ufrag, password = _ice_credentials(transports)
+    payload_type = _opus_payload_type(audio)
     return Offer(
         sections=sections,
         audio_index=audio_index,
-        payload_type=_opus_payload_type(audio),
+        payload_type=payload_type,
+        opus=read_wish(media_groups[audio_index], payload_type),
         direction=audio.direction or "sendrecv",
         data_channel=_data_channel(session, sections),
         ice_ufrag=ufrag,

@@ -6,10 +6,11 @@ from aiortc.rtcdtlstransport import RTCDtlsFingerprint
 from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import candidate_to_sdp
 
+from media.opus_format import OpusFormat
 from media.sdp import Offer, Section
 
-RECEIVE_BITRATE = 32_000
-"""Opus bit/s that the far end is asked to send at most: full band speech with room for in-band FEC."""
+FEC_BITRATE = 4_000
+"""Opus bit/s that the far end may send beyond what we do, for in-band FEC: 32 kbit/s beside our 28."""
 
 MAX_MESSAGE_SIZE = 256 * 1024
 """Bytes of one data channel message that is taken."""
@@ -52,8 +53,8 @@ def answered_dtls_role(offer: Offer) -> str:
     return "server" if offer.setup == "active" else "client"
 
 
-def build_answer(offer: Offer, local: LocalParameters) -> str:
-    """Write the answer; its m-lines are those of the offer, in order."""
+def build_answer(offer: Offer, opus: OpusFormat, local: LocalParameters) -> str:
+    """Write the answer; its m-lines are those of the offer, in order, and its Opus is to come as ours goes out."""
     lines = ["v=0", f"o=- {local.session_id} 2 IN IP4 127.0.0.1", "s=-", "t=0 0"]
     kept = [s.mid for s in offer.sections if s.mid and s.bundled and not s.disabled]
     if kept:
@@ -61,7 +62,7 @@ def build_answer(offer: Offer, local: LocalParameters) -> str:
     lines.append("a=msid-semantic: WMS *")
     for index, section in enumerate(offer.sections):
         if index == offer.audio_index:
-            lines += _audio_lines(offer, local)
+            lines += _audio_lines(offer, opus, local)
         elif offer.data_channel is not None and index == offer.data_channel.index:
             lines += _data_channel_lines(section, offer, local)
         else:
@@ -69,7 +70,7 @@ def build_answer(offer: Offer, local: LocalParameters) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def _audio_lines(offer: Offer, local: LocalParameters) -> list[str]:
+def _audio_lines(offer: Offer, opus: OpusFormat, local: LocalParameters) -> list[str]:
     section = offer.sections[offer.audio_index]
     pt = offer.payload_type
     direction = answered_direction(offer)
@@ -83,8 +84,9 @@ def _audio_lines(offer: Offer, local: LocalParameters) -> list[str]:
         f"a={direction}",
         "a=rtcp-mux",
         f"a=rtpmap:{pt} opus/48000/2",
-        f"a=fmtp:{pt} minptime=10;useinbandfec=1;stereo=0;maxaveragebitrate={RECEIVE_BITRATE}",
-        "a=ptime:20",
+        f"a=fmtp:{pt} minptime=10;useinbandfec=1;stereo=0;maxaveragebitrate={opus.bitrate + FEC_BITRATE}"
+        + (";usedtx=1" if opus.dtx else ""),
+        f"a=ptime:{opus.packet_ms}",
     ]
     if direction != "recvonly":
         # Without a stream in msid, `event.streams` of a browser's ontrack is empty and nothing is played.

@@ -27,11 +27,12 @@ from server.http import page
 from server.http.guard import Access
 from server.http.server import Doors, settled_memory
 from server.memory.door import MemoryDoor
+from server.observability.load_sampler import LoadSampler
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.realtime import routes as realtime
 from server.roles import port_of, services_of
-from server.routes import audio, calls, conversations, health, memory, recordings, text, tokens, users, ws_audio
+from server.routes import admin, audio, calls, conversations, health, memory, recordings, text, tokens, users, ws_audio
 from server.services.access import build_access
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
@@ -61,6 +62,8 @@ def media_config(settings: Settings) -> MediaConfig:
         public_addresses=settings.public_ip,
         connect_timeout_s=settings.connect_timeout_s,
         bitrate=settings.opus_bitrate,
+        packet_ms=settings.opus_packet_ms,
+        dtx=settings.opus_dtx,
         # A call that moves to a new connection has two for a moment.
         max_peers=(settings.max_calls or MOST) * 2,
     )
@@ -97,7 +100,7 @@ def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     talking = (calls, text, audio, ws_audio, realtime)
     remembered = (conversations, memory, recordings, users)
-    modules = (*talking, *remembered, tokens, health, page, v1_speech, v1_transcriptions, v1_voices)
+    modules = (*talking, *remembered, tokens, health, admin, page, v1_speech, v1_transcriptions, v1_voices)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[REGISTRY] = registry
@@ -147,6 +150,7 @@ class Server:
     _doors: Doors
     _desk: SpeechDesk
     _access: Access
+    _sampler: LoadSampler
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
@@ -201,7 +205,8 @@ class Server:
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
         registry.spawn(read_instructions(engines.llm, options.instructions))
-        return cls(settings, registry, capacity, memory, url, doors, desk, access)
+        sampler = LoadSampler(metrics.recent, registry, engines.all().values())
+        return cls(settings, registry, capacity, memory, url, doors, desk, access, sampler)
 
     @property
     def apps(self) -> list[web.Application]:
@@ -226,6 +231,7 @@ class Server:
         """Let calls end for a while, end the rest, and free everything but the engines."""
         await self.registry.drain(drain_s)
         await self.registry.close()
+        await self._sampler.close()
         await self._doors.close()
         self._access.close()
         tools = self.registry.defaults.tools

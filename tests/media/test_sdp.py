@@ -9,6 +9,7 @@ from aiortc.sdp import SessionDescription
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from media.opus_format import agreed
 from media.sdp import MAX_CANDIDATES, MAX_OFFER, Offer, parse_candidate, parse_offer
 from media.sdp_answer import LocalParameters, build_answer
 from media.values import InvalidOfferError
@@ -81,7 +82,8 @@ def answer(offer: str | Offer) -> str:
         candidates=(RTCIceCandidate(1, "f", "192.0.2.7", 7000, 2130706431, "udp", "host"),),
         fingerprints=(RTCDtlsFingerprint("sha-256", FINGERPRINT),),
     )
-    return build_answer(parse_offer(offer) if isinstance(offer, str) else offer, local)
+    read = parse_offer(offer) if isinstance(offer, str) else offer
+    return build_answer(read, agreed(read.opus, 28_000, 20, "asked"), local)
 
 
 def sections(sdp: str) -> list[str]:
