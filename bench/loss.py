@@ -158,6 +158,7 @@ def sent_by_aiortc(pcm: Pcm, lost: Callable[[], bool]) -> Received:
         _, whole = buffer.add(packet)
         if whole is not None:
             for out in decoder.decode(whole):
+                assert isinstance(out, AudioFrame)
                 at = whole.timestamp
                 mono = out.to_ndarray().reshape(-1, 2)[:, 0]
                 room = heard[at : at + len(mono)]
@@ -214,12 +215,17 @@ class Judges:
         return None if self._pesq is None else float(self._pesq(RECEIVE_RATE, reference, pcm, "wb"))
 
 
+def losing(share: float, seed: str) -> Callable[[], bool]:
+    """Says of each packet whether it is lost."""
+    rng = random.Random(seed)
+    return lambda: rng.random() < share
+
+
 def measure(speech: Sequence[Pcm], judges: Judges, form: OpusFormat | None, loss: float) -> dict[str, float | None]:
     """Mean scores of all pieces for one way of sending and one loss."""
     plcmos, pesq, kbps, redundant = [], [], [], []
     for number, pcm in enumerate(speech):
-        rng = random.Random(f"{number} {loss}")
-        draw = lambda rng=rng: rng.random() < loss  # noqa: E731
+        draw = losing(loss, f"{number} {loss}")
         received = sent_by_aiortc(pcm, draw) if form is None else sent_by_morgan(pcm, form, draw)
         plcmos.append(judges.plcmos(received.pcm))
         pesq.append(judges.pesq(resampled(pcm, SEND_RATE, RECEIVE_RATE), received.pcm))

@@ -111,11 +111,11 @@ async def measure(browser: Browser, bursts: int) -> list[float]:
     endpoint = await MediaEndpoint.open(MediaConfig())
     line = Line(endpoint)
     app = web.Application()
-    app.router.add_get("/", lambda _: web.FileResponse(STATIC / "index.html"))
-    app.router.add_get("/api/ice-servers", lambda _: web.json_response({"ice_servers": []}))
+    app.router.add_get("/", _page)
+    app.router.add_get("/api/ice-servers", _no_servers)
     app.router.add_post("/api/calls", line.open)
     app.router.add_patch("/api/calls/call_1", line.change)
-    app.router.add_delete("/api/calls/call_1", lambda _: web.Response(status=204))
+    app.router.add_delete("/api/calls/call_1", _hung_up)
     app.router.add_static("/static", STATIC)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -142,6 +142,18 @@ async def measure(browser: Browser, bursts: int) -> list[float]:
         await runner.cleanup()
         await endpoint.close()
     return [delay for sent in line.sent_ms if (delay := _delay(sent, heard)) is not None]
+
+
+async def _page(_: web.Request) -> web.FileResponse:
+    return web.FileResponse(STATIC / "index.html")
+
+
+async def _no_servers(_: web.Request) -> web.Response:
+    return web.json_response({"ice_servers": []})
+
+
+async def _hung_up(_: web.Request) -> web.Response:
+    return web.Response(status=204)
 
 
 def _delay(sent: float, heard: list[float]) -> float | None:

@@ -178,11 +178,13 @@ class AudioSender:
         untold, self._untold = self._untold, []
         if self._ahead:
             self._ahead -= 1
-            pcm, events = self._held.popleft() if self._held else (None, ())
-            return OutFrame(None, pcm, (*untold, *events))
-        pcm, events = self._playout.next_frame(now)
+            if not self._held:
+                return OutFrame(None, None, untold)
+            held, events = self._held.popleft()
+            return OutFrame(None, held, [*untold, *events])
+        pcm, happened = self._playout.next_frame(now)
         packet = self._silence(now) if pcm is None else self._speech(pcm, now)
-        return OutFrame(packet, pcm, (*untold, *events))
+        return OutFrame(packet, pcm, [*untold, *happened])
 
     def skip(self, frames: int) -> None:
         """Let the timestamps run over missed time, so that they stay true; the queue stays where it is.

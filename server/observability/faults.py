@@ -49,7 +49,8 @@ class FaultKeeper(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
-        said: dict[str, Any] = record.msg if isinstance(record.msg, dict) else {"event": record.getMessage()}
+        logged: Any = record.msg
+        said: dict[str, Any] = logged if isinstance(logged, dict) else {"event": record.getMessage()}
         fields = {str(key): _short(value) for key, value in said.items() if key not in UNTOLD and key[:1] != "_"}
         error = _error(said.get("exc_info") or record.exc_info)
         if error:

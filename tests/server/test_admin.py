@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from types import SimpleNamespace
+from dataclasses import dataclass, field
 
 import pytest
 import structlog
@@ -16,6 +16,14 @@ from server.observability.recent import TURNS, AnsweredTurn, Recent
 from server.settings import Settings
 
 pytestmark = pytest.mark.unit
+
+
+@dataclass
+class Lines:
+    """Two calls of five."""
+
+    active: list[str] = field(default_factory=lambda: ["one", "two"])
+    capacity: int = 5
 
 
 @pytest.fixture
@@ -90,7 +98,7 @@ def test_only_what_is_newer_is_told() -> None:
 
 
 async def test_the_load_is_looked_at_again_and_again() -> None:
-    recent, lines = Recent(), SimpleNamespace(active=[1, 2], capacity=5)
+    recent, lines = Recent(), Lines()
     sampler = LoadSampler(recent, lines, [], period_s=0.01)
     async with asyncio.timeout(30):
         while len(recent.loads(float("-inf"))) < 3:  # noqa: ASYNC110 - a plain list, which sets no event

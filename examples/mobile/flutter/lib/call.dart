@@ -62,10 +62,11 @@ class MorganCall {
     if (_channel?.state == RTCDataChannelState.RTCDataChannelOpen) _channel!.send(RTCDataChannelMessage(jsonEncode(event)));
   }
 
+  /// The connection before is closed when the server has answered: to close it sooner is to hang up.
   Future<void> _connect({required bool resumed}) async {
     final turn = ++_turn;
     bool mine() => turn == _turn && _state != CallState.ended;
-    await _close();
+    final (channelBefore, peerBefore) = (_channel, _peer);
     final peer = await createPeerConnection({'iceServers': <dynamic>[], 'bundlePolicy': 'max-bundle', 'sdpSemantics': 'unified-plan'});
     if (!mine()) return peer.close();
     _peer = peer;
@@ -97,23 +98,32 @@ class MorganCall {
     final offer = await peer.createOffer();
     await peer.setLocalDescription(offer);
     final String answer;
-    if (resumed) {
-      answer = await _signaling.resume(_callId!, _resumeToken, offer.sdp!);
-    } else {
-      final placed = await _place(offer.sdp!);
-      if (_state == CallState.ended) {
-        // Hung up while the server answered: it must not keep the line.
-        return _signaling.hangUp(placed['call_id'] as String).catchError((_) {});
-      }
-      _callId = placed['call_id'] as String;
-      _resumeToken = placed['resume_token'] as String;
-      conversationId = placed['conversation_id'] as String;
-      answer = placed['sdp'] as String;
+    try {
+      answer = resumed ? await _signaling.resume(_callId!, _resumeToken, offer.sdp!) : await _placed(offer.sdp!);
+    } on SignalingError {
+      if (mine()) (_channel, _peer) = (channelBefore, peerBefore);
+      await peer.close();
+      rethrow;
     }
-    if (!mine()) return;
+    await channelBefore?.close();
+    await peerBefore?.close();
+    if (!mine()) return peer.close();
     await peer.setRemoteDescription(RTCSessionDescription(answer, 'answer'));
     known = true;
     send();
+  }
+
+  Future<String> _placed(String sdp) async {
+    final placed = await _place(sdp);
+    if (_state == CallState.ended) {
+      // Hung up while the server answered: it must not keep the line.
+      await _signaling.hangUp(placed['call_id'] as String).catchError((_) {});
+    } else {
+      _callId = placed['call_id'] as String;
+      _resumeToken = placed['resume_token'] as String;
+      conversationId = placed['conversation_id'] as String;
+    }
+    return placed['sdp'] as String;
   }
 
   Future<Map<String, dynamic>> _place(String sdp) async {

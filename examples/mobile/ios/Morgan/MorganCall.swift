@@ -70,8 +70,9 @@ final class MorganCall: NSObject {
         channel.sendData(RTCDataBuffer(data: data, isBinary: false))
     }
 
+    /// The connection before is closed when the server has answered: to close it sooner is to hang up.
     private func connect(resumed: Bool) async throws {
-        connection?.close()
+        let before = connection
         guard let made = Connection(factory: factory, microphone: microphone) else {
             throw SignalingError(status: 0, code: "no_webrtc", message: "No connection could be made.")
         }
@@ -101,24 +102,29 @@ final class MorganCall: NSObject {
         made.onMessage = { [weak self] in self?.onEvent($0) }
         let sdp = try await made.offer()
         let answer: String
-        if resumed, let callId {
-            answer = try await signaling.resume(callId: callId, resumeToken: resumeToken, sdp: sdp)
-        } else {
-            let placed = try await place(sdp)
-            if state == .ended {
-                // Hung up while the server answered: it must not keep the line.
-                try? await signaling.hangUp(callId: placed.call_id)
-                return
-            }
-            callId = placed.call_id
-            resumeToken = placed.resume_token
-            conversationId = placed.conversation_id
-            answer = placed.sdp
+        do {
+            answer = try await resumed ? signaling.resume(callId: callId ?? "", resumeToken: resumeToken, sdp: sdp) : placed(sdp)
+        } catch {
+            made.close()
+            if connection === made { connection = before }
+            throw error
         }
-        guard connection === made else { return }
+        before?.close()
+        guard connection === made else { return made.close() }
         try await made.accept(answer)
         known = true
         send()
+    }
+
+    private func placed(_ sdp: String) async throws -> String {
+        let placed = try await place(sdp)
+        if state == .ended {
+            // Hung up while the server answered: it must not keep the line.
+            try? await signaling.hangUp(callId: placed.call_id)
+        } else {
+            (callId, resumeToken, conversationId) = (placed.call_id, placed.resume_token, placed.conversation_id)
+        }
+        return placed.sdp
     }
 
     private func place(_ sdp: String) async throws -> Placed {

@@ -89,13 +89,18 @@ export class MorganCall {
     return true;
   }
 
-  /** A connection, for a new call or for the one that there is. @param {boolean} resumed */
+  /**
+   * A connection, for a new call or for the one that there is. The one before is closed when the server has answered: to
+   * close it sooner is to hang up.
+   *
+   * @param {boolean} resumed
+   */
   async #connect(resumed) {
     const turn = ++this.#turn;
     const mine = () => turn === this.#turn && this.#state !== "ended";
     const connection = await this.#makePeer();
     if (!mine()) return connection.close();
-    this.#peer?.connection.close();
+    const before = this.#peer;
     const channel = connection.createDataChannel(CHANNEL);
     this.#peer = { connection, channel };
     channel.onmessage = ({ data }) => mine() && this.#listener.event?.(JSON.parse(data));
@@ -104,8 +109,17 @@ export class MorganCall {
     connection.onconnectionstatechange = () => mine() && this.#changed(connection.connectionState);
     await connection.setLocalDescription(await connection.createOffer());
     const { sdp } = connection.localDescription;
-    const answer = resumed ? await this.#signaling.resume(this.#callId, this.#resumeToken, sdp) : await this.#place(sdp);
+    let answer;
+    try {
+      answer = resumed ? await this.#signaling.resume(this.#callId, this.#resumeToken, sdp) : await this.#place(sdp);
+    } catch (error) {
+      connection.close();
+      if (mine()) this.#peer = before;
+      throw error;
+    }
+    before?.connection.close();
     if (!mine()) {
+      connection.close();
       // Hung up while the server answered: it must not keep the line.
       if (!resumed && this.#state === "ended") this.#signaling.hangUp(answer.call_id).catch(() => {});
       return;

@@ -79,9 +79,10 @@ class MorganCall(
             ?.send(DataChannel.Buffer(ByteBuffer.wrap(event.toString().toByteArray()), false))
     }
 
+    /** The connection before is closed when the server has answered: to close it sooner is to hang up. */
     private suspend fun connect(resumed: Boolean) {
         val mine = ++turn
-        close()
+        val (peerBefore, channelBefore) = peer to channel
         val waiting = mutableListOf<FoundCandidate>()
         var known = false
         var sending: Job? = null
@@ -121,24 +122,35 @@ class MorganCall(
         val offer = made.offer()
         made.describe(offer, local = true)
         val answer: String
-        if (resumed) {
-            answer = signaling.resume(callId!!, resumeToken, offer.description)
-        } else {
-            val placed = place(offer.description)
-            if (state == CallState.ENDED) {
-                // Hung up while the server answered: it must not keep the line.
-                runCatching { signaling.hangUp(placed.callId) }
-                return
+        try {
+            answer = if (resumed) signaling.resume(callId!!, resumeToken, offer.description) else placed(offer.description)
+        } catch (error: SignalingException) {
+            if (mine == turn) {
+                close()
+                peer = peerBefore
+                channel = channelBefore
             }
-            callId = placed.callId
-            resumeToken = placed.resumeToken
-            conversationId = placed.conversationId
-            answer = placed.sdp
+            throw error
         }
+        channelBefore?.dispose()
+        peerBefore?.dispose()
         if (mine != turn) return
         made.describe(SessionDescription(SessionDescription.Type.ANSWER, answer), local = false)
         known = true
         send()
+    }
+
+    private suspend fun placed(sdp: String): String {
+        val placed = place(sdp)
+        if (state == CallState.ENDED) {
+            // Hung up while the server answered: it must not keep the line.
+            runCatching { signaling.hangUp(placed.callId) }
+        } else {
+            callId = placed.callId
+            resumeToken = placed.resumeToken
+            conversationId = placed.conversationId
+        }
+        return placed.sdp
     }
 
     private suspend fun place(sdp: String): Placed = try {
