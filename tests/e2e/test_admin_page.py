@@ -81,7 +81,6 @@ async def test_axe_finds_nothing_and_nothing_is_cut_off(
         await look("wrong key")
         await unlock(page)
         await expect(page.locator("#calls tbody th")).to_have_text(caller)
-        # The wrong key was logged, and is to be seen.
         await look("open")
     assert {state: problems for state, problems in found.items() if problems} == {}
 

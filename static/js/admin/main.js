@@ -172,7 +172,7 @@ function showLoad({ now_s: now, capacity }) {
   const seen = past.loads.filter((load) => load.at_s > now - PLOTTED_S);
   const points = (/** @type {(load: Load) => number} */ of) => seen.map((load) => ({ x: load.at_s, y: of(load) }));
   const most = Math.max(capacity.capacity, capacity.cores, ...seen.map((load) => Math.max(load.calls, load.capacity)));
-  const words = `${capacity.active} calls of ${capacity.capacity} now, at most ${Math.max(capacity.active, ...seen.map((load) => load.calls))} in the last half hour.`;
+  const words = `${capacity.active} of ${capacity.capacity} calls now, at most ${Math.max(capacity.active, ...seen.map((load) => load.calls))} in the last half hour.`;
   element("load-words").replaceChildren(
     words, " ", make("span", { class: "key key-calls" }, "calls"), " ", make("span", { class: "key" }, "room for so many"), " ", make("span", { class: "key key-cores" }, "busy cores"),
   );
