@@ -167,12 +167,16 @@ def tone() -> Pcm:
     return (9000 * np.sin(2 * np.pi * 440 * np.arange(int(BURST_S * SEND_RATE)) / SEND_RATE)).astype(np.int16)
 
 
+def chromium(bundled: str) -> str:
+    """Playwright's own, else the system's."""
+    return bundled if Path(bundled).exists() else "/usr/bin/chromium"
+
+
 async def run(calls: int, bursts: int) -> dict[str, Any]:
     """All calls, one after the other."""
     arguments = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     async with async_playwright() as playwright:
-        bundled = Path(playwright.chromium.executable_path)
-        path = str(bundled) if bundled.exists() else "/usr/bin/chromium"
+        path = chromium(playwright.chromium.executable_path)
         browser = await playwright.chromium.launch(executable_path=path, args=arguments)
         try:
             delays = [delay for _ in range(calls) for delay in await measure(browser, bursts)]

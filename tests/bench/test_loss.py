@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bench.loss import RECEIVE_RATE, SEND_RATE, pieces, resampled, sent_by_aiortc, sent_by_morgan
+from bench.loss import pieces, resampled, sent_by_aiortc, sent_by_morgan
 from media.opus_format import OpusFormat
-from media.values import Pcm
+from media.values import RECEIVE_RATE, SEND_RATE, Pcm
 from tests.media.signals import offset_of, segmental_snr, voice
 
 SECONDS = 6.0
