@@ -118,6 +118,7 @@ EXAMPLES: dict[str, Example] = {
     "list_voices": Example(),
     "show_model": Example({"id": "whisper-tiny.en"}),
     "show_metrics": Example(),
+    "show_state": Example(),
     "stream": Example(json={"messages": HELLO, "max_tokens": 2}),
     "llm:generate": Example(json={"messages": HELLO, "max_tokens": 2}),
     "prefill": Example(json={"model": "any", "messages": HELLO}),
