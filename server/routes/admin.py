@@ -33,7 +33,7 @@ class CallRow(BaseModel):
 
     call_id: str
     user_id: str
-    kind: Literal["call", "ws", "realtime"]
+    kind: Literal["call", "ws", "realtime", "telephone"]
     state: str
     duration_s: float
     turns: int

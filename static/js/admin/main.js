@@ -21,7 +21,7 @@ const EVERY_MS = 2000;
 const PLOTTED_S = 1800;
 /** Answers slower than this lie above the plot's top line, which is drawn at least so high. */
 const LEAST_TOP_MS = 1000;
-const KINDS = { call: "WebRTC", ws: "WebSocket", realtime: "Realtime" };
+const KINDS = { call: "WebRTC", ws: "WebSocket", realtime: "Realtime", telephone: "Telephone" };
 
 const signaling = new Signaling(undefined, accessKey);
 let past = new Past();
