@@ -86,9 +86,9 @@ def cores(pcm: Pcm, payloads: list[bytes]) -> None:
     sender = AudioSender(playout)
     for _ in range(4):
         playout.write(pcm)
-    report("sender, speech (playout, encoder, level)", per_frame(lambda i: sender.next_packet(0.0)))
+    report("sender, speech (playout, encoder, level)", per_frame(lambda i: sender.next_frame(0.0)))
     playout.flush()
-    report("sender, silence", per_frame(lambda i: sender.next_packet(0.0)))
+    report("sender, silence", per_frame(lambda i: sender.next_frame(0.0)))
 
 
 def gil(payloads: list[bytes]) -> None:

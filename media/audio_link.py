@@ -10,6 +10,7 @@ from aiortc.rtp import RtcpPacket, RtcpRrPacket, RtcpSrPacket, is_rtcp
 from media.audio_receiver import AudioFrame, AudioReceiver
 from media.audio_sender import AudioSender, Due
 from media.codecs import AudioCodec
+from media.opus_format import OpusFormat
 from media.playout import Playout
 from media.rtcp import RtcpSession
 from media.rtp import RtpPacket
@@ -30,7 +31,7 @@ class LinkSettings:
         cname: of our stream.
         sends: whether the far end wants our audio.
         receives: whether the far end sends audio.
-        bitrate: of the outgoing Opus, bit/s.
+        opus: how our audio is sent.
         silence_timeout_s: see `MediaConfig`.
         codec: of the audio that comes in; None for Opus.
         sent_codec: of the audio that goes out, where it is another.
@@ -42,7 +43,7 @@ class LinkSettings:
     cname: str
     sends: bool
     receives: bool
-    bitrate: int
+    opus: OpusFormat
     silence_timeout_s: float
     codec: AudioCodec | None = None
     sent_codec: AudioCodec | None = None
@@ -78,7 +79,7 @@ class AudioLink:
         self._receiver = AudioReceiver(codec)
         self._sender = AudioSender(
             playout,
-            bitrate=settings.bitrate,
+            settings.opus,
             # RFC 3550 section 5.1: both start at random; the sequence low, so that it cannot wrap before SRTP is up.
             sequence_number=secrets.randbelow(1 << 15),
             timestamp=secrets.randbits(32),
@@ -216,7 +217,8 @@ class AudioLink:
                 self._tap.on_heard(frame.pcm, frame.said_at)
 
     def _send_frame(self, now: float) -> None:
-        out = self._sender.next_packet(now)
+        frame = self._sender.next_frame(now)
+        out = frame.packet
         if out is not None and self._settings.sends:
             packet = RtpPacket(
                 self._settings.sent_payload_type,
@@ -228,8 +230,8 @@ class AudioLink:
             )
             self._send(packet.serialize())
         if self._tap is not None and self._settings.sends:
-            self._tap.on_said(None if out is None else out.pcm, now + FRAME_S)
-        for event in () if out is None else out.events:
+            self._tap.on_said(frame.pcm, now + FRAME_S)
+        for event in frame.events:
             self._listener.on_playout(event)
 
     def _watch(self, now: float) -> None:

@@ -1,11 +1,14 @@
 """From the outgoing queue to RTP packets, one per 20 ms."""
 
 import math
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from media.codecs import AudioCodec
+from media.opus_format import OpusFormat
 from media.playout import FRAME_SAMPLES, Playout
 from media.values import FRAME_S, Pcm, PlayoutEvent
 
@@ -17,6 +20,9 @@ _HANGOVER_FRAMES = 2
 _ASSUMED_LOSS = 0.1
 _NEGLIGIBLE_LOSS = 0.01
 _LEAST_LOSS_PERCENT = 10  # below 8 % libopus spends nothing on redundancy at 28 kbit/s
+_DTX_FRAMES = 20
+"""Frames from one packet of a silence that is not sent to the next: 400 ms, as libopus does."""
+_USUAL = OpusFormat()
 _ZEROS: Pcm = np.zeros(FRAME_SAMPLES, dtype=np.int16)
 
 
@@ -29,16 +35,27 @@ class RtpOut:
         timestamp: 32 bit, at the clock rate of the codec.
         marker: first packet of a talk spurt (RFC 3551 section 4.1).
         payload: what the codec makes of it.
-        events: what happened in the queue at this frame; to hand to `PeerListener.on_playout`.
-        pcm: what the payload holds; None for silence.
     """
 
     sequence_number: int
     timestamp: int
     marker: bool
     payload: bytes
-    events: tuple[PlayoutEvent, ...]
-    pcm: Pcm | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutFrame:
+    """20 ms of the outgoing stream.
+
+    Attributes:
+        packet: to send now; None where an earlier one held this frame too, or silence is not sent.
+        pcm: the sound, shape (480,); None for silence.
+        events: what happened in the queue at this frame; to hand to `PeerListener.on_playout`.
+    """
+
+    packet: RtpOut | None
+    pcm: Pcm | None = None
+    events: Sequence[PlayoutEvent] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +115,7 @@ class FrameClock:
 class AudioSender:
     """Playout, encoder and RTP counters of one outgoing stream. Sans-I/O.
 
-    The driver: `due = clock.due(now)`, `sender.skip(due.skipped)`, then `next_packet(now)` for each of `due.frames`.
+    The driver: `due = clock.due(now)`, `sender.skip(due.skipped)`, then `next_frame(now)` for each of `due.frames`.
 
     Frames are encoded just in time: 0.2 ms of one core for 20 ms of speech at complexity 5 (see
     `python -m bench.media_cores`), 1 % of a core while the voice speaks, and nothing to take back at a barge-in.
@@ -107,10 +124,13 @@ class AudioSender:
     cost more than anything else in a silent call. A decoder starts its speech mode anew after a
     CELT frame (RFC 6716 section 4.5.2), so the encoder is reset at the onset too, and both start from zero.
 
+    Packets of 40 or 60 ms take their later frames from the queue ahead of time, so that sound begins no later than with
+    20 ms; it ends or is cut up to 20 or 40 ms later.
+
     Args:
         playout: the queue.
-        bitrate: bit/s of speech.
-        complexity: of the encoder, 0 to 10.
+        form: how Opus is sent.
+        complexity: of its encoder, 0 to 10.
         sequence_number: of the first packet; random (RFC 3550 section 5.1).
         timestamp: of the first packet; random.
         codec: that was negotiated.
@@ -119,7 +139,7 @@ class AudioSender:
     def __init__(
         self,
         playout: Playout,
-        bitrate: int = 28_000,
+        form: OpusFormat = _USUAL,
         complexity: int = 5,
         sequence_number: int = 0,
         timestamp: int = 0,
@@ -129,7 +149,7 @@ class AudioSender:
         self.bytes_sent = 0
         """RTP payload bytes (the octet count of sender reports)."""
         self._playout = playout
-        self._encoder = codec.encoding(bitrate, complexity)
+        self._encoder = codec.encoding(form, complexity)
         self._frame_ticks = self._encoder.clock_rate // 50
         self._sequence_number = sequence_number & 0xFFFF
         self._timestamp = timestamp & 0xFFFFFFFF
@@ -138,46 +158,33 @@ class AudioSender:
         self._silent_frames = _HANGOVER_FRAMES
         self._mark = False
         self._ahead = 0  # frames that the last packet held beyond its own
+        self._held: deque[tuple[Pcm | None, Sequence[PlayoutEvent]]] = deque()  # what those were, where they were sound
+        self._untold: list[PlayoutEvent] = []
+        self._unsent = 0  # frames of silence since the last packet, where silence is not sent
         self._loss = _ASSUMED_LOSS
         self._encoder.set_packet_loss(self.packet_loss_percent)
 
     @property
     def resting(self) -> bool:
         """Whether silence goes out in packets of 40 ms, or will when what is left of the speech is out."""
-        return self._playout.resting
+        return self._playout.resting and not self._held
 
-    def next_packet(self, now: float) -> RtpOut | None:
-        """Encode and number the next 20 ms; None where the packet before was of 40 ms.
+    def next_frame(self, now: float) -> OutFrame:
+        """The next 20 ms, and the packet that begins with them.
 
         Args:
             now: when it goes out; stamped on events and used for `rtp_timestamp`.
         """
+        untold, self._untold = self._untold, []
         if self._ahead:
             self._ahead -= 1
-            return None
-        pcm, events = self._playout.next_frame(now)
-        marker = self._mark
-        frames = 1
-        long_silence = self._encoder.long_silence
-        if pcm is None and long_silence and self.resting and self._silent_frames >= _HANGOVER_FRAMES:
-            payload, frames = long_silence, 2
-        elif pcm is None:
-            payload = self._silence()
-        else:
-            if self._silent_frames >= _HANGOVER_FRAMES:
-                self._encoder.reset()
-            marker = marker or self._silent_frames > 0
-            self._silent_frames = 0
-            payload = self._encoder.encode(pcm)
-        packet = RtpOut(self._sequence_number, self._timestamp, marker, payload, tuple(events), pcm)
-        self._mark = False
-        self._sent_at, self._sent_timestamp = now, self._timestamp
-        self._sequence_number = (self._sequence_number + 1) & 0xFFFF
-        self._advance(frames)
-        self._ahead = frames - 1
-        self.packets_sent += 1
-        self.bytes_sent += len(payload)
-        return packet
+            if not self._held:
+                return OutFrame(None, None, untold)
+            held, events = self._held.popleft()
+            return OutFrame(None, held, [*untold, *events])
+        pcm, happened = self._playout.next_frame(now)
+        packet = self._silence(now) if pcm is None else self._speech(pcm, now)
+        return OutFrame(packet, pcm, [*untold, *happened])
 
     def skip(self, frames: int) -> None:
         """Let the timestamps run over missed time, so that they stay true; the queue stays where it is.
@@ -189,6 +196,8 @@ class AudioSender:
         """
         sent_ahead = min(frames, self._ahead)
         self._ahead -= sent_ahead
+        for _ in range(min(sent_ahead, len(self._held))):
+            self._untold += self._held.popleft()[1]
         self._advance(frames - sent_ahead)
         self._mark = self._mark or frames > sent_ahead
 
@@ -215,14 +224,52 @@ class AudioSender:
         return 0 if self._loss < _NEGLIGIBLE_LOSS else max(round(100 * self._loss), _LEAST_LOSS_PERCENT)
 
     def close(self) -> None:
-        """Free the encoder; `next_packet` must not be called any more."""
+        """Free the encoder; `next_frame` must not be called any more."""
         self._encoder.close()
+
+    def _speech(self, pcm: Pcm, now: float) -> RtpOut:
+        """A packet of sound; its further frames are taken from the queue now and told when they are due."""
+        if self._silent_frames >= _HANGOVER_FRAMES:
+            self._encoder.reset()
+        marker = self._silent_frames > 0
+        self._silent_frames = self._unsent = 0
+        frames = self._encoder.packet_ms // 20
+        sound = [pcm]
+        for ahead in range(1, frames):
+            more, events = self._playout.next_frame(now + ahead * FRAME_S)
+            self._held.append((more, events))
+            sound.append(_ZEROS if more is None else more)
+        return self._packet(self._encoder.encode(pcm if frames == 1 else np.concatenate(sound)), now, frames, marker)
+
+    def _silence(self, now: float) -> RtpOut | None:
+        if self._silent_frames < _HANGOVER_FRAMES:
+            self._silent_frames += 1
+            return self._packet(self._encoder.encode(_ZEROS), now)
+        encoder = self._encoder
+        if encoder.dtx_silence is not None:
+            return self._little_silence(encoder.dtx_silence, now)
+        if encoder.long_silence is not None and self.resting:
+            return self._packet(encoder.long_silence, now, 2)
+        return self._packet(encoder.silence, now)
+
+    def _little_silence(self, sign: bytes, now: float) -> RtpOut | None:
+        """One frame that leaves the decoder at zero, then a sign of life now and then."""
+        turn, self._unsent = self._unsent % _DTX_FRAMES, self._unsent + 1
+        if turn == 0:
+            return self._packet(self._encoder.silence if self._unsent == 1 else sign, now)
+        self._advance(1)
+        return None
+
+    def _packet(self, payload: bytes, now: float, frames: int = 1, marker: bool = False) -> RtpOut:
+        packet = RtpOut(self._sequence_number, self._timestamp, marker or self._mark, payload)
+        self._mark = False
+        self._sent_at, self._sent_timestamp = now, self._timestamp
+        self._sequence_number = (self._sequence_number + 1) & 0xFFFF
+        self._advance(frames)
+        self._ahead = frames - 1
+        self.packets_sent += 1
+        self.bytes_sent += len(payload)
+        return packet
 
     def _advance(self, frames: int) -> None:
         self._timestamp = (self._timestamp + frames * self._frame_ticks) & 0xFFFFFFFF
-
-    def _silence(self) -> bytes:
-        if self._silent_frames >= _HANGOVER_FRAMES:
-            return self._encoder.silence
-        self._silent_frames += 1
-        return self._encoder.encode(_ZEROS)

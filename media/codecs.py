@@ -10,7 +10,18 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 
 from media import g711
-from media.opus import CLOCK_RATE, LONG_SILENCE, SILENCE, OpusDecoder, OpusEncoder, OpusError, has_fec, packet_duration
+from media.opus import (
+    CLOCK_RATE,
+    DTX_SILENCE,
+    LONG_SILENCE,
+    SILENCE,
+    OpusDecoder,
+    OpusEncoder,
+    OpusError,
+    has_fec,
+    packet_duration,
+)
+from media.opus_format import OpusFormat
 from media.telephone_band import Encoding, Narrower, Widener, to_linear, to_wire
 from media.values import RECEIVE_RATE, SEND_RATE, Pcm
 
@@ -48,10 +59,10 @@ class AudioCodec:
         """A new decoder."""
         return OpusDecoding(RECEIVE_RATE) if self.name == "opus" else G711Decoding(_LAWS[self.name])
 
-    def encoding(self, bitrate: int, complexity: int) -> "EncodingOut":
-        """A new encoder; a bit rate and a complexity are for Opus."""
+    def encoding(self, form: OpusFormat, complexity: int) -> "EncodingOut":
+        """A new encoder; form and complexity are for Opus."""
         if self.name == "opus":
-            return OpusEncoding(SEND_RATE, bitrate, complexity)
+            return OpusEncoding(form, complexity)
         return G711Encoding(_LAWS[self.name])
 
 
@@ -85,16 +96,20 @@ class EncodingOut(Protocol):
 
     Attributes:
         clock_rate: of the RTP timestamps, Hz.
+        packet_ms: length of a packet of sound, 20, 40 or 60.
         silence: payload of 20 ms of it.
         long_silence: of 40 ms; None where there is none.
+        dtx_silence: payload that says now and then that silence goes on which is not sent; None where all is sent.
     """
 
     clock_rate: int
+    packet_ms: int
     silence: bytes
     long_silence: bytes | None
+    dtx_silence: bytes | None
 
     def encode(self, pcm: Pcm) -> bytes:
-        """The payload of 20 ms, shape (480,)."""
+        """The payload of 20 ms, shape (480,), or of up to `packet_ms`."""
 
     def set_packet_loss(self, percent: int) -> None:
         """So much is lost on the way."""
@@ -126,6 +141,13 @@ class OpusEncoding(OpusEncoder):
     clock_rate = CLOCK_RATE
     silence = SILENCE
     long_silence: bytes | None = LONG_SILENCE
+
+    def __init__(self, form: OpusFormat, complexity: int) -> None:
+        super().__init__(
+            SEND_RATE, form.bitrate, complexity, fec=form.fec, cbr=form.cbr, playback_rate=form.playback_rate
+        )
+        self.packet_ms = form.packet_ms
+        self.dtx_silence = DTX_SILENCE if form.dtx else None
 
 
 class G711Decoding:
@@ -172,7 +194,9 @@ class G711Encoding:
     """Implements `EncodingOut` for a law."""
 
     clock_rate = g711.RATE
+    packet_ms = 20
     long_silence: bytes | None = None
+    dtx_silence: bytes | None = None
 
     def __init__(self, law: Encoding) -> None:
         self.silence = to_wire(np.zeros(FRAME_BYTES, np.int16), law)

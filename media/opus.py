@@ -20,6 +20,9 @@ SILENCE = b"\xf8\xff\xfe"
 LONG_SILENCE = b"\xf9\xff\xfe\xff\xfe"
 """Two such frames in one packet: 40 ms (RFC 6716 section 3.2.3)."""
 
+DTX_SILENCE = b"\xf8"
+"""A frame of nothing: the sender is silent and says no more for a while (RFC 6716 section 3.2.1)."""
+
 MAX_PACKET_S = 0.12
 """Longest stretch of audio in one packet (RFC 6716 section 3.2.5)."""
 
@@ -30,6 +33,8 @@ _MAX_FRAMES = 48
 _INVALID_PACKET = -4
 _APPLICATION_VOIP = 2048
 _SET_BITRATE = 4002
+_SET_MAX_BANDWIDTH = 4004
+_SET_VBR = 4006
 _SET_COMPLEXITY = 4010
 _SET_INBAND_FEC = 4012
 _SET_PACKET_LOSS_PERC = 4014
@@ -37,6 +42,8 @@ _SET_DTX = 4016
 _SET_SIGNAL = 4024
 _SIGNAL_VOICE = 3001
 _RESET_STATE = 4028
+_BANDWIDTHS = ((8_000, 1101), (12_000, 1102), (16_000, 1103), (24_000, 1104))
+"""Playback rates up to which libopus is held to a bandwidth, narrow to super-wide."""
 
 
 class OpusError(MediaError):
@@ -238,47 +245,63 @@ class OpusDecoder:
 
 
 class OpusEncoder:
-    """Encodes mono speech in 20 ms frames: VoIP mode, in-band FEC on, DTX off. Not for use by two threads at once.
+    """Encodes mono speech in frames of 20, 40 or 60 ms: VoIP mode, DTX off. Not for use by two threads at once.
 
     Args:
         rate: sample rate of the input (Hz): 8000, 12000, 16000, 24000 or 48000.
         bitrate: bit/s, 6000 to 128000.
         complexity: 0 (cheapest) to 10.
+        fec: whether frames may carry redundancy of those before, see `set_packet_loss`.
+        cbr: whether all frames have the same size.
+        playback_rate: Hz; nothing above half of it is encoded.
     """
 
-    def __init__(self, rate: int = SEND_RATE, bitrate: int = 28_000, complexity: int = 5) -> None:
+    def __init__(
+        self,
+        rate: int = SEND_RATE,
+        bitrate: int = 28_000,
+        complexity: int = 5,
+        *,
+        fec: bool = True,
+        cbr: bool = False,
+        playback_rate: int = CLOCK_RATE,
+    ) -> None:
         self.rate = rate
         self._lib: ctypes.CDLL = _library()
         self._state: int | None = None
-        self._frame_samples = rate // 50
-        self._payload = ctypes.create_string_buffer(MAX_PAYLOAD)
+        self._sizes = tuple(rate // 50 * frames for frames in (1, 2, 3))
+        self._payload = ctypes.create_string_buffer(3 * MAX_PAYLOAD)
         code = ctypes.c_int()
         self._state = self._lib.opus_encoder_create(rate, 1, _APPLICATION_VOIP, ctypes.byref(code))
         if not self._state:
             raise _error(code.value, f"encoder at {rate} Hz")
         self._set(_SET_COMPLEXITY, complexity)
         self._set(_SET_SIGNAL, _SIGNAL_VOICE)
-        self._set(_SET_INBAND_FEC, 1)
+        self._set(_SET_INBAND_FEC, int(fec))
         self._set(_SET_DTX, 0)
+        self._set(_SET_VBR, int(not cbr))
+        bandwidth = next((code for hz, code in _BANDWIDTHS if playback_rate <= hz), None)
+        if bandwidth is not None:
+            self._set(_SET_MAX_BANDWIDTH, bandwidth)
         self.set_bitrate(bitrate)
 
     def encode(self, pcm: Pcm) -> bytes:
-        """Encode 20 ms.
+        """Encode 20, 40 or 60 ms into one packet.
 
         Args:
-            pcm: shape (rate / 50,), so (480,) at 24 kHz.
+            pcm: shape (n * rate / 50,), so (480,) at 24 kHz for 20 ms.
 
         Raises:
             OpusError: wrong length or type, or the encoder is closed.
         """
         if not self._state:
             raise OpusError("encoder is closed")
-        if pcm.shape != (self._frame_samples,) or pcm.dtype != np.int16:
-            raise OpusError(f"a frame is {self._frame_samples} int16 samples, not {pcm.shape} of {pcm.dtype}")
+        if pcm.ndim != 1 or pcm.size not in self._sizes or pcm.dtype != np.int16:
+            raise OpusError(
+                f"a frame is {self._sizes[0]} int16 samples or up to three times that, not {pcm.shape} of {pcm.dtype}"
+            )
         pcm = np.ascontiguousarray(pcm)
-        size: int = self._lib.opus_encode(
-            self._state, pcm.ctypes.data, self._frame_samples, self._payload, len(self._payload)
-        )
+        size: int = self._lib.opus_encode(self._state, pcm.ctypes.data, pcm.size, self._payload, len(self._payload))
         if size < 0:
             self.reset()
             raise _error(size, "encode")

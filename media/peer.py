@@ -20,6 +20,7 @@ from media.demux import Address
 from media.dtls import DtlsTransport
 from media.ice import IceConnection
 from media.ice_paths import IcePaths
+from media.opus_format import agreed
 from media.pacer import Pacer
 from media.playout import Playout
 from media.sdp import MAX_CANDIDATES, Offer, parse_candidate
@@ -90,6 +91,7 @@ class WebRtcPeer:
         self._channel: DataChannel | None = None
         if offer.data_channel is not None:
             self._channel = DataChannel(self._dtls, offer.data_channel, self._channel_opened, self._message_received)
+        self._opus = agreed(offer.opus, config.bitrate, config.packet_ms, config.dtx)
         self._ssrc = secrets.randbits(32)
         self._cname = secrets.token_hex(8)
         self._answer = ""
@@ -164,12 +166,13 @@ class WebRtcPeer:
             candidates=self.candidates,
             fingerprints=tuple(f for f in self._dtls.getLocalParameters().fingerprints if f.algorithm == "sha-256"),
         )
-        self._answer = build_answer(self._offer, local)
+        self._answer = build_answer(self._offer, self._opus, local)
 
     async def renegotiate(self, offer: Offer) -> None:
         """Take another offer of the same RTCPeerConnection; `answer` is its answer then.
 
-        Directions may change, and ICE may begin anew. A data channel comes with the first offer or not at all.
+        Directions may change, and ICE may begin anew. A data channel comes with the first offer or not at all, and Opus
+        goes on as that one asked for.
 
         Raises:
             InvalidOfferError: it moves Opus to another payload type.
@@ -334,7 +337,7 @@ class WebRtcPeer:
             cname=self._cname,
             sends=self._offer.answers,
             receives=self._offer.hears,
-            bitrate=self._config.bitrate,
+            opus=self._opus,
             silence_timeout_s=self._config.silence_timeout_s,
             codec=self._offer.codec,
             sent_codec=self._offer.answering_codec,

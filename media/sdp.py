@@ -15,6 +15,7 @@ from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp, grouplines
 
 from media.codecs import AudioCodec
+from media.opus_format import OpusWish, read_wish
 from media.sdp_audio import NEEDED, offered_codec, offers_opus
 from media.values import InvalidOfferError
 
@@ -90,6 +91,7 @@ class Offer:
         answering_index: of the m-line on which the offerer hears us; another one than `audio_index` where the offerer
             sends on one and receives on another.
         answering_codec: that is taken there.
+        opus: how the offerer would like to be sent it there, where it is Opus.
         data_channel: None when there is none.
         ice_ufrag: of the offerer.
         ice_password: of the offerer.
@@ -106,6 +108,7 @@ class Offer:
     direction: str
     answering_index: int
     answering_codec: AudioCodec
+    opus: OpusWish
     data_channel: DataChannelOffer | None
     ice_ufrag: str
     ice_password: str
@@ -166,6 +169,7 @@ def parse_offer(sdp: str) -> Offer:
     # Bundled m-lines may leave the transport's attributes to the one that the group names first (RFC 8843 section 7.1).
     transports = [audio, *(media for media in session.media if bundle and media.rtp.muxId == bundle[0])]
     ufrag, password = _ice_credentials(transports)
+    answering_codec = _codec(session.media[answering_index])
     return Offer(
         session_id=_session_id(session),
         sections=sections,
@@ -173,7 +177,8 @@ def parse_offer(sdp: str) -> Offer:
         codec=_codec(audio),
         direction=_direction(audio),
         answering_index=answering_index,
-        answering_codec=_codec(session.media[answering_index]),
+        answering_codec=answering_codec,
+        opus=_wish(media_groups[answering_index], answering_codec),
         data_channel=_data_channel(session, sections),
         ice_ufrag=ufrag,
         ice_password=password,
@@ -304,6 +309,10 @@ def _codec(audio: MediaDescription) -> AudioCodec:
     codec = offered_codec(audio)
     assert codec is not None
     return codec
+
+
+def _wish(group: list[str], codec: AudioCodec) -> OpusWish:
+    return read_wish(group, codec.payload_type) if codec.name == "opus" else OpusWish()
 
 
 def _bundle_of(session: SessionDescription, audio: MediaDescription) -> tuple[str, ...]:

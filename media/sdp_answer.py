@@ -7,11 +7,9 @@ from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import candidate_to_sdp
 
 from media.codecs import AudioCodec
+from media.opus_format import OpusFormat
 from media.sdp import Offer, Section
 from media.sdp_audio import codec_lines, payload_types
-
-RECEIVE_BITRATE = 32_000
-"""Opus bit/s that the far end is asked to send at most: full band speech with room for in-band FEC."""
 
 MAX_MESSAGE_SIZE = 256 * 1024
 """Bytes of one data channel message that is taken."""
@@ -56,8 +54,8 @@ def answered_dtls_role(offer: Offer) -> str:
     return "server" if offer.setup == "active" else "client"
 
 
-def build_answer(offer: Offer, local: LocalParameters) -> str:
-    """Write the answer; its m-lines are those of the offer, in order."""
+def build_answer(offer: Offer, opus: OpusFormat, local: LocalParameters) -> str:
+    """Write the answer; its m-lines are those of the offer, in order, and its Opus is to come as ours goes out."""
     lines = ["v=0", f"o=- {local.session_id} {local.version} IN IP4 127.0.0.1", "s=-", "t=0 0"]
     kept = [s.mid for s in offer.sections if s.mid and s.bundled and not s.disabled]
     if kept:
@@ -65,9 +63,9 @@ def build_answer(offer: Offer, local: LocalParameters) -> str:
     lines.append("a=msid-semantic: WMS *")
     for index, section in enumerate(offer.sections):
         if index == offer.audio_index:
-            lines += _audio_lines(section, offer.codec, answered_direction(offer), offer, local)
+            lines += _audio_lines(section, offer.codec, opus, answered_direction(offer), offer, local)
         elif index == offer.answering_index:
-            lines += _audio_lines(section, offer.answering_codec, "sendonly", offer, local)
+            lines += _audio_lines(section, offer.answering_codec, opus, "sendonly", offer, local)
         elif offer.data_channel is not None and index == offer.data_channel.index:
             lines += _data_channel_lines(section, offer, local)
         else:
@@ -76,7 +74,7 @@ def build_answer(offer: Offer, local: LocalParameters) -> str:
 
 
 def _audio_lines(
-    section: Section, codec: AudioCodec, direction: str, offer: Offer, local: LocalParameters
+    section: Section, codec: AudioCodec, opus: OpusFormat, direction: str, offer: Offer, local: LocalParameters
 ) -> list[str]:
     default = local.candidates[0]
     version = "IP6" if ":" in default.ip else "IP4"
@@ -87,8 +85,7 @@ def _audio_lines(
         *_mid_line(section),
         f"a={direction}",
         "a=rtcp-mux",
-        *codec_lines(codec, RECEIVE_BITRATE),
-        "a=ptime:20",
+        *codec_lines(codec, opus),
     ]
     if direction != "recvonly":
         # Without a stream in msid, `event.streams` of a browser's ontrack is empty and nothing is played.

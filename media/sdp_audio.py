@@ -5,9 +5,13 @@ from aiortc.sdp import MediaDescription
 from media import g711
 from media.codecs import AudioCodec, CodecName
 from media.opus import CLOCK_RATE
+from media.opus_format import OpusFormat
 from media.values import InvalidOfferError
 
 NEEDED = "a=rtpmap:<payload type> opus/48000/2 is needed, or PCMU/8000 or PCMA/8000"
+
+FEC_BITRATE = 4_000
+"""Opus bit/s that the far end may send beyond what we do, for in-band FEC: 32 kbit/s beside our 28."""
 
 _STATIC: dict[int, CodecName] = {0: "PCMU", 8: "PCMA"}
 """Payload types that need no rtpmap (RFC 3551 section 6)."""
@@ -39,18 +43,19 @@ def offered_codec(audio: MediaDescription) -> AudioCodec | None:
     return None
 
 
-def codec_lines(codec: AudioCodec, receive_bitrate: int) -> list[str]:
-    """What an answer says of a codec."""
-    pt = codec.payload_type
+def codec_lines(codec: AudioCodec, opus: OpusFormat) -> list[str]:
+    """What an answer says of a codec and its packets: Opus is to come as ours goes out, G.711 in 20 ms."""
+    pt, packet_ms = codec.payload_type, 20
     if codec.name == "opus":
-        parameters = f"minptime=10;useinbandfec=1;stereo=0;maxaveragebitrate={receive_bitrate}"
-        lines = [f"a=rtpmap:{pt} opus/48000/2", f"a=fmtp:{pt} {parameters}"]
+        parameters = f"minptime=10;useinbandfec=1;stereo=0;maxaveragebitrate={opus.bitrate + FEC_BITRATE}"
+        lines = [f"a=rtpmap:{pt} opus/48000/2", f"a=fmtp:{pt} {parameters}" + (";usedtx=1" if opus.dtx else "")]
+        packet_ms = opus.packet_ms
     else:
         lines = [f"a=rtpmap:{pt} {codec.name}/{g711.RATE}"]
     keys = codec.key_payload_type
     if keys is not None:
         lines += [f"a=rtpmap:{keys} telephone-event/{codec.clock_rate}", f"a=fmtp:{keys} 0-15"]
-    return lines
+    return [*lines, f"a=ptime:{packet_ms}"]
 
 
 def payload_types(codec: AudioCodec) -> str:

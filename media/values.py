@@ -10,6 +10,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from media.opus_format import Dtx
+
 RECEIVE_RATE = 16_000
 """Sample rate (Hz) of decoded incoming audio."""
 
@@ -52,7 +54,9 @@ class MediaConfig:
         silence_timeout_s: without RTP for this long the far end counts as gone (`PeerListener.on_lost`).
         consent_interval_s: pause between two ICE consent checks (RFC 7675).
         consent_failures: consent checks in a row that may fail before the peer is closed.
-        bitrate: of the outgoing Opus, bit/s.
+        bitrate: of the outgoing Opus, bit/s, unless the far end asks for less.
+        packet_ms: shortest packets of it: 20, 40 or 60.
+        dtx: whether silence is not sent, see `media.opus_format.Dtx`.
         max_peers: further offers are refused.
     """
 
@@ -64,6 +68,8 @@ class MediaConfig:
     consent_interval_s: float = 2.0
     consent_failures: int = 4
     bitrate: int = 28_000
+    packet_ms: int = 20
+    dtx: Dtx = "asked"
     max_peers: int = 500
 
 

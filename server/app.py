@@ -30,11 +30,13 @@ from server.http.guard import Access
 from server.http.server import Doors, settled_memory
 from server.http.tls import Certificate
 from server.memory.door import MemoryDoor
+from server.observability.load_sampler import LoadSampler
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.realtime import routes as realtime
 from server.roles import port_of, services_of
 from server.routes import (
+    admin,
     audio,
     calls,
     conversations,
@@ -95,6 +97,8 @@ def media_config(settings: Settings) -> MediaConfig:
         public_addresses=settings.public_ip,
         connect_timeout_s=settings.connect_timeout_s,
         bitrate=settings.opus_bitrate,
+        packet_ms=settings.opus_packet_ms,
+        dtx=settings.opus_dtx,
         # A call that moves to a new connection has two for a moment.
         max_peers=(settings.max_calls or MOST) * 2,
     )
@@ -141,7 +145,7 @@ def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     talking = (calls, whip, rtvi, text, audio, ws_audio, realtime, telephone)
     remembered = (conversations, memory, documents, recordings, users)
-    modules = (*talking, *remembered, tokens, health, page, v1_speech, v1_transcriptions, v1_voices)
+    modules = (*talking, *remembered, tokens, health, admin, page, v1_speech, v1_transcriptions, v1_voices)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[REGISTRY] = registry
@@ -196,6 +200,7 @@ class Server:
     _access: Access
     _webhooks: CallWebhooks
     _pbx: AudioSocketDoor
+    _sampler: LoadSampler
     certificate: Certificate | None
     _hurried: bool = False
 
@@ -279,7 +284,8 @@ class Server:
         registry.spawn(speech.prefetch((*fixed, *unclear)))
         log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
         registry.spawn(read_instructions(engines.llm, options.instructions))
-        return cls(settings, registry, capacity, memory, url, doors, desk, access, told, pbx, certificate)
+        sampler = LoadSampler(metrics.recent, registry, engines.all().values())
+        return cls(settings, registry, capacity, memory, url, doors, desk, access, told, pbx, sampler, certificate)
 
     @property
     def apps(self) -> list[web.Application]:
@@ -313,6 +319,7 @@ class Server:
         await self._pbx.close()
         if not self._hurried:
             await self._doors.settle(min(REQUESTS_S, until - time.monotonic()))
+        await self._sampler.close()
         await self._doors.close()
         await closed(self.certificate)
         self._access.close()

@@ -19,7 +19,15 @@ from persistence.values import SessionKind
 from pipeline.call.actor import CallActor
 from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import Context
-from pipeline.call.events import CallEnded, CallEvent, ShutdownAnnounced, StateChanged, TurnLatency, TurnUnclear
+from pipeline.call.events import (
+    CallEnded,
+    CallEvent,
+    CallFault,
+    ShutdownAnnounced,
+    StateChanged,
+    TurnLatency,
+    TurnUnclear,
+)
 from pipeline.call.inputs import AudioHeard, Connected, PlayoutDrained, PlayoutStarted, PlayoutStarved
 from pipeline.call.options import CallOptions
 from pipeline.call.replay.recorder import InputRecorder
@@ -373,6 +381,8 @@ class Call:
         if isinstance(event, TurnLatency):
             self._host.answered(event.voice_to_voice_ms / 1000)
             self._log_latency(event)
+        if isinstance(event, CallFault):
+            log.warning("something went wrong in a call", call_id=self.id, code=event.code, problem=event.message)
         if isinstance(event, TurnUnclear):
             log.info("turn unclear", call_id=self.id, item_id=event.item_id, voice_s=round(event.voice_s, 2))
         if isinstance(event, CallEnded):

@@ -121,6 +121,11 @@ class CallRegistry:
         """Calls that may be open now; where nobody has set it, it falls while callers wait too long."""
         return self._capacity.calls(len(self._calls), CORES.waiting_s())
 
+    @property
+    def late(self) -> bool:
+        """Whether callers wait much longer than one alone would, so that nobody else is let in."""
+        return self._capacity.late(CORES.waiting_s())
+
     def answered(self, seconds: float) -> None:
         """A turn was answered, so long after its last sound."""
         self._capacity.answered(seconds)

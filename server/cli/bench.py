@@ -27,6 +27,8 @@ BENCHES = {
     "stalls": ("bench.stalls", "Words that are lost when the caller's audio stalls and comes in a burst."),
     "idle": ("bench.idle_calls", "What a connected silent call costs, and what calls leave behind."),
     "api": ("bench.api_fuzz", "Requests made from the API's own description, good and bad, on all ports."),
+    "page-sound": ("bench.page_sound", "From the first packet with sound to sound out of the call page, in Chromium."),
+    "loss": ("bench.loss", "How the voice sounds where packets are lost, with FEC and without, beside stock aiortc."),
     "media": ("bench.media_cores", "Microseconds per frame of the audio cores."),
     "kills": ("bench.kills", "A database and then the server killed in mid-call: is every turn there afterwards?"),
     "chaos": (

@@ -1,4 +1,4 @@
-"""The call page and its files, which travel compressed: the page is 54 KB on the wire."""
+"""The call page and its files, which travel compressed."""
 
 import functools
 import gzip
@@ -43,6 +43,13 @@ routes = web.RouteTableDef()
 async def page(request: web.Request) -> web.Response:
     """The call page."""
     return page_file(request, STATIC / "index.html")
+
+
+@routes.get("/admin")
+@operation("operations", answers={200: Answer("A page", content=("text/html",))}, open=True)
+async def admin_page(request: web.Request) -> web.Response:
+    """The operator's page. What it shows it asks of `/api/admin/state`, with a key of the scope admin."""
+    return page_file(request, STATIC / "admin.html")
 
 
 async def static_file(request: web.Request) -> web.Response:
@@ -106,7 +113,7 @@ HSTS = "max-age=31536000"
 
 async def security_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Headers that keep the pages to themselves."""
-    if request.path in ("/", "/docs") or request.path.startswith("/static/"):
+    if request.path in ("/", "/admin", "/docs") or request.path.startswith("/static/"):
         response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         response.headers.setdefault("Cache-Control", "no-cache")

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from server.observability.faults import FAULTS
 from server.settings import Settings
 
 # Without the local variables, among which are passwords and what callers said.
@@ -43,7 +44,7 @@ def configure_logs(settings: Settings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [handler, FAULTS]
     root.setLevel(settings.log_level.upper())
     for chatty in ("aiohttp.access", "aioice", "aiortc", "httpx", "openai", "faster_whisper"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

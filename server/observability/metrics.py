@@ -3,6 +3,7 @@
 One registry for each server object, so that several in a process do not add up. Labels take values from fixed sets.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from pipeline.call.events import CallEvent, CallFault, ReplyDone, TurnLatency
+from server.observability.recent import AnsweredTurn, Recent
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -92,9 +94,11 @@ class Metrics:
 
     Attributes:
         registry: of this server; further collectors register themselves.
+        recent: the last turns and samples of the load, one by one.
     """
 
     def __init__(self) -> None:
+        self.recent = Recent()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         registry = self.registry
@@ -184,6 +188,7 @@ class Metrics:
         match event:
             case TurnLatency():
                 self._voice_to_voice.observe(event.voice_to_voice_ms / 1000)
+                self.recent.answered(AnsweredTurn(time.monotonic(), event.voice_to_voice_ms, dict(event.stages)))
                 for stage, ms in event.stages.items():
                     self._stages.labels(stage).observe(ms / 1000)
             case ReplyDone():

@@ -1,9 +1,11 @@
 """The UDP port of all calls, and the calls on it."""
 
 import ipaddress
+from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from media.opus_format import Dtx
 from server.settings.types import ByTheMachine, Listed
 
 
@@ -30,7 +32,21 @@ class MediaSettings(BaseModel):
     cores: int = Field(
         0, ge=0, le=1024, description="Cores that models may keep busy; 0: all that this process may use."
     )
-    opus_bitrate: int = Field(28_000, ge=8_000, le=128_000, description="Of the outgoing voice, bit/s.")
+    opus_bitrate: int = Field(
+        28_000,
+        ge=8_000,
+        le=128_000,
+        description="Of the outgoing voice, bit/s; less where a client says so (`maxaveragebitrate`). From 20,000 on "
+        "packets hold redundancy while the client reports loss.",
+    )
+    opus_packet_ms: Literal[20, 40, 60] = Field(
+        20,
+        description="Length of a packet of the outgoing voice, ms; longer where a client says so (`a=ptime`). 40 saves "
+        "10 kbit/s of headers.",
+    )
+    opus_dtx: Dtx = Field(
+        "asked", description="Silence is not sent: to clients that ask for that (`usedtx=1`), always, or never."
+    )
 
     @field_validator("public_ip")
     @classmethod

@@ -1,6 +1,5 @@
 /** What the connection of the running call is like, for whoever opens it. */
 
-import { sheet } from "./sheet.js";
 import { element, make } from "./view.js";
 
 const EVERY_MS = 1000;
@@ -20,27 +19,27 @@ const ROWS = [
 ];
 
 export class ConnectionPanel {
+  #sheet;
   #call;
   #timer = 0;
-  #dialog;
 
-  /** @param {() => import("../morgan.js").Call|null} call */
-  constructor(call) {
+  /** @param {import("./sheet.js").Sheet} sheet @param {() => import("../morgan.js").Call|null} call */
+  constructor(sheet, call) {
+    this.#sheet = sheet;
     this.#call = call;
-    this.#dialog = sheet("connection", { opened: () => this.#show(), closed: () => clearTimeout(this.#timer) });
   }
 
-  close() {
-    this.#dialog.close();
+  closed() {
+    clearTimeout(this.#timer);
   }
 
-  async #show() {
+  async opened() {
     clearTimeout(this.#timer);
     const figures = await this.#call()?.stats().catch(() => null);
     if (figures) {
       element("figures").replaceChildren(...ROWS.map(([label, show]) => make("div", {}, make("dt", {}, label), make("dd", {}, show(figures)))));
     }
-    if (this.#dialog.open) this.#timer = setTimeout(() => this.#show(), EVERY_MS);
+    if (this.#sheet.dialog.open) this.#timer = setTimeout(() => this.opened(), EVERY_MS);
   }
 }
 

@@ -1,7 +1,6 @@
 /** Earlier conversations: listed, searched, read, heard again, taken away, deleted. */
 
 import { Replay } from "./replay.js";
-import { sheet } from "./sheet.js";
 import { pastLines } from "./transcript.js";
 import { element, input, make } from "./view.js";
 
@@ -10,7 +9,7 @@ const FORMATS = /** @type {const} */ ([["txt", "Text"], ["vtt", "Subtitles"], ["
 export class HistoryPanel {
   #conversations;
   #actions;
-  #dialog;
+  #sheet;
   /** @type {string|null} */
   #cursor = null;
   /** Only the last thing that was asked for is shown. */
@@ -19,17 +18,26 @@ export class HistoryPanel {
   #replay = null;
 
   /**
+   * @param {import("./sheet.js").Sheet} sheet
    * @param {import("../morgan.js").Conversations} conversations
    * @param {{goOn: (id: string) => void, deleted: (id: string) => void}} actions
    */
-  constructor(conversations, actions) {
+  constructor(sheet, conversations, actions) {
+    this.#sheet = sheet;
     this.#conversations = conversations;
     this.#actions = actions;
-    this.#dialog = sheet("history", { opened: () => this.#showAll(), closed: () => this.#leaveOne() });
     element("history-back").addEventListener("click", () => this.#showAll());
     element("more").addEventListener("click", () => this.#more());
     element("search-form").addEventListener("submit", (event) => (event.preventDefault(), this.#search()));
     element("search").addEventListener("input", () => input("search").value === "" && this.#showAll());
+  }
+
+  opened() {
+    this.#showAll();
+  }
+
+  closed() {
+    this.#leaveOne();
   }
 
   /** @param {string} words what is going on, or went wrong */
@@ -112,7 +120,7 @@ export class HistoryPanel {
     const live = element("app").dataset.live === "true";
     const goOn = make("button", { type: "button", class: "button button-primary", id: "go-on" }, "Go on with it");
     goOn.hidden = live;
-    goOn.addEventListener("click", () => (this.#dialog.close(), this.#actions.goOn(id)));
+    goOn.addEventListener("click", () => (this.#sheet.close(), this.#actions.goOn(id)));
     const exports = FORMATS.map(([format, name]) => {
       const button = make("button", { type: "button", class: "button", "data-format": format }, name);
       button.addEventListener("click", () => this.#export(id, format));

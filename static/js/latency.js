@@ -3,7 +3,7 @@
 import { make } from "./view.js";
 
 /** The stages as the server measures them, in order. @type {Record<string, string>} */
-const STAGES = {
+export const STAGES = {
   silence_wait: "Hearing the end",
   stt: "Understanding",
   llm_first_token: "Thinking",

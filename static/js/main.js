@@ -5,11 +5,9 @@
  */
 
 import { connect, Conversations, JOIN, Signaling } from "../morgan.js";
-import { ConnectionPanel } from "./connection_panel.js";
-import { HistoryPanel } from "./history_panel.js";
 import { endNotice, joinNotice, microphoneChanged, noticeAtStart, troubleNotice } from "./messages.js";
 import { PushToTalk } from "./push_to_talk.js";
-import { SettingsPanel } from "./settings_panel.js";
+import { Sheet } from "./sheet.js";
 import { accessKey, keepAccessKey, keepLastConversation, lastConversation, settings, userId } from "./storage.js";
 import { Surroundings } from "./surroundings.js";
 import { Transcript } from "./transcript.js";
@@ -27,9 +25,9 @@ const transcript = new Transcript(
 const token = async () => (await joining, accessKey());
 const signaling = new Signaling(undefined, token);
 const conversations = new Conversations(signaling, userId);
-const settingsPanel = new SettingsPanel(signaling, applySetting);
-const historyPanel = new HistoryPanel(conversations, { goOn: (id) => goOnWith(id), deleted });
-const connectionPanel = new ConnectionPanel(() => call);
+const settingsSheet = new Sheet("settings", async (sheet) => new (await import("./settings_panel.js")).SettingsPanel(sheet, signaling, applySetting), notLoaded);
+new Sheet("history", async (sheet) => new (await import("./history_panel.js")).HistoryPanel(sheet, conversations, { goOn: goOnWith, deleted }), notLoaded);
+const connectionSheet = new Sheet("connection", async (sheet) => new (await import("./connection_panel.js")).ConnectionPanel(sheet, () => call), notLoaded);
 const pushToTalk = new PushToTalk(element("hold"), (held) => {
   call?.mute(!held);
   view.setMuted(!held);
@@ -101,7 +99,7 @@ function ended(over, end) {
   call = null;
   pushToTalk.on = false;
   surroundings.callIsOver();
-  connectionPanel.close();
+  connectionSheet.close();
   const time = new Date().toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
   transcript.divide(`Call ended, ${time}`);
   view.clearNotices();
@@ -133,13 +131,14 @@ function toggleMute() {
 /** The button of a notice. @param {string} code */
 function actOnNotice(code) {
   if (!call) placeCall();
-  else if (code.startsWith("microphone")) settingsPanel.open(true);
+  else if (code.startsWith("microphone")) settingsSheet.open("devices").catch(notLoaded);
   else call.unblock();
 }
 
 /** @param {keyof import("./storage.js").Settings} name */
 function applySetting(name) {
   const wanted = settings();
+  if (name === "announce") announceCaptions();
   if (!call) return;
   if (name === "microphone") call.useMicrophone(wanted.microphone);
   if (name === "speaker") call.useSpeaker(wanted.speaker);
@@ -199,6 +198,11 @@ function callWithKey(key) {
   placeCall();
 }
 
+/** The files of a panel could not be had. */
+function notLoaded() {
+  showNews({ code: "not_loaded", title: "That could not be loaded", text: "The server does not answer. Try again in a moment." });
+}
+
 /** A join link carries its token in the address; it stays neither there nor in the browser's history. */
 async function takeJoinToken() {
   const address = new URL(location.href);
@@ -223,10 +227,9 @@ element("composer").addEventListener("submit", (event) => {
   call.say(text);
   field.value = "";
 });
-element("announce").addEventListener("change", announceCaptions);
 
 function announceCaptions() {
-  element("log").setAttribute("aria-live", input("announce").checked ? "polite" : "off");
+  element("log").setAttribute("aria-live", settings().announce ? "polite" : "off");
 }
 
 document.addEventListener("click", () => call?.unblock());

@@ -1,7 +1,6 @@
 /** The settings: devices with a test of each, push to talk, and how Morgan is to speak. All is kept as it is changed. */
 
 import { Levels, listDevices, openMicrophone } from "../morgan.js";
-import { open, sheet } from "./sheet.js";
 import { accessKey, keepAccessKey, keepSettings, settings } from "./storage.js";
 import { element, input, make } from "./view.js";
 
@@ -13,18 +12,21 @@ const HEARD = 0.35;
 /** @typedef {import("./storage.js").Settings} Settings */
 
 export class SettingsPanel {
+  #sheet;
   #signaling;
   #changed;
-  #dialog;
   /** A running test of the microphone. @type {{levels: Levels, stream: MediaStream, frame: number}|null} */
   #test = null;
   #testing = false;
 
-  /** @param {import("../morgan.js").Signaling} signaling @param {(name: keyof Settings) => void} changed */
-  constructor(signaling, changed) {
+  /**
+   * @param {import("./sheet.js").Sheet} sheet @param {import("../morgan.js").Signaling} signaling
+   * @param {(name: keyof Settings) => void} changed
+   */
+  constructor(sheet, signaling, changed) {
+    this.#sheet = sheet;
     this.#signaling = signaling;
     this.#changed = changed;
-    this.#dialog = sheet("settings", { opened: () => this.#show(), closed: () => this.#endTest() });
     for (const [id, name] of /** @type {[string, keyof Settings][]} */ ([
       ["microphone", "microphone"], ["speaker", "speaker"], ["volume", "volume"], ["push-to-talk", "pushToTalk"],
       ["announce", "announce"], ["language", "language"], ["morgan-voice", "voice"], ["instructions", "instructions"],
@@ -37,17 +39,20 @@ export class SettingsPanel {
       keepAccessKey("");
       element("forget-key").hidden = true;
     });
-    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#dialog.open && this.#showDevices());
+    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#sheet.dialog.open && this.#showDevices());
     const names = new Intl.DisplayNames(["en"], { type: "language" });
     const offered = LANGUAGES.map((code) => ({ code, name: names.of(code) ?? code })).sort((a, b) => a.name.localeCompare(b.name));
     element("language").append(...offered.map(({ code, name }) => make("option", { value: code }, name)));
-    this.#fill();
   }
 
-  /** @param {boolean} [devices] look at the microphones */
-  open(devices = false) {
-    open(this.#dialog, () => this.#show());
-    if (devices) element("microphone").focus();
+  /** @param {string} [about] "devices" looks at the microphones */
+  opened(about) {
+    this.#show();
+    if (about === "devices") element("microphone").focus();
+  }
+
+  closed() {
+    this.#endTest();
   }
 
   /** @param {string} id @param {keyof Settings} name */

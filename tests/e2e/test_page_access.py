@@ -1,6 +1,5 @@
 """Who can use the call page: by keyboard, with a screen reader, on a narrow screen, on a slow line, without motion."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,13 +17,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MOST_BYTES = 150 * 1024
 
-NOT_OF_THE_CALL = {"docs.html", "js/docs.js", "css/docs.css", "morgan.d.ts", "package.json", "morgan-call.js"}
+PANELS = {"js/settings_panel.js", "js/history_panel.js", "js/replay.js", "js/connection_panel.js"}
+"""What is fetched when it is first opened."""
 
 
-def shipped() -> dict[str, int]:
-    """The files that a call takes, and their bytes."""
-    files = {path.relative_to(STATIC).as_posix(): path.stat().st_size for path in STATIC.rglob("*") if path.is_file()}
-    return {name: size for name, size in files.items() if name not in NOT_OF_THE_CALL and not name.startswith("__")}
+def weight(names: set[str]) -> int:
+    """Bytes of the page and of these files of it, before they are compressed."""
+    return sum((STATIC / name).stat().st_size for name in {"index.html", *names})
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +77,7 @@ async def test_axe_finds_nothing_in_any_state_and_nothing_is_cut_off(
         await look("idle")
         for sheet in ("settings", "history"):
             await page.click(f"#open-{sheet}")
-            await asyncio.sleep(0.3)
+            await expect(page.locator(f"#{sheet}")).to_be_visible()
             await look(sheet)
             await page.keyboard.press("Escape")
         server.refusal = (503, "at_capacity", "All 8 calls are taken.", {"Retry-After": "20"})
@@ -164,22 +163,44 @@ async def test_without_motion_nothing_moves(browser: Browser, server: PageServer
 
 
 async def test_the_page_is_light_quiet_and_asks_nobody_else(browser: Browser, server: PageServer) -> None:
-    fetched: list[str] = []
+    asked: list[str] = []
     said_: list[str] = []
     context = await browser.new_context()
     page: Page = await context.new_page()
     page.on("console", lambda message: said_.append(message.text) if message.type in ("warning", "error") else None)
-    page.on("request", lambda request: fetched.append(request.url))
+    page.on("request", lambda request: asked.append(request.url))
+
+    def files() -> set[str]:
+        return {url.partition("/static/")[2] for url in asked if "/static/" in url}
+
     await page.goto(server.url)
     await place(page, server)
     await page.click("#hang-up")
     await reach(page, "ended")
+    for_a_call = files()
+    for sheet in ("settings", "history"):
+        await page.click(f"#open-{sheet}")
+        await expect(page.locator(f"#{sheet}")).to_be_visible()
+        await page.keyboard.press("Escape")
     await context.close()
     assert said_ == []
-    assert {urlsplit(url).netloc for url in fetched if not url.startswith("blob:")} == {urlsplit(server.url).netloc}
-    files = shipped()
-    assert {url.partition("/static/")[2] for url in fetched if "/static/" in url} <= set(files)
-    assert sum(files.values()) <= MOST_BYTES
+    assert {urlsplit(url).netloc for url in asked if not url.startswith("blob:")} == {urlsplit(server.url).netloc}
+    assert "js/main.js" in for_a_call
+    assert weight(for_a_call) <= MOST_BYTES
+    assert for_a_call & PANELS == set()
+    assert files() >= PANELS - {"js/connection_panel.js"}
+
+
+async def test_a_panel_that_cannot_be_fetched_says_so_and_is_fetched_later(
+    browser: Browser, server: PageServer
+) -> None:
+    async with visit(browser, server.url) as page:
+        await page.route("**/settings_panel.js", lambda route: route.abort())
+        await page.click("#open-settings")
+        await expect(page.locator("#notice-title")).to_have_text("That could not be loaded")
+        await page.unroute("**/settings_panel.js")
+        await page.click("#open-settings")
+        await expect(page.locator("#settings")).to_be_visible()
 
 
 async def test_the_page_can_be_installed(browser: Browser, server: PageServer) -> None:

@@ -133,7 +133,7 @@ async def test_the_level_of_the_microphone_is_tested_before_a_call(page: Page) -
     await expect(page.locator("#test-words")).to_have_text("The microphone works.")
     await page.wait_for_function("() => Number(document.getElementById('test-level').ariaValueNow) > 20")
     await page.keyboard.press("Escape")
-    assert await page.evaluate("() => opened.at(-1).track.readyState") == "ended"
+    await page.wait_for_function("() => opened.at(-1).track.readyState === 'ended'")
 
 
 async def test_push_to_talk_is_heard_only_while_the_space_bar_is_held(page: Page, server: PageServer) -> None:

@@ -3,6 +3,7 @@
 from media.audio_link import AudioLink, LinkSettings
 from media.audio_sender import Due
 from media.opus import SILENCE
+from media.opus_format import OpusFormat
 from media.playout import Playout
 from media.rtp import RtpPacket
 from tests.media.calls import Notes
@@ -27,7 +28,7 @@ def opened(notes: Notes, playout: Playout) -> AudioLink:
         cname="link",
         sends=True,
         receives=True,
-        bitrate=28_000,
+        opus=OpusFormat(),
         silence_timeout_s=30,
     )
     return AudioLink(settings, playout, notes, lambda data: None, 0.0)

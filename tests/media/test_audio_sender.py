@@ -5,13 +5,14 @@ import pytest
 
 from media.audio_sender import AudioSender, Due, FrameClock, RtpOut
 from media.opus import SILENCE, OpusDecoder, has_fec, packet_duration
+from media.opus_format import OpusFormat
 from media.playout import Playout
 from media.values import Pcm, PlayoutChange
 from tests.media.signals import offset_of, voice
 
 
 def run(sender: AudioSender, frames: int, start: float = 0.0) -> list[RtpOut]:
-    packets = [sender.next_packet(start + i * 0.02) for i in range(frames)]
+    packets = [sender.next_frame(start + i * 0.02).packet for i in range(frames)]
     return [packet for packet in packets if packet is not None]
 
 
@@ -96,7 +97,7 @@ def test_speech_goes_out_whole_and_silence_follows_within_three_frames(playout: 
     pcm = voice(1.0, 24_000)
     playout.write(pcm)
     playout.finish()
-    packets = run(AudioSender(playout, bitrate=64_000), 60)
+    packets = run(AudioSender(playout, OpusFormat(64_000)), 60)
     assert {packet.payload for packet in packets[52:]} == {SILENCE}
     audio = heard(packets)
     shift = offset_of(pcm[2400:21600], audio) - 2400
@@ -109,7 +110,7 @@ def test_speech_goes_out_whole_and_silence_follows_within_three_frames(playout: 
 
 def test_the_onset_after_silence_is_as_clean_as_after_a_start(playout: Playout) -> None:
     pcm = voice(1.0, 24_000)
-    sender = AudioSender(playout, bitrate=48_000)
+    sender = AudioSender(playout, OpusFormat(48_000))
     playout.write(pcm)
     playout.finish()
     first = run(sender, 100)
@@ -127,7 +128,8 @@ def test_events_of_the_queue_travel_with_their_packet(playout: Playout) -> None:
     sender = AudioSender(playout)
     playout.write(voice(0.1, 24_000))
     playout.finish()
-    events = [(i, event.change, event.at) for i, packet in enumerate(run(sender, 8)) for event in packet.events]
+    frames = [sender.next_frame(i * 0.02) for i in range(8)]
+    events = [(i, event.change, event.at) for i, frame in enumerate(frames) for event in frame.events]
     assert events == [(0, PlayoutChange.STARTED, 0.0), (4, PlayoutChange.DRAINED, pytest.approx(0.08))]
 
 

@@ -10,15 +10,23 @@ from media.audio_link import AudioLink, LinkSettings
 from media.audio_sender import Due
 from media.codecs import MAX_G711, AudioCodec, CodecName, G711Decoding
 from media.opus import OpusError
+from media.opus_format import OpusFormat
 from media.playout import Playout
 from media.rtp import RtpPacket
 from media.values import RECEIVE_RATE
 from tests.media.calls import Notes, loud_part, pitch, tone
 
+USUAL = OpusFormat()
 PCMU, PCMA = AudioCodec("PCMU", 0, 101), AudioCodec("PCMA", 8, 101)
 
 
-def link(codec: AudioCodec, notes: Notes, playout: Playout, send: Callable[[bytes], None]) -> AudioLink:
+def link(
+    codec: AudioCodec,
+    notes: Notes,
+    playout: Playout,
+    send: Callable[[bytes], None],
+    opus: OpusFormat = USUAL,
+) -> AudioLink:
     settings = LinkSettings(
         payload_type=codec.payload_type,
         sent_payload_type=codec.payload_type,
@@ -26,19 +34,19 @@ def link(codec: AudioCodec, notes: Notes, playout: Playout, send: Callable[[byte
         cname="link",
         sends=True,
         receives=True,
-        bitrate=28_000,
+        opus=opus,
         silence_timeout_s=30,
         codec=codec,
     )
     return AudioLink(settings, playout, notes, send, 0.0)
 
 
-def sent_by(codec: AudioCodec, frames: int = 50) -> list[RtpPacket]:
+def sent_by(codec: AudioCodec, frames: int = 50, opus: OpusFormat = USUAL) -> list[RtpPacket]:
     """What a link sends that says a tone."""
     playout, sent = Playout(), list[bytes]()
     playout.write(tone(500, frames / 50))
     playout.finish()
-    sender = link(codec, Notes(), playout, sent.append)
+    sender = link(codec, Notes(), playout, sent.append, opus)
     for number in range(frames + 5):
         sender.tick(Due(1, 0), number * 0.02, read=True)
     sender.close()
@@ -60,6 +68,14 @@ def test_a_tone_goes_out_as_g711_and_is_heard_at_its_pitch(codec: AudioCodec) ->
     assert pitch(loud_part(notes.heard()), RECEIVE_RATE) == pytest.approx(500, abs=10)
     assert receiver.stats(9.0).packets_lost == receiver.stats(9.0).packets_discarded == 0
     receiver.close()
+
+
+def test_long_packets_and_silence_that_is_not_sent_are_for_opus() -> None:
+    form = OpusFormat(packet_ms=40, dtx=True)
+    assert [len(packet.payload) for packet in sent_by(PCMU, opus=form)] == [160] * 55
+    long = sent_by(AudioCodec("opus", 111), opus=form)
+    assert [(packet.timestamp - long[0].timestamp) & 0xFFFFFFFF for packet in long[:3]] == [0, 1_920, 3_840]
+    assert len(long) < 30
 
 
 def test_what_is_lost_is_concealed_in_its_length() -> None:
@@ -116,7 +132,7 @@ def test_keys_beside_opus_are_told_too() -> None:
 def test_silence_is_the_laws_own() -> None:
     expected: dict[CodecName, int] = {"PCMU": 0xFF, "PCMA": 0xD5}
     for name, value in expected.items():
-        encoder = AudioCodec(name, 0).encoding(28_000, 5)
+        encoder = AudioCodec(name, 0).encoding(OpusFormat(), 5)
         assert encoder.silence == bytes([value]) * 160
         assert encoder.encode(np.zeros(480, np.int16)) == encoder.silence
 

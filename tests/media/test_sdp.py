@@ -9,6 +9,7 @@ from aiortc.sdp import SessionDescription
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from media.opus_format import OpusWish, agreed
 from media.sdp import MAX_CANDIDATES, MAX_OFFER, Offer, parse_candidate, parse_offer
 from media.sdp_answer import LocalParameters, build_answer
 from media.values import InvalidOfferError
@@ -83,7 +84,8 @@ def answer(offer: str | Offer) -> str:
         candidates=(RTCIceCandidate(1, "f", "192.0.2.7", 7000, 2130706431, "udp", "host"),),
         fingerprints=(RTCDtlsFingerprint("sha-256", FINGERPRINT),),
     )
-    return build_answer(parse_offer(offer) if isinstance(offer, str) else offer, local)
+    read = parse_offer(offer) if isinstance(offer, str) else offer
+    return build_answer(read, agreed(read.opus, 28_000, 20, "asked"), local)
 
 
 def sections(sdp: str) -> list[str]:
@@ -383,6 +385,23 @@ def test_of_two_audio_lines_one_is_heard_and_one_is_answered_on(order: tuple[str
     assert "a=ssrc:1234" not in told[True]
     assert "a=rtpmap:96 opus/48000/2" in told[False]
     SessionDescription.parse(answer(offer))
+
+
+def test_of_two_audio_lines_the_one_that_is_answered_on_says_how_opus_is_sent() -> None:
+    wanted = RECEIVED.replace("useinbandfec=1", "usedtx=1;maxaveragebitrate=12000") + "a=ptime:40\n"
+    offer = parse_offer(session(SENT + "a=ptime:60\n", wanted, bundle="0 3"))
+    assert offer.opus == OpusWish(12_000, dtx=True, ptime_ms=40)
+    for part in sections(answer(offer)):
+        assert {"a=ptime:40"} == {line for line in part.splitlines() if line.startswith("a=ptime")}
+
+
+def test_g711_comes_in_packets_of_20_ms_whatever_else_is_asked_for() -> None:
+    offer = parse_offer(session(G711.replace("a=mid", "a=fmtp:0 usedtx=1\na=ptime:40\na=mid"), bundle="0"))
+    assert offer.codec.name == "PCMU"
+    assert offer.opus == OpusWish()
+    told = answer(offer).splitlines()
+    assert "a=ptime:20" in told
+    assert not any("usedtx" in line for line in told)
 
 
 def test_an_audio_line_that_does_both_goes_before_a_pair() -> None:

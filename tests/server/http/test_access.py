@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = "a-key-that-is-long-enough-to-be-one"
 FRIEND = "https://friend.example"
-OPEN = {"/", "/health", "/health/live", "/health/ready", "/openapi.json", "/docs"}
+OPEN = {"/", "/admin", "/health", "/health/live", "/health/ready", "/openapi.json", "/docs"}
 WRONG_KEYS = 5
 
 

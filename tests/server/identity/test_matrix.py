@@ -124,6 +124,7 @@ EXAMPLES: dict[str, Example] = {
     "list_voices": Example(),
     "show_model": Example({"id": "whisper-tiny.en"}),
     "show_metrics": Example(),
+    "show_state": Example(),
     "stream": Example(json={"messages": HELLO, "max_tokens": 2}),
     "llm:generate": Example(json={"messages": HELLO, "max_tokens": 2}),
     "prefill": Example(json={"model": "any", "messages": HELLO}),
@@ -412,8 +413,7 @@ async def test_a_token_fixes_how_its_calls_are(world: World) -> None:
 
 async def test_websockets_are_guarded_as_routes_are(world: World) -> None:
     for url, path, scope in world.sockets:
-        address = url + path.replace("{session_id}", world.resources["stream"]).replace("{dialect}", "twilio")
-        address = address.replace("{token}", "wrong")
+        address = url + path.format(session_id=world.resources["stream"], dialect="twilio", token="none")
         others = next(each for each in get_args(Scope) if each not in (scope, "admin"))
         for credential, status in ((None, 401), ("wrong", 401), (claims(ALICE, -600), 401), (world.keys[others], 403)):
             headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}

@@ -1,0 +1,217 @@
+"""The signaling of the phone clients against a real Morgan: place, trickle, resume, begin anew, end, be refused.
+
+What runs is examples/mobile/react-native/src/signaling.js and call.js, unchanged, under Node; aiortc stands in for the
+phone's WebRTC. The clients in Kotlin, Swift and Dart make the same requests in the same order; nothing here can compile
+them (docs/mobile.md), so that their requests are compared with these.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from server.client.caller import Caller
+from tests.conftest import lacking
+from tests.serving import RunningServer
+
+MOBILE = Path(__file__).parents[2] / "examples" / "mobile"
+CLIENT = MOBILE / "react-native" / "src"
+HARNESS = Path(__file__).parent / "mobile_signaling.mjs"
+PATIENCE_S = 60.0
+
+Told = dict[str, Any]
+
+
+class Phone:
+    """A client under Node, with aiortc as its WebRTC.
+
+    Attributes:
+        told: everything that the client did, in order.
+        callers: its peer connections, in order.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.told: list[Told] = []
+        self.callers: list[Caller] = []
+        self._process = process
+        self._news = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listening = asyncio.create_task(self._listen())
+
+    def act(self, what: str, value: str = "") -> None:
+        """Have the client do something."""
+        self._write({"act": what, "value": value})
+
+    async def wait(self, wanted: Callable[[Told], object], count: int = 1) -> Told:
+        """The `count`th thing told that is wanted."""
+        async with asyncio.timeout(PATIENCE_S), self._news:
+            await self._news.wait_for(lambda: sum(map(bool, map(wanted, self.told))) >= count)
+        return [each for each in self.told if wanted(each)][count - 1]
+
+    def requests(self) -> list[tuple[str, str, int]]:
+        """What travelled: method, path with {call} in place of its id, status."""
+        return [
+            (each["request"], re.sub(r"call_\w+", "{call}", each["path"]), each["status"])
+            for each in self.told
+            if "request" in each
+        ]
+
+    async def close(self) -> None:
+        """End it all."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+        for task in (self._listening, *self._tasks):
+            task.cancel()
+        await asyncio.gather(self._listening, *self._tasks, return_exceptions=True)
+        for caller in self.callers:
+            await caller.close()
+
+    def _write(self, message: Told) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def _listen(self) -> None:
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            told = json.loads(line)
+            async with self._news:
+                self.told.append(told)
+                self._news.notify_all()
+            if "ask" in told:
+                task = asyncio.create_task(self._do(told))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _do(self, asked: Told) -> None:
+        number = asked["peer"]
+        if asked["what"] == "offer":
+            caller = Caller()
+            await caller.__aenter__()
+            self.callers.append(caller)
+            sdp = await caller.offer()
+            lines = sdp.splitlines(keepends=True)
+            # The candidates come later, one by one, as on a phone.
+            self._write({"answer": asked["ask"], "value": "".join(x for x in lines if not x.startswith("a=candidate"))})
+            for line in lines:
+                if line.startswith("a=candidate"):
+                    candidate = {"candidate": line[2:].strip(), "sdpMid": "0", "sdpMLineIndex": 0}
+                    self._write({"peer": number, "candidate": candidate})
+            return
+        caller = self.callers[number]
+        self._write({"answer": asked["ask"], "value": None})
+        await caller.accept(asked["value"], timeout=PATIENCE_S)
+        self._write({"peer": number, "state": "connected"})
+        await caller.channel_open(PATIENCE_S)
+        self._write({"peer": number, "open": True})
+
+
+@asynccontextmanager
+async def phone(server: str, token: str = "", conversation: str = "") -> AsyncIterator[Phone]:
+    node = shutil.which("node")
+    if node is None:
+        lacking("Node is not installed (Debian: nodejs).")
+    process = await asyncio.create_subprocess_exec(
+        str(node),
+        str(HARNESS),
+        str(CLIENT),
+        server,
+        token,
+        conversation,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 20,
+    )
+    client = Phone(process)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def state(name: str) -> Callable[[Told], object]:
+    return lambda told: told.get("state") == name
+
+
+def request(method: str, **fields: object) -> Callable[[Told], object]:
+    return lambda told: told.get("request") == method and all(told[name] == value for name, value in fields.items())
+
+
+@pytest.mark.timeout(300)
+async def test_react_native_places_trickles_resumes_and_ends_a_call(server: RunningServer) -> None:
+    async with aiohttp.ClientSession(server.url) as http:
+        async with http.post("/api/tokens", json={"scopes": ["calls"], "user_id": "alice"}) as minted:
+            token = (await minted.json())["token"]
+        async with phone(server.url, token) as client:
+            client.act("start")
+            placed = await client.wait(state("connected"))
+            trickled = await client.wait(lambda told: told.get("candidates"))
+            assert (trickled["request"], trickled["status"]) == ("PATCH", 204)
+            async with http.get(f"/api/calls/{placed['call']}") as shown:
+                assert (await shown.json())["user_id"] == "alice", "a join token says who its holder is"
+            client.act("networkChanged")
+            resumed = await client.wait(request("PATCH", resumed=True))
+            assert resumed["status"] == 200
+            again = await client.wait(state("connected"), 2)
+            assert (again["call"], again["conversation"]) == (placed["call"], placed["conversation"])
+            assert await client.wait(lambda told: told.get("peer") == 0 and told.get("closed"))
+            client.act("end")
+            await client.wait(request("DELETE", status=204))
+            async with http.get("/api/calls") as listed:
+                assert placed["call"] not in {call["call_id"] for call in (await listed.json())["calls"]}
+        paths = [request for request in client.requests() if request[2] != 204 or request[0] == "DELETE"]
+        assert paths == [
+            ("POST", "/api/tokens/exchange", 201),
+            ("POST", "/api/calls", 201),
+            ("PATCH", "/api/calls/{call}", 200),
+            ("DELETE", "/api/calls/{call}", 204),
+        ]
+
+
+@pytest.mark.timeout(300)
+async def test_react_native_begins_anew_where_the_server_has_lost_the_call(server: RunningServer) -> None:
+    async with aiohttp.ClientSession(server.url) as http, phone(server.url) as client:
+        client.act("start")
+        placed = await client.wait(state("connected"))
+        async with http.delete(f"/api/calls/{placed['call']}") as ended:
+            assert ended.status == 204
+        client.act("networkChanged")
+        await client.wait(request("PATCH", status=404))
+        again = await client.wait(state("connected"), 2)
+        assert again["call"] != placed["call"]
+        client.act("end")
+        await client.wait(request("DELETE", status=204))
+
+
+async def test_react_native_tells_a_refusal_and_ends(server: RunningServer) -> None:
+    async with phone(server.url, "mt_not.a.token") as client:
+        client.act("start")
+        refused = await client.wait(lambda told: told.get("ended"))
+        assert (refused["ended"], refused["status"], refused["code"]) == ("failed", 401, "unauthorized")
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    "file",
+    [
+        "android/app/src/main/java/org/morgan/call/Signaling.kt",
+        "ios/Morgan/Signaling.swift",
+        "flutter/lib/signaling.dart",
+    ],
+)
+def test_the_clients_that_cannot_run_here_make_the_same_requests(file: str) -> None:
+    written = (MOBILE / file).read_text()
+    reference = (CLIENT / "signaling.js").read_text()
+    for word in ("/api/calls", "/api/tokens/exchange", "/api/ice-servers", "PATCH", "DELETE", "Retry-After", "mt_"):
+        assert word in reference
+        assert word in written, word
+    for field in ("sdp", "offer", "user_id", "conversation_id", "resume_token", "candidates", "sdpMLineIndex"):
+        assert field in reference
+        assert re.search(rf'["\']?{field}["\']?', written), field
