@@ -71,6 +71,7 @@ async def test_with_a_user_go_their_documents(memory: Memory, connection: asyncp
     await added(memory, WARRANTY)
     await added(memory, CLEANING, user="eve")
     await memory.delete_user("ada")
+    assert await memory.worker.idle(60)
     assert await found(memory, "ada", "the warranty") == []
     assert await found(memory, "eve", "clean the filter") == [CLEANING.content]
     await added(memory, CLEANING)
