@@ -11,6 +11,7 @@ from aiortc.sdp import SessionDescription
 from media.audio_file import AudioFileError
 from media.byte_budget import ByteBudget
 from media.decoder_pool import DecoderPool
+from media.opus_format import agreed
 from media.sdp import parse_candidate, parse_offer
 from media.sdp_answer import LocalParameters, build_answer
 from media.sdp_fragment import MAX_FRAGMENT_CANDIDATES, parse_fragment
@@ -61,7 +62,7 @@ def _offer(data: bytes) -> None:
     except InvalidOfferError as refused:
         _told(refused)
         return
-    answer = build_answer(offer, _LOCAL)
+    answer = build_answer(offer, agreed(offer.opus, 28_000, 20, "asked"), _LOCAL)
     assert len(SessionDescription.parse(answer).media) == len(offer.sections)
     # No line of the offer may become two of the answer.
     assert answer.count("\nm=") == len(offer.sections)

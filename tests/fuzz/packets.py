@@ -33,6 +33,7 @@ from media.demux import MAX_ADDRESSES_PER_PEER
 from media.dtls import DtlsTransport
 from media.ice import DTLS_QUEUE, MAX_REMOTE_CANDIDATES, IceConnection
 from media.opus import SILENCE, OpusEncoder
+from media.opus_format import OpusFormat
 from media.playout import Playout
 from media.rtp import RtpPacket
 from media.udp_port import UdpPort
@@ -332,7 +333,7 @@ SSRC = 1
 def _link() -> Iterator[Check]:
     def check(data: bytes) -> None:
         notes = Notes()
-        settings = LinkSettings(PAYLOAD_TYPE, PAYLOAD_TYPE, SSRC, "fuzz", True, True, 28_000, 3.0)
+        settings = LinkSettings(PAYLOAD_TYPE, PAYLOAD_TYPE, SSRC, "fuzz", True, True, OpusFormat(), 3.0)
         link = AudioLink(settings, Playout(), notes, lambda packet: None, 0.0)
         now = 0.0
         for packet in datagrams(data):
