@@ -26,6 +26,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 schemathesis.serializer.alias("application/sdp", "text/plain")
+schemathesis.serializer.alias("application/trickle-ice-sdpfrag", "text/plain")
 
 CHECKS: list[Any] = [
     not_a_server_error,

@@ -79,8 +79,8 @@ def _variables(values: Mapping[str, Any], prefix: str = "MORGAN_") -> list[tuple
     pairs: list[tuple[str, str]] = []
     for name, value in values.items():
         variable = f"{prefix}{name.upper()}"
-        # The options of engines are one variable, in JSON: their ids are no parts of variables' names.
-        if isinstance(value, Mapping) and name != "engine_options":
+        # What is named by its user is one variable, in JSON: such names are no parts of variables' names.
+        if isinstance(value, Mapping) and name not in ("engine_options", "transfer_targets"):
             pairs += _variables(value, f"{variable}__")
         else:
             pairs.append((variable, value if isinstance(value, str) else json.dumps(value)))

@@ -1,6 +1,6 @@
 // Shows openapi.json of the server that the page came from, and sends requests to it.
 
-const METHODS = ["get", "post", "put", "patch", "delete"];
+const METHODS = ["get", "post", "put", "patch", "delete", "options"];
 const SHOWN_CHARACTERS = 20000;
 
 /** An element with properties and children; text is never taken for markup. */

@@ -164,6 +164,9 @@ async def test_a_server_that_goes_down_is_waited_for(page: Page, server: PageSer
 
 async def test_a_server_that_comes_back_without_the_call_gets_a_new_one(page: Page, server: PageServer) -> None:
     call = await place(page, server)
+    heard = "conversation.item.input_audio_transcription.completed"
+    call.send({"type": heard, "item_id": "item_1", "content_index": 0, "transcript": "Good evening."})
+    await expect(page.locator("#transcript")).to_contain_text("Good evening.")
     call.send({"type": "morgan.call.ended", "reason": "shutdown"})
     call.refuse_resume, server.refusal = 503, (503, "draining", "This server is shutting down", {})
     await reach(page, "reconnecting")

@@ -78,5 +78,9 @@ def test_every_kind_of_event_passes_both_clients_schemas(repository: Path, tmp_p
     server_events = {name for name in rows(repository) if name in {event["type"] for event in told}}
     page = (repository / "docs" / "realtime.md").read_text()
     table = page[page.index("## Server events") :]
-    lacking = {name for name in rows(repository) if f"`{name}`" in table} - server_events
+    first = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
+    # Those of MCP take a server that has tools (tests/server/realtime/test_mcp_tools.py), keys a telephone.
+    elsewhere = {name for name in rows(repository) if "mcp" in name or "dtmf" in name}
+    lacking = {name for name in rows(repository) if any(f"`{name}`" in cell for cell in first)} - server_events
+    lacking -= elsewhere
     assert lacking == set()

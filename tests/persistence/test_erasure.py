@@ -48,6 +48,8 @@ async def test_an_erased_user_is_nowhere_and_the_report_says_what_was_where(
         "streaming_sessions": 1,
         "audio_transcriptions": 1,
         "tts_generations": 1,
+        "documents": 0,
+        "passages": 0,
         "user_preferences": 1,
         "vectors_to_delete": 0,
     }

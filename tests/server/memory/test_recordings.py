@@ -171,6 +171,7 @@ async def test_a_recording_that_goes_on_is_not_swept(tmp_path: Path) -> None:
     assert recording.path.exists()
     recording.close()
     await asyncio.wrap_future(recording.ended)
+    await asyncio.sleep(0.05)  # until it is older than the millisecond for which recordings are kept
     await recordings.sweep()
     assert not recording.path.exists()
     await recordings.close()

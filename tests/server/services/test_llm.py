@@ -175,7 +175,7 @@ def _dot(left: list[float], right: list[float]) -> float:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"text": ""}, {"texts": []}, {"text": "a", "texts": ["b"]}, {"texts": ["a"] * 257}]
+    "body", [{}, {"text": ""}, {"texts": []}, {"text": "a", "texts": ["b"]}, {"texts": ["a"] * 2049}]
 )
 async def test_nothing_and_too_much_to_embed_is_refused(llm_url: str, body: dict[str, Any]) -> None:
     async with aiohttp.ClientSession() as http, http.post(f"{llm_url}/embed", json=body) as response:
