@@ -277,8 +277,14 @@ class Server:
         memory.announce(url)
         memory.sample(metrics)
         fixed = (
-            *(options.greeting, options.apology, options.farewell, options.idle_prompt, options.shutdown_prompt),
-            *(options.filler, options.delay_apology, settings.telephone_greeting),
+            options.greeting,
+            settings.telephone_greeting,
+            options.apology,
+            options.delay_apology,
+            options.farewell,
+            options.shutdown_prompt,
+            options.idle_prompt,
+            options.filler,
         )
         unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
         registry.spawn(speech.prefetch((*fixed, *unclear)))

@@ -95,7 +95,7 @@ class _NeverRun:
     """In a replay nothing runs a tool: what came of it is an input."""
 
     async def run(self, arguments: dict[str, Any]) -> str:
-        raise NotImplementedError
+        raise ReplayError("a replay runs no tool")
 
 
 def _toolbox_of(known: dict[str, Any]) -> Toolbox:

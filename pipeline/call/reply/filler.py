@@ -37,9 +37,8 @@ class Filler:
     def silent(self, since: float, now: float) -> None:
         """The user has waited since then for a language model of which there is no sign, or a word now and then."""
         reply = self._reply
-        if now - since < self._delay_after_s or reply.first_clause_at is not None or not reply.speaks:
-            return
-        if not self._delay_apology:
+        early = now - since < self._delay_after_s
+        if early or reply.first_clause_at is not None or not reply.speaks or not self._delay_apology:
             return
         if reply.text.strip():
             reply.say_so_far(now)
