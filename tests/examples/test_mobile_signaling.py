@@ -162,6 +162,9 @@ async def test_react_native_places_trickles_resumes_and_ends_a_call(server: Runn
             again = await client.wait(state("connected"), 2)
             assert (again["call"], again["conversation"]) == (placed["call"], placed["conversation"])
             assert await client.wait(lambda told: told.get("peer") == 0 and told.get("closed"))
+            since = client.told.index(resumed)
+            # Candidates still on their way when it hangs up would find the call gone.
+            await client.wait(lambda told: told.get("candidates") and told in client.told[since + 1 :])
             client.act("end")
             await client.wait(request("DELETE", status=204))
             async with http.get("/api/calls") as listed:

@@ -41,6 +41,8 @@ MAX_TOOLS = 64
 
 MAX_PAGES = 20
 
+ENDED = "it has ended"
+
 GONE = "the server of this tool cannot be reached now"
 
 log = structlog.get_logger(__name__)
@@ -79,9 +81,7 @@ class McpConnection:
             try:
                 await self._connected()
             except Exception as error:  # whatever a server, a program or the library does: it is tried again
-                self.problem = _told(error)
-            else:
-                self.problem = "it has ended"
+                self._lost(_told(error))
             finally:
                 self._lost()
             if time.monotonic() - began >= STEADY_S:
@@ -202,10 +202,12 @@ class McpConnection:
                 async for _ in events:
                     self._look.set()
 
-    def _lost(self) -> None:
+    def _lost(self, problem: str = ENDED) -> None:
         self._client = None
         self.there.clear()
         self.listed = ()
+        if not self.problem or problem != ENDED:
+            self.problem = problem
 
 
 def _content(result: CallToolResult) -> str:

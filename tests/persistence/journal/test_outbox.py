@@ -28,6 +28,7 @@ from persistence.journal.operations import (
 )
 from persistence.journal.outbox import Outbox
 from persistence.postgres.pool import Postgres
+from persistence.tasks import ended
 from tests.persistence.parts import Relay, address, stored, through, until
 
 CONVERSATION = uuid.uuid4()
@@ -68,9 +69,7 @@ class Rig:
 
     async def crash(self) -> None:
         """End without delivering or closing anything, as far as a living process can."""
-        for task in self.outbox._tasks:
-            task.cancel()
-        await asyncio.gather(*self.outbox._tasks, return_exceptions=True)
+        await ended(self.outbox._tasks)
         self.outbox._thread.shutdown()
         await self.postgres.close()
 

@@ -82,6 +82,7 @@ class MorganCall {
       if (!known || found.isEmpty || soon != null) return;
       soon = Timer(_batch, () {
         soon = null;
+        if (!mine()) return;
         final batch = [...found];
         found.clear();
         // Checks from our side reach the server all the same.

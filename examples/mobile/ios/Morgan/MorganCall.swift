@@ -85,6 +85,7 @@ final class MorganCall: NSObject {
             sending = true
             Task { @MainActor in
                 try? await Task.sleep(nanoseconds: Self.batchNs)
+                guard state != .ended else { return }
                 let batch = waiting
                 waiting = []
                 try? await signaling.trickle(callId: callId, candidates: batch) // checks reach the server all the same

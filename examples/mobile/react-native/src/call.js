@@ -104,7 +104,7 @@ export class MorganCall {
     const channel = connection.createDataChannel(CHANNEL);
     this.#peer = { connection, channel };
     channel.onmessage = ({ data }) => mine() && this.#listener.event?.(JSON.parse(data));
-    const found = new Candidates((batch) => this.#callId && this.#signaling.trickle(this.#callId, batch));
+    const found = new Candidates((batch) => mine() && this.#callId && this.#signaling.trickle(this.#callId, batch));
     connection.onicecandidate = ({ candidate }) => mine() && candidate && found.add(candidate);
     connection.onconnectionstatechange = () => mine() && this.#changed(connection.connectionState);
     await connection.setLocalDescription(await connection.createOffer());

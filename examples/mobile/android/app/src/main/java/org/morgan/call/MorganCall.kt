@@ -91,6 +91,7 @@ class MorganCall(
             if (!known || waiting.isEmpty() || sending?.isActive == true) return
             sending = scope.launch {
                 delay(BATCH_MS)
+                if (mine != turn) return@launch
                 val batch = waiting.toList()
                 waiting.clear()
                 runCatching { signaling.trickle(id, batch) } // checks from our side reach the server all the same
