@@ -23,6 +23,8 @@ from pipeline.audio import HEARING_RATE, SPEECH_RATE, Waveform, to_waveform
 from pipeline.engines.log_mel import turn_features, whisper_features
 from pipeline.engines.protocols import TextToSpeech
 from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.stt.whisper_encoder import window_frames
+from pipeline.engines.stt.window_choice import known_silence_s
 from pipeline.engines.tts.piper import Piper
 from pipeline.engines.turn.smart_turn import SmartTurn
 from pipeline.engines.vad.silero import WINDOW, SileroVad
@@ -123,10 +125,13 @@ async def bench_stt(stt: FasterWhisper, clips: dict[str, Waveform], runs: int) -
     for name, audio in clips.items():
 
         async def features(audio: Waveform = audio) -> None:
-            whisper_features(audio, stt._window(audio.size, stt.window.padding_s))
+            whisper_features(audio, window_frames(audio.size, stt.window.padding_s))
 
         async def encode(audio: Waveform = audio) -> None:
-            await stt.lane.run(lambda: stt._encode(audio, stt.window.padding_s, stt._whisper), Ticket())
+            await stt.lane.run(
+                lambda: stt._encoder.encode(audio, stt.window.padding_s, known_silence_s(stt.window.padding_s)),
+                Ticket(),
+            )
 
         async def transcribe(audio: Waveform = audio, language: str | None = "en", words: bool = False) -> str:
             heard = await stt.transcribe(audio, Ticket(), language=language, word_timestamps=words)

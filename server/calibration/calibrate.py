@@ -19,7 +19,7 @@ from server.calibration.speech_clips import speech_clips
 from server.calibration.windows import WindowFigures, best_padding, compare_windows
 from server.settings import Settings
 
-QUICK_PADDINGS_S = (DEFAULT_PADDING_S,)
+QUICK_PADDINGS_S = PADDINGS_S[:2]
 QUICK_CLIPS = 6
 
 TIMED_CLIPS, TIMES = 6, 3

@@ -18,7 +18,7 @@ from server.calibration.windows import WindowFigures
 from server.engines.factory import llm_engine
 from server.settings import Settings
 
-FORMAT = 2
+FORMAT = 3
 _ENGINES = ("ctranslate2", "onnxruntime", "xllamacpp", "transformers")
 
 log = structlog.get_logger(__name__)

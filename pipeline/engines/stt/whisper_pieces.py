@@ -53,11 +53,13 @@ class Rung:
 
     Attributes:
         padding_s: silence behind the speech, seconds; None for the full window.
+        known_s: silence behind that whose encoding is known, seconds; in English alone.
         precise: in float32.
         timestamps: whether doubted words are read from the same encoding once more, with timestamps.
     """
 
     padding_s: float | None
+    known_s: float = 0.0
     precise: bool = False
     timestamps: bool = True
 

@@ -3,16 +3,31 @@
 from collections import deque
 from typing import Final
 
-PADDINGS_S: Final = (8.0, 10.0, 12.0, 15.0)
+QUICK_PADDING_S: Final = 2.5
+"""Seconds of silence in the one window behind which comes silence that was encoded before (`encoded_silence`)."""
+
+KNOWN_SILENCE_S: Final = 15.0
+"""Seconds of it: with 6 s, sentences still come out twice; with all that the full window has, short ones get lost."""
+
+PLAIN_PADDING_S: Final = 8.0
+"""The least silence that does by itself."""
+
+PADDINGS_S: Final = (QUICK_PADDING_S, PLAIN_PADDING_S, 10.0, 12.0, 15.0)
 """Seconds of silence that a first window may have. Of 134 real clips whisper-base (int8, with VNNI) says 16 twice or
 more with 4 s, 12 with 5 s, 6 with 6 s, 1 with 8 s (`morgan bench hearing FOLDER --windows 4,5,6,8`). Clear voices do
-not show it: of a read book none was doubled with 5 s, so none on clear speech makes the window shorter than this.
+not show it: of a read book none was doubled with 5 s, so none on clear speech makes a window of its own silence
+shorter than 8 s.
 """
 
-DEFAULT_PADDING_S: Final = PADDINGS_S[0]
+DEFAULT_PADDING_S: Final = QUICK_PADDING_S
 
 _COUNTED: Final = 60
 _MOST_DOUBTED: Final = 6
+
+
+def known_silence_s(padding_s: float | None) -> float:
+    """Seconds of silence encoded before that come behind so much silence of the window's own."""
+    return KNOWN_SILENCE_S if padding_s == QUICK_PADDING_S else 0.0
 
 
 class WindowChoice:

@@ -9,6 +9,7 @@ import pytest
 from pipeline.audio import HEARING_RATE
 from pipeline.engines.log_mel import whisper_features
 from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S
 from pipeline.scheduling.lanes import Ticket
 from server.calibration import computing
 from server.calibration.computing import best_compute_type, best_threads, choose_computing, times_as_long
@@ -108,15 +109,15 @@ async def test_where_float32_is_quicker_the_engine_computes_in_it(
 
 async def test_a_transcription_on_two_threads_takes_two_cores(stt: FasterWhisper) -> None:
     await stt.reload("int8", threads=2)
-    assert stt.configuration == {"compute_type": "int8", "threads": 2, "padding_s": 8.0}
+    assert stt.configuration == {"compute_type": "int8", "threads": 2, "padding_s": DEFAULT_PADDING_S}
     assert stt.lane.threads == 2
     assert (await stt.transcribe(clip("hello.wav"), Ticket(), language="en")).text
 
 
 def features(stt: FasterWhisper, audio: np.ndarray) -> ctranslate2.StorageView:
     frames = 2 * (audio.size * 100 // HEARING_RATE // 2) + 800
-    return ctranslate2.StorageView.from_array(whisper_features(audio, frames, stt._whisper.n_mels)[None])
+    return ctranslate2.StorageView.from_array(whisper_features(audio, frames, stt._encoder.model.n_mels)[None])
 
 
 def encoded(stt: FasterWhisper, audio: np.ndarray) -> np.ndarray:
-    return np.asarray(stt._whisper.encode(features(stt, audio)))
+    return np.asarray(stt._encoder.model.encode(features(stt, audio)))

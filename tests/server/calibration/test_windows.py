@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S
 from server.calibration.speech_clips import stretches, through_opus
 from server.calibration.windows import WindowFigures, best_padding
 
@@ -16,7 +17,7 @@ FULL = WindowFigures(None, 8.0, 0.0, 0.0)
         ([(8.0, 0.01, 0.10), (10.0, 0.0, 0.0)], 10.0),
         ([(8.0, 0.20, 0.0), (10.0, 0.05, 0.0), (12.0, 0.02, 0.0)], 12.0),
         ([(8.0, 0.5, 0.5), (10.0, 0.5, 0.5)], 10.0),
-        ([], 8.0),
+        ([], DEFAULT_PADDING_S),
     ],
 )
 def test_the_shortest_window_that_agrees_with_the_full_one(
