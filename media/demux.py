@@ -60,7 +60,7 @@ class Demux:
 
     Attributes:
         transactions: STUN transactions that wait for a response, of all peers.
-        dropped: datagrams that belonged to nobody, by kind.
+        dropped: datagrams that belonged to no peer, by kind.
     """
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ class Circumstances:
     hourly: bool = False
 
     def moment(self, elapsed_s: float = 0.0) -> Moment | None:
-        """The time for the user, so long after the beginning; None where nobody tells it."""
+        """The time for the user, so long after the beginning; None where it is not known."""
         if self.began is None:
             return None
         seconds = self.began + elapsed_s

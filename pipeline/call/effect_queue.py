@@ -12,7 +12,7 @@ KEY_BYTES = 32
 
 
 def ids_of(key: bytes) -> Callable[[str], str]:
-    """The ids of one call, such as "item_9f..." with 128 bits: nobody guesses them who does not know the key."""
+    """The ids of one call, such as "item_9f..." with 128 bits: not to be guessed without the key."""
     numbers = itertools.count()
 
     def new_id(kind: str) -> str:

@@ -99,7 +99,7 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Nobody wants the work of this group any more."""
+    """End the work of a group, whose results are not wanted any more."""
 
     group: str
 

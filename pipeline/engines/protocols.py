@@ -337,7 +337,7 @@ class TextEmbedder(Engine, Protocol):
 
 
 class AbsentEngine:
-    """In the place of an engine that a process has no use for; whoever asks it for anything learns that.
+    """Stand-in for an engine that a process has no use for: every use of it raises an error that says so.
 
     Args:
         role: of the engine that is not there.

@@ -56,7 +56,7 @@ class EngineSpeeds:
 async def measure_speeds(engines: Engines, cores: int | None = None) -> EngineSpeeds:
     """Measure the engines that do their work in this process, one after the other; 2 to 5 s in all.
 
-    They should be warm, and nobody else should use them meanwhile: the best of two runs counts.
+    They should be warm, and be used for nothing else meanwhile: the best of two runs counts.
 
     Args:
         engines: that serve calls.

@@ -11,7 +11,7 @@ class Thinking:
     """Of one reply.
 
     Attributes:
-        awaited_since: monotonic time since when a user has waited for the thought in hand; None where nobody does.
+        awaited_since: monotonic time since when a user has waited for the thought in hand; None where none has.
         patient_until: monotonic time until which the thought may last.
         released_at: when the turn was over; None before.
     """

@@ -36,7 +36,7 @@ class AdaptiveWait:
             waited: silence that was waited for, seconds.
         """
         if self._stands:
-            # Nobody went on after the commit before this one.
+            # The user did not go on after the commit before this one.
             self.seconds *= self._config.patience_kept
         self._stands = True
         self._last_speech, self._waited = last_speech, waited

@@ -28,7 +28,7 @@ class Recalling:
     """Asks for memories of one turn at a time and puts them into the context.
 
     Args:
-        budget_s: within which there is an answer; 0 where there is nobody to ask.
+        budget_s: within which there is an answer; 0 where there is no memory to ask.
         context: where they go.
         outbox: takes the questions.
 
