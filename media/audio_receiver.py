@@ -1,4 +1,4 @@
-"""From RTP packets to 20 ms frames for the models."""
+"""The incoming audio of a call: from RTP packets to 20 ms frames for the models."""
 
 from collections import deque
 from dataclasses import dataclass

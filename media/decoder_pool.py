@@ -1,4 +1,4 @@
-"""Decodes strangers' files in processes of their own, which wait for them: see `decoder_process` for what those may do.
+"""Decoding of strangers' files in processes of their own: see `decoder_process` for what those may do.
 
 Runs on the event loop, which only moves samples: at most `decoder_wire.PIECE` at a time.
 """

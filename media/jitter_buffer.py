@@ -1,4 +1,4 @@
-"""Puts RTP packets back into order and decides how long a missing one is worth waiting for."""
+"""The jitter buffer: RTP packets back in order, and how long a missing one is worth waiting for."""
 
 from media.intake_credit import BURST_S, IntakeCredit
 from media.jitter_slots import Lost, Packet, Silence, Slot

@@ -1,4 +1,4 @@
-"""What an offer asks for: plain values, read and checked by `media.sdp`."""
+"""An offer as plain values: what the far end asks for, read and checked by `media.sdp`."""
 
 from dataclasses import dataclass
 

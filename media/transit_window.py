@@ -1,4 +1,4 @@
-"""What the last packets tell about the path: how fast the fastest are, and how far the others lag behind."""
+"""Transit times of the last packets: how fast the fastest are, how far others lag behind, which stay late."""
 
 from bisect import bisect_left, insort
 from collections import deque

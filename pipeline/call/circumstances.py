@@ -1,4 +1,4 @@
-"""Who calls, and what time it is where they are: what a language model cannot know by itself."""
+"""The caller and their time of day: what a language model cannot know by itself."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

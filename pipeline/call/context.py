@@ -1,4 +1,4 @@
-"""What has been said, as the language model gets to see it."""
+"""The conversation so far, as the language model gets to see it."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal

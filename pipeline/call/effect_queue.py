@@ -1,4 +1,4 @@
-"""Where the two sides of a call put what they want done, in order."""
+"""The effects that the two sides of a call want, in order, and the ids in them."""
 
 import hashlib
 import itertools

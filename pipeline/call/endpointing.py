@@ -1,4 +1,4 @@
-"""The user's turn comes to its end: its words are known, it is committed or typed, and an answer is on its way."""
+"""The end of the user's turn: its words are known, it is committed or typed, and an answer is on its way."""
 
 from pipeline.call.context import Entry
 from pipeline.call.effects import Cancel, Prefill

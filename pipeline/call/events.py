@@ -1,4 +1,4 @@
-"""What a call tells the world, close to the events of the OpenAI Realtime API.
+"""Events that a call tells the world, close to those of the OpenAI Realtime API.
 
 The doors (data channel, WebSocket, persistence, metrics) translate these into their own words. Times are milliseconds;
 `audio_*_ms` count the user's audio since the call began.

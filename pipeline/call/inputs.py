@@ -1,4 +1,4 @@
-"""Everything that can happen to a call, as values that its actor takes in one at a time."""
+"""Inputs of a call: everything that can happen to it, as values that its actor takes in one at a time."""
 
 import math
 from dataclasses import dataclass

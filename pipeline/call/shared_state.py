@@ -1,4 +1,4 @@
-"""What both halves of a call share: whose turn it is, the policy that decides on it, and what has been counted."""
+"""State that both halves of a call share: whose turn it is, the policy that decides on it, and counts."""
 
 from collections import Counter, deque
 

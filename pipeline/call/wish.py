@@ -1,4 +1,4 @@
-"""How a client wants one reply, where that differs from the call's options, and the request that comes of it."""
+"""A client's wish for one reply, where it differs from the call's options, and the request that comes of it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What the conversation asks of its engines, and the plain values that go in and come out.
+"""Protocols of the engines, and the plain values that go in and come out.
 
 Each engine is loaded once, shared by all calls, and does its work in lanes of its own
 (`pipeline.scheduling.lanes.Lane`); what differs from call to call is handed in. All methods are called on the event

@@ -1,4 +1,4 @@
-"""How fast the engines are on this machine: a few pieces of real work, each on one thread with nothing beside it."""
+"""Speeds of the engines on this machine: a few pieces of real work, each on one thread with nothing beside it."""
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Which work may run on the cores now: a plain list of rules over everything that runs and waits, without threads.
+"""Rules of which work may run on the cores now, over everything that runs and waits, without threads.
 
 The rules, for `n` cores:
 

@@ -1,4 +1,4 @@
-"""Cuts a streaming reply into pieces that a voice can say: the first one short, later ones whole clauses."""
+"""Chunks of a streaming reply that a voice can say: the first one short, later ones whole clauses."""
 
 import re
 from dataclasses import dataclass

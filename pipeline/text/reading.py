@@ -1,4 +1,4 @@
-"""How written things are read aloud in any language: numbers, money, percentages, web and mail addresses, symbols."""
+"""Readings of what is written, in any language: numbers, money, percentages, web and mail addresses, symbols."""
 
 import re
 from collections.abc import Callable

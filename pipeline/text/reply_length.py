@@ -1,4 +1,4 @@
-"""How long a reply may be: as long as the question asks, and ended with a sentence."""
+"""The length of a reply: as long as the question asks, and ended with a sentence."""
 
 import re
 from typing import Final

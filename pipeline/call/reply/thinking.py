@@ -1,4 +1,4 @@
-"""How long a reply has waited for a language model that thinks before it speaks."""
+"""The wait of a reply for a language model that thinks before it speaks."""
 
 LONGEST_S = 45.0
 """A thought is waited for so long, from the moment that the user waits; then the call says sorry as for any other."""

@@ -1,4 +1,4 @@
-"""What a call learns of its speaker's pauses, so that the same one is not taken for the end of a turn twice."""
+"""Patience learnt from the speaker's pauses, so that the same one does not end a turn twice."""
 
 from pipeline.call.turn_taking.config import WINDOW_S, TurnTakingConfig
 

@@ -1,4 +1,4 @@
-"""How patient and how easily interrupted Morgan is, and by which windows it hears."""
+"""Settings of turn-taking: how patient and how easily interrupted Morgan is, and by which windows it hears."""
 
 from dataclasses import dataclass
 

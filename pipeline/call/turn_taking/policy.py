@@ -1,4 +1,4 @@
-"""When to speak and when to listen: a pure policy over voice activity, turn scores and the clock.
+"""The turn-taking policy, when to speak and when to listen: pure, over voice activity, scores and the clock.
 
 `TurnTaking` is told what is heard (`hear`, once per 32 ms window), what the turn model thinks (`score`), what the words
 look like (`evidence.words`), and when Morgan is audible (`reply_began`, `reply_over`); it returns decisions. It owns no

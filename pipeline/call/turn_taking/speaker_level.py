@@ -1,4 +1,4 @@
-"""How loud the caller is, learnt from their turns, so that a television in their room is not taken for them."""
+"""The caller's level, learnt from their turns, so that a television in their room is not taken for them."""
 
 from collections import deque
 

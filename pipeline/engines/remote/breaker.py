@@ -1,4 +1,4 @@
-"""Whether a server that failed is worth another try. Sans-I/O: no clock and no connection in here."""
+"""The circuit breaker of a server that fails: whether it is worth another try. Sans-I/O."""
 
 from typing import Literal
 
