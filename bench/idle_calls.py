@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable
 import psutil
 
 from media.endpoint import MediaEndpoint
-from media.values import MediaConfig, Pcm, PlayoutEvent
+from media.values import AudioFrame, MediaConfig, PlayoutEvent
 from pipeline.engines.protocols import Engines
 from server.app import SWITCH_INTERVAL_S, Server
 from server.calls.webrtc_line import open_webrtc
@@ -38,7 +38,7 @@ class Listener:
 
     def on_connected(self) -> None: ...
 
-    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None: ...
+    def on_audio(self, frame: AudioFrame) -> None: ...
 
     def on_channel_open(self) -> None: ...
 

@@ -18,6 +18,7 @@ from media.audio_sender import AudioSender
 from media.jitter_buffer import JitterBuffer
 from media.opus import SILENCE, OpusDecoder, OpusEncoder
 from media.playout import Playout
+from media.rtp import RtpPacket
 from media.values import Pcm
 
 FRAMES = 500
@@ -74,7 +75,8 @@ def cores(pcm: Pcm, payloads: list[bytes]) -> None:
     receiver = AudioReceiver(111)
 
     def receive(number: int) -> None:
-        receiver.take(111, number & 0xFFFF, number * 960, 7, payloads[number % FRAMES], number * 0.02)
+        packet = RtpPacket(111, False, number & 0xFFFF, number * 960, 7, payloads[number % FRAMES])
+        receiver.take(packet, number * 0.02)
         receiver.poll(number * 0.02)
 
     report("receiver, speech", per_frame(receive))

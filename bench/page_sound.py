@@ -22,7 +22,7 @@ from playwright.async_api import Browser, async_playwright
 from bench.voice_to_voice import percentile
 from media.endpoint import MediaEndpoint
 from media.peer import WebRtcPeer
-from media.values import SEND_RATE, IceCandidate, MediaConfig, Pcm, PlayoutChange, PlayoutEvent
+from media.values import SEND_RATE, AudioFrame, IceCandidate, MediaConfig, Pcm, PlayoutChange, PlayoutEvent
 from server.http.page import STATIC
 
 OWED_MS = 60.0
@@ -85,7 +85,7 @@ class Line:
         if event.change is PlayoutChange.STARTED:
             self.sent_ms.append((time.time() - (time.monotonic() - event.at)) * 1000)
 
-    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
+    def on_audio(self, frame: AudioFrame) -> None:
         """See `PeerListener`."""
 
     def on_channel_open(self) -> None:

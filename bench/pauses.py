@@ -10,7 +10,8 @@ from typing import Literal
 from pipeline.call.events import PlaybackStarted, SpeechStarted, SpeechStopped
 from pipeline.call.state import CallPhase, Phase
 from pipeline.call.turn_taking.config import TurnTakingConfig
-from pipeline.call.turn_taking.policy import Decision, TurnTaking, follow
+from pipeline.call.turn_taking.decisions import Decision, follow
+from pipeline.call.turn_taking.policy import TurnTaking
 from server.testing.recorded_call import Judged, RecordedCall, Recording
 
 LABELS = Path(__file__).with_name("turns.toml")

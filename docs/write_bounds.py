@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import server.bounds
-from media import audio_file, data_channel, decoder_pool, decoder_process, demux, dtls, ice, sdp
+from media import audio_file, data_channel, decoder_pool, decoder_process, demux, dtls, ice, sdp, sdp_ice
 from media.upstream import sctp
 
 PAGE = Path(__file__).with_name("bounds.md")
@@ -27,7 +27,7 @@ TAIL = f"""
 | bound | |
 |---|---|
 | lines of an offer | {sdp.MAX_LINES:,} |
-| addresses that a connection names, in the offer and trickled | {sdp.MAX_CANDIDATES} |
+| addresses that a connection names, in the offer and trickled | {sdp_ice.MAX_CANDIDATES} |
 | with those learned from checks with its password | {ice.MAX_REMOTE_CANDIDATES} |
 | validated addresses of a connection | {demux.MAX_ADDRESSES_PER_PEER} |
 | SSRCs of a connection that are remembered | {dtls.MAX_SSRCS} |

@@ -1,4 +1,4 @@
-"""Which addresses the UDP port is bound to and which go into the candidates."""
+"""Addresses of the UDP port: which are bound, and which go into the candidates."""
 
 import ipaddress
 import socket

@@ -61,7 +61,7 @@ _TS_PACKETS = (188, 192)
 
 
 class AudioFileError(ValueError):
-    """The audio cannot be read; the message is for whoever sent it."""
+    """The audio cannot be read; the message is for the client that sent it."""
 
 
 class UnknownFormatError(AudioFileError):

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from aiortc.rtp import RtcpPacket, RtcpRrPacket, RtcpSrPacket, is_rtcp
 
-from media.audio_receiver import AudioFrame, AudioReceiver
+from media.audio_receiver import AudioReceiver
 from media.audio_sender import AudioSender, Due
 from media.codecs import AudioCodec
 from media.opus_format import OpusFormat
 from media.playout import Playout
 from media.rtcp import RtcpSession
 from media.rtp import RtpPacket
-from media.values import FRAME_S, AudioTap, PeerListener, PeerStats
+from media.values import FRAME_S, AudioFrame, AudioTap, PeerListener, PeerStats
 
 BYE_GRACE_S = 1.0
 """A BYE counts as the end of the call when no RTP has come for this long after it."""
@@ -183,14 +183,7 @@ class AudioLink:
 
     def _rtp_received(self, packet: RtpPacket, now: float) -> None:
         self._bye_at = None
-        self._receiver.take(
-            packet.payload_type,
-            packet.sequence_number,
-            packet.timestamp,
-            packet.ssrc,
-            packet.payload,
-            now,
-        )
+        self._receiver.take(packet, now)
         while self._receiver.keys:
             self._listener.on_key(self._receiver.keys.popleft())
         if self._lost:
@@ -212,7 +205,7 @@ class AudioLink:
 
     def _hand_on(self, frames: list[AudioFrame]) -> None:
         for frame in frames:
-            self._listener.on_audio(frame.pcm, frame.at, frame.missing)
+            self._listener.on_audio(frame)
             if self._tap is not None:
                 self._tap.on_heard(frame.pcm, frame.said_at)
 

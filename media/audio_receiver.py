@@ -1,8 +1,7 @@
-"""From RTP packets to 20 ms frames for the models."""
+"""The incoming audio of a call: from RTP packets to 20 ms frames for the models."""
 
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +10,9 @@ from media.jitter_buffer import JitterBuffer
 from media.jitter_slots import Lost, Packet
 from media.opus import CLOCK_RATE, OpusError
 from media.rtcp import ReceptionStatistics
+from media.rtp import RtpPacket
 from media.telephone_events import TelephoneEvents
-from media.values import RECEIVE_RATE, Pcm
+from media.values import RECEIVE_RATE, AudioFrame, Pcm
 
 FRAME_SAMPLES = RECEIVE_RATE // 50
 """Samples of a frame: 20 ms."""
@@ -26,23 +26,6 @@ _SILENT_PAYLOAD = 8
 # only down to its guess of the background; here zeros follow after three frames that are lost, and must not
 # cut into a sound.
 _CONCEALMENT_FADE = ((1.0, 1.0), (1.0, 0.5), (0.5, 0.0))
-
-
-class AudioFrame(NamedTuple):
-    """20 ms of incoming audio.
-
-    Attributes:
-        pcm: shape (320,) at `RECEIVE_RATE`.
-        at: when its last sample arrived, or would have without the stall that held it up, s (never falls from frame
-            to frame).
-        missing: it only fills the place of audio that was lost in a stall.
-        said_at: as `at`, but may fall: where silence of a DTX sender was let out and then it came out that they spoke.
-    """
-
-    pcm: Pcm
-    at: float
-    missing: bool
-    said_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +42,6 @@ class ReceiverStats:
     jitter_buffer_s: float = 0.0
 
 
-class _Rtp(NamedTuple):
-    payload_type: int
-    sequence_number: int
-    timestamp: int
-    payload: bytes
-    at: float
-
-
 class AudioReceiver:
     """One incoming audio stream: jitter buffer, decoder, concealment, frames. Sans-I/O.
 
@@ -79,7 +54,7 @@ class AudioReceiver:
 
     def __init__(self, codec: AudioCodec | int) -> None:
         self.keys: deque[str] = deque(maxlen=64)
-        """Of a telephone, that were pressed; whoever takes them empties it."""
+        """Keys of a telephone that were pressed; they are taken out by the reader."""
         self.reception: ReceptionStatistics | None = None
         """For receiver reports; None before the first packet. Another SSRC starts other statistics."""
         self.last_packet_at: float | None = None
@@ -92,7 +67,7 @@ class AudioReceiver:
         self._packets = self._bytes = self._undecodable = self._fec_recovered = self._concealed = 0
         self._ssrc: int | None = None
         self._heard_at = 0.0
-        self._stranger: tuple[int, _Rtp] | None = None
+        self._stranger: tuple[RtpPacket, float] | None = None
         self._concealed_in_a_row = 0
         self._silent_payload: bytes | None = None
         self._held: Pcm = np.empty(0, dtype=np.int16)
@@ -106,38 +81,25 @@ class AudioReceiver:
         """The sender that is heard now."""
         return self._ssrc
 
-    def take(
-        self,
-        payload_type: int,
-        sequence_number: int,
-        timestamp: int,
-        ssrc: int,
-        payload: bytes,
-        now: float,
-    ) -> None:
+    def take(self, packet: RtpPacket, now: float) -> None:
         """Take an RTP packet; `poll` returns the frames that it completes.
 
         Args:
-            payload_type: as in the packet.
-            sequence_number: as in the packet.
-            timestamp: as in the packet.
-            ssrc: as in the packet.
-            payload: without RTP padding; an empty one is dropped before the decoder.
+            packet: an empty payload is dropped before the decoder.
             now: arrival.
         """
         if self._closed:
             return
         self.last_packet_at = now
-        packet = _Rtp(payload_type, sequence_number, timestamp, payload, now)
-        if ssrc != self._ssrc:
-            if not self._may_switch(ssrc, now):
-                self._replace_stranger((ssrc, packet))
+        if packet.ssrc != self._ssrc:
+            if not self._may_switch(packet.ssrc, now):
+                self._replace_stranger((packet, now))
                 return
             self._before_switch += self.poll(now)
-            self._switch(ssrc)
+            self._switch(packet.ssrc)
         elif self._stranger is not None:
             self._replace_stranger(None)
-        self._take(packet)
+        self._take(packet, now)
 
     def poll(self, now: float) -> list[AudioFrame]:
         """Frames that have become due by the passing of time. Call every 20 ms."""
@@ -183,9 +145,9 @@ class AudioReceiver:
         """Whether another SSRC takes over: at once when the old one is silent, else with its second packet in a row."""
         if self._ssrc is None or now - self._heard_at >= _SWITCH_AFTER_S:
             return True
-        return self._stranger is not None and self._stranger[0] == ssrc
+        return self._stranger is not None and self._stranger[0].ssrc == ssrc
 
-    def _replace_stranger(self, stranger: tuple[int, _Rtp] | None) -> None:
+    def _replace_stranger(self, stranger: tuple[RtpPacket, float] | None) -> None:
         if self._stranger is not None:
             self._undecodable += 1
         self._stranger = stranger
@@ -198,19 +160,19 @@ class AudioReceiver:
         self._events.restart()
         self.reception = ReceptionStatistics(ssrc, self._codec.clock_rate)
         stranger, self._stranger = self._stranger, None
-        if stranger is not None and stranger[0] == ssrc:
-            self._take(stranger[1])
+        if stranger is not None and stranger[0].ssrc == ssrc:
+            self._take(*stranger)
         elif stranger is not None:
             self._undecodable += 1
 
     # From packets to audio.
 
-    def _take(self, packet: _Rtp) -> None:
-        self._heard_at = packet.at
+    def _take(self, packet: RtpPacket, at: float) -> None:
+        self._heard_at = at
         self._packets += 1
         self._bytes += len(packet.payload)
         if self.reception is not None:
-            self.reception.received(packet.sequence_number, packet.timestamp, packet.at)
+            self.reception.received(packet.sequence_number, packet.timestamp, at)
         duration = 0
         if packet.payload_type == self._codec.key_payload_type:
             key = self._events.take(packet.payload, packet.timestamp)
@@ -227,7 +189,7 @@ class AudioReceiver:
             else:
                 self._undecodable += 1
         timestamp = packet.timestamp * self._ticks & 0xFFFFFFFF
-        self._buffer.push(packet.sequence_number, timestamp, packet.payload, duration, packet.at)
+        self._buffer.push(packet.sequence_number, timestamp, packet.payload, duration, at)
 
     def _decode(self, packet: Packet, samples: int) -> Pcm:
         if packet.payload == self._silent_payload:

@@ -1,4 +1,4 @@
-"""From the outgoing queue to RTP packets, one per 20 ms."""
+"""The outgoing audio of a call: from the queue to RTP packets, one per 20 ms."""
 
 import math
 from collections import deque

@@ -151,7 +151,7 @@ class OpusEncoding(OpusEncoder):
 
 
 class G711Decoding:
-    """Implements `Decoding` for a law. What is lost sounds as what came last, which whoever asks fades out."""
+    """Implements `Decoding` for a law. What is lost sounds as what came last; the caller fades it out."""
 
     def __init__(self, law: Encoding) -> None:
         self._law = law

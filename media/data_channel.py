@@ -7,7 +7,7 @@ from aiortc.rtcdatachannel import RTCDataChannel
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
-from media.sdp import DataChannelOffer
+from media.offer import DataChannelOffer
 from media.sdp_answer import MAX_MESSAGE_SIZE, SCTP_PORT
 from media.upstream.sctp import SctpTransport
 

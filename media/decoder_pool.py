@@ -1,4 +1,4 @@
-"""Decodes strangers' files in processes of their own, which wait for them: see `decoder_process` for what those may do.
+"""Decoding of strangers' files in processes of their own: see `decoder_process` for what those may do.
 
 Runs on the event loop, which only moves samples: at most `decoder_wire.PIECE` at a time.
 """
@@ -39,7 +39,7 @@ SPARE = 2
 """Processes that stand ready for a file, so that it waits for none to start."""
 
 ANSWER_S = WALL_S + 5.0
-"""A process that says nothing for so long, while somebody listens, is ended: it should have ended itself."""
+"""A process that says nothing for so long, while it is listened to, is ended: it should have ended itself."""
 
 START_S = 60.0
 """The first process loads FFmpeg, on a machine that may be busy with models."""
@@ -141,7 +141,7 @@ class DecodedAudio:
             self._changed.set()
 
     async def _room(self, count: int) -> None:
-        """Wait until there is room for so many bytes; whoever is waited for gets them in any case, so that it ends."""
+        """Wait until there is room for so many bytes; a file that is waited for gets them anyhow, so that it ends."""
         while not self._pool.budget.take(count):
             if self._wanting:
                 self._pool.budget.force(count)
@@ -154,7 +154,7 @@ class DecoderPool:
     """Processes that decode, one file each.
 
     Args:
-        budget: of bytes, for decoded samples that nobody has taken yet.
+        budget: of bytes, for decoded samples that were not taken yet.
         places: files at the same time.
     """
 

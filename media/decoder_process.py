@@ -41,7 +41,7 @@ FAILURES: Final[tuple[type[AudioFileError], ...]] = (AudioFileError, UnknownForm
 
 
 def main() -> None:
-    """Fork a child for each socket that comes, until nobody is left who could send one."""
+    """Fork a child for each socket that comes, until no process is left that could send one."""
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     os.nice(NICE)
@@ -60,7 +60,7 @@ def main() -> None:
 
 def _child(connection: socket.socket) -> None:
     """Decode one file; does not return."""
-    # The buffers' memory is given back by the end of the process, errors have nobody to read them.
+    # The buffers' memory is given back by the end of the process, errors have no reader.
     with contextlib.suppress(BaseException):
         _confine()
         connection.sendall(HEAD.pack(Kind.READY, PID.size) + PID.pack(os.getpid()))

@@ -1,4 +1,4 @@
-"""What a server and the processes that decode for it say to each other, over a stream socket.
+"""Messages between a server and the processes that decode for it, over a stream socket.
 
 To the decoder: one `Job`, then the file. Back: `Kind.READY` once there is a process, then `OPENED`, any number of
 `PCM`, and `ENDED` or `FAILED`. A process that is gone without one of the last two was over a limit, or broke.

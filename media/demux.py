@@ -1,4 +1,4 @@
-"""Whose datagram is it? The tables behind the one UDP port of a process, without the socket.
+"""Routing of datagrams to peers: the tables behind the one UDP port of a process, without the socket.
 
 Everybody may send to the port, so nothing a stranger sends may cost memory or an answer: STUN has to name a known
 ufrag (a request) or an open transaction (a response), and everything else has to come from an address that an ICE
@@ -60,7 +60,7 @@ class Demux:
 
     Attributes:
         transactions: STUN transactions that wait for a response, of all peers.
-        dropped: datagrams that belonged to nobody, by kind.
+        dropped: datagrams that belonged to no peer, by kind.
     """
 
     def __init__(self) -> None:

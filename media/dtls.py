@@ -21,7 +21,7 @@ class DtlsTransport(SrtpTransport):
 
     libsrtp keeps a context for each SSRC for good, and looks for it in a list. Here the one unused for longest is
     forgotten beyond `MAX_SSRCS`. What replays its packets then gets them through again, as those of a stream that
-    nobody listens to any more.
+    is not listened to any more.
 
     Attributes:
         srtp_discarded: SRTP and SRTCP packets that failed authentication or were replayed.

@@ -37,11 +37,10 @@ class EndpointFullError(MediaError):
 class MediaEndpoint:
     """Opens peers. Belongs to the event loop it was opened on."""
 
-    def __init__(self, config: MediaConfig, port: UdpPort) -> None:
+    def __init__(self, config: MediaConfig, port: UdpPort, pacer: Pacer) -> None:
         self._config = config
         self._port = port
-        self._pacer = Pacer(port)
-        port.on_read = self._pacer.woken
+        self._pacer = pacer
         self._certificate = RTCCertificate.generateCertificate()
         self._peers: dict[WebRtcPeer, None] = {}
         self._gone = dict.fromkeys(COUNTERS, 0)
@@ -55,7 +54,9 @@ class MediaEndpoint:
             PortInUseError: it is taken.
             MediaError: the address cannot be bound.
         """
-        return cls(config, UdpPort.open(config.host, config.port, config.public_addresses))
+        port = UdpPort.open(config.host, config.port, config.public_addresses, on_read=lambda now: pacer.woken(now))
+        pacer = Pacer(port)
+        return cls(config, port, pacer)
 
     @property
     def port(self) -> int:
@@ -103,7 +104,6 @@ class MediaEndpoint:
             self._pacer,
             self._fresh_certificate(),
             playout or Playout(),
-            self._take_playout,
             self._peer_gone,
             tap,
         )
@@ -129,7 +129,7 @@ class MediaEndpoint:
 
     @property
     def peers(self) -> list[WebRtcPeer]:
-        """The open peers that nobody has begun to close."""
+        """The open peers whose end has not begun."""
         return [peer for peer in self._peers if not peer.ending]
 
     def peer_stats(self) -> list[PeerStats]:
@@ -149,11 +149,6 @@ class MediaEndpoint:
         await asyncio.gather(*(peer.close() for peer in tuple(self._peers)), return_exceptions=True)
         self._pacer.close()
         self._port.close()
-
-    def _take_playout(self, taker: WebRtcPeer) -> None:
-        for peer in self._peers:
-            if peer is not taker and peer.speaker is taker.speaker:
-                peer.release_playout()
 
     def _peer_gone(self, peer: WebRtcPeer) -> None:
         if peer in self._peers:

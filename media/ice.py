@@ -10,7 +10,7 @@ from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, StunProtocol
 
 from media.demux import Address
-from media.sdp import MAX_CANDIDATES
+from media.sdp_ice import MAX_CANDIDATES
 from media.udp_port import UdpPort
 from media.upstream.ice import COMPONENT, Agent
 
@@ -50,19 +50,22 @@ class IceConnection(Agent):
         port: the shared socket.
         on_rtp: takes SRTP and SRTCP from validated addresses, with the monotonic time of arrival. It is called at
             once: media takes no queue and no task.
+        on_dtls: takes DTLS records from validated addresses, after an ICE restart `dtls_received` of the agent before,
+            whose association goes on; None for a queue of its own.
         consent_interval: seconds between consent checks (RFC 7675 section 5.1).
         consent_failures: checks in a row that may stay unanswered.
 
     Attributes:
         dtls_dropped: DTLS records dropped because the queue was full.
         consent_expired: the far end stopped answering; the connection closes itself then.
-        on_dtls: takes DTLS records; those of an ICE restart go to the agent before, whose association goes on.
+        dtls_received: takes DTLS records.
     """
 
     def __init__(
         self,
         port: UdpPort,
         on_rtp: Callable[[bytes, float], None],
+        on_dtls: Callable[[bytes], None] | None = None,
         *,
         consent_interval: float,
         consent_failures: int,
@@ -76,7 +79,7 @@ class IceConnection(Agent):
         self.dtls_dropped = 0
         self.consent_expired = False
         self.rtp_received = on_rtp
-        self.on_dtls = self._queue_dtls
+        self.dtls_received = on_dtls or self._queue_dtls
         self._port = port
         self._consent_interval = consent_interval
         self._consent_failures = consent_failures
@@ -127,10 +130,6 @@ class IceConnection(Agent):
         # With one socket its protocol takes all; with two, they stand in the order of `UdpPort.versions`.
         self.request_received(message, address, protocols[-1 if _version(address[0]) == 6 else 0])
         return True
-
-    def dtls_received(self, data: bytes) -> None:
-        """Hand on a DTLS record."""
-        self.on_dtls(data)
 
     def _queue_dtls(self, data: bytes) -> None:
         """Queue a DTLS record for the DTLS transport."""

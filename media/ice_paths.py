@@ -24,7 +24,7 @@ class IcePaths:
     Args:
         port: the shared socket.
         first: the agent that the connection began with.
-        make_agent: makes another one for the same connection.
+        make_agent: makes another one for the same connection, whose DTLS records go where it is told.
         on_lost: called when the path of a restart is gone again, as its consent has expired.
     """
 
@@ -32,7 +32,7 @@ class IcePaths:
         self,
         port: UdpPort,
         first: IceConnection,
-        make_agent: Callable[[], IceConnection],
+        make_agent: Callable[[Callable[[bytes], None]], IceConnection],
         on_lost: Callable[[], None],
     ) -> None:
         self._port = port
@@ -56,7 +56,7 @@ class IcePaths:
             remote: the far end's credentials.
             timeout_s: patience; without a path by then everything stays as it was.
         """
-        before, self._looking = self._looking, _Restart(self._make_agent(), self._first)
+        before, self._looking = self._looking, _Restart(self._make_agent(self._first.dtls_received))
         if before is not None:
             self._leave(before)
         await self._looking.begin(remote, timeout_s, self._found, self._on_lost)
@@ -94,16 +94,14 @@ class IcePaths:
 
 
 class _Restart:
-    """One of them.
+    """An ICE restart: the search for a path by another agent.
 
     Args:
-        agent: that nothing was done with yet.
-        first: whose DTLS association it carries.
+        agent: fresh, with its DTLS records going to the agent that the connection began with.
     """
 
-    def __init__(self, agent: IceConnection, first: IceConnection) -> None:
+    def __init__(self, agent: IceConnection) -> None:
         self.agent = agent
-        agent.on_dtls = first.on_dtls
         self._gatherer = Gatherer(agent)
         self.transport = RTCIceTransport(self._gatherer)
         self._task: asyncio.Task[None] | None = None

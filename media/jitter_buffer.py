@@ -1,10 +1,8 @@
-"""Puts RTP packets back into order and decides how long a missing one is worth waiting for."""
+"""The jitter buffer: RTP packets back in order, and how long a missing one is worth waiting for."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
+from media.intake_credit import BURST_S, IntakeCredit
 from media.jitter_slots import Lost, Packet, Silence, Slot
-from media.transit_window import START_TARGET_S, TransitWindow
+from media.transit_window import LATE_S, START_TARGET_S, TransitWindow
 
 DTX_WAIT_S = 0.06
 """After a DTX packet: how far beyond its expected time a missing one counts as silence."""
@@ -12,37 +10,11 @@ DTX_WAIT_S = 0.06
 DTX_PAUSE_S = 0.5
 """So much silence may follow a DTX packet without another one (libopus sends one every 0.4 s); beyond it is a stall."""
 
-LATE_S = 0.12
-"""A packet that comes so much later than the fastest was held up by a stall, and tells nothing of the path's jitter."""
-
-BURST_S = 10.0
-"""Most audio that may come at once, s: as much as a stall held back, and never more than this."""
-
 _MAX_DROPOUT, _MAX_MISORDER = 3000, 1000  # RFC 3550 appendix A.1, which has 100; a burst of 10 s may be out of order
 _MAX_EARLY_S, _MAX_LATE_S = 1.0, 10.0
-_START_CREDIT_S = 3.0
 _CONCEALED_FRAMES = 3
 _DTX_PAYLOAD = 2
 _TOLERANCE_S = 0.001
-
-
-class _Arrival(NamedTuple):
-    """A packet with its unwrapped sequence number and timestamp."""
-
-    sequence: int
-    timestamp: int
-    payload: bytes
-    duration: int
-    at: float
-
-
-@dataclass(slots=True)
-class _LateStreak:
-    """Packets in a row that all came late."""
-
-    since: float
-    transit: float
-    count: int
 
 
 class JitterBuffer:
@@ -52,8 +24,8 @@ class JitterBuffer:
     it is `target_s` later than the fastest packets of the last 2 s would have been; then it is lost. While nothing
     comes at all, nothing is let out, but for the silence behind a DTX packet: what a stall held back follows whole and
     in order when it comes, dated as if it had come in time. What it swallowed is filled then. Audio is taken as fast as
-    time passes and 5 % faster, plus what a stall may have held back: at most `BURST_S` at once (`_START_CREDIT_S` for a
-    sender that has just begun). What comes beyond that, or beyond `capacity` packets, is discarded. Sans-I/O.
+    time passes and 5 % faster, plus what a stall may have held back (`IntakeCredit`). What comes beyond that, or beyond
+    `capacity` packets, is discarded. Sans-I/O.
 
     Args:
         clock_rate: RTP ticks per second.
@@ -71,15 +43,13 @@ class JitterBuffer:
         """Packets that came twice, too late, or beyond the capacity."""
         self._delay_s = 0.0
         self._ready_at = float("-inf")  # when the last packet let out could have been
-        self._credit_s = _START_CREDIT_S
-        self._credited_at: float | None = None
+        self._credit = IntakeCredit()
         self._transits = TransitWindow()
-        self._waiting: dict[int, _Arrival] = {}
+        self._waiting: dict[int, Packet] = {}
         self._missing: dict[int, None] = {}
         self._synchronised = False
         self._restarting = False
-        self._suspect: _Arrival | None = None
-        self._late: _LateStreak | None = None
+        self._suspect: Packet | None = None
         self._owed = 0
         self._pause: int | None = None
         self._next_sequence = self._next_timestamp = self._furthest = 0
@@ -116,17 +86,17 @@ class JitterBuffer:
             now: arrival, s.
         """
         if not self._synchronised or self._restarting:
-            arrival = _Arrival(sequence_number, timestamp, payload, duration, now)
             if duration:
-                self._synchronise(arrival)
-                self._hold(arrival)
+                packet = Packet(sequence_number, timestamp, payload, duration, now)
+                self._synchronise(packet)
+                self._hold(packet)
             return
         sequence = self._highest_sequence + _signed(sequence_number - self._highest_sequence, 16)
         unwrapped = self._next_timestamp + _signed(timestamp - self._next_timestamp, 32)
-        arrival = _Arrival(sequence, unwrapped, payload, duration, now)
+        packet = Packet(sequence, unwrapped, payload, duration, now)
         transit = now - unwrapped / self._rate
-        if self._is_suspicious(arrival, transit):
-            self._judge_suspect(arrival)
+        if self._is_suspicious(packet, transit):
+            self._judge_suspect(packet)
             return
         if self._suspect is not None:
             self._suspect = None
@@ -139,17 +109,16 @@ class JitterBuffer:
             del self._missing[sequence]
             self.lost -= 1
             self.discarded += 1
-        elif duration and self._stays_late(arrival, transit):
-            self._follow(arrival, transit)
+        elif duration and self._transits.stays_late(now, transit):
+            self._follow(packet, transit)
             return
         elif duration and unwrapped + duration <= self._next_timestamp:
             self.discarded += 1
             self._give_up_to(sequence)
             self._next_sequence = max(self._next_sequence, sequence + 1)
-        elif not self._hold(arrival):
+        elif not self._hold(packet):
             return
-        if duration and not self._is_late(transit):
-            self._late = None
+        if duration and not self._transits.is_late(transit):
             self._transits.add(transit)
 
     def pop(self, now: float) -> list[Slot]:
@@ -161,23 +130,22 @@ class JitterBuffer:
 
     # Taking packets in.
 
-    def _synchronise(self, arrival: _Arrival) -> None:
+    def _synchronise(self, packet: Packet) -> None:
         """Let the stream (re)start at a packet. Time that the old one had not yet filled is owed as silence."""
         if self._synchronised:
-            self._owe(arrival.at - self._expected_at(self._next_timestamp + self._filled))
+            self._owe(packet.at - self._expected_at(self._next_timestamp + self._filled))
         self.discarded += len(self._waiting)
         self._clear()
         self._synchronised = True
         self._restarting = False
-        self._next_sequence = self._highest_sequence = arrival.sequence
-        self._next_timestamp = self._furthest = arrival.timestamp
-        self._transits.add(arrival.at - arrival.timestamp / self._rate)
+        self._next_sequence = self._highest_sequence = packet.sequence
+        self._next_timestamp = self._furthest = packet.timestamp
+        self._transits.add(packet.at - packet.timestamp / self._rate)
 
     def _clear(self) -> None:
         self._waiting.clear()
         self._missing.clear()
         self._transits.clear()
-        self._late = None
         self._frame = self._tick_frame
         self._dtx = False
         self._pause = round(DTX_PAUSE_S * self._rate)
@@ -188,80 +156,58 @@ class JitterBuffer:
         """Time has passed that no packet accounts for."""
         owed = round(min(max(seconds, 0.0), BURST_S) * self._rate)
         self._owed += owed
-        self._credit_s -= owed / self._rate
+        self._credit.spend(owed / self._rate)
 
-    def _hold(self, arrival: _Arrival) -> bool:
+    def _hold(self, packet: Packet) -> bool:
         """Keep a packet for its turn, unless the sender floods: with packets, or with more audio than time passes."""
-        if self._credited_at is not None:
-            self._credit_s += 1.05 * (arrival.at - self._credited_at)
-        self._credited_at = arrival.at
-        if len(self._waiting) >= self._capacity or self._credit_s <= 0:
+        if not self._credit.grants(packet.at) or len(self._waiting) >= self._capacity:
             self.discarded += 1
             return False
-        end = arrival.timestamp + arrival.duration
-        known = max(self._next_timestamp, self._furthest)
-        if arrival.duration and end > known:
-            self._credit_s -= (end - known) / self._rate
+        end = packet.timestamp + packet.duration
+        more = max(end - max(self._next_timestamp, self._furthest), 0) if packet.duration else 0
+        if more:
             self._furthest = end
-        self._credit_s = min(BURST_S, self._credit_s)
-        self._waiting[arrival.sequence] = arrival
+        self._credit.spend(more / self._rate)
+        self._waiting[packet.sequence] = packet
         return True
 
-    def _is_suspicious(self, arrival: _Arrival, transit: float) -> bool:
+    def _is_suspicious(self, packet: Packet, transit: float) -> bool:
         """Whether a packet does not fit the stream: a restarted sender, or a stray."""
-        jump = arrival.sequence - self._highest_sequence
+        jump = packet.sequence - self._highest_sequence
         if jump > _MAX_DROPOUT or jump < -_MAX_MISORDER:
             return True
-        if not arrival.duration:
+        if not packet.duration:
             return False
-        if arrival.sequence < self._next_sequence and arrival.timestamp >= self._next_timestamp:
+        if packet.sequence < self._next_sequence and packet.timestamp >= self._next_timestamp:
             return True
         ahead = self._transits.fastest - transit
         return ahead > _MAX_EARLY_S or ahead < -_MAX_LATE_S
 
-    def _judge_suspect(self, arrival: _Arrival) -> None:
+    def _judge_suspect(self, packet: Packet) -> None:
         """Two suspicious packets in sequence are a new stream, one alone is a stray (RFC 3550 appendix A.1)."""
         before, self._suspect = self._suspect, None
-        if before is not None and arrival.sequence - before.sequence in (1, 1 - 65536) and before.duration:
+        if before is not None and packet.sequence - before.sequence in (1, 1 - 65536) and before.duration:
             self._synchronise(before)
             self._hold(before)
-            sequence_number, timestamp = arrival.sequence & 0xFFFF, arrival.timestamp & 0xFFFFFFFF
-            self.push(sequence_number, timestamp, arrival.payload, arrival.duration, arrival.at)
+            sequence_number, timestamp = packet.sequence & 0xFFFF, packet.timestamp & 0xFFFFFFFF
+            self.push(sequence_number, timestamp, packet.payload, packet.duration, packet.at)
             return
         if before is not None:
             self.discarded += 1
-        self._suspect = arrival
+        self._suspect = packet
 
-    def _is_late(self, transit: float) -> bool:
-        return transit - self._transits.fastest > LATE_S
-
-    def _stays_late(self, arrival: _Arrival, transit: float) -> bool:
-        """Whether the stream has become later for good: the path got longer, or the sender's clock stood still.
-
-        Late packets then keep coming at their own pace. After a mere stall they come faster than real time, so their
-        transit times fall.
-        """
-        if not self._is_late(transit):
-            return False
-        if self._late is None:
-            self._late = _LateStreak(arrival.at, transit, 0)
-        self._late.count += 1
-        span = arrival.at - self._late.since
-        return self._late.count >= 3 and span >= 0.03 and transit > self._late.transit - span / 2
-
-    def _follow(self, arrival: _Arrival, transit: float) -> None:
+    def _follow(self, packet: Packet, transit: float) -> None:
         """The stream is later for good: the time by which it is counts as missing."""
-        if arrival.timestamp + arrival.duration <= self._next_timestamp:
+        if packet.timestamp + packet.duration <= self._next_timestamp:
             # Not later: its clock was set back.
-            self._synchronise(arrival)
-            self._hold(arrival)
+            self._synchronise(packet)
+            self._hold(packet)
             return
         self._owe(transit - self._transits.fastest - self._filled / self._rate)
         self._filled = 0
-        self._late = None
         self._transits.clear()
         self._transits.add(transit)
-        self._hold(arrival)
+        self._hold(packet)
 
     # Letting them out.
 
@@ -271,10 +217,10 @@ class JitterBuffer:
             slots.append(Silence(self._owed, now, missing=True))
             self._owed = 0
             return True
-        arrival = self._waiting.pop(self._next_sequence, None)
-        if arrival is not None:
-            self._ready_at = max(self._ready_at, arrival.at)
-            self._release(arrival, now, slots)
+        packet = self._waiting.pop(self._next_sequence, None)
+        if packet is not None:
+            self._ready_at = max(self._ready_at, packet.at)
+            self._release(packet, now, slots)
             return True
         if not self._waiting:
             return self._fill(now, slots)
@@ -285,31 +231,36 @@ class JitterBuffer:
             return True
         return self._pass_hole(self._waiting[first], now, slots)
 
-    def _release(self, arrival: _Arrival, now: float, slots: list[Slot]) -> None:
+    def _release(self, packet: Packet, now: float, slots: list[Slot]) -> None:
         self._next_sequence += 1
-        if not arrival.duration:
+        if not packet.duration:
             return
-        gap = self._use_filled(arrival.timestamp)
+        gap = self._use_filled(packet.timestamp)
         if gap > 0:
             # Without a DTX packet before it, the sender did not choose to be silent.
             slots.append(self._silence(gap, now, missing=not self._dtx))
         skip = max(-gap, 0)
-        if skip >= arrival.duration:
+        if skip >= packet.duration:
             self.discarded += 1
             return
-        slots.append(Packet(arrival.payload, arrival.duration - skip, skip, self._in_time(arrival)))
-        self._next_timestamp = arrival.timestamp + arrival.duration
+        slots.append(self._dated(packet, skip))
+        self._next_timestamp = packet.timestamp + packet.duration
         behind = round((now - self._expected_at(self._next_timestamp)) * self._rate)
         self._filled = min(self._filled, max(behind, 0))
-        self._delay_s += (self._ready_at - arrival.at - self._delay_s) / 16
-        self._frame = arrival.duration
-        self._dtx, self._pause = len(arrival.payload) <= _DTX_PAYLOAD, round(DTX_PAUSE_S * self._rate)
+        self._delay_s += (self._ready_at - packet.at - self._delay_s) / 16
+        self._frame = packet.duration
+        self._dtx, self._pause = len(packet.payload) <= _DTX_PAYLOAD, round(DTX_PAUSE_S * self._rate)
         self._concealed = 0
 
-    def _in_time(self, arrival: _Arrival) -> float:
-        """When a packet came, or would have come without the stall that held it up."""
-        due = self._expected_at(arrival.timestamp)
-        return min(arrival.at, due + self._transits.target) if arrival.at - due > LATE_S else arrival.at
+    def _dated(self, packet: Packet, skip: int) -> Packet:
+        """A packet as it goes out: without `skip` ticks, and as of when it had come without a stall that held it up."""
+        sequence, timestamp, payload, duration, at, _ = packet
+        due = self._expected_at(timestamp)
+        held_up = at - due > LATE_S
+        if not held_up and not skip:
+            return packet
+        at = min(at, due + self._transits.target) if held_up else at
+        return Packet(sequence, timestamp, payload, duration - skip, at, skip)
 
     def _use_filled(self, timestamp: int) -> int:
         """How much lies between what was let out and a timestamp, ticks; silence that the clock let out is in it."""
@@ -318,7 +269,7 @@ class JitterBuffer:
         self._filled -= filled
         return timestamp - self._next_timestamp
 
-    def _pass_hole(self, behind: _Arrival, now: float, slots: list[Slot]) -> bool:
+    def _pass_hole(self, behind: Packet, now: float, slots: list[Slot]) -> bool:
         """Give up the next missing packet when its time has passed; `behind` is the first one after the hole."""
         gap = behind.timestamp - self._next_timestamp
         if behind.duration and gap <= 0:
@@ -345,7 +296,7 @@ class JitterBuffer:
         held_up = first.at - self._expected_at(first.timestamp) > LATE_S
         return first.at + START_TARGET_S if held_up else due + self._transits.target
 
-    def _fill_hole(self, behind: _Arrival, gap: int, now: float, slots: list[Slot]) -> None:
+    def _fill_hole(self, behind: Packet, gap: int, now: float, slots: list[Slot]) -> None:
         """Let something out for a missing packet: concealment first, and silence for what a long stall swallowed.
 
         Args:
@@ -383,9 +334,9 @@ class JitterBuffer:
         if overdue < 0:
             return False
         if overdue > BURST_S:
-            # Nobody asked for that long; the past is not worth making up.
+            # The past is not worth making up: `pop` was not called for that long.
             self._filled += int((overdue - BURST_S) * self._rate)
-        self._credit_s -= self._tick_frame / self._rate
+        self._credit.spend(self._tick_frame / self._rate)
         self._filled += self._tick_frame
         slots.append(Silence(self._tick_frame, min(now, at + (self._tick_frame - self._frame) / self._rate)))
         return True

@@ -1,22 +1,26 @@
-"""What comes out of a jitter buffer, slot by slot."""
+"""Slots of a jitter buffer: packets, and what comes out in the place of those that did not come."""
 
 from typing import NamedTuple, TypeAlias
 
 
 class Packet(NamedTuple):
-    """Audio that came.
+    """Audio that came, in the jitter buffer and out of it.
 
     Attributes:
+        sequence: sequence number, unwrapped.
+        timestamp: of its first sample, clock ticks, unwrapped.
         payload: what to decode.
-        duration: length in clock ticks, less `skip`.
-        skip: ticks at its start whose place has been filled already; decode all and drop these.
+        duration: length in clock ticks, less `skip`; 0 for a packet that carries no audio.
         at: arrival time, s; of a packet that a stall held up the time at which it would have come without.
+        skip: ticks at its start whose place has been filled already; decode all and drop these.
     """
 
+    sequence: int
+    timestamp: int
     payload: bytes
     duration: int
-    skip: int
     at: float
+    skip: int = 0
 
 
 class Lost(NamedTuple):

@@ -1,4 +1,4 @@
-"""How our Opus goes out: what the far end says that it likes to be sent, and what we want (RFC 7587 section 6)."""
+"""The format of our Opus: what the far end would like to be sent, and what we want (RFC 7587 section 6)."""
 
 import re
 from collections.abc import Iterable

@@ -126,7 +126,7 @@ class Pacer:
             self._clock.shift(self._lock.shift(now, self._clock.next_at))
 
     def hurry(self, member: Paced) -> None:
-        """A member has begun to speak: tick at once, if nobody else speaks whose frames would come early.
+        """A member has begun to speak: tick at once, unless another speaks, whose frames would come early.
 
         What the clock gains by that it gives back in the next rest.
         """
@@ -192,7 +192,7 @@ class Pacer:
         member.fail(error)
 
     def _arm(self, resting: bool) -> None:
-        """Tick again when the next frame is due, unless nobody is left. There is never more than one timer."""
+        """Tick again when the next frame is due, unless no member is left. There is never more than one timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -5,12 +5,11 @@ is muted sends nothing. The conversation is to hear each of them as it would hea
 """
 
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 
 from media.audio_file import PcmStream
-from media.values import FRAME_S, RECEIVE_RATE, MediaError, Pcm
+from media.values import FRAME_S, RECEIVE_RATE, AudioFrame, MediaError, Pcm
 
 FRAME_SAMPLES = round(RECEIVE_RATE * FRAME_S)
 
@@ -48,21 +47,6 @@ _SILENCE: Pcm = np.zeros(FRAME_SAMPLES, np.int16)
 
 class IntakeFullError(MediaError):
     """The sender is too far ahead; nothing of what came was taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeardFrame:
-    """20 ms of sound.
-
-    Attributes:
-        pcm: shape (320,) at `RECEIVE_RATE`.
-        at: monotonic time of its last sample; never falls from frame to frame.
-        said_at: when it was said, as far as can be told: earlier than `at` where silence had taken its place already.
-    """
-
-    pcm: Pcm
-    at: float
-    said_at: float
 
 
 class PcmIntake:
@@ -145,7 +129,7 @@ class PcmIntake:
         """Nothing more comes: silence follows the last sound at once."""
         self._ended = True
 
-    def due(self, now: float) -> list[HeardFrame]:
+    def due(self, now: float) -> list[AudioFrame]:
         """The frames that are due, oldest first."""
         if self._origin is None:
             return []
@@ -168,21 +152,21 @@ class PcmIntake:
                 self.silent_s = 0.0
             self._given += 1
             self._last_at = max(self._last_at, self._time())
-            frames.append(HeardFrame(pcm, self._last_at, self._time()))
+            frames.append(AudioFrame(pcm, self._last_at, False, self._time()))
         if 0 < self.waiting_s <= LIVE_S:
             self._origin -= FRAME_S * CREEP
         return frames
 
-    def drain(self, now: float, most: int) -> list[HeardFrame]:
+    def drain(self, now: float, most: int) -> list[AudioFrame]:
         """Frames of what waits, however early they are, oldest first; the line goes on behind them.
 
         Args:
             now: monotonic time.
             most: frames at once.
         """
-        frames: list[HeardFrame] = []
+        frames: list[AudioFrame] = []
         while len(frames) < most and (pcm := self._sound()) is not None:
-            frames.append(HeardFrame(pcm, now, now))
+            frames.append(AudioFrame(pcm, now, False, now))
         if frames:
             self._origin, self._given, self.silent_s = now, 0, 0.0
             self._last_at = now

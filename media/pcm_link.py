@@ -1,25 +1,23 @@
 """The audio of one call as plain samples, both ways, on the clock that all calls share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from media.audio_sender import Due
 from media.pcm_intake import PcmIntake
 from media.playout import Playout
-from media.values import FRAME_S, RECEIVE_RATE, AudioTap, Pcm, PlayoutChange, PlayoutEvent
+from media.values import FRAME_S, RECEIVE_RATE, AudioFrame, AudioTap, Pcm, PlayoutChange, PlayoutEvent
 
 
 class PcmListener(Protocol):
     """Who hears from a link. Called on the event loop, must return at once and must not raise."""
 
-    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
+    def on_audio(self, frame: AudioFrame) -> None:
         """See `media.values.PeerListener.on_audio`."""
 
-    def on_said(self, pcm: Pcm) -> None:
-        """20 ms to send now, shape (480,) at `SEND_RATE`; nothing comes while there is silence."""
-
     def on_playout(self, event: PlayoutEvent) -> None:
-        """The outgoing queue started (before its first `on_said`), drained or starved (after its last)."""
+        """The outgoing queue started (before its first frame is sent), drained or starved (after its last)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,9 @@ class PcmLink:
     """Sound in and out, 20 ms at a time and never ahead of real time; sans-I/O, times are `time.monotonic()` seconds.
 
     Args:
-        listener: hears of audio both ways and of the playout.
+        listener: hears of audio that comes in and of the playout.
+        send: takes 20 ms to send now, shape (480,) at `SEND_RATE`; nothing comes while there is silence.
+        on_begin: called when sound was written and nothing was there before it.
         now: when it begins.
         rate: of the audio that comes in (s16le, mono), Hz.
         tap: listens in on both directions.
@@ -59,6 +59,8 @@ class PcmLink:
     def __init__(
         self,
         listener: PcmListener,
+        send: Callable[[Pcm], None],
+        on_begin: Callable[[], None],
         now: float,
         rate: int = RECEIVE_RATE,
         tap: AudioTap | None = None,
@@ -67,7 +69,9 @@ class PcmLink:
         self.intake = PcmIntake(rate)
         self.intake.begin(now)
         self.playout = Playout()
+        self.playout.read_by(on_begin)
         self._listener = listener
+        self._send = send
         self._began = now
         self._tap = tap
         self._lead_frames = lead_frames
@@ -88,10 +92,10 @@ class PcmLink:
         Args:
             due: frames.
             now: when it is.
-            hear: off, what came in waits for whoever drains `intake`.
+            hear: off, what came in waits until `intake` is drained.
         """
         for frame in self.intake.due(now) if hear else ():
-            self._listener.on_audio(frame.pcm, frame.at, False)
+            self._listener.on_audio(frame)
             if self._tap is not None:
                 self._tap.on_heard(frame.pcm, frame.said_at)
         for _ in range(due.frames):
@@ -112,7 +116,7 @@ class PcmLink:
                 self._listener.on_playout(event)
         if pcm is not None:
             self._sent += pcm.nbytes
-            self._listener.on_said(pcm)
+            self._send(pcm)
         if self._tap is not None:
             self._tap.on_said(pcm, now + FRAME_S)
         for event in events:

@@ -1,32 +1,26 @@
-"""One WebRTC connection on the shared port: ICE, DTLS, audio and data channel put together, and its life and end."""
+"""One WebRTC connection on the shared port: transport, audio and data channel put together, and its life and end."""
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-from aiortc import RTCCertificate, RTCIceCandidate, RTCIceTransport
-from aiortc.rtcdtlstransport import RTCDtlsParameters
-from aiortc.rtcicetransport import RTCIceParameters
+from aiortc import RTCCertificate, RTCIceCandidate
 
 from media.audio_link import AudioLink, LinkSettings
 from media.audio_sender import Due
 from media.data_channel import DataChannel
-from media.demux import Address
-from media.dtls import DtlsTransport
-from media.ice import IceConnection
-from media.ice_paths import IcePaths
+from media.offer import Offer
 from media.opus_format import agreed
 from media.pacer import Pacer
+from media.peer_transport import PeerTransport
 from media.playout import Playout
-from media.sdp import MAX_CANDIDATES, Offer, parse_candidate
-from media.sdp_answer import LocalParameters, answered_dtls_role, build_answer
+from media.sdp_answer import LocalParameters, build_answer
+from media.sdp_ice import parse_candidate
+from media.teardown import logged, stop
 from media.udp_port import UdpPort
-from media.upstream.ice import Gatherer
 from media.values import (
     AudioTap,
     IceCandidate,
@@ -38,9 +32,6 @@ from media.values import (
 )
 
 logger = logging.getLogger(__name__)
-
-STOP_STEP_S = 0.25
-"""Patience with each of the three things to stop; together under the second that `close` may take."""
 
 
 class WebRtcPeer:
@@ -54,7 +45,6 @@ class WebRtcPeer:
         pacer: the shared clock.
         certificate: the process's own.
         playout: the outgoing queue.
-        take_playout: called when this peer begins to read from the queue, so that no other does.
         on_gone: called once when all is freed.
         tap: listens in on both directions.
     """
@@ -68,29 +58,23 @@ class WebRtcPeer:
         pacer: Pacer,
         certificate: RTCCertificate,
         playout: Playout,
-        take_playout: Callable[["WebRtcPeer"], None],
         on_gone: Callable[["WebRtcPeer"], None],
         tap: AudioTap | None = None,
     ) -> None:
         self._offer = offer
         self._listener = listener
         self._config = config
-        self._port = port
         self._pacer = pacer
         self._playout = playout
-        self._take_playout = take_playout
         self._on_gone = on_gone
         self._tap = tap
-        self._ice = self._new_agent()
-        self._paths = IcePaths(port, self._ice, self._new_agent, lambda: self._end("consent_expired"))
-        self._signalled: set[Address] = set()
-        self._gatherer = Gatherer(self._ice)
-        self._ice_transport = RTCIceTransport(self._gatherer)
-        self._dtls = DtlsTransport(self._ice_transport, certificate, answered_dtls_role(offer))
-        self._dtls.on("statechange", self._dtls_changed)
+        self._transport = PeerTransport(
+            offer, config, port, certificate, self._packet_received, self._connected, self._end
+        )
         self._channel: DataChannel | None = None
         if offer.data_channel is not None:
-            self._channel = DataChannel(self._dtls, offer.data_channel, self._channel_opened, self._message_received)
+            dtls = self._transport.dtls
+            self._channel = DataChannel(dtls, offer.data_channel, self._channel_opened, self._message_received)
         self._opus = agreed(offer.opus, config.bitrate, config.packet_ms, config.dtx)
         self._ssrc = secrets.randbits(32)
         self._cname = secrets.token_hex(8)
@@ -128,28 +112,19 @@ class WebRtcPeer:
     @property
     def local_ice(self) -> tuple[str, str]:
         """Our newest username fragment and password."""
-        agent = self._paths.newest
-        return agent.local_username, agent.local_password
+        return self._transport.local_ice
 
     @property
     def candidates(self) -> tuple[RTCIceCandidate, ...]:
-        """Ours."""
-        return tuple(self._gatherer.getLocalCandidates())
-
-    def _new_agent(self) -> IceConnection:
-        return IceConnection(
-            self._port,
-            self._rtp_received,
-            consent_interval=self._config.consent_interval_s,
-            consent_failures=self._config.consent_failures,
-        )
+        """Our candidates."""
+        return self._transport.candidates
 
     async def open(self) -> None:
         """Write the answer and begin to connect."""
-        await self._gatherer.gather()
+        await self._transport.gather()
         self._write_answer()
         for candidate in self._offer.candidates:
-            await self._add_candidate(candidate)
+            await self._transport.add_candidate(candidate)
         self._pacer.add(self)
         self._task = asyncio.create_task(self._run(), name="webrtc-peer")
 
@@ -164,7 +139,7 @@ class WebRtcPeer:
             ice_ufrag=ufrag,
             ice_password=password,
             candidates=self.candidates,
-            fingerprints=tuple(f for f in self._dtls.getLocalParameters().fingerprints if f.algorithm == "sha-256"),
+            fingerprints=self._transport.fingerprints,
         )
         self._answer = build_answer(self._offer, self._opus, local)
 
@@ -187,7 +162,7 @@ class WebRtcPeer:
             await self.restart_ice(offer.ice_ufrag, offer.ice_password)
         self._offer = offer
         for candidate in offer.candidates:
-            await self._add_candidate(candidate)
+            await self._transport.add_candidate(candidate)
         if self._link is not None:
             self._link.settle(self._link_settings())
         self._write_answer()
@@ -200,16 +175,14 @@ class WebRtcPeer:
         Raises:
             IceRestartError: this connection does not stand, so that another one has to be made.
         """
-        if self.ending or self._dtls.state != "connected":
+        if self.ending or not self._transport.connected:
             state = "gone" if self.ending else "not connected yet"
             raise IceRestartError(f"This connection is {state}, so its ICE cannot be restarted: offer a new one")
         self._offer = replace(self._offer, ice_ufrag=ufrag, ice_password=password)
-        self._signalled.clear()
-        remote = RTCIceParameters(usernameFragment=ufrag, password=password, iceLite=self._offer.ice_lite)
-        await self._paths.restart(remote, self._config.connect_timeout_s)
+        await self._transport.restart_ice(ufrag, password, ice_lite=self._offer.ice_lite)
 
     async def discard(self) -> None:
-        """Free a peer that did not get through `open`; nobody hears of it."""
+        """Free a peer that did not get through `open`; its listener is told nothing."""
         if self._task is None:
             await self._tear_down()
 
@@ -225,20 +198,13 @@ class WebRtcPeer:
         for trickled in candidates:
             candidate = parse_candidate(trickled.candidate)
             if candidate is not None:
-                await self._add_candidate(candidate)
-
-    async def _add_candidate(self, candidate: RTCIceCandidate) -> None:
-        address = (candidate.ip, candidate.port)
-        # Checks go to whatever address is named, so only so many different ones may be.
-        if address not in self._signalled and len(self._signalled) < MAX_CANDIDATES:
-            self._signalled.add(address)
-            if not await self._paths.add(candidate):
-                await self._ice_transport.addRemoteCandidate(candidate)
+                await self._transport.add_candidate(candidate)
 
     def stats(self) -> PeerStats:
         if self._link is not None:
-            stats = self._link.stats(time.monotonic(), srtp_discarded=self._dtls.srtp_discarded)
-            self._last_stats = replace(stats, srtp_early=self._dtls.srtp_early, dtls_dropped=self._ice.dtls_dropped)
+            dtls, dropped = self._transport.dtls, self._transport.dtls_dropped
+            stats = self._link.stats(time.monotonic(), srtp_discarded=dtls.srtp_discarded)
+            self._last_stats = replace(stats, srtp_early=dtls.srtp_early, dtls_dropped=dropped)
         return self._last_stats
 
     async def close(self, reason: str = "hangup") -> None:
@@ -264,11 +230,6 @@ class WebRtcPeer:
         """See `media.pacer.Paced`."""
         return self._link is not None and self._link.resting
 
-    def release_playout(self) -> None:
-        """Send no more audio: the connection that follows this one goes on with the queue."""
-        if self._link is not None:
-            self._link.release()
-
     def _end(self, reason: str) -> None:
         if not self._ending.done():
             self._ending.set_result(reason)
@@ -289,7 +250,7 @@ class WebRtcPeer:
                 await self._tear_down()
             finally:
                 self._on_gone(self)
-        with _logged("telling of the end"):
+        with logged("telling of the end"):
             self._listener.on_closed(reason)
 
     def _connect_ended(self, connecting: asyncio.Task[bool]) -> None:
@@ -303,30 +264,17 @@ class WebRtcPeer:
 
     async def _connect(self) -> bool:
         """Bring ICE, DTLS and SCTP up; False when one of the first two fails."""
-        offer = self._offer
-        self._ice.ice_controlling = offer.ice_lite  # RFC 8445 section 6.1.1
-        await self._ice_transport.start(
-            RTCIceParameters(usernameFragment=offer.ice_ufrag, password=offer.ice_password, iceLite=offer.ice_lite)
-        )
-        if self._ice_transport.state != "completed":
-            return False
-        await self._dtls.start(RTCDtlsParameters(fingerprints=list(offer.fingerprints)))
-        if self._dtls.state != "connected":
+        if not await self._transport.connect():
             return False
         if self._channel is not None:
             await self._channel.start()
         return True
 
-    def _dtls_changed(self) -> None:
-        if self._dtls.state == "connected":
-            self._connected(time.monotonic())
-        elif self._dtls.state == "closed":
-            self._end("consent_expired" if self._ice.consent_expired else "dtls_closed")
-
-    def _connected(self, now: float) -> None:
-        self._take_playout(self)
-        self._playout.on_begin = lambda: self._pacer.hurry(self)
-        self._link = AudioLink(self._link_settings(), self._playout, self._listener, self._send, now, self._tap)
+    def _connected(self) -> None:
+        send, now = self._transport.send, time.monotonic()
+        link = AudioLink(self._link_settings(), self._playout, self._listener, send, now, self._tap)
+        self._link = link
+        self._playout.read_by(lambda: self._pacer.hurry(self), link.release)
         self._listener.on_connected()
 
     def _link_settings(self) -> LinkSettings:
@@ -343,16 +291,9 @@ class WebRtcPeer:
             sent_codec=self._offer.answering_codec,
         )
 
-    def _rtp_received(self, data: bytes, now: float) -> None:
-        plain = self._dtls.unprotect(data)
-        if plain is not None and self._link is not None:
-            self._link.packet_received(plain, now)
-
-    def _send(self, data: bytes) -> None:
-        address = self._ice.selected_address
-        protected = self._dtls.protect(data)
-        if address is not None and protected is not None:
-            self._port.send(protected, address)
+    def _packet_received(self, data: bytes, now: float) -> None:
+        if self._link is not None:
+            self._link.packet_received(data, now)
 
     def _channel_opened(self) -> None:
         if not self._closed:
@@ -365,36 +306,15 @@ class WebRtcPeer:
     async def _tear_down(self) -> None:
         """Say goodbye and free everything, however the far end, aiortc and our own code behave."""
         self._pacer.remove(self)
-        with _logged("the last statistics"):
-            self.stats()  # The last that can be had: whoever asks later is told these.
+        with logged("the last statistics"):
+            self.stats()  # The last that can be had: `stats` gives these from now on.
         link, self._link = self._link, None
         self._closed = True
         if link is not None:
-            with _logged("goodbye"):
-                self._send(link.bye())
-            with _logged("codecs"):
+            with logged("goodbye"):
+                self._transport.send(link.bye())
+            with logged("codecs"):
                 link.close()
         if self._channel is not None:
-            await _stop("data channel", self._channel.stop())
-        await _stop("DTLS", self._dtls.stop())
-        await _stop("restarted ICE", self._paths.close())
-        await _stop("ICE", self._ice_transport.stop())
-        self._port.demux.release(self._ice.local_username)
-        self._dtls.remove_all_listeners()
-
-
-async def _stop(what: str, stopping: Coroutine[Any, Any, None]) -> None:
-    with _logged(what):
-        async with asyncio.timeout(STOP_STEP_S):
-            await stopping
-
-
-@contextlib.contextmanager
-def _logged(what: str) -> Iterator[None]:
-    """Go on behind a step of the end that fails or takes too long."""
-    try:
-        yield
-    except TimeoutError:
-        logger.warning("did not stop in time", extra={"what": what})
-    except Exception:
-        logger.exception("did not stop cleanly", extra={"what": what})
+            await stop("data channel", self._channel.stop())
+        await self._transport.stop()

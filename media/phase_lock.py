@@ -1,4 +1,4 @@
-"""Brings the sending clock into step with the packets that arrive, so that one wake-up serves both."""
+"""The phase of the sending clock, brought into step with arriving packets so that one wake-up serves both."""
 
 EARLY_S = 0.002
 """A frame due within this is sent along with a packet that has just arrived."""

@@ -27,7 +27,7 @@ class PlayoutFullError(MediaError):
 
 
 class Playout:
-    """Implements `media.values.Speaker`; whoever sends calls `next_frame` once per 20 ms. Sans-I/O.
+    """Implements `media.values.Speaker`; its one reader calls `next_frame` once per 20 ms. Sans-I/O.
 
     Sound always starts from and ends at zero: it fades in when it starts, goes on after starvation or is resumed, and
     fades out when it ends, starves, is paused or flushed. Fades happen within the written samples, so positions stay
@@ -64,8 +64,19 @@ class Playout:
         self._gain = self._target_gain = 1.0
         self._last_sample = 0
         self._resting = False
-        self.on_begin: Callable[[], None] = lambda: None
-        """Called when sound has been written and nothing was there before it."""
+        self._on_begin: Callable[[], None] | None = None
+        self._on_taken: Callable[[], None] | None = None
+
+    def read_by(self, on_begin: Callable[[], None], on_taken: Callable[[], None] | None = None) -> None:
+        """Take another reader in the place of the one before.
+
+        Args:
+            on_begin: called when sound has been written and nothing was there before it.
+            on_taken: called when yet another reader takes its place; it must not read any more then.
+        """
+        taken, self._on_begin, self._on_taken = self._on_taken, on_begin, on_taken
+        if taken is not None:
+            taken()
 
     @property
     def written(self) -> int:
@@ -105,8 +116,8 @@ class Playout:
             self._written += len(pcm)
             self._finished = False
             self._abandon_end()
-            if self._idle and not waiting and not self._sounding:
-                self.on_begin()
+            if self._on_begin is not None and self._idle and not waiting and not self._sounding:
+                self._on_begin()
         return start
 
     def finish(self) -> None:

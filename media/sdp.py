@@ -4,28 +4,22 @@ Parsing is aiortc's. What it is given has been cut down first to the attributes 
 offer is the first thing that a stranger gets to send: bounded lines, bounded payload types, nothing quadratic.
 """
 
-import ipaddress
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import islice
 
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, RTCDtlsFingerprint
-from aiortc.rtcicetransport import RTCIceCandidate
-from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp, grouplines
+from aiortc.sdp import MediaDescription, SessionDescription, grouplines
 
 from media.codecs import AudioCodec
+from media.offer import DataChannelOffer, Offer, Section
 from media.opus_format import OpusWish, read_wish
 from media.sdp_audio import NEEDED, offered_codec, offers_opus
+from media.sdp_ice import candidates_in, ice_credentials
 from media.values import InvalidOfferError
 
 MAX_OFFER = 64 * 1024
 """Characters."""
 MAX_SECTIONS = 32
 MAX_LINES = 3000
-MAX_CANDIDATES = 20
-"""Different remote candidates taken, in the offer and trickled together; the rest is left out. We send checks to each
-of them, whatever address it names, so a browser's dozen has to do."""
 MAX_PAYLOAD_TYPES = 128
 
 _KEPT_SESSION_LINES = re.compile(r"[vost]=|a=(fingerprint|ice-lite|ice-pwd|ice-ufrag|group)(:|$)")
@@ -34,113 +28,8 @@ _KEPT_MEDIA_LINES = re.compile(
     r"|(inactive|sendonly|recvonly|sendrecv)$)"
 )
 _TOKEN = re.compile(r"[!-~]{1,64}")
-_ICE_UFRAG = re.compile(r"[!-9;-~]{4,256}")
-_ICE_PASSWORD = re.compile(r"[!-~]{22,256}")
 _FORMAT = re.compile(r"a=(rtpmap|fmtp):(\d{1,3}) ", re.ASCII)
 _RTPMAP = re.compile(r"[!-.0-~]{1,64}/\d{1,9}(/\d{1,3})?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """An m-line as far as the answer has to mirror it.
-
-    Attributes:
-        kind: "audio", "video", "application", ...
-        mid: its identification (RFC 5888); None when the offer has none.
-        profile: transport protocol, such as "UDP/TLS/RTP/SAVPF".
-        formats: payload types (or "webrtc-datachannel") as offered.
-        rtpmap: value of the first format's rtpmap ("VP8/90000"); None where there is none.
-        disabled: the offerer rejects it itself (port 0 without bundle-only).
-        bundled: it shares its transport with the audio that is accepted.
-    """
-
-    kind: str
-    mid: str | None
-    profile: str
-    formats: tuple[str, ...]
-    rtpmap: str | None
-    disabled: bool
-    bundled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DataChannelOffer:
-    """The data channel's m-line.
-
-    Attributes:
-        index: of the m-line.
-        sctp_port: of the offerer (RFC 8841).
-        max_message_size: bytes that the offerer can take in one message; 0 is any.
-    """
-
-    index: int
-    sctp_port: int
-    max_message_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What the far end wants, checked.
-
-    Attributes:
-        session_id: of the o= line: the same in all offers of one RTCPeerConnection (RFC 9429 section 5.2.1).
-        sections: all m-lines in order.
-        audio_index: of the m-line that carries the call; where there are two, of that on which we hear the offerer.
-        codec: that is taken there.
-        direction: of that audio, as the offerer sees it.
-        answering_index: of the m-line on which the offerer hears us; another one than `audio_index` where the offerer
-            sends on one and receives on another.
-        answering_codec: that is taken there.
-        opus: how the offerer would like to be sent it there, where it is Opus.
-        data_channel: None when there is none.
-        ice_ufrag: of the offerer.
-        ice_password: of the offerer.
-        ice_lite: the offerer only answers checks (RFC 8445 section 2.5).
-        fingerprints: of the offerer's certificate, at least one that can be checked.
-        setup: "actpass", "active" or "passive" (RFC 4145 section 4).
-        candidates: UDP candidates with an IP address, at most `MAX_CANDIDATES`.
-    """
-
-    session_id: str
-    sections: tuple[Section, ...]
-    audio_index: int
-    codec: AudioCodec
-    direction: str
-    answering_index: int
-    answering_codec: AudioCodec
-    opus: OpusWish
-    data_channel: DataChannelOffer | None
-    ice_ufrag: str
-    ice_password: str
-    ice_lite: bool
-    fingerprints: tuple[RTCDtlsFingerprint, ...]
-    setup: str
-    candidates: tuple[RTCIceCandidate, ...]
-
-    @property
-    def payload_type(self) -> int:
-        """Of the codec in which we hear the offerer."""
-        return self.codec.payload_type
-
-    @property
-    def answering_payload_type(self) -> int:
-        """Of the codec in which the offerer hears us."""
-        return self.answering_codec.payload_type
-
-    @property
-    def hears(self) -> bool:
-        """Whether we hear the offerer."""
-        return self.direction in ("sendrecv", "sendonly")
-
-    @property
-    def answers(self) -> bool:
-        """Whether the offerer hears us."""
-        return self.direction in ("sendrecv", "recvonly") or self.answering_index != self.audio_index
-
-    def is_of_the_same_connection_as(self, other: "Offer") -> bool:
-        """Whether both come from one RTCPeerConnection, so that its DTLS association goes on."""
-        prints = [{(f.algorithm.lower(), f.value.lower()) for f in offer.fingerprints} for offer in (self, other)]
-        return self.session_id == other.session_id and prints[0] == prints[1]
 
 
 def parse_offer(sdp: str) -> Offer:
@@ -168,7 +57,7 @@ def parse_offer(sdp: str) -> Offer:
         raise InvalidOfferError("the audio to hear and the audio to send are not in one BUNDLE group: name both in it")
     # Bundled m-lines may leave the transport's attributes to the one that the group names first (RFC 8843 section 7.1).
     transports = [audio, *(media for media in session.media if bundle and media.rtp.muxId == bundle[0])]
-    ufrag, password = _ice_credentials(transports)
+    ufrag, password = ice_credentials(transports)
     answering_codec = _codec(session.media[answering_index])
     return Offer(
         session_id=_session_id(session),
@@ -185,39 +74,10 @@ def parse_offer(sdp: str) -> Offer:
         ice_lite=bool(audio.ice and audio.ice.iceLite),
         fingerprints=_fingerprints(transports),
         setup=_setup(session_lines, media_groups[audio_index]),
-        candidates=_candidates(group for group, section in zip(media_groups, sections, strict=True) if section.bundled),
+        candidates=candidates_in(
+            group for group, section in zip(media_groups, sections, strict=True) if section.bundled
+        ),
     )
-
-
-def parse_candidate(line: str) -> RTCIceCandidate | None:
-    """Read "candidate:..." (RFC 8839 section 5.1), with or without that prefix and "a=".
-
-    Returns:
-        None for what cannot be used: mDNS names (the far end's checks reach us anyway), TCP, RTCP components, and what
-        is malformed.
-    """
-    try:
-        candidate = candidate_from_sdp(line.strip().removeprefix("a=").removeprefix("candidate:"))
-        address = ipaddress.ip_address(candidate.ip)
-    except (ValueError, AssertionError, IndexError):
-        return None
-    usable = (
-        candidate.protocol.lower() == "udp"
-        and candidate.component == 1
-        and 0 < candidate.port < 65536
-        and 0 < candidate.priority < 1 << 32
-        and candidate.type in ("host", "srflx", "relay")
-        and not (address.is_multicast or address.is_unspecified)
-    )
-    return candidate if usable else None
-
-
-def check_ice_credentials(ufrag: str, password: str) -> None:
-    """Raise InvalidOfferError for what is no a=ice-ufrag or a=ice-pwd (RFC 8839 section 5.4)."""
-    if not _ICE_UFRAG.fullmatch(ufrag):
-        raise InvalidOfferError("malformed a=ice-ufrag: 4 to 256 characters are needed")
-    if not _ICE_PASSWORD.fullmatch(password):
-        raise InvalidOfferError("malformed a=ice-pwd: 22 to 256 characters are needed")
 
 
 def _parse_session(session_lines: list[str], media_groups: list[list[str]]) -> SessionDescription:
@@ -264,8 +124,8 @@ def _kept_media_lines(group: list[str]) -> list[str]:
 def _find_audio(session: SessionDescription) -> tuple[int, int]:
     """The m-lines on which we hear the offerer and they hear us: one that does both, or a pair (sendonly, recvonly).
 
-    A single one may do either alone. Of two, whoever offers them expects a conversation, and a call that is deaf or
-    mute without a word is none.
+    A single one may do either alone. An offer of two expects a conversation, and a call that is deaf or mute without a
+    word is none.
     """
     audio = [i for i, media in enumerate(session.media) if media.kind == "audio"]
     if not audio:
@@ -346,15 +206,6 @@ def _section(media: MediaDescription, group: list[str], *, bundled: bool) -> Sec
     )
 
 
-def _ice_credentials(transports: list[MediaDescription]) -> tuple[str, str]:
-    for media in transports:
-        ice = media.ice
-        if ice is not None and ice.usernameFragment and ice.password:
-            check_ice_credentials(ice.usernameFragment, ice.password)
-            return ice.usernameFragment, ice.password
-    raise InvalidOfferError("the offer has no ICE credentials: a=ice-ufrag and a=ice-pwd are needed")
-
-
 def _fingerprints(transports: list[MediaDescription]) -> tuple[RTCDtlsFingerprint, ...]:
     for media in transports:
         found = tuple(media.dtls.fingerprints) if media.dtls else ()
@@ -374,16 +225,6 @@ def _setup(session_lines: list[str], audio_lines: list[str]) -> str:
     if setup not in ("actpass", "active", "passive"):
         raise InvalidOfferError(f"a=setup:{setup[:40]} cannot be answered")
     return setup
-
-
-def _candidates(groups: Iterable[list[str]]) -> tuple[RTCIceCandidate, ...]:
-    lines = (line for group in groups for line in group if line.startswith("a=candidate:"))
-    usable = (candidate for line in lines if (candidate := parse_candidate(line)) is not None)
-    # Some browsers repeat them in each of the bundled m-lines.
-    different: dict[tuple[str, int], RTCIceCandidate] = {}
-    for candidate in usable:
-        different.setdefault((candidate.ip, candidate.port), candidate)
-    return tuple(islice(different.values(), MAX_CANDIDATES))
 
 
 def _data_channel(session: SessionDescription, sections: tuple[Section, ...]) -> DataChannelOffer | None:

@@ -7,8 +7,8 @@ from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import candidate_to_sdp
 
 from media.codecs import AudioCodec
+from media.offer import Offer, Section
 from media.opus_format import OpusFormat
-from media.sdp import Offer, Section
 from media.sdp_audio import codec_lines, payload_types
 
 MAX_MESSAGE_SIZE = 256 * 1024

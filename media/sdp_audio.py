@@ -1,4 +1,4 @@
-"""Which codec an m-line of audio is answered with: Opus where it is offered, else G.711, and telephone events."""
+"""The codec with which an m-line of audio is answered: Opus if offered, else G.711, and telephone events."""
 
 from aiortc.sdp import MediaDescription
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import candidate_to_sdp
 
-from media.sdp import check_ice_credentials
+from media.sdp_ice import check_ice_credentials
 from media.values import IceCandidate, InvalidOfferError
 
 MAX_FRAGMENT_CANDIDATES = 64

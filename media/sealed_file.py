@@ -5,7 +5,7 @@
 
 Each file has a data key of its own, so a chunk's nonce is its number and whether it is the last: chunks cannot be
 swapped, left out or taken from another file unnoticed. A file without a last chunk is one whose writer was killed, or
-goes on; that somebody has cut chunks off its end cannot be told from that. With another key only the head is written
+goes on; that chunks were cut off its end cannot be told from that. With another key only the head is written
 anew (`rewrap`), and ids of keys say which one a file needs.
 """
 

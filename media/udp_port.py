@@ -27,7 +27,7 @@ PAIRING_TRIES = 32
 """How often a free port is looked for that both IP versions have."""
 
 FAILURE_LOG_S = 1.0
-"""Shortest pause between two log records of datagrams that failed: whoever can send one can send thousands."""
+"""Shortest pause between two log records of datagrams that failed: a sender of one can send thousands."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,20 +52,24 @@ class UdpPort:
         port: the bound UDP port.
         send_failures: datagrams that the kernel did not take.
         read_failures: datagrams whose handling raised.
-        on_read: called with `time.monotonic()` after each batch of datagrams.
     """
 
-    def __init__(self, sockets: list[socket.socket], public_addresses: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        public_addresses: tuple[str, ...] = (),
+        on_read: Callable[[float], None] | None = None,
+    ) -> None:
         self.demux = Demux()
         self.port: int = sockets[0].getsockname()[1]
         self.send_failures = 0
         self.read_failures = 0
-        self.on_read: Callable[[float], None] = lambda _: None
         self._sockets = sockets
         self._to_v4 = next((sock for sock in sockets if sock.family == socket.AF_INET), sockets[0])
         self._to_v6 = next((sock for sock in sockets if sock.family == socket.AF_INET6), sockets[0])
         self._hosts: tuple[str, ...] = tuple(sock.getsockname()[0] for sock in sockets)
         self._public_addresses = public_addresses
+        self._on_read = on_read
         self._loop = asyncio.get_running_loop()
         self._watch()
         self._read_at = 0.0
@@ -74,20 +78,27 @@ class UdpPort:
         self._failure_logged_at = float("-inf")
 
     @classmethod
-    def open(cls, host: str, port: int, public_addresses: tuple[str, ...] = ()) -> "UdpPort":
+    def open(
+        cls,
+        host: str,
+        port: int,
+        public_addresses: tuple[str, ...] = (),
+        on_read: Callable[[float], None] | None = None,
+    ) -> "UdpPort":
         """Bind the sockets; needs a running event loop.
 
         Args:
             host: local IP address, "0.0.0.0" or "::" for all of a family, "" for all of both.
             port: UDP port, 0 for a free one.
             public_addresses: addresses to announce instead of the local ones.
+            on_read: called with `time.monotonic()` after each batch of datagrams.
 
         Raises:
             PortInUseError: the port is taken.
             MediaError: the address cannot be bound.
         """
         if host:
-            return cls([_bound(host, port)], public_addresses)
+            return cls([_bound(host, port)], public_addresses, on_read)
         for tries in reversed(range(PAIRING_TRIES)):
             sockets = [_bound(WILDCARDS[4], port)]
             try:
@@ -99,7 +110,7 @@ class UdpPort:
                 continue  # the free port that IPv4 was given is another program's for IPv6
             except MediaError as error:
                 logger.info("calls over IPv4 only", extra={"reason": str(error)})
-            return cls(sockets, public_addresses)
+            return cls(sockets, public_addresses, on_read)
         raise AssertionError("the last try raises or returns")
 
     @property
@@ -149,8 +160,8 @@ class UdpPort:
             self._read_at = now
         elif self._held:
             self._loop.call_soon(self.read)
-        if any(counts) and not self._closed:
-            self.on_read(now)
+        if self._on_read is not None and any(counts) and not self._closed:
+            self._on_read(now)
 
     def _read_batch(self, sock: socket.socket, since: float, now: float) -> int:
         """How many there were, at most `READ_BATCH`."""

@@ -1,11 +1,11 @@
-"""The plain values and protocols by which media talks with whoever runs the conversation.
+"""The plain values and protocols by which media talks with the side that runs the conversation.
 
 Nothing here does anything: `endpoint.py` opens peers, `peer.py` is one connection, and both speak in these terms.
 """
 
 import enum
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,23 @@ FRAME_S = 0.02
 
 Pcm: TypeAlias = NDArray[np.int16]
 """Mono signed 16-bit samples, shape (n,)."""
+
+
+class AudioFrame(NamedTuple):
+    """20 ms of incoming audio.
+
+    Attributes:
+        pcm: shape (320,) at `RECEIVE_RATE`.
+        at: `time.monotonic()` at which its last sample arrived, without the jitter buffer's delay, or would have
+            arrived without the stall that held it up; never falls from frame to frame.
+        missing: it only fills the place of audio that was lost in a stall.
+        said_at: as `at`, but may fall: where it is found out late that silence was none.
+    """
+
+    pcm: Pcm
+    at: float
+    missing: bool
+    said_at: float
 
 
 class MediaError(Exception):
@@ -47,7 +64,7 @@ class MediaConfig:
 
     Attributes:
         host: local address to bind the UDP port to; "0.0.0.0" takes all of IPv4, "::" of IPv6, "" both. What is bound
-            so widely answers nobody but who carries a peer's ICE password.
+            so widely answers only what carries a peer's ICE password.
         port: UDP port shared by all peers of the process; 0 takes a free one.
         public_addresses: addresses announced as candidates instead of the local ones (1:1 NAT, containers).
         connect_timeout_s: a peer that is not connected by then is closed.
@@ -190,17 +207,11 @@ class PeerListener(Protocol):
     def on_connected(self) -> None:
         """ICE and DTLS stand; audio flows both ways."""
 
-    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
-        """20 ms of incoming audio (320 samples at `RECEIVE_RATE`), in order and without gaps.
+    def on_audio(self, frame: AudioFrame) -> None:
+        """20 ms of incoming audio, in order and without gaps.
 
         Lost frames come concealed, silence that the far end did not send (DTX) comes as zeros. While a stall lasts
         nothing comes; then all of it does, at once.
-
-        Args:
-            pcm: shape (320,).
-            at: `time.monotonic()` at which its last sample arrived, without the jitter buffer's delay, or would have
-                arrived without the stall that held it up.
-            missing: it only fills the place of audio that was lost in a stall.
         """
 
     def on_channel_open(self) -> None:
@@ -230,7 +241,7 @@ class AudioTap(Protocol):
     """Who listens in on both directions of a call. Called on the event loop, must return at once and must not raise."""
 
     def on_heard(self, pcm: Pcm, at: float) -> None:
-        """As `PeerListener.on_audio`; `at` may fall where it is found out late that silence was none."""
+        """As `PeerListener.on_audio`; `at` is `AudioFrame.said_at`."""
 
     def on_said(self, pcm: Pcm | None, at: float) -> None:
         """20 ms of outgoing audio as they were sent, faded and ducked.

@@ -1,4 +1,4 @@
-"""What the pipeline means by audio: sample rates, window sizes and the array types that cross its borders."""
+"""Audio as the pipeline knows it: sample rates, window sizes and the array types that cross its borders."""
 
 from typing import TypeAlias
 

@@ -89,7 +89,7 @@ def has_amx() -> bool:
 
 
 def usable_memory(root: Path = Path("/")) -> int | None:
-    """Bytes of memory that are free or can be freed, within the limit of the container; None where nobody says.
+    """Bytes of memory that are free or can be freed, within the limit of the container; None where that is not told.
 
     Args:
         root: where `proc` and `sys` are found.

@@ -9,7 +9,7 @@ COMPONENT = 1
 
 
 class Agent(Connection):
-    """An `aioice.Connection` whose datagrams somebody else brings and takes.
+    """An `aioice.Connection` whose datagrams are brought and taken by a port that it does not own.
 
     A subclass announces its addresses in `get_component_candidates` and adds a `StunProtocol` for each socket.
     """

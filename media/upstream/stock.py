@@ -25,7 +25,7 @@ def see_packets(receiver: RTCRtpReceiver, seen: Callable[[RtpPacket], None]) -> 
 
 
 def divert(transport: RTCDtlsTransport, taken: Callable[[bytes], Awaitable[None]]) -> None:
-    """Hand RTP and RTCP on their way out to somebody else in place of the network."""
+    """Hand RTP and RTCP on their way out to a callback in place of the network."""
     transport._send_rtp = taken  # type: ignore[method-assign, assignment]
 
 

@@ -1,4 +1,4 @@
-"""Who calls, and what time it is where they are: what a language model cannot know by itself."""
+"""The caller and their time of day: what a language model cannot know by itself."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ class Circumstances:
     hourly: bool = False
 
     def moment(self, elapsed_s: float = 0.0) -> Moment | None:
-        """The time for the user, so long after the beginning; None where nobody tells it."""
+        """The time for the user, so long after the beginning; None where it is not known."""
         if self.began is None:
             return None
         seconds = self.began + elapsed_s

@@ -1,4 +1,4 @@
-"""Which instant of the call a sample belongs to, on either side, however late it was handled. Sans-I/O.
+"""The instant of the call that a sample belongs to, on either side, however late it was handled. Sans-I/O.
 
 Audio comes and goes in bursts when the network or the machine is busy; what the user says over what they hear does not.
 """

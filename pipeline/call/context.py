@@ -1,4 +1,4 @@
-"""What has been said, as the language model gets to see it."""
+"""The conversation so far, as the language model gets to see it."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -147,7 +147,7 @@ class Context:
             entry = replace(entry, language=self._language_due, time=self._time_due)
             self._language_due = self._time_due = ""
         self.entries.append(entry)
-        # However long a call is, and however fast somebody types.
+        # However long a call is, and however fast its user types.
         beyond = max(0, len(self.entries) - self._max_entries * KEPT)
         del self.entries[:beyond]
         self._forgotten += beyond

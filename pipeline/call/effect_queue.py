@@ -1,4 +1,4 @@
-"""Where the two sides of a call put what they want done, in order."""
+"""The effects that the two sides of a call want, in order, and the ids in them."""
 
 import hashlib
 import itertools
@@ -12,7 +12,7 @@ KEY_BYTES = 32
 
 
 def ids_of(key: bytes) -> Callable[[str], str]:
-    """The ids of one call, such as "item_9f..." with 128 bits: nobody guesses them who does not know the key."""
+    """The ids of one call, such as "item_9f..." with 128 bits: not to be guessed without the key."""
     numbers = itertools.count()
 
     def new_id(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""What a call wants done by others: work for the engines, sound for the speaker, and news for the listeners.
+"""Effects of a call: work for the engines, sound for the speaker, and news for the listeners.
 
 Work carries a `Ticket`, by which its urgency can change while it waits, and a `group`, by which everything behind a
 reply or a turn is cancelled at once.
@@ -99,7 +99,7 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Nobody wants the work of this group any more."""
+    """End the work of a group, whose results are not wanted any more."""
 
     group: str
 

@@ -1,4 +1,4 @@
-"""The user's turn comes to its end: its words are known, it is committed or typed, and an answer is on its way."""
+"""The end of the user's turn: its words are known, it is committed or typed, and an answer is on its way."""
 
 from pipeline.call.context import Entry
 from pipeline.call.effects import Cancel, Prefill
@@ -62,7 +62,7 @@ class Endpointing:
         text = turn.draft.text
         more = self._what_follows(turn, text)
         turn.grouped = more in (More.GROUP, More.PERHAPS)
-        self._turns.words(more, question=is_question(text))
+        self._turns.evidence.words(more, question=is_question(text))
         answers = self._options.answers_turns
         if answers and text and not turn.draft.failed and not self._recalling.must_wait(turn, text, now):
             self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
@@ -160,7 +160,7 @@ class Endpointing:
         self._replying.advance(now)
 
     def _listened(self, turn: Turn, now: float) -> None:
-        """The turn is dealt with, and nobody answers it unless the client has asked for that."""
+        """The turn is dealt with, and gets no answer unless the client has asked for one."""
         self._answering.discard()
         if not self._replying.fulfil(turn.item_id, now) and self._floor.state is State.THINKING:
             self._floor.change(Trigger.REPLY_ENDED)
@@ -197,7 +197,7 @@ class Endpointing:
         self._context.add(Entry(turn.item_id, "user", text, recalled=self._context.recalled))
 
     def _drop(self, turn: Turn, now: float) -> None:
-        """There are no words: a noise is passed over, to somebody who spoke that is said."""
+        """There are no words: a noise is passed over, a user who spoke is told."""
         turn.settled = True
         self._answering.discard()
         self._turns.drop_turn(now)
@@ -248,7 +248,7 @@ class Endpointing:
             self.prefill(now, turn.confirmed)
 
     def prefill(self, now: float, said: str | None = None) -> None:
-        """Let the language model read what was said so far while nobody waits for it.
+        """Let the language model read what was said so far while no answer is waited for.
 
         Args:
             now: monotonic time.

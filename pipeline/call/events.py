@@ -1,4 +1,4 @@
-"""What a call tells the world, close to the events of the OpenAI Realtime API.
+"""Events that a call tells the world, close to those of the OpenAI Realtime API.
 
 The doors (data channel, WebSocket, persistence, metrics) translate these into their own words. Times are milliseconds;
 `audio_*_ms` count the user's audio since the call began.
@@ -42,7 +42,7 @@ class SpeechStopped:
     Attributes:
         item_id: of the turn.
         audio_end_ms: where its audio ends.
-        by_client: the client said so; nobody looked for silence.
+        by_client: the client said so; silence was not looked for.
     """
 
     item_id: str
@@ -197,7 +197,7 @@ class ApprovalAsked:
 
 @dataclass(frozen=True, slots=True)
 class ToolReturned:
-    """A tool has answered, or nobody waits for it any more.
+    """A tool has answered, or is not waited for any more.
 
     Attributes:
         reply_id: of the reply.

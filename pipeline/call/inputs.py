@@ -1,4 +1,4 @@
-"""Everything that can happen to a call, as values that its actor takes in one at a time."""
+"""Inputs of a call: everything that can happen to it, as values that its actor takes in one at a time."""
 
 import math
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class VoiceHeard(NamedTuple):
         levels_db: loudness of its four quarters (8 ms each), dBFS.
         end: index of the sample after its last, counted at 16 kHz since the call began.
         at: monotonic time of its last sample.
-        missing: nobody knows what was said in it.
+        missing: it was lost; what was said in it is not known.
     """
 
     probability: float
@@ -177,7 +177,7 @@ class KeyPressed:
 
     Attributes:
         key: one of `KEYS`.
-        taken: somebody waits for it already, such as a tool: it is told of, and nothing else follows.
+        taken: a tool waits for it already, or something else does: it is told of, and nothing else follows.
     """
 
     key: str

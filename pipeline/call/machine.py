@@ -48,7 +48,7 @@ from pipeline.call.reply_lifecycle import ReplyLifecycle
 from pipeline.call.requests import Requests
 from pipeline.call.shared_state import SharedState
 from pipeline.call.state import Phase, State, Trigger
-from pipeline.call.turn_taking.policy import TRIGGERS, Decision
+from pipeline.call.turn_taking.decisions import TRIGGERS, Decision
 from pipeline.call.user.keypad import Keypad, pressed_turn
 from pipeline.call.user.overlap import OverlapWords
 from pipeline.call.user.recalling import Recalling
@@ -66,7 +66,7 @@ class CallMachine:
         options: what this call asked for.
         context: the conversation, possibly with what was said before.
         new_id: makes ids from a kind ("item", "resp").
-        recall_s: within which somebody answers what `Recall` asks; 0 where nobody does.
+        recall_s: within which `Recall` is answered; 0 where it is not.
         voices: that replies can be spoken with; None for only one, of no known language.
 
     Attributes:
@@ -184,7 +184,7 @@ class CallMachine:
         if self.state is State.CONNECTING:
             return
         self._listening.hear(voice)
-        probability = 0.0 if self._answering.is_echo(voice, now) else voice.probability
+        probability = 0.0 if self._answering.echo.hear(voice, self._answering.reply, now) else voice.probability
         reply = self._answering.reply
         if reply is not None and reply.audible and not self.options.interruptible:
             return
@@ -328,7 +328,7 @@ class CallMachine:
             self._ending.drafted(at)
         else:
             if self.options.speculate:
-                self._turns.words_pending(self._listening.pace.transcript_s)
+                self._turns.evidence.words_pending(self._listening.pace.transcript_s)
                 self._ending.guess(at)
             self._floor.decide(self._turns.tick(at), at)
 

@@ -1,4 +1,4 @@
-"""What a conversation is reminded of: earlier words of its user, and passages of their documents."""
+"""Memories that a conversation is reminded of: earlier words of its user, and passages of their documents."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

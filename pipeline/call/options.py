@@ -1,4 +1,4 @@
-"""What can differ from call to call."""
+"""Options of a call: what can differ from one to the next."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What the conversation needs from the outside, said in its own words; media's objects fit without knowing it."""
+"""Protocols of what the conversation needs from the outside; media's objects fit without knowing them."""
 
 from typing import Protocol
 

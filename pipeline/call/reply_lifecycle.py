@@ -36,21 +36,21 @@ class ReplyLifecycle:
             self._floor.counts["tools"] += 1
             self._answering.background.returned(message.job, message.result)
             return
-        reply = self._answering.reply
-        if reply is None or message.reply != reply.reply_id:
+        reply, words = self._answering.reply, self._answering.words
+        if reply is None or words is None or message.reply != reply.reply_id:
             return
         match message:
             case ReplyText(thinking=True):
-                self._answering.thinks(now)
+                words.think(now)
             case ReplyText():
-                self._answering.add_text(message.text, now)
+                words.add(message.text, now)
                 if not reply.speaks:
                     # Words are all that there will be of it: they are no silence.
                     self._floor.watchdog.thinking(now)
             case ReplyTextEnded():
                 reply.count(message.usage)
                 reply.cut_short = reply.cut_short or message.cut_short
-                self._answering.end_text(message.failed, now)
+                words.end(now, failed=message.failed)
             case ToolsAsked():
                 reply.count(message.usage)
                 self._answering.ask_tools(message.calls, now)
@@ -230,13 +230,14 @@ class ReplyLifecycle:
 
     def give_up_speaking(self, now: float) -> None:
         """End a reply of which nothing more comes; where it only said that it takes a moment, say sorry."""
-        if not self._answering.only_excused:
+        words = self._answering.words
+        if words is None or not words.filler.alone:
             self.finish(now)
             return
         self._floor.counts["no_reply"] += 1
         self._out.emit(CallFault("no_reply", "no reply came in time"))
         self._floor.watchdog.thinking(now)
-        self._answering.give_up_text(now)
+        words.give_up(now)
         self.advance(now)
 
     def waits_for_engines(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a client, or the server, asks of a call by name: other options, a turn that ends now, a reply or its end."""
+"""Requests of a client, or the server, to a call: other options, a turn that ends now, a reply or its end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

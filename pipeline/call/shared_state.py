@@ -1,4 +1,4 @@
-"""What both halves of a call share: whose turn it is, the policy that decides on it, and what has been counted."""
+"""State that both halves of a call share: whose turn it is, the policy that decides on it, and counts."""
 
 from collections import Counter, deque
 
@@ -10,7 +10,8 @@ from pipeline.call.reply.playback import Playback
 from pipeline.call.reply.player import ReplyPlayer
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.state import CallPhase, State, Trigger
-from pipeline.call.turn_taking.policy import Decision, TurnTaking
+from pipeline.call.turn_taking.decisions import Decision
+from pipeline.call.turn_taking.policy import TurnTaking
 from pipeline.call.user.language import CallLanguage
 from pipeline.call.user.recognition import Recognition
 from pipeline.call.watchdog import Watchdog
@@ -77,7 +78,7 @@ class SharedState:
         self.decisions.extendleft((decision, at) for decision in reversed(decisions))
 
     def reply_over(self, trigger: Trigger, at: float) -> None:
-        """The reply in hand has ended by itself or was stopped: nothing sounds, and nobody has taken the floor.
+        """The reply in hand has ended by itself or was stopped: nothing sounds, and the user has not taken the floor.
 
         A text that was written while the user spoke, or after they took their turn back, changes nothing.
         """

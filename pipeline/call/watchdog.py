@@ -1,4 +1,4 @@
-"""Notices a call that is stuck: thinking without end, or speaking without sound."""
+"""The watchdog of a call that is stuck: thinking without end, or speaking without sound."""
 
 
 class Watchdog:

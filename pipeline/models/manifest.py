@@ -74,7 +74,7 @@ class Mind:
 
     Attributes:
         rank: among language models, the wisest highest.
-        right: of the sixty questions of `morgan bench minds`; None where nobody has asked them.
+        right: of the sixty questions of `morgan bench minds`; None where they were not asked.
         parameters: billions.
         context: tokens that it was trained for.
         tools: whether it was trained to call tools.

@@ -1,4 +1,4 @@
-"""How a fetch tells of its progress."""
+"""Progress of a fetch, as it is told."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

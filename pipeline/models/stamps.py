@@ -1,4 +1,4 @@
-"""Knowing that a file is what it should be without reading it again.
+"""Stamps of checked files, by which one is known to be right without reading it again.
 
 Beside the files of a model lies `.verified.json` with the size and modification time that each had when its sha256
 was last computed. A start then costs a `stat` per file in place of hashing hundreds of megabytes.

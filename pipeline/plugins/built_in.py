@@ -192,7 +192,8 @@ def _transformers(options: TransformersOptions, host: EngineHost) -> LanguageMod
 
 
 def _openai_chat(options: EndpointOptions, _: EngineHost) -> LanguageModel:
-    from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiChat
+    from pipeline.engines.remote.openai_chat import OpenAiChat
+    from pipeline.engines.remote.openai_connection import Endpoint
 
     if not options.base_url:
         raise EngineError("llm_engine is openai, but llm_base_url is not set (MORGAN_LLM_BASE_URL)")
@@ -200,7 +201,8 @@ def _openai_chat(options: EndpointOptions, _: EngineHost) -> LanguageModel:
 
 
 def _openai_speech(options: SpeechEndpointOptions, _: EngineHost) -> TextToSpeech:
-    from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiSpeech
+    from pipeline.engines.remote.openai_connection import Endpoint
+    from pipeline.engines.remote.openai_speech import OpenAiSpeech
 
     if not options.base_url:
         raise EngineError("tts_engine is openai, but tts_base_url is not set (MORGAN_TTS_BASE_URL)")

@@ -1,4 +1,4 @@
-"""What a package registers of an engine: `EnginePlugin`, the target of an entry point of the group `morgan.engines`."""
+"""The registration of an engine by a package: `EnginePlugin`, a target of entry points `morgan.engines`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

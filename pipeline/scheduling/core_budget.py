@@ -1,14 +1,14 @@
-"""Which work may run on the cores now: a plain list of rules over everything that runs and waits, without threads.
+"""Rules of which work may run on the cores now, over everything that runs and waits, without threads.
 
 The rules, for `n` cores:
 
 - never more than `n` threads run;
 - the most urgent claim that can run goes first, over all engines;
 - optional work (interim transcripts, look-ahead, embeddings, texts) cannot be interrupted, so it starts only where a
-  core stays free for whoever comes next: it never holds more than `n - 1`. On one core it starts when nothing else
+  core stays free for what comes next: it never holds more than `n - 1`. On one core it starts when nothing else
   waits;
-- optional work that has waited for `PATIENCE_S` goes before other optional work, and takes the last core if nobody
-  else wants it: long busy stretches do not starve it;
+- optional work that has waited for `PATIENCE_S` goes before other optional work, and takes the last core if no
+  other work wants it: long busy stretches do not starve it;
 - work that another machine or process does claims no core. It only makes optional work of that kind wait.
 """
 
@@ -133,12 +133,12 @@ class CoreBudget:
                 self._run(claim, threads)
                 return claim
             if not claim.ticket.optional and threads > 1:
-                # It needs more than are free: whoever is less urgent must not take them one by one.
+                # It needs more than are free: less urgent work must not take them one by one.
                 return None
         return None
 
     def widen(self, claim: Claim, most: int) -> int:
-        """Let a running claim have further cores that nobody else may have now.
+        """Let a running claim have further cores that no other claim may have now.
 
         Args:
             claim: that runs.
@@ -154,7 +154,7 @@ class CoreBudget:
         return claim.held
 
     def outranked(self, claim: Claim) -> bool:
-        """Whether somebody more urgent waits for the core of a running claim."""
+        """Whether a more urgent claim waits for the core of a running one."""
         return self.used >= self._limit(claim.ticket) and any(
             other.ticket.urgency < claim.ticket.urgency
             and other.threads > 0
@@ -165,12 +165,12 @@ class CoreBudget:
         )
 
     def waiting_s(self, now: float) -> float:
-        """Seconds that the oldest claim has waited of those that somebody waits for."""
+        """Seconds that the oldest claim has waited of those that are urgent."""
         waiting = (claim for claim in self._waiting if not claim.ticket.optional and not claim.ticket.resting)
         return max((now - claim.since for claim in waiting if claim.threads), default=0.0)
 
     def spare(self) -> bool:
-        """Whether optional work would be begun at once: nobody waits, and a core stays free beside it.
+        """Whether optional work would be begun at once: no claim waits, and a core stays free beside it.
 
         On a single core there is nothing to spare.
         """
@@ -199,7 +199,7 @@ class CoreBudget:
         return max(1, self.cores - 1)
 
     def _urgent(self) -> bool:
-        """Whether somebody waits for work that waits or is done elsewhere."""
+        """Whether urgent work waits or is done elsewhere."""
         waiting = (claim for claim in self._waiting if not claim.ticket.resting and not claim.ticket.cancelled)
         away = (claim for claim in self._running if claim.threads == 0)
         return any(not claim.ticket.optional for claim in itertools.chain(waiting, away))

@@ -1,8 +1,8 @@
 """The cores of this machine, shared by all engines of the process: a lock around `CoreBudget`, and how many there are.
 
 Engines run their work in threads of their own (`pipeline.scheduling.lanes`, `pipeline.engines.llm.llama_worker`); each
-takes a core here before a job and gives it back afterwards, so that what somebody waits for never shares a core with
-what can wait. The event loop and the media are not counted: they take a few percent of a core and a better niceness.
+takes a core here before a job and gives it back afterwards, so that urgent work never shares a core with what can
+wait. The event loop and the media are not counted: they take a few percent of a core and a better niceness.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Cores:
         return self._budget.used
 
     def waiting_s(self) -> float:
-        """How long the work that somebody waits for has been waiting for a core, the longest of it."""
+        """Seconds for which the oldest urgent claim has been waiting for a core."""
         with self.lock:
             return self._budget.waiting_s(time.monotonic())
 
@@ -100,16 +100,16 @@ class Cores:
     # From the threads of engines
 
     def widen(self, claim: Claim, most: int) -> int:
-        """Threads that a running claim may use until its end: what it has, and what nobody else may have."""
+        """Threads that a running claim may use until its end: what it has, and what no other claim may have."""
         with self.lock:
             return self._budget.widen(claim, most)
 
     def pause(self, claim: Claim, wanted: Callable[[], bool]) -> float:
-        """Between two items of a stream: give the core to whoever is more urgent, or rest, and wait for it again.
+        """Between two items of a stream: give the core to a more urgent claim, or rest, and wait for it again.
 
         Args:
             claim: that runs.
-            wanted: whether there is still somebody to wait for; whoever makes it false withdraws the claim.
+            wanted: whether the result is still wanted; what makes it false also withdraws the claim.
 
         Returns:
             Seconds that it took. The claim does not run afterwards if it was withdrawn meanwhile.
@@ -126,7 +126,7 @@ class Cores:
 
     @contextlib.asynccontextmanager
     async def elsewhere(self, ticket: Ticket) -> AsyncIterator[None]:
-        """Work that another process does, which may well share our cores: optional work waits until nobody else does.
+        """Work that another process does, which may well share our cores: optional work waits until no other does.
 
         A ticket that is cancelled waits no longer.
         """

@@ -1,8 +1,8 @@
 """Inference lanes: bounded worker threads that take the most urgent job first.
 
 An engine owns one lane, so that two models never share a thread and a model never runs on the event loop. Work is
-ordered by what somebody is waiting for (`Urgency`), then by deadline, over the lanes of all engines: a job starts when
-`pipeline.scheduling.cores` gives it a core. A job that nobody wants any more is dropped before it starts; one
+ordered by how much it is waited for (`Urgency`), then by deadline, over the lanes of all engines: a job starts when
+`pipeline.scheduling.cores` gives it a core. A job that is not wanted any more is dropped before it starts; one
 that streams is stopped between two of its results.
 """
 
@@ -256,7 +256,7 @@ class Lane:
             job.abandon(LaneClosedError(f"lane {self.name} is closed"))
 
     def _drain(self, iterator: Iterator[T], pipe: "Pipe[T]", job: _Job) -> None:
-        """Send a generator's items until it ends or nobody wants more; runs in a worker."""
+        """Send a generator's items until it ends or no more are wanted; runs in a worker."""
         ticket = job.claim.ticket
 
         def wanted() -> bool:
@@ -319,7 +319,7 @@ class Lane:
         job.abandon(asyncio.CancelledError())
 
     def _withdraw(self, job: _Job) -> None:
-        """Nobody awaits a job any more."""
+        """Drop a job whose result is not awaited any more."""
         with self._wake:
             if not self._forget(job) and self._cores.withdraw(job.claim):
                 # It is a stream that rests.

@@ -1,6 +1,6 @@
-"""From a worker's thread to the event loop: results, streams of them, and errors.
+"""The pipe from a worker's thread to the event loop: results, streams of them, and errors.
 
-Nothing here raises when the loop is gone: then nobody waits for a result.
+Nothing here raises when the loop is gone: then no result is waited for.
 """
 
 import asyncio

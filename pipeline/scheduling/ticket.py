@@ -14,9 +14,9 @@ class Urgency(enum.IntEnum):
     """Audio is playing and this is what comes next."""
     FINAL_TRANSCRIPT = 2
     SPECULATION = 3
-    """The turn may be over; nobody has decided yet."""
+    """The turn may be over; that is not decided yet."""
     INTERIM = 4
-    """From here on: nobody waits for it, it can be done later as well. It never takes the last free core."""
+    """From here on: the result is not waited for, it can come later as well. It never takes the last free core."""
     LOOK_AHEAD = 5
     """Audio is playing and there is plenty of it, or what will be asked next is read ahead of time."""
     BACKGROUND = 6
@@ -65,16 +65,16 @@ class Ticket:
 
     @property
     def optional(self) -> bool:
-        """Whether nobody waits for the result now."""
+        """Whether the result is not waited for now."""
         return self._urgency >= Urgency.INTERIM
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants the result any more: such work is not begun, and streams of it end."""
+        """Whether the result is not wanted any more: such work is not begun, and streams of it end."""
         return self._cancelled
 
     def cancel(self) -> None:
-        """Nobody wants the result any more."""
+        """Say that the result is not wanted any more."""
         if not self._cancelled:
             self._cancelled = True
             self._tell()

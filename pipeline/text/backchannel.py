@@ -1,4 +1,4 @@
-"""Tells "mhm" from an interruption."""
+"""Backchannels ("mhm") told from interruptions."""
 
 import re
 from collections.abc import Collection, Mapping

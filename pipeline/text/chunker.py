@@ -1,4 +1,4 @@
-"""Cuts a streaming reply into pieces that a voice can say: the first one short, later ones whole clauses."""
+"""Chunks of a streaming reply that a voice can say: the first one short, later ones whole clauses."""
 
 import re
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ class TextChunker:
         return [rest] if rest.strip() else []
 
     def go_on(self, now: float) -> None:
-        """Whoever writes the text was asked to wait, and waits no longer: no stall of theirs."""
+        """Take in that the language model was made to rest, and does so no longer: that was no stall of its own."""
         self._touched = now
 
     def flush_if_older(self, now: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether somebody has said yes, and how they are asked. In doubt they have not: what they are asked for is done."""
+"""A user's consent: how it is asked for, and whether they said yes. In doubt they did not: a yes has things done."""
 
 import json
 import re
@@ -97,7 +97,7 @@ _QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def consents(text: str, language: str) -> bool:
-    """Whether an utterance is a yes and nothing else: whoever adds a condition, a doubt or another wish has not agreed.
+    """Whether an utterance is a yes and nothing else: with a condition, a doubt or another wish it is none.
 
     Args:
         text: the utterance.
@@ -123,7 +123,7 @@ def _made_of(words: list[str], yes: frozenset[str], with_it: frozenset[str], *, 
 
 
 def consent_question(template: str, tool: str, arguments: str, language: str) -> str:
-    """What somebody is asked before a tool runs.
+    """The question that the user is asked before a tool runs.
 
     Args:
         template: the owner's words, with arguments by name in braces; "" for words that name the tool and all that it

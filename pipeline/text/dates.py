@@ -1,4 +1,4 @@
-"""How German, French, Spanish, Italian and Portuguese read dates and times that are written in digits."""
+"""Dates and times written in digits, as German, French, Spanish, Italian and Portuguese read them."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How English reads units, ordinals, fractions, years and abbreviations; all its rules in order."""
+"""English readings of units, ordinals, fractions, years and abbreviations; all its rules in order."""
 
 import re
 from typing import Final

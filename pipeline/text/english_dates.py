@@ -1,4 +1,4 @@
-"""How English reads dates, times and telephone numbers."""
+"""English readings of dates, times and telephone numbers."""
 
 import re
 from typing import Final

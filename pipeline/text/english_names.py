@@ -1,4 +1,4 @@
-"""How English reads numbers that are names (ISBN, ZIP, card, flight), small money, spans, versions and comparisons."""
+"""English readings of numbers as names (ISBN, ZIP, card, flight), small money, spans, versions and comparisons."""
 
 import re
 from typing import Final

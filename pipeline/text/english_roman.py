@@ -1,4 +1,4 @@
-"""How English reads Roman numerals: "World War two", "Henry the eighth", and never the pronoun "I"."""
+"""English readings of Roman numerals: "World War two", "Henry the eighth", and never the pronoun "I"."""
 
 import re
 from typing import Final

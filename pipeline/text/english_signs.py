@@ -1,4 +1,4 @@
-"""How English reads ranges, sums and the signs that cling to numbers and names."""
+"""English readings of ranges, sums and the signs that cling to numbers and names."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""Tells whether the words of a turn became more when it was heard again with what was said behind it."""
+"""Words that a turn gained when it was heard again together with what was said behind it."""
 
 from typing import Final
 

@@ -169,7 +169,7 @@ _COMPLETE: Final[dict[Wanted, frozenset[int]]] = {
     Wanted.ACCOUNT: frozenset({15, 16, *range(18, 35)}),
     Wanted.CODE: frozenset(range(6, 40)),
 }
-"""How many digits are surely all of it, or so nearly that nobody waits for more,"""
+"""How many digits are surely all of it, or so nearly that no more are waited for,"""
 
 _MAYBE: Final[dict[Wanted, frozenset[int]]] = {
     Wanted.PHONE: frozenset({7, 8, 9}),
@@ -182,7 +182,7 @@ FEWEST_MIXED: Final = 6
 """Letters and digits of a code that has both."""
 
 LONG: Final = 5
-"""Digits in a row that nobody asked for and that may be a group of more."""
+"""Digits in a row that were not asked for and that may be a group of more."""
 
 LONGEST_STRANGER: Final = 6
 """Letters of a word that a digit or a letter may have been misheard for."""

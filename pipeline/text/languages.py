@@ -64,7 +64,7 @@ def unclear_prompt(text: str, language: str) -> tuple[str, str | None]:
         language: of the call, ISO 639-1.
 
     Returns:
-        The words and their language; None where a text was set whose language nobody told.
+        The words and their language; None where a text was set without its language.
     """
     if text != UNCLEAR["en"]:
         return text, None

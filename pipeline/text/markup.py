@@ -1,4 +1,4 @@
-"""Takes out of a text what is not meant for the ear: Markdown, HTML, emoji, code. What stays knows its origin."""
+"""Markup that is not meant for the ear, taken out: Markdown, HTML, emoji, code. What stays knows its origin."""
 
 import re
 from typing import Final

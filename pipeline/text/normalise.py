@@ -1,4 +1,4 @@
-"""Bring transcripts into one form, and count how far two of them are apart."""
+"""Normalised transcripts, and how far two of them are apart."""
 
 import re
 import unicodedata

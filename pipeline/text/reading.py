@@ -1,4 +1,4 @@
-"""How written things are read aloud in any language: numbers, money, percentages, web and mail addresses, symbols."""
+"""Readings of what is written, in any language: numbers, money, percentages, web and mail addresses, symbols."""
 
 import re
 from collections.abc import Callable
@@ -53,8 +53,8 @@ _TLDS: Final = (
     "com|org|net|io|ai|app|dev|edu|gov|mil|info|biz|co|me|tv|uk|us|ca|au|nz|ie|de|at|ch|fr|be|nl|es|pt|it|eu|se|no|dk|"
     "fi|pl|cz|gr|tr|ru|ua|in|cn|jp|kr|br|mx|ar|za|local|test|example"
 )
-# A name is looked for from its first character only, or within the lengths of RFC 1035: whoever writes "a1a1a1..." must
-# not have every position looked at to the end of the text.
+# A name is looked for from its first character only, or within the lengths of RFC 1035: in a text of "a1a1a1..." not
+# every position may be looked at to the end of the text.
 _URL: Final = re.compile(r"(?:https?://|ftp://|www\.)[^\s<>\"“”]+", re.IGNORECASE)
 _DOMAIN: Final = re.compile(
     rf"(?:[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?\.){{1,8}}(?:{_TLDS})(?:\.(?:uk|au|nz|br|za))?(?![\w@-]|\.[a-z])(?::\d+)?(?:/[^\s<>\"“”]*)?",

@@ -1,4 +1,4 @@
-"""How long a reply may be: as long as the question asks, and ended with a sentence."""
+"""The length of a reply: as long as the question asks, and ended with a sentence."""
 
 import re
 from typing import Final
@@ -9,7 +9,7 @@ ORDINARY_WORDS: Final = 35
 """Words after which a reply ends with the sentence: about 14 s of speech."""
 
 LONG_WORDS: Final = 130
-"""The same for what was asked to be long: about 50 s. Whoever wants more says so."""
+"""The same for what was asked to be long: about 50 s. A user who wants more says so."""
 
 _LONG = re.compile(
     r"\b(?:stor(?:y|ies)|tale|poem|song|joke|explain|explanation|describe|description|details?|detailed|lists?|recipe|steps?"

@@ -1,4 +1,4 @@
-"""Whether two transcripts say the same words, however they write them: "eight ounces" and "8 ounces"."""
+"""Equality of two transcripts, however they write the same words: "eight ounces" and "8 ounces"."""
 
 from pipeline.text.normalise import normalise
 from pipeline.text.spoken import speakable

@@ -1,4 +1,4 @@
-"""Which letters the voice of a language has no sounds for, so that they are left out rather than spelled or skipped."""
+"""Letters that the voice of a language has no sounds for, left out rather than spelled or skipped."""
 
 import re
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Makes text speakable, and remembers which written word each spoken word came from."""
+"""Speakable text that remembers which written word each spoken word came from."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tells from the words whether a speaker is likely to go on, so that turn-taking waits longer."""
+"""Unfinished turns: whether the words say that a speaker is likely to go on, so that turn-taking waits longer."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""What counts as a word, and which words lean on the next one: shared by the chunker and by turn-taking."""
+"""Words, and those that lean on the next one: shared by the chunker and by turn-taking."""
 
 import re
 from typing import Final, NamedTuple

@@ -1,4 +1,4 @@
-"""Collects the words to say, each with the place in the text that it stands for."""
+"""The writer of the words to say, each with the place in the text that it stands for."""
 
 from typing import Final
 

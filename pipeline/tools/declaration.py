@@ -1,4 +1,4 @@
-"""What the owner of a server says of a tool."""
+"""The declaration of a tool by the owner of a server."""
 
 import re
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Tools that are Python functions. Each run has a thread of its own, because nobody knows how long they block."""
+"""Tools that are Python functions. Each run has a thread of its own, because how long they block is not known."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.errors import ToolError, ToolSetupError
 
 MAX_THREADS = 16
-"""Runs at once, those included that nobody waits for any more; one more is refused."""
+"""Runs at once, those included that are not waited for any more; one more is refused."""
 
 _places = threading.BoundedSemaphore(MAX_THREADS)
 
@@ -116,7 +116,7 @@ class _Work:
             self.result.set_exception(ToolError(f"the tool ended with {type(outcome).__name__}"))
 
     def stop(self) -> None:
-        """Nobody waits any more."""
+        """Say that the run is not waited for any more."""
         with self._lock:
             self._stopped = True
             if self._task is not None and not self._task.done():

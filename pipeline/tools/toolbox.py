@@ -45,7 +45,7 @@ class ToolResult:
         call: what was asked.
         content: the result, or what went wrong, in words for the model.
         failed: whether something went wrong.
-        seconds: that it took; None where nobody waited for its end.
+        seconds: that it took; None where its end was not waited for.
     """
 
     call: ToolCall
@@ -171,7 +171,7 @@ class Toolbox:
         return self._of({name: tool for name, tool in self._tools.items() if name not in names})
 
     def in_writing(self) -> "Toolbox":
-        """Those that may run although nobody can be asked."""
+        """Those that may run where no user can be asked."""
         return self._of({name: tool for name, tool in self._tools.items() if not tool.description.confirm})
 
     def _of(self, tools: Mapping[str, Tool], rounds: int | None = None) -> "Toolbox":

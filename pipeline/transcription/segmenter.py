@@ -1,4 +1,4 @@
-"""Cuts a stream of audio into stretches of speech that are worth transcribing."""
+"""The segmenter of a stream of audio: stretches of speech that are worth transcribing."""
 
 import itertools
 from dataclasses import dataclass

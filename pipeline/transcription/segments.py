@@ -1,4 +1,4 @@
-"""What a transcription is made of: segments with their place in the audio."""
+"""Segments of a transcription, with their place in the audio."""
 
 import re
 from collections import Counter

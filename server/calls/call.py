@@ -14,7 +14,7 @@ import structlog
 
 from media.peer import WebRtcPeer
 from media.recording import Recording
-from media.values import Pcm, PlayoutChange, PlayoutEvent, Speaker
+from media.values import AudioFrame, PlayoutChange, PlayoutEvent, Speaker
 from persistence.values import SessionKind
 from pipeline.call.actor import CallActor
 from pipeline.call.circumstances import Circumstances
@@ -399,9 +399,9 @@ class Call:
         """Sound flows both ways."""
         self.actor.post(Connected())
 
-    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
+    def on_audio(self, frame: AudioFrame) -> None:
         """20 ms were heard, see `media.values.PeerListener.on_audio`."""
-        self.actor.post(AudioHeard(pcm, at, missing))
+        self.actor.post(AudioHeard(frame.pcm, frame.at, frame.missing))
 
     def on_playout(self, event: PlayoutEvent) -> None:
         """The outgoing audio started or stopped."""

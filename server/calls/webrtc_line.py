@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from media.endpoint import EndpointFullError, MediaEndpoint
+from media.offer import Offer
 from media.peer import WebRtcPeer
 from media.playout import Playout
-from media.sdp import Offer, parse_offer
+from media.sdp import parse_offer
 from media.sdp_fragment import IceFragment, build_fragment
-from media.values import IceCandidate, IceRestartError, Pcm, PlayoutEvent, Speaker
+from media.values import AudioFrame, IceCandidate, IceRestartError, PlayoutEvent, Speaker
 from persistence.values import SessionKind
 from pipeline.call.events import CallEvent
 from pipeline.call.inputs import KeyPressed
@@ -156,7 +157,7 @@ class WebRtcLine:
                 await known.peer.renegotiate(parsed)
                 return known.peer.answer
             await self._drop_candidate()
-            connection = _Connection(self)
+            connection = _Connection(self, self._call)
             try:
                 connection.peer = await self._endpoint.answer(offer, connection, self._playout, self._call.recording)
             except BaseException:
@@ -295,11 +296,6 @@ class WebRtcLine:
         self._cancel_grace()
         self._call.on_connected()
 
-    def on_audio(self, connection: "_Connection", pcm: Pcm, at: float, missing: bool) -> None:
-        """20 ms were heard."""
-        if connection is self._carrying:
-            self._call.on_audio(pcm, at, missing)
-
     def on_channel(self, connection: "_Connection") -> None:
         """Events can be sent: greet the client, then tell what it missed."""
         if connection is not self._carrying:
@@ -380,15 +376,17 @@ class _Connection:
 
     peer: WebRtcPeer
 
-    def __init__(self, line: WebRtcLine) -> None:
+    def __init__(self, line: WebRtcLine, call: Call) -> None:
         self._line = line
+        self._call = call
         self.channel_open = False
 
     def on_connected(self) -> None:
         self._line.on_connected(self)
 
-    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
-        self._line.on_audio(self, pcm, at, missing)
+    def on_audio(self, frame: AudioFrame) -> None:
+        if self._line._carrying is self:
+            self._call.on_audio(frame)
 
     def on_channel_open(self) -> None:
         self._line.on_channel(self)

@@ -10,7 +10,7 @@ from media.pacer import Pacer
 from media.pcm_intake import IntakeFullError
 from media.pcm_link import PcmLink
 from media.peer import WebRtcPeer
-from media.values import FRAME_S, RECEIVE_RATE, SEND_RATE, Pcm, PlayoutEvent, Speaker
+from media.values import FRAME_S, RECEIVE_RATE, SEND_RATE, Pcm, Speaker
 from persistence.values import SessionKind
 from pipeline.call.actor import BROKEN
 from pipeline.call.events import CallEvent, PlaybackStarted
@@ -44,7 +44,7 @@ CLOSE_CODES = {"shutdown": 1001, "slow_reader": 1008, "too_many_errors": 1008, B
 
 
 class RealtimeLine:
-    """Implements `server.calls.call.Line`, `server.realtime.session.AudioPort` and `Sink`, `PcmListener` and `Paced`.
+    """Implements `server.calls.call.Line`, `server.realtime.session.AudioPort` and `Sink`, and `Paced`.
 
     Args:
         call: that is on this line.
@@ -60,7 +60,8 @@ class RealtimeLine:
     kind: SessionKind = "realtime"
 
     def __init__(self, call: Call, config: SessionConfig, outbox: SocketOutbox, pacer: Pacer) -> None:
-        self.link = PcmLink(self, time.monotonic(), RECEIVE_RATE, call.recording, LEAD_FRAMES)
+        now = time.monotonic()
+        self.link = PcmLink(call, self._say, lambda: pacer.hurry(self), now, RECEIVE_RATE, call.recording, LEAD_FRAMES)
         self.session = RealtimeSession(call, config, port=self)
         self.session.sinks.append(self)
         self._call = call
@@ -79,7 +80,6 @@ class RealtimeLine:
         self.put(self.session.created())
         self._call.on_connected()
         self._pacer.add(self)
-        self.link.playout.on_begin = lambda: self._pacer.hurry(self)
 
     def receive(self, text: str, limit: int) -> None:
         """The client said something."""
@@ -166,7 +166,7 @@ class RealtimeLine:
         now = time.monotonic()
         self.link.intake.feed(silence(2 * FRAME_S).tobytes(), now)
         for frame in self.link.intake.drain(now, 3):
-            self._call.on_audio(frame.pcm, frame.at, False)
+            self._call.on_audio(frame)
         self.link.intake.drop()
 
     # From the clock and the link -------------------------------------------------------------------------------------
@@ -193,18 +193,14 @@ class RealtimeLine:
 
     def _hear_at_once(self, now: float) -> None:
         for frame in self.link.intake.drain(now, AT_ONCE):
-            self._call.on_audio(frame.pcm, frame.at, False)
+            self._call.on_audio(frame)
         if self._settling and self.link.intake.waiting_s < FRAME_S:
             self._settling = False
             self._hear_rest()
             self.session.settled()
 
-    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
-        """See `PcmListener`."""
-        self._call.on_audio(pcm, at, missing)
-
-    def on_said(self, pcm: Pcm) -> None:
-        """See `PcmListener`. The fade behind the end of a reply belongs to nothing any more and is left out."""
+    def _say(self, pcm: Pcm) -> None:
+        """Send 20 ms. The fade behind the end of a reply belongs to nothing any more and is left out."""
         response = self.session.events.sounding
         if response is None:
             return
@@ -215,10 +211,6 @@ class RealtimeLine:
         for kind, fields in response.add_audio(data) if data else ():
             self.session.put(self.session.events.event(kind, fields))
         self._call.delayed_by(LEAD_FRAMES * FRAME_S + FAR_END_S)
-
-    def on_playout(self, event: PlayoutEvent) -> None:
-        """See `PcmListener`."""
-        self._call.on_playout(event)
 
     def _too_slow(self) -> None:
         if self._call.ended_reason is None:

@@ -11,7 +11,7 @@ from media.pcm_intake import IntakeFullError
 from media.pcm_link import PcmLink
 from media.peer import WebRtcPeer
 from media.telephone_band import WireEncoder, WireFormat, to_linear
-from media.values import FRAME_S, Pcm, PlayoutEvent, Speaker
+from media.values import FRAME_S, Pcm, Speaker
 from persistence.values import SessionKind
 from pipeline.call.actor import BROKEN
 from pipeline.call.events import CallEvent, PlaybackCleared, PlaybackStarted, PlaybackStopped, ReplyDone
@@ -60,7 +60,7 @@ class Carrier(Protocol):
 
 
 class TelephoneLine:
-    """Implements `server.calls.call.Line`, `server.telephone.tools.Leavable`, `PcmListener` and `Paced`.
+    """Implements `server.calls.call.Line`, `server.telephone.tools.Leavable` and `Paced`.
 
     Args:
         call: that is on this line.
@@ -89,7 +89,9 @@ class TelephoneLine:
         longest_s: float,
     ) -> None:
         now = time.monotonic()
-        self.link = PcmLink(self, now, wire.rate, call.recording, carrier.lead_frames)
+        self.link = PcmLink(
+            call, self._say, lambda: pacer.hurry(self), now, wire.rate, call.recording, carrier.lead_frames
+        )
         self.keys = KeyReader()
         self._call = call
         self._carrier = carrier
@@ -113,7 +115,6 @@ class TelephoneLine:
         """The line stands: sound flows from now on."""
         self._call.on_connected()
         self._pacer.add(self)
-        self.link.playout.on_begin = lambda: self._pacer.hurry(self)
 
     # From the bridge -------------------------------------------------------------------------------------------------
 
@@ -235,12 +236,8 @@ class TelephoneLine:
         """See `media.pacer.Paced`: there is no other connection that this call could go on with."""
         self._end(BROKEN)
 
-    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
-        """See `PcmListener`."""
-        self._call.on_audio(pcm, at, missing)
-
-    def on_said(self, pcm: Pcm) -> None:
-        """See `PcmListener`. The fade behind the end of a reply belongs to nothing any more and is left out."""
+    def _say(self, pcm: Pcm) -> None:
+        """Send 20 ms. The fade behind the end of a reply belongs to nothing any more and is left out."""
         if not self._sounding:
             return
         if not self._carrier.media(self._encoder.encode(pcm)):
@@ -249,10 +246,6 @@ class TelephoneLine:
             self._to_mark = False
             self._send_mark(self._marks.make(time.monotonic()))
         self._call.delayed_by(self._delay_s)
-
-    def on_playout(self, event: PlayoutEvent) -> None:
-        """See `PcmListener`."""
-        self._call.on_playout(event)
 
     @property
     def _delay_s(self) -> float:

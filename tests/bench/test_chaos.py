@@ -12,7 +12,8 @@ from bench.broken_upstream import RUBBISH, BrokenUpstream, Mode
 from bench.chaos import ANSWER_S, FAULTS, Outcome, table
 from bench.stepped_clock import SteppedClock
 from pipeline.engines.protocols import ChatRequest, EngineError, Message
-from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiChat
+from pipeline.engines.remote.openai_chat import OpenAiChat
+from pipeline.engines.remote.openai_connection import Endpoint
 from pipeline.scheduling.lanes import Ticket
 from tests.conftest import lacking
 

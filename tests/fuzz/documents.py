@@ -12,9 +12,10 @@ from media.audio_file import AudioFileError
 from media.byte_budget import ByteBudget
 from media.decoder_pool import DecoderPool
 from media.opus_format import agreed
-from media.sdp import parse_candidate, parse_offer
+from media.sdp import parse_offer
 from media.sdp_answer import LocalParameters, build_answer
 from media.sdp_fragment import MAX_FRAGMENT_CANDIDATES, parse_fragment
+from media.sdp_ice import parse_candidate
 from media.values import InvalidOfferError
 from tests.fuzz.mutation import mutated, with_words
 from tests.fuzz.packets import AsyncCheck

@@ -10,7 +10,7 @@ import numpy as np
 
 from media.endpoint import MediaEndpoint
 from media.peer import WebRtcPeer
-from media.values import RECEIVE_RATE, SEND_RATE, AudioTap, MediaConfig, Pcm, PlayoutChange, PlayoutEvent
+from media.values import RECEIVE_RATE, SEND_RATE, AudioFrame, AudioTap, MediaConfig, Pcm, PlayoutChange, PlayoutEvent
 from server.client.caller import Caller
 
 LOUD = 1500
@@ -35,8 +35,8 @@ class Notes:
     def on_connected(self) -> None:
         self.connected_at = time.monotonic()
 
-    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
-        self.audio.append((time.monotonic(), at, pcm))
+    def on_audio(self, frame: AudioFrame) -> None:
+        self.audio.append((time.monotonic(), frame.at, frame.pcm))
 
     def on_channel_open(self) -> None:
         self.channel_open = True

@@ -6,8 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from media.audio_receiver import AudioFrame, AudioReceiver
+from media.audio_receiver import AudioReceiver
 from media.opus import OpusDecoder, OpusEncoder
+from media.rtp import RtpPacket
+from media.values import AudioFrame
 from tests.media.network import Network, Outage, RtpFields, discontinuous, ticks
 from tests.media.signals import offset_of, segmental_snr, voice
 
@@ -42,7 +44,7 @@ def received(
     payload: bytes,
     now: float,
 ) -> list[AudioFrame]:
-    receiver.take(payload_type, sequence_number, timestamp, ssrc, payload, now)
+    receiver.take(RtpPacket(payload_type, False, sequence_number, timestamp, ssrc, payload), now)
     return receiver.poll(now)
 
 
@@ -149,7 +151,7 @@ def test_what_a_stall_held_back_is_heard_before_another_ssrc(speech: list[RtpFie
     for packet in speech[:100]:
         frames += take(receiver, packet, packet.sent_at)
     for packet in speech[100:150]:
-        receiver.take(OPUS, packet.sequence_number, packet.timestamp, 7, packet.payload, 13.0)
+        receiver.take(RtpPacket(OPUS, False, packet.sequence_number, packet.timestamp, 7, packet.payload), 13.0)
     for packet in opus_stream(1.0, start=13.2, ssrc=8, sequence_number=3):
         frames += take(receiver, packet, packet.sent_at)
     assert np.array_equal(samples(frames[:150]), intact[: 150 * 320])

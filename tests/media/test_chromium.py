@@ -132,7 +132,7 @@ async def test_chromium_is_heard_and_hears(hidden: bool) -> None:
         peer.speaker.write(tone(500, 3))
         await page.wait_for_function("loudness() > 0.1", timeout=3000)
         await until(lambda: peer.stats().round_trip_s is not None)
-        assert peer._dtls.srtp_discarded == 0
+        assert peer._transport.dtls.srtp_discarded == 0
         await page.evaluate("pc.close()")
         closed_at = time.monotonic()
         await until(lambda: notes.closed, timeout=5)

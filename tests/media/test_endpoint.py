@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from itertools import pairwise
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -287,7 +288,7 @@ async def test_closing_takes_no_longer_than_a_second_when_the_transport_hangs(mo
         async def hang() -> None:
             await asyncio.sleep(30)
 
-        monkeypatch.setattr(peer._dtls, "stop", hang)
+        monkeypatch.setattr(peer._transport.dtls, "stop", hang)
         began = time.monotonic()
         await peer.close()
         assert time.monotonic() - began < 1.0
@@ -295,17 +296,19 @@ async def test_closing_takes_no_longer_than_a_second_when_the_transport_hangs(mo
         assert server._port.demux.addresses == 0
 
 
-@pytest.mark.parametrize("what", ["_dtls.protect", "_link.close", "_link.stats", "_link.bye", "_listener.on_closed"])
+@pytest.mark.parametrize(
+    "what", ["_transport.dtls.protect", "_link.close", "_link.stats", "_link.bye", "_listener.on_closed"]
+)
 async def test_a_peer_that_fails_at_its_end_gives_its_place_back(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("this peer is broken")
 
     async with endpoint() as server, call(server) as (_, peer, notes):
-        part, name = what.split(".")
+        part, _, name = what.rpartition(".")
         tick = server.stats().failures["tick"]
         if name == "protect":
             server.pacer.remove(peer)  # Or it would fail in its next tick, see below.
-        monkeypatch.setattr(getattr(peer, part), name, broken)
+        monkeypatch.setattr(attrgetter(part)(peer), name, broken)
         await peer.close()
         assert (server.stats().peers, server._port.demux.addresses) == (0, 0)
         assert notes.closed == ([] if name == "on_closed" else ["hangup"])
@@ -314,7 +317,7 @@ async def test_a_peer_that_fails_at_its_end_gives_its_place_back(monkeypatch: py
 
 async def test_a_peer_that_fails_in_its_tick_is_closed_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     async with endpoint() as server, call(server) as (_, broken, told), call(server) as (_, _, notes):
-        monkeypatch.setattr(broken._dtls, "protect", lambda _: 1 / 0)
+        monkeypatch.setattr(broken._transport.dtls, "protect", lambda _: 1 / 0)
         await until(lambda: told.closed == ["failed"])
         heard = len(notes.audio)
         await until(lambda: len(notes.audio) > heard + 20)

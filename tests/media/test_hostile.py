@@ -13,7 +13,7 @@ from aiortc.rtp import RtpPacket
 
 from media.dtls import MAX_SSRCS
 from media.endpoint import MediaEndpoint
-from media.sdp import MAX_CANDIDATES
+from media.sdp_ice import MAX_CANDIDATES
 from media.values import IceCandidate
 from server.client.caller import Caller
 from tests.media.calls import Notes, call, endpoint, tone, until
@@ -161,13 +161,13 @@ async def test_of_a_peer_with_a_thousand_ssrcs_few_are_remembered_and_it_is_stil
             if ssrc % 50 == 0:
                 await asyncio.sleep(0.01)
         kept = []
-        await until(lambda: (last - 1).to_bytes(4) in peer._dtls._ssrcs)
+        await until(lambda: (last - 1).to_bytes(4) in peer._transport.dtls._ssrcs)
         for ssrc in range(first, last):
             with contextlib.suppress(pylibsrtp.Error):
-                peer._dtls._rx_srtp.remove_stream(ssrc)
+                peer._transport.dtls._rx_srtp.remove_stream(ssrc)
                 kept.append(ssrc)
         assert 0 < len(kept) <= MAX_SSRCS
-        assert peer._dtls.srtp_discarded == 0
+        assert peer._transport.dtls.srtp_discarded == 0
         spoken = await caller.say(tone(440, 0.2, rate=48_000))
         await until(lambda: notes.first_sound_after(spoken.first - 0.02))
         assert notes.closed == []
@@ -203,7 +203,7 @@ async def test_plaintext_alerts_from_the_peers_own_address_do_not_end_a_call() -
 async def test_an_authenticated_check_from_a_new_address_is_answered_and_bounded() -> None:
     """The caller's network may change; but whoever knows the password still gets only so many addresses."""
     async with endpoint() as server, call(server) as (_, peer, notes):
-        ufrag, password = peer._ice.local_username, peer._ice.local_password.encode()
+        ufrag, password = peer._transport._ice.local_username, peer._transport._ice.local_password.encode()
         request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
         request.attributes["USERNAME"] = f"{ufrag}:{peer.ice_ufrag}"
         request.attributes["ICE-CONTROLLING"] = 1
@@ -220,7 +220,7 @@ async def test_an_authenticated_check_from_a_new_address_is_answered_and_bounded
                     answers += bool(another.recv(2048))
         assert 10 <= answers <= 64
         assert server._port.demux.addresses <= 16
-        assert len(peer._ice.remote_candidates) <= 64
+        assert len(peer._transport._ice.remote_candidates) <= 64
         frames = len(notes.audio)
         await until(lambda: len(notes.audio) > frames + 10)
 

@@ -62,7 +62,7 @@ async def test_an_answer_that_is_interrupted_leaves_nothing_behind(monkeypatch: 
         offer = await caller.offer()
 
         async def interrupted(self: WebRtcPeer) -> None:
-            await self._gatherer.gather()
+            await self._transport.gather()
             raise asyncio.CancelledError
 
         monkeypatch.setattr(WebRtcPeer, "open", interrupted)

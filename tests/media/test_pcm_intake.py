@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from media.pcm_intake import FRAME_SAMPLES, HeardFrame, IntakeFullError, PcmIntake
-from media.values import FRAME_S
+from media.pcm_intake import FRAME_SAMPLES, IntakeFullError, PcmIntake
+from media.values import FRAME_S, AudioFrame
 
 RATE = 16_000
 
-Heard = list[tuple[float, HeardFrame]]
+Heard = list[tuple[float, AudioFrame]]
 """Frames, and when each was handed on."""
 
 
@@ -20,7 +20,7 @@ def tone(seconds: float, first: int = 1) -> bytes:
     return (np.arange(round(seconds * RATE), dtype=np.int64) % 30_000 + first).astype("<i2").tobytes()
 
 
-def run(intake: PcmIntake, until: float, since: float = 0.0) -> list[HeardFrame]:
+def run(intake: PcmIntake, until: float, since: float = 0.0) -> list[AudioFrame]:
     """Tick every 20 ms."""
     frames = []
     for tick in range(round(since / FRAME_S), round(until / FRAME_S)):
@@ -28,7 +28,7 @@ def run(intake: PcmIntake, until: float, since: float = 0.0) -> list[HeardFrame]
     return frames
 
 
-def sound(frames: list[HeardFrame]) -> list[int]:
+def sound(frames: list[AudioFrame]) -> list[int]:
     joined = np.concatenate([frame.pcm for frame in frames]) if frames else np.zeros(0, np.int16)
     return [int(each) for each in joined if each]
 

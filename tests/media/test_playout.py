@@ -63,7 +63,7 @@ def wire(playout: Playout) -> Wire:
 
 def test_the_beginning_of_sound_is_told_once_per_utterance() -> None:
     playout, begun = Playout(), []
-    playout.on_begin = lambda: begun.append(playout.written)
+    playout.read_by(lambda: begun.append(playout.written))
     for _ in range(2):
         playout.write(np.full(960, 1000, np.int16))
         playout.write(np.full(960, 1000, np.int16))
@@ -71,6 +71,14 @@ def test_the_beginning_of_sound_is_told_once_per_utterance() -> None:
         for _ in range(8):
             playout.next_frame(0.0)
     assert begun == [960, 2880]
+
+
+def test_another_reader_takes_the_place_of_the_one_before() -> None:
+    playout, told = Playout(), []
+    playout.read_by(lambda: told.append("first begins"), lambda: told.append("first is taken"))
+    playout.read_by(lambda: told.append("second begins"), lambda: told.append("second is taken"))
+    playout.write(np.full(960, 1000, np.int16))
+    assert told == ["first is taken", "second begins"]
 
 
 def test_it_is_a_speaker(playout: Playout) -> None:

@@ -9,9 +9,11 @@ from aiortc.sdp import SessionDescription
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from media.offer import Offer
 from media.opus_format import OpusWish, agreed
-from media.sdp import MAX_CANDIDATES, MAX_OFFER, Offer, parse_candidate, parse_offer
+from media.sdp import MAX_OFFER, parse_offer
 from media.sdp_answer import LocalParameters, build_answer
+from media.sdp_ice import MAX_CANDIDATES, parse_candidate
 from media.values import InvalidOfferError
 
 FINGERPRINT = ":".join(["AB"] * 32)

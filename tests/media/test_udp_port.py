@@ -170,9 +170,11 @@ async def test_an_address_that_cannot_be_bound_is_reported(host: str) -> None:
 
 
 @contextmanager
-def sending() -> Iterator[tuple[UdpPort, Recorder, Callable[[], object]]]:
+def sending(
+    on_read: Callable[[float], None] | None = None,
+) -> Iterator[tuple[UdpPort, Recorder, Callable[[], object]]]:
     """An open port, the route behind it, and how to send that an RTP packet."""
-    port, route = UdpPort.open("127.0.0.1", 0), Recorder()
+    port, route = UdpPort.open("127.0.0.1", 0, on_read=on_read), Recorder()
     port.demux.register("near", route)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.bind(("127.0.0.1", 0))
@@ -196,8 +198,7 @@ async def test_a_burst_is_read_completely() -> None:
 @pytest.mark.parametrize("held", [False, True], ids=["read at once", "held"])
 async def test_a_broken_peer_takes_no_datagram_from_the_others(held: bool, caplog: pytest.LogCaptureFixture) -> None:
     read: list[float] = []
-    with sending() as (port, route, send), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as culprit:
-        port.on_read = read.append
+    with sending(read.append) as (port, route, send), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as culprit:
         broken = Broken()
         port.demux.register("broken", broken)
         culprit.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What a call's machine is made of: with it and the inputs, all that the machine wants can be found out again."""
+"""The beginning of a call's machine: with it and the inputs, all that the machine wants can be found again."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any

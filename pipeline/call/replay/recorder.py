@@ -1,4 +1,4 @@
-"""Takes down what a call's machine is told, and what it wants, as JSON lines.
+"""The recorder of a call: what its machine is told, and what it wants, as JSON lines.
 
 The first line says what the call began with, each further one is an input: when it was applied, where the playout was
 if that had changed, and the effects it had. The last one says whether that is all. There is no audio of the user in it.

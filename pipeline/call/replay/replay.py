@@ -1,4 +1,4 @@
-"""Runs the machine of a recorded call on its inputs again, and compares what it wants with what it wanted then.
+"""Replay of a recorded call: its inputs through the machine again, and what that wants now beside what it did.
 
 call = replay(Path("report.jsonl"))
 assert [event.text for event in call.all(TranscriptCompleted)] == ["What is the weather?"]

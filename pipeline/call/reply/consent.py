@@ -1,4 +1,4 @@
-"""What the user has been asked, before a tool may do it: their next words are a yes, or it is not done."""
+"""Questions to the user before a tool may do something: their next words are a yes, or it is not done."""
 
 from pipeline.engines.protocols import ToolCall
 from pipeline.text.consent import consents

@@ -1,4 +1,4 @@
-"""Tells the echo of Morgan's own voice in the user's microphone from a user who speaks over it.
+"""Echo detection: Morgan's own voice in the user's microphone, told from a user who speaks over it.
 
 Browsers cancel echo and phones mostly do; loudspeakers beside a bare microphone do not. What was played and what was
 heard are compared as loudness, one value per voice activity window (32 ms): an echo follows what was played, late by

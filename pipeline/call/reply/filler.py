@@ -1,4 +1,4 @@
-"""Says that it takes a moment, when a reply has to wait for a tool, a model that thinks, or one that is silent."""
+"""The filler of a reply that has to wait for a tool, a model that thinks, or one that is silent."""
 
 from pipeline.call.options import CallOptions
 from pipeline.call.reply.reply import Reply

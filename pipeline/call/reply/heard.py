@@ -1,4 +1,4 @@
-"""Which of the written words the listener has heard, from the position of the playout."""
+"""The written words that the listener has heard, from the position of the playout."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a call still says when its own code has failed: past the machine, whose state is not to be trusted any more."""
+"""Last words of a call whose own code failed: past the machine, whose state is not to be trusted any more."""
 
 import asyncio
 import time

@@ -1,10 +1,8 @@
 """Morgan's side of a call: the reply in hand, from the first guess at the turn's words to the last sample heard."""
 
-import math
 from typing import Literal
 
 from pipeline.audio import SPEECH_RATE
-from pipeline.call.clocks import CaptureClock, PlayoutLine
 from pipeline.call.context import Context, Entry
 from pipeline.call.effect_queue import EffectQueue
 from pipeline.call.effects import Cancel, Generate
@@ -14,31 +12,23 @@ from pipeline.call.events import (
     PlaybackStopped,
     ReplyCreated,
     ReplyDone,
-    ReplyTextCompleted,
-    ReplyTextDelta,
     ReplyTruncated,
 )
-from pipeline.call.inputs import VoiceHeard
 from pipeline.call.options import CallOptions
 from pipeline.call.reply.background import BackgroundTools
 from pipeline.call.reply.consent import Consent
-from pipeline.call.reply.echo import EchoGuard
-from pipeline.call.reply.filler import Filler
-from pipeline.call.reply.heard import HeardText
+from pipeline.call.reply.past_replies import PastReplies
 from pipeline.call.reply.playback import Playback
 from pipeline.call.reply.reply import Reply
-from pipeline.call.reply.thinking import Thinking
+from pipeline.call.reply.reply_echo import ReplyEcho
+from pipeline.call.reply.reply_words import ReplyWords
 from pipeline.call.reply.tool_rounds import ToolRounds
 from pipeline.call.reply.voice_choice import VoiceChoice
-from pipeline.call.turn_taking.config import WINDOW_S
 from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import ToolCall
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.same_words import same_words
 from pipeline.tools.toolbox import ToolResult
-
-CUTTABLE = 50
-"""Replies that are over of which it is known where their words lie."""
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
 
@@ -48,7 +38,9 @@ class ReplyPlayer:
 
     Attributes:
         reply: the reply in hand, None when there is none.
+        words: the text of it, or of the last one; None before the first.
         playback: its sound on the way out.
+        echo: tells it from the user's voice.
         consent: what the user is asked before a tool may do it.
         background: tools that run while the talk goes on.
     """
@@ -62,21 +54,12 @@ class ReplyPlayer:
         self._context = context
         self._out = outbox
         self._voices = voices
-        self._told = 0
+        self.words: ReplyWords | None = None
         self._tools: ToolRounds | None = None
         self.consent = Consent()
         self.background = BackgroundTools(outbox)
-        self._said: dict[str, tuple[HeardText, int, int]] = {}
-        self._thinking = Thinking()
-        self._filler: Filler | None = None
-        self._echo = EchoGuard()
-        self._clock = CaptureClock()
-        self._line = PlayoutLine()
-
-    @property
-    def audible(self) -> bool:
-        """Whether the reply in hand has begun to sound."""
-        return self.reply is not None and self.reply.audible
+        self._past = PastReplies()
+        self.echo = ReplyEcho(playback)
 
     # Making -----------------------------------------------------------------------------------------------
 
@@ -168,16 +151,14 @@ class ReplyPlayer:
             speaks=wish.is_spoken(options),
             wish=wish,
         )
-        self._filler = Filler(self.reply, options)
+        self.words = ReplyWords(self.reply, options, self._out)
         self._tools = ToolRounds(
-            self.reply, options, self._context, self._out, self._filler, self.consent, self.background
+            self.reply, options, self._context, self._out, self.words.filler, self.consent, self.background
         )
-        self._thinking = Thinking()
-        self._told = 0
         return self.reply
 
     def discard(self) -> None:
-        """Forget a reply that nobody knows of yet."""
+        """Forget a reply of which clients were not told yet."""
         if self.reply is not None and not self.reply.released:
             self._stop_work(self.reply)
             self._end_tools()
@@ -185,12 +166,12 @@ class ReplyPlayer:
 
     def release(self, now: float) -> None:
         """The turn is over: tell of the reply; `advance` lets its audio out."""
-        reply = self.reply
-        if reply is None or reply.released:
+        reply, words = self.reply, self.words
+        if reply is None or words is None or reply.released:
             return
         reply.release()
         self.consent.forget()
-        self._thinking.released(now)
+        words.released(now)
         created = ReplyCreated(reply.reply_id, reply.item_id, self._context.last_id, reply.speaks, reply.wish.name)
         self._out.emit(created)
 
@@ -201,65 +182,29 @@ class ReplyPlayer:
             now: monotonic time.
             parked: the reply answers words that are out of date unless they come again; no new work for it.
         """
-        reply = self.reply
-        if reply is None:
+        reply, words = self.reply, self.words
+        if reply is None or words is None:
             return False
-        self._line.note(now, self.playback.position)
+        self.echo.note(now)
         reply.hurry(now)
         if self._tools is not None:
             self._tools.advance(now)
-        self._excuse(reply, now)
+        words.excuse(now, tools_busy=self._tools is not None and self._tools.busy)
         first = reply.play(self.playback)
         if not parked:
             self._out.do(*reply.next_pieces(self.playback, now))
         reply.pace(self.playback, now)
         if reply.released:
-            self._tell(reply)
+            words.tell()
         return first
-
-    def _excuse(self, reply: Reply, now: float) -> None:
-        """Say that it takes a moment, where the user waits for too long."""
-        if self._filler is None or reply.text_ended:
-            return
-        if self._thinking.awaited_since is not None:
-            self._filler.wait(self._thinking.awaited_since, now)
-        elif self._thinking.released_at is not None and not (self._tools is not None and self._tools.busy):
-            self._filler.silent(self._thinking.released_at, now)
-
-    @property
-    def only_excused(self) -> bool:
-        """Whether the user has heard that it takes a moment, and nothing since."""
-        return self._filler is not None and self._filler.alone
-
-    def thinks(self, now: float) -> None:
-        """The language model has a thought, of which nothing is said."""
-        self._thinking.goes_on(now)
-
-    def add_text(self, text: str, now: float) -> None:
-        """The language model gave the next characters."""
-        self._thinking.pause()
-        if self.reply is not None:
-            self.reply.add_text(text, now)
-
-    def end_text(self, failed: bool, now: float) -> None:
-        """The language model is done; where nothing but a filler was said, the user hears that it failed."""
-        self._thinking.pause()
-        if self.reply is None:
-            return
-        if failed and self.only_excused:
-            self.reply.add_text(self._options.apology, now)
-        self.reply.end_text(now, failed)
-
-    def give_up_text(self, now: float) -> None:
-        """Wait for the language model no more."""
-        if self.reply is not None:
-            self.reply.ticket.cancel()
-            self.end_text(failed=True, now=now)
 
     def ask_tools(self, calls: tuple[ToolCall, ...], now: float) -> None:
         """The language model wants tools before it goes on."""
+        reply, words = self.reply, self.words
+        if reply is None or words is None:
+            return
         if self._tools is None or not self._tools.ask(calls, now):
-            self.end_text(failed=self.reply is not None and not self.reply.text.strip(), now=now)
+            words.end(now, failed=not reply.text.strip())
 
     def tool_ran(self, job: int, result: ToolResult, now: float) -> None:
         """A tool has answered."""
@@ -269,20 +214,13 @@ class ReplyPlayer:
     @property
     def tools_answered_by(self) -> float:
         """Monotonic time until which the reply in hand waits for tools or for the end of a thought, or did."""
-        return max(self._thinking.patient_until, self._tools.answered_by if self._tools is not None else 0.0)
+        thought_until = self.words.patient_until if self.words is not None else 0.0
+        return max(thought_until, self._tools.answered_by if self._tools is not None else 0.0)
 
     def _end_tools(self) -> None:
         if self._tools is not None:
             self._tools.end()
             self._tools = None
-
-    def _tell(self, reply: Reply) -> None:
-        if len(reply.text) > self._told:
-            self._out.emit(ReplyTextDelta(reply.reply_id, reply.item_id, reply.text[self._told :]))
-            self._told = len(reply.text)
-        if reply.text_ended and not reply.text_told:
-            reply.text_told = True
-            self._out.emit(ReplyTextCompleted(reply.reply_id, reply.item_id, reply.text.strip()))
 
     # Playing -----------------------------------------------------------------------------------------------
 
@@ -297,23 +235,23 @@ class ReplyPlayer:
 
     @property
     def over(self) -> bool:
-        """Whether the reply is released and will never sound: nothing to say, or nobody could say it."""
+        """Whether the reply is released and will never sound: nothing to say, or no voice that could."""
         reply = self.reply
         return reply is not None and reply.released and reply.finished and reply.start_position() is None
 
     def complete(self) -> None:
         """The reply was heard to its end."""
-        reply, self.reply = self.reply, None
-        if reply is None:
+        reply, words, self.reply = self.reply, self.words, None
+        if reply is None or words is None:
             return
         self._end_tools()
         self.consent.over(reply.reply_id, heard=not reply.failed)
         text = reply.text.strip() if reply.start_position() is not None or not reply.speaks else ""
-        self._remember(reply, self.playback.position)
+        self._past.keep(reply, self.playback.position)
         if text:
             self._context.add(Entry(reply.item_id, "assistant", text))
         status: Literal["failed", "completed"] = "failed" if reply.failed else "completed"
-        self._tell(reply)
+        words.tell()
         self._out.emit(
             ReplyDone(
                 reply.reply_id,
@@ -378,7 +316,7 @@ class ReplyPlayer:
         if not reply.speaks:
             heard = reply.text.strip()
         self.consent.over(reply.reply_id, heard=reply.text_ended and heard == reply.text.strip())
-        self._remember(reply, position)
+        self._past.keep(reply, position)
         self.playback.flush()
         if keep and heard:
             self._context.add(Entry(reply.item_id, "assistant", heard, interrupted=True))
@@ -392,32 +330,19 @@ class ReplyPlayer:
         )
         return heard
 
-    def _remember(self, reply: Reply, end: int) -> None:
-        """Keep where the words of a reply lie, that the client may cut it later."""
-        start = reply.start_position()
-        if start is not None:
-            self._said[reply.item_id] = (reply.heard_text(), start, end)
-            while len(self._said) > CUTTABLE:
-                del self._said[next(iter(self._said))]
-
     def audio_ms(self, item_id: str) -> int:
         """Length of the audio of a reply that went out, 0 where that is not known."""
         reply = self.reply
         if reply is not None and reply.item_id == item_id:
             start = reply.start_position()
             return 0 if start is None else max(0, self.playback.position - start) * 1000 // SPEECH_RATE
-        _, start, end = self._said.get(item_id, (None, 0, 0))
-        return max(0, end - start) * 1000 // SPEECH_RATE
+        return self._past.audio_ms(item_id)
 
     def truncate(self, item_id: str, audio_end_ms: int) -> None:
         """Of a reply that is over, less was heard than went out."""
-        said = self._said.get(item_id)
-        if said is None:
+        heard = self._past.truncate(item_id, audio_end_ms)
+        if heard is None:
             return
-        text, start, _ = said
-        end = start + audio_end_ms * SPEECH_RATE // 1000
-        self._said[item_id] = (text, start, end)
-        heard = text.heard(end)
         self._context.cut(item_id, heard)
         self._out.emit(ReplyTruncated(item_id, audio_end_ms, heard))
 
@@ -428,14 +353,6 @@ class ReplyPlayer:
         self._out.do(Cancel(reply.group))
 
     # Overlap -----------------------------------------------------------------------------------------------
-
-    def is_echo(self, voice: VoiceHeard, now: float) -> bool:
-        """Whether a window of the user's audio holds only the echo of the reply; every window has to be shown."""
-        self._line.note(now, self.playback.position)
-        end = self._clock.time(voice.end, voice.at)
-        begin, until = self._line.position(end - WINDOW_S), self._line.position(end)
-        played = 0.0 if self.reply is None else self.reply.energy(begin, until) / (WINDOW_S * SPEECH_RATE)
-        return self._echo.hear(voice.loudness, self.playback.gain * math.sqrt(played))
 
     def duck(self) -> None:
         """Somebody may be speaking: get quieter."""

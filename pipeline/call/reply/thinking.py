@@ -1,4 +1,4 @@
-"""How long a reply has waited for a language model that thinks before it speaks."""
+"""The wait of a reply for a language model that thinks before it speaks."""
 
 LONGEST_S = 45.0
 """A thought is waited for so long, from the moment that the user waits; then the call says sorry as for any other."""
@@ -11,7 +11,7 @@ class Thinking:
     """Of one reply.
 
     Attributes:
-        awaited_since: monotonic time since when a user has waited for the thought in hand; None where nobody does.
+        awaited_since: monotonic time since when a user has waited for the thought in hand; None where none has.
         patient_until: monotonic time until which the thought may last.
         released_at: when the turn was over; None before.
     """

@@ -31,7 +31,7 @@ class ToolRounds:
         outbox: takes work and news.
         filler: said when tools take their time.
         consent: what the user is asked first.
-        background: runs what nobody waits for.
+        background: runs what is not waited for.
 
     Attributes:
         answered_by: monotonic time by which the tools that run have answered, or the last ones did.
@@ -131,7 +131,7 @@ class ToolRounds:
             self._go_on(now)
 
     def _at_once(self, call: ToolCall) -> ToolResult | None:
-        """What the model is told of a call that nobody waits for; None for one that is to be run now."""
+        """What the model is told of a call that is not waited for; None for one that is to be run now."""
         if call.id in self._known:
             return self._known.pop(call.id)
         tool = self._options.tools.find(call.name)

@@ -1,4 +1,4 @@
-"""Which voice says a reply, by the language that it is in."""
+"""The choice of the voice that says a reply, by the language that it is in."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a call learns of its speaker's pauses, so that the same one is not taken for the end of a turn twice."""
+"""Patience learnt from the speaker's pauses, so that the same one does not end a turn twice."""
 
 from pipeline.call.turn_taking.config import WINDOW_S, TurnTakingConfig
 
@@ -36,7 +36,7 @@ class AdaptiveWait:
             waited: silence that was waited for, seconds.
         """
         if self._stands:
-            # Nobody went on after the commit before this one.
+            # The user did not go on after the commit before this one.
             self.seconds *= self._config.patience_kept
         self._stands = True
         self._last_speech, self._waited = last_speech, waited

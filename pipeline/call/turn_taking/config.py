@@ -1,4 +1,4 @@
-"""How patient and how easily interrupted Morgan is, and by which windows it hears."""
+"""Settings of turn-taking: how patient and how easily interrupted Morgan is, and by which windows it hears."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class TurnTakingConfig:
         patience_margin_s: when the speaker goes on after a commit, the short waits grow so far that a pause like that
             would have been waited out with this much to spare,
         patience_max_s: unless they would grow by more than this in all:
-        patience_step_s: then they grow by this only, since nearly enough helps nobody.
+        patience_step_s: then they grow by this only, since nearly enough does not help.
         patience_kept: share of the growth that is left after a commit that stands.
         duck_s: speech over a reply after which the reply gets quieter.
         pause_s: speech over a reply after which it pauses.

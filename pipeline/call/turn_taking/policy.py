@@ -1,19 +1,17 @@
-"""When to speak and when to listen: a pure policy over voice activity, turn scores and the clock.
+"""The turn-taking policy, when to speak and when to listen: pure, over voice activity, scores and the clock.
 
 `TurnTaking` is told what is heard (`hear`, once per 32 ms window), what the turn model thinks (`score`), what the words
-look like (`words`), and when Morgan is audible (`reply_began`, `reply_over`); it returns decisions. It owns no clock:
-every method takes `at`, monotonic seconds. Waits count from the last speech, so the time that models take lies inside
-of them, not on top.
+look like (`evidence.words`), and when Morgan is audible (`reply_began`, `reply_over`); it returns decisions. It owns no
+clock: every method takes `at`, monotonic seconds. Waits count from the last speech, so the time that models take lies
+inside of them, not on top.
 """
 
-import enum
-import math
-
-from pipeline.call.state import CallPhase, Phase, State, Trigger
+from pipeline.call.state import CallPhase, Phase, State
 from pipeline.call.turn_taking.adaptive_wait import AdaptiveWait
 from pipeline.call.turn_taking.config import WINDOW_S, TurnTakingConfig
+from pipeline.call.turn_taking.decisions import Decision
 from pipeline.call.turn_taking.speaker_level import SpeakerLevel
-from pipeline.text.groups import More
+from pipeline.call.turn_taking.turn_evidence import TurnEvidence
 
 FLOOR_RISE_DB = 0.1
 """By how much the idea of the background rises with each window (3 dB/s), until a quieter one brings it down."""
@@ -22,72 +20,15 @@ UNHEARD_S = 0.1
 """Audio is always late by a little; what has not come by so much later is missing."""
 
 
-class Decision(enum.Enum):
-    """What the policy wants done."""
-
-    SPEECH_STARTED = "speech_started"
-    """A turn begins."""
-    DIP = "dip"
-    """A moment of silence, as in front of a "p" or at the end of a turn."""
-    EARLY_SILENCE = "early_silence"
-    """The turn may be over: start to work on it."""
-    ASK = "ask"
-    """Ask the turn model, with the silence so far."""
-    SPEECH_RESUMED = "speech_resumed"
-    """It was a pause: what was begun at the early silence is out of date."""
-    HURRY = "hurry"
-    """The turn is over unless its words, which are not known yet, say otherwise: they are wanted now."""
-    COMMIT = "commit"
-    """The turn is over."""
-    DUCK = "duck"
-    """Somebody may be speaking over the reply."""
-    PAUSE = "pause"
-    """Somebody is speaking over the reply."""
-    OVERLAP_WORDS = "overlap_words"
-    """They go on; whether they mean it is told by the words so far."""
-    OVERLAP_ENDED = "overlap_ended"
-    """They stopped; whether they meant it is told by the words."""
-    OVERLAP_RESUMED = "overlap_resumed"
-    """They speak again before that is known."""
-    UNDUCK = "unduck"
-    """It was nothing."""
-    INTERRUPT = "interrupt"
-    """They mean it: give the reply up."""
-    IDLE_PROMPT = "idle_prompt"
-    IDLE_HANGUP = "idle_hangup"
-
-
-TRIGGERS: dict[Decision, Trigger] = {
-    Decision.SPEECH_STARTED: Trigger.SPEECH_STARTED,
-    Decision.EARLY_SILENCE: Trigger.FELL_SILENT,
-    Decision.SPEECH_RESUMED: Trigger.SPEECH_RESUMED,
-    Decision.COMMIT: Trigger.TURN_COMMITTED,
-    Decision.DUCK: Trigger.OVERLAP_BEGAN,
-    Decision.PAUSE: Trigger.OVERLAP_LASTED,
-    Decision.OVERLAP_ENDED: Trigger.OVERLAP_ENDED,
-    Decision.OVERLAP_RESUMED: Trigger.OVERLAP_RESUMED,
-    Decision.UNDUCK: Trigger.OVERLAP_PASSED,
-    Decision.INTERRUPT: Trigger.INTERRUPTED,
-}
-"""What the decisions do to the call's phase, which the policy reads and whoever carries them out changes."""
-
-
-def follow(call: CallPhase, decisions: list[Decision]) -> list[Decision]:
-    """Change the phase of a call by what the policy decided, where there is no machine that does; returns the same."""
-    for decision in decisions:
-        if decision in TRIGGERS:
-            call.change(TRIGGERS[decision])
-    return decisions
-
-
 class TurnTaking:
     """The policy of one call.
 
     Args:
         config: how patient and how easily interrupted it is.
-        call: what the call is doing; changed by whoever carries out the decisions, at once and in their order.
+        call: what the call is doing; the machine that carries out the decisions changes it, at once and in their order.
 
     Attributes:
+        evidence: what the turn model and the words say of the silence in hand.
         last_speech: monotonic time of the end of the last window with speech.
         speech_began: monotonic time of the start of the first window of the speech in hand.
     """
@@ -98,13 +39,9 @@ class TurnTaking:
         self.last_speech = 0.0
         self.speech_began = 0.0
         self._onset = 0.0
-        self._score: float | None = None
-        self._more, self._question = More.NO, False
-        self._words_pending = False
-        self._hurried = False
         self._dipped_at: float | None = None
-        self._next_ask_s, self._asked = 0.0, False
         self._patience = AdaptiveWait(self.config)
+        self.evidence = TurnEvidence(self.config, self._patience)
         self._level = SpeakerLevel()
         self._next_words_s = self._give_up_s = 0.0
         self._loudest_db = -100.0
@@ -123,6 +60,7 @@ class TurnTaking:
         if config != self.config:
             self.config = config
             self._patience.configure(config)
+            self.evidence.configure(config)
 
     @property
     def _phase(self) -> Phase:
@@ -261,9 +199,7 @@ class TurnTaking:
 
     def _fall_silent(self) -> Decision:
         self._onset = 0.0
-        self._score = None
-        self._words_pending = self._hurried = False
-        self._next_ask_s, self._asked = 0.0, False
+        self.evidence.silence_began()
         return Decision.EARLY_SILENCE
 
     def _dip(self, tail_db: float, at: float) -> list[Decision]:
@@ -286,7 +222,7 @@ class TurnTaking:
         if self._onset < self.config.resume_s - 1e-6:
             return []
         self.last_speech = at
-        self._more, self._question = More.NO, False
+        self.evidence.speech_resumed()
         return [Decision.SPEECH_RESUMED]
 
     def _hear_overlap(self, probability: float, at: float, level_db: float) -> list[Decision]:
@@ -319,29 +255,7 @@ class TurnTaking:
     def score(self, completeness: float) -> None:
         """Take in the turn model's answer to the last question."""
         if self._phase is Phase.USER_PAUSING:
-            self._score = completeness
-
-    def words_pending(self, expected_s: float) -> None:
-        """Take in that the words up to this silence are being transcribed.
-
-        Args:
-            expected_s: seconds that this takes. The turn model is asked so that it answers by then, not before: it
-                hears more with a longer silence, and most silences do not last.
-        """
-        self._words_pending = True
-        self._next_ask_s = min(max(0.0, expected_s - self.config.ask_ahead_s), self.config.ask_latest_s)
-
-    def words(self, more: More, *, question: bool = False) -> None:
-        """Take in what the transcript so far says of what is to come.
-
-        Args:
-            more: whether more has to come.
-            question: the words are a whole question, and who has asked waits for an answer.
-        """
-        self._more, self._question = more, question
-        self._words_pending = False
-        if not self._asked:
-            self._next_ask_s = 0.0
+            self.evidence.score(completeness)
 
     def overlap_words(self, meant: bool, *, known: bool = True, ended: bool = True) -> list[Decision]:
         """Take in what the words said over the reply amount to.
@@ -365,32 +279,6 @@ class TurnTaking:
             return []
         self._end_overlap()
         return [Decision.UNDUCK]
-
-    def wait(self) -> float:
-        """Seconds of silence after which the turn is taken as over, by the score and the words so far."""
-        config, score = self.config, self._score
-        if score is None:
-            wait = config.unsure_wait_s
-        elif score >= 0.5:
-            wait = _between(score, 0.5, config.likely_wait_s, 0.9, config.complete_wait_s) + self._patience.seconds
-        elif score >= 0.2:
-            wait = _between(score, 0.2, config.unsure_wait_s, 0.5, config.likely_wait_s) + self._patience.seconds
-        else:
-            wait = _between(score, 0.0, config.incomplete_wait_s, 0.2, config.unsure_wait_s)
-        if self._question:
-            wait = min(wait, config.question_wait_s + self._patience.seconds)
-        return max(wait, self._least_wait())
-
-    def _least_wait(self) -> float:
-        match self._more:
-            case More.NO:
-                return 0.0
-            case More.PERHAPS:
-                return self.config.unsure_wait_s
-            case More.YES:
-                return self.config.unfinished_wait_s
-            case More.GROUP:
-                return self.config.group_wait_s
 
     # What Morgan does --------------------------------------------------------------------------------------------
 
@@ -440,27 +328,21 @@ class TurnTaking:
             return self._hear_nothing(heard) if missing > self.config.missing_s else []
         silence = self.silence(heard)
         # A voice that has just come back decides by itself, within two windows, whether it goes on.
-        if silence >= self.wait() and (not self._onset or missing > self.config.missing_s):
+        if silence >= self.evidence.wait() and (not self._onset or missing > self.config.missing_s):
             return self._end_turn(at, silence)
-        if silence >= self._next_ask_s and self._more not in (More.YES, More.GROUP):
-            self._asked = True
-            soonest = silence + self.config.ask_apart_s
-            self._next_ask_s = next((again for again in self.config.ask_again_s if again >= soonest), math.inf)
-            return [Decision.ASK]
-        return []
+        return [Decision.ASK] if self.evidence.ask(silence) else []
 
     def end_now(self, at: float) -> list[Decision]:
         """The open turn is over because the client says so."""
         if self._call.phase not in (Phase.USER_SPEAKING, Phase.USER_PAUSING):
             return []
-        self._words_pending = False
+        self.evidence.await_no_words()
         return self._end_turn(at, self.silence(at))
 
     def _end_turn(self, at: float, silence: float) -> list[Decision]:
-        if self._words_pending and silence < self.config.words_wait_s:
-            hurried, self._hurried = self._hurried, True
-            return [] if hurried else [Decision.HURRY]
-        self._patience.committed(self.last_speech, self.wait())
+        if self.evidence.awaits_words(silence):
+            return [Decision.HURRY] if self.evidence.hurry() else []
+        self._patience.committed(self.last_speech, self.evidence.wait())
         self._level.committed()
         self._committed_at, self._going_on_until = at, at + self.config.continuation_s
         self._onset = 0.0
@@ -486,8 +368,7 @@ class TurnTaking:
         self._loudest_db = -100.0
         self._level.begin()
         self._onset = 0.0
-        self._score = None
-        self._more, self._question = More.NO, False
+        self.evidence.turn_began()
         self._quiet_since = None
 
     def _interrupt(self) -> Decision:
@@ -500,9 +381,3 @@ class TurnTaking:
             longest = self._committed_at + 2 * self.config.continuation_s
             self._going_on_until = min(self.last_speech + self.config.continuation_s, longest)
         self._onset = 0.0
-
-
-def _between(x: float, x0: float, y0: float, x1: float, y1: float) -> float:
-    """Linear between two points, flat beyond them."""
-    part = min(1.0, max(0.0, (x - x0) / (x1 - x0)))
-    return y0 + (y1 - y0) * part

@@ -1,4 +1,4 @@
-"""How loud the caller is, learnt from their turns, so that a television in their room is not taken for them."""
+"""The caller's level, learnt from their turns, so that a television in their room is not taken for them."""
 
 from collections import deque
 
@@ -42,7 +42,7 @@ class SpeakerLevel:
         self._learnt = False
 
     def hear(self, level_db: float) -> None:
-        """Take in a window (dBFS), whoever sounds in it."""
+        """Take in the level of a window (dBFS), of the caller's voice or any other sound."""
         self._recent.append(level_db)
 
     def speech(self, level_db: float) -> None:

@@ -1,4 +1,4 @@
-"""What the user presses on a telephone's keypad, put together to what they mean by it. Sans-I/O."""
+"""Keys that the user presses on a telephone, put together to what they mean by them. Sans-I/O."""
 
 from pipeline.call.inputs import KEYS
 

@@ -1,4 +1,4 @@
-"""Which language a call is in, turn by turn."""
+"""The language of a call, turn by turn."""
 
 from pipeline.text.words import primary_language
 

@@ -1,4 +1,4 @@
-"""Where the time of a turn went: instants taken as it passes, stages that sum to the gap that the user heard."""
+"""Latency of a turn: instants taken as it passes, stages that sum to the gap that the user heard."""
 
 from dataclasses import dataclass
 

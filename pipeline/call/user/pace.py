@@ -1,4 +1,4 @@
-"""How eagerly words are looked for ahead of time: by how long transcripts take here and now.
+"""The pace of transcripts ahead of time: how eagerly words are looked for, by how long they take here and now.
 
 A transcription in vain costs a tenth of a second of a core on one processor and half a second on another, and there it
 stands in the way of the one that an answer waits for. What is measured holds the wait in the lane, too, so that calls

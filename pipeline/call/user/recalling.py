@@ -1,4 +1,4 @@
-"""What the user said in earlier conversations, fetched in time for the turn in hand.
+"""Recall of what the user said in earlier conversations, in time for the turn in hand.
 
 Asked for while the user still speaks, with the words of interim transcripts, so that the language model can read it
 meanwhile. A turn too short for those is asked for when its words are known; its answer then waits for a moment, and
@@ -28,7 +28,7 @@ class Recalling:
     """Asks for memories of one turn at a time and puts them into the context.
 
     Args:
-        budget_s: within which there is an answer; 0 where there is nobody to ask.
+        budget_s: within which there is an answer; 0 where there is no memory to ask.
         context: where they go.
         outbox: takes the questions.
 

@@ -110,7 +110,7 @@ class Turn:
         committed: the policy took it as over.
         typed: it was not spoken.
         continued: it had been committed before.
-        settled: what comes of it is known: words, none, or that nobody could tell.
+        settled: what comes of it is known: words, none, or that it cannot be told.
         language: of its words, ISO 639-1; "" while there are none.
         language_probability: of that.
         disbelieved: what speech to text wrote that was better ignored.

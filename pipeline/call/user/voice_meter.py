@@ -1,4 +1,4 @@
-"""How much voice there is in a stretch of the user's audio: told from coughs, clicks and noise."""
+"""The amount of voice in a stretch of the user's audio: told from coughs, clicks and noise."""
 
 from collections import deque
 

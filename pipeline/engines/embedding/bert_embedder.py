@@ -28,8 +28,8 @@ LONGEST_CHARS = 20_000
 class BertEmbedder:
     """A `TextEmbedder` over CTranslate2, one thread.
 
-    Each text is a job of its own in the lane (4 ms for a sentence, 80-100 ms for 256 tokens), so that whoever waits
-    for a question's vector does not wait for a batch.
+    Each text is a job of its own in the lane (4 ms for a sentence, 80-100 ms for 256 tokens), so that a question's
+    vector does not wait for a batch.
 
     Args:
         folder: a model in the Hugging Face layout, mean pooling.

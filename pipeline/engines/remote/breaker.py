@@ -1,4 +1,4 @@
-"""Whether a server that failed is worth another try. Sans-I/O: no clock and no connection in here."""
+"""The circuit breaker of a server that fails: whether it is worth another try. Sans-I/O."""
 
 from typing import Literal
 
@@ -8,9 +8,9 @@ BreakerState = Literal["closed", "open", "half-open"]
 class CircuitBreaker:
     """Keeps work away from a server that does not do it.
 
-    Closed, everything passes. After some failures in a row, or at once when nobody listens there, it opens and nothing
-    passes for a pause. Then it is half-open: one try passes, and its outcome closes it or begins the next pause, which
-    is twice as long up to a bound.
+    Closed, everything passes. After some failures in a row, or at once when no server listens there, it opens and
+    nothing passes for a pause. Then it is half-open: one try passes, and its outcome closes it or begins the next
+    pause, which is twice as long up to a bound.
 
     Args:
         failures: in a row that open it.
@@ -52,7 +52,7 @@ class CircuitBreaker:
 
         Args:
             now: monotonic time.
-            gone: nobody listens there, or nobody answers: no use in finding that out some more times.
+            gone: no server listens there, or none answers: no use in finding that out some more times.
         """
         self._failed += 1
         if self._open_until is not None:

@@ -1,4 +1,4 @@
-"""What a service in another process has, asked when the engines are built."""
+"""Look-up of what a service in another process has, when the engines are built."""
 
 import time
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ from pipeline.engines.remote.service import RemoteService
 from pipeline.scheduling.lanes import LaneLoad, Ticket, Urgency
 
 PATIENCE_S = 4.0
-"""What somebody said is worth waiting so long for a service that restarts; an interim transcript is not."""
+"""What a caller said is worth waiting so long for a service that restarts; an interim transcript is not."""
 
 
 class RemoteSpeechToText:
@@ -67,7 +67,7 @@ class RemoteSpeechToText:
         async with self.service.ask(question, ticket) as reply:
             told = await reply.json() if reply is not None else None
         if told is None:
-            # The ticket was cancelled: nobody looks at this.
+            # The ticket was cancelled: the transcript is not looked at.
             return Transcript("", language or "en", no_speech=1.0, confidence=0.0, duration=audio.size / HEARING_RATE)
         try:
             return Transcript(

@@ -1,4 +1,4 @@
-"""Tells what Whisper invents on silence and noise from what was said."""
+"""Hallucinations of Whisper: what it invents on silence and noise, told from what was said."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which language a stretch of speech is in: the model's ranking, weighed against the one that is expected."""
+"""Detection of the language of speech: the model's ranking, weighed against the one that is expected."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

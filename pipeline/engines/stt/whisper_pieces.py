@@ -1,4 +1,4 @@
-"""What is asked of Whisper's windows and what they give, put together to one transcript."""
+"""Requests to and results of Whisper's windows, put together to one transcript."""
 
 import math
 from collections.abc import Callable, Sequence

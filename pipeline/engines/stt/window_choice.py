@@ -1,4 +1,4 @@
-"""How much silence Whisper's window needs behind the speech, learnt from how often its words had to be doubted."""
+"""The silence that Whisper's window needs behind speech, learnt from how often its words were doubted."""
 
 from collections import deque
 from typing import Final

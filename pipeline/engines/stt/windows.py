@@ -1,4 +1,4 @@
-"""Where to cut audio that is longer than a model hears at once."""
+"""Windows of audio that is longer than a model hears at once, and where to cut it."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""From Whisper's token alignment to words with times."""
+"""Words with times from Whisper's token alignment."""
 
 from collections.abc import Sequence
 

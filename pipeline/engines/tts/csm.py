@@ -28,7 +28,7 @@ _REMEDY = "install it with `pip install 'morgan-voice[transformers]'`"
 
 
 class _GivenUpError(Exception):
-    """Nobody wants the rest."""
+    """The rest is not wanted any more."""
 
 
 class Csm:

@@ -5,7 +5,7 @@ import threading
 from pipeline.engines.protocols import EngineUnavailableError
 
 ESPEAK = threading.Lock()
-"""espeak-ng keeps one state for the whole process: whoever asks it holds this."""
+"""espeak-ng keeps one state for the whole process: this is held while it is asked."""
 
 
 class Espeak:

@@ -1,4 +1,4 @@
-"""Whether somebody speaks in a stretch of audio, by voice activity alone."""
+"""Voice in a stretch of audio, by voice activity alone."""
 
 from pipeline.audio import Waveform
 from pipeline.engines.protocols import VoiceActivityDetector

@@ -1,4 +1,4 @@
-"""What the owner of a server says of an MCP server."""
+"""The declaration of an MCP server by the owner of a server."""
 
 import re
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""What MCP servers say of their tools and of what came of a call, as a conversation needs it."""
+"""Tools and results of MCP servers, as a conversation needs them."""
 
 import json
 

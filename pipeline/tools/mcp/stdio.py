@@ -106,7 +106,7 @@ async def _read(
 
 
 async def _drain(process: asyncio.subprocess.Process) -> None:
-    """Read what nobody wants: while a pipe is full, asyncio does not see that the program has ended."""
+    """Read what is not wanted: while a pipe is full, asyncio does not see that the program has ended."""
     assert process.stdout is not None
     with contextlib.suppress(OSError):
         while await process.stdout.read(65_536):

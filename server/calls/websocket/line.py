@@ -8,7 +8,7 @@ from media.audio_sender import Due
 from media.pacer import Pacer
 from media.pcm_link import PcmLink
 from media.peer import WebRtcPeer
-from media.values import Pcm, PlayoutEvent, Speaker
+from media.values import Pcm, Speaker
 from persistence.values import SessionKind
 from pipeline.call.actor import BROKEN
 from pipeline.call.events import CallEvent, PlaybackCleared
@@ -31,7 +31,7 @@ CLOSE_CODES = {"shutdown": 1001, "slow_reader": 1008, BROKEN: 1011, "idle": 4408
 
 
 class SocketLine:
-    """Implements `server.calls.call.Line`, `media.pcm_link.PcmListener` and `media.pacer.Paced`.
+    """Implements `server.calls.call.Line` and `media.pacer.Paced`.
 
     Args:
         call: that is on this line.
@@ -47,7 +47,7 @@ class SocketLine:
     kind: SessionKind = "ws"
 
     def __init__(self, call: Call, outbox: SocketOutbox, pacer: Pacer, rate: int) -> None:
-        self.link = PcmLink(self, time.monotonic(), rate, call.recording)
+        self.link = PcmLink(call, self._say, lambda: pacer.hurry(self), time.monotonic(), rate, call.recording)
         self.stopped = False
         self._call = call
         self._outbox = outbox
@@ -64,7 +64,6 @@ class SocketLine:
         """The client knows that the session stands: sound flows from now on."""
         self._call.on_connected()
         self._pacer.add(self)
-        self.link.playout.on_begin = lambda: self._pacer.hurry(self)
 
     def receive(self, data: bytes) -> None:
         """The client sent audio.
@@ -129,21 +128,13 @@ class SocketLine:
         """See `media.pacer.Paced`: there is no other connection that this call could go on with."""
         self._end(BROKEN)
 
-    def on_audio(self, pcm: Pcm, at: float, missing: bool) -> None:
-        """See `PcmListener`."""
-        self._call.on_audio(pcm, at, missing)
-
-    def on_said(self, pcm: Pcm) -> None:
-        """See `PcmListener`. The fade behind the end of a reply belongs to nothing any more and is left out."""
+    def _say(self, pcm: Pcm) -> None:
+        """Send 20 ms. The fade behind the end of a reply belongs to nothing any more and is left out."""
         if not self._events.sounding:
             return
         if not self._outbox.put(pcm.astype("<i2", copy=False).tobytes()):
             self._too_slow()
         self._call.delayed_by(self._outbox.lag_s + FAR_END_S)
-
-    def on_playout(self, event: PlayoutEvent) -> None:
-        """See `PcmListener`."""
-        self._call.on_playout(event)
 
     def _too_slow(self) -> None:
         if self._call.ended_reason is None:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from pipeline.call.inputs import VoiceHeard
+from pipeline.call.inputs import Input, VoiceHeard
+from pipeline.call.state import Phase
 from tests.pipeline.call.simulation import Simulation
 
 
@@ -21,6 +22,12 @@ class StallingCall(Simulation):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._held: list[VoiceHeard] = []
+
+    def post(self, message: Input) -> None:
+        """As before; and the reply's sound is held in the phases in which it waits for the user, and in no other."""
+        super().post(message)
+        floor = self.machine._floor
+        assert floor.playback.paused is (floor.call.phase in (Phase.PAUSED, Phase.WEIGHING))
 
     def hear(self, end: int) -> list[VoiceHeard]:
         windows = super().hear(end)

@@ -144,8 +144,8 @@ async def test_ears_that_fail_end_the_call_the_same_way(talk: Talk) -> None:
 async def test_work_that_fails_where_nobody_catches_it_ends_the_call_the_same_way(
     talk: Talk, monkeypatch: pytest.MonkeyPatch, effect: Any
 ) -> None:
-    monkeypatch.setattr(talk.actor, "_run_tool", failing)
-    monkeypatch.setattr(talk.actor, "_recall", failing)
+    monkeypatch.setattr(talk.actor._work, "_run_tool", failing)
+    monkeypatch.setattr(talk.actor._work, "_recall", failing)
     monkeypatch.setattr(talk.actor.machine, "handle", lambda *_: [effect])
     talk.actor.post(Tick())
     await talk.ended()

@@ -51,7 +51,7 @@ class Call:
         self.ended.append(reason)
         self.ended_reason = reason
 
-    def on_audio(self, pcm: Any, at: float, missing: bool) -> None: ...
+    def on_audio(self, frame: Any) -> None: ...
 
     def on_playout(self, event: Any) -> None: ...
 
@@ -94,8 +94,8 @@ async def test_a_client_that_does_not_read_is_sent_away_with_the_reason(line: An
     call, outbox = line._call, line._outbox
     outbox.reads = False
     line._events.sounding = True
-    line.on_said(np.ones(480, np.int16))
-    line.on_said(np.ones(480, np.int16))
+    line._say(np.ones(480, np.int16))
+    line._say(np.ones(480, np.int16))
     assert call.ended == ["slow_reader"]
     assert [message["error"]["code"] for message in outbox.messages] == ["slow_reader"]
     assert outbox.dropped == 1

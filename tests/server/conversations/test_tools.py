@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
 from pipeline.engines.protocols import LanguageModel
-from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiChat
+from pipeline.engines.remote.openai_chat import OpenAiChat
+from pipeline.engines.remote.openai_connection import Endpoint
 from pipeline.models import ModelStore
 from pipeline.tools.errors import ToolSetupError
 from server.cli.checks import Check, check_tools

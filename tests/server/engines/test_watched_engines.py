@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.engines.protocols import ChatRequest, EngineError, Message
-from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiChat
+from pipeline.engines.remote.openai_chat import OpenAiChat
+from pipeline.engines.remote.openai_connection import Endpoint
 from pipeline.engines.vad.silero import SileroVad
 from pipeline.scheduling.lanes import Lane, LaneFullError, Ticket
 from server.engines.watch import EngineWatch

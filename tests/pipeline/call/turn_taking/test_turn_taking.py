@@ -4,7 +4,8 @@ import pytest
 
 from pipeline.call.state import CallPhase, Phase
 from pipeline.call.turn_taking.config import WINDOW_S, TurnTakingConfig
-from pipeline.call.turn_taking.policy import Decision, TurnTaking, follow
+from pipeline.call.turn_taking.decisions import Decision, follow
+from pipeline.call.turn_taking.policy import TurnTaking
 from pipeline.text.groups import More
 
 
@@ -73,7 +74,7 @@ def test_words_that_ask_for_more_outweigh_a_turn_model_that_hears_an_end() -> No
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words(More.YES)
+    talk.policy.evidence.words(More.YES)
     assert talk.fall_silent(1.2, 0.95) is None
 
 
@@ -81,9 +82,9 @@ def test_a_commit_waits_for_words_that_are_on_their_way_and_comes_with_them() ->
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words_pending(0.15)
+    talk.policy.evidence.words_pending(0.15)
     assert talk.fall_silent(0.2, 0.95) is None
-    talk.policy.words(More.NO)
+    talk.policy.evidence.words(More.NO)
     assert talk.policy.tick(talk.now) == [Decision.COMMIT]
 
 
@@ -91,7 +92,7 @@ def test_words_on_their_way_are_asked_to_hurry_once_nothing_else_is_missing() ->
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words_pending(0.15)
+    talk.policy.evidence.words_pending(0.15)
     assert Decision.HURRY not in talk.decisions
     talk.fall_silent(0.2, 0.95)
     assert talk.decisions.count(Decision.HURRY) == 1
@@ -101,7 +102,7 @@ def test_words_that_do_not_come_delay_a_commit_only_so_long() -> None:
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words_pending(0.15)
+    talk.policy.evidence.words_pending(0.15)
     silence = talk.fall_silent(2.0, 0.95)
     assert silence is not None
     assert COMPLETE < silence <= CONFIG.words_wait_s + 2 * WINDOW_S
@@ -153,7 +154,7 @@ def test_the_turn_model_is_asked_when_the_words_are_about_to_be_known() -> None:
         talk.speak(1.0)
         talk.hear_silence(2)
         assert talk.decisions[-1] is Decision.EARLY_SILENCE
-        talk.policy.words_pending(expected_s)
+        talk.policy.evidence.words_pending(expected_s)
         talk.hear_silence(1)
     assert Decision.ASK not in slow.decisions
     assert Decision.ASK in fast.decisions
@@ -166,7 +167,7 @@ def test_the_turn_model_is_asked_again_unless_the_words_decide(more: More, asked
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.2, 0.05)
-    talk.policy.words(more)
+    talk.policy.evidence.words(more)
     before = talk.decisions.count(Decision.ASK)
     talk.fall_silent(1.0, 0.05)
     assert (talk.decisions.count(Decision.ASK) > before) is asked
@@ -184,7 +185,7 @@ def test_what_the_words_say_of_more_makes_the_wait(more: More, least_s: float) -
     talk = Talk()
     talk.speak(1.0)
     talk.fall_silent(0.1, 0.95)
-    talk.policy.words(more)
+    talk.policy.evidence.words(more)
     silence = talk.fall_silent(4.0, 0.95)
     assert silence is not None
     assert least_s <= silence <= least_s + 2 * WINDOW_S

@@ -11,7 +11,9 @@ import pytest
 from aiohttp import web
 
 from pipeline.engines.protocols import AnswerForm, ChatDelta, ChatRequest, EngineError, EngineUnavailableError, Message
-from pipeline.engines.remote.openai_compatible import GREETING_TOKENS, Endpoint, OpenAiChat, OpenAiSpeech
+from pipeline.engines.remote.openai_chat import GREETING_TOKENS, OpenAiChat
+from pipeline.engines.remote.openai_connection import Endpoint
+from pipeline.engines.remote.openai_speech import OpenAiSpeech
 from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket
 from tests.upstream import Handler, Server, chunk, events, failing, reply, send, tone
 

@@ -7,7 +7,8 @@ import pytest
 from aiohttp import web
 
 from pipeline.engines.protocols import ChatDelta, ChatRequest, Message
-from pipeline.engines.remote.openai_compatible import MOST_THOUGHT, Endpoint, OpenAiChat
+from pipeline.engines.remote.openai_chat import MOST_THOUGHT, OpenAiChat
+from pipeline.engines.remote.openai_connection import Endpoint
 from pipeline.scheduling.lanes import Ticket
 from tests.pipeline.text.test_thinking import ANSWER, THOUGHT, cuts
 from tests.upstream import Handler, Server, chunk, events, reply, send

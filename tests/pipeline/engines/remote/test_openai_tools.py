@@ -14,7 +14,8 @@ from pipeline.engines.protocols import (
     ToolCall,
     ToolSpec,
 )
-from pipeline.engines.remote.openai_compatible import Endpoint, OpenAiChat
+from pipeline.engines.remote.openai_chat import OpenAiChat
+from pipeline.engines.remote.openai_connection import Endpoint
 from pipeline.scheduling.lanes import Ticket
 from tests.upstream import Server, asking, chunk, events, reply, send
 

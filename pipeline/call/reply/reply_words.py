@@ -1,0 +1,78 @@
+"""The words of a reply as the language model gives them: told to clients, and excused while there are none."""
+
+from pipeline.call.effect_queue import EffectQueue
+from pipeline.call.events import ReplyTextCompleted, ReplyTextDelta
+from pipeline.call.options import CallOptions
+from pipeline.call.reply.filler import Filler
+from pipeline.call.reply.reply import Reply
+from pipeline.call.reply.thinking import Thinking
+
+
+class ReplyWords:
+    """The text of one reply on its way in.
+
+    Args:
+        reply: that the text is of.
+        options: what is said where the user waits for too long, or the language model fails.
+        outbox: takes the news.
+
+    Attributes:
+        filler: said while the reply waits.
+    """
+
+    def __init__(self, reply: Reply, options: CallOptions, outbox: EffectQueue) -> None:
+        self.filler = Filler(reply, options)
+        self._reply = reply
+        self._apology = options.apology
+        self._out = outbox
+        self._thinking = Thinking()
+        self._told = 0
+
+    @property
+    def patient_until(self) -> float:
+        """Monotonic time until which a thought of the language model may last."""
+        return self._thinking.patient_until
+
+    def released(self, now: float) -> None:
+        """The turn is over: from now on the user waits."""
+        self._thinking.released(now)
+
+    def think(self, now: float) -> None:
+        """The language model has a thought, of which nothing is said."""
+        self._thinking.goes_on(now)
+
+    def add(self, text: str, now: float) -> None:
+        """The language model gave the next characters."""
+        self._thinking.pause()
+        self._reply.add_text(text, now)
+
+    def end(self, now: float, *, failed: bool) -> None:
+        """The language model is done; where nothing but a filler was said, the user hears that it failed."""
+        self._thinking.pause()
+        if failed and self.filler.alone:
+            self._reply.add_text(self._apology, now)
+        self._reply.end_text(now, failed)
+
+    def give_up(self, now: float) -> None:
+        """Wait for the language model no more."""
+        self._reply.ticket.cancel()
+        self.end(now, failed=True)
+
+    def excuse(self, now: float, *, tools_busy: bool) -> None:
+        """Say that it takes a moment, where the user waits for too long."""
+        if self._reply.text_ended:
+            return
+        if self._thinking.awaited_since is not None:
+            self.filler.wait(self._thinking.awaited_since, now)
+        elif self._thinking.released_at is not None and not tools_busy:
+            self.filler.silent(self._thinking.released_at, now)
+
+    def tell(self) -> None:
+        """Tell clients of the words that are new, and that there are no more."""
+        reply = self._reply
+        if len(reply.text) > self._told:
+            self._out.emit(ReplyTextDelta(reply.reply_id, reply.item_id, reply.text[self._told :]))
+            self._told = len(reply.text)
+        if reply.text_ended and not reply.text_told:
+            reply.text_told = True
+            self._out.emit(ReplyTextCompleted(reply.reply_id, reply.item_id, reply.text.strip()))
