@@ -34,6 +34,7 @@ from server.observability.load_sampler import LoadSampler
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.realtime import routes as realtime
+from server.realtime.channel_talk import realtime_talk
 from server.roles import port_of, services_of
 from server.routes import (
     admin,
@@ -239,6 +240,7 @@ class Server:
             options,
             capacity,
             settings.lost_grace_s,
+            realtime_talk(),
             settings.half_open_calls,
             handed_over,
             told,
