@@ -1,6 +1,7 @@
 """The composition root: builds engines, media and doors from the settings, runs them, takes them down in order."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import asdict, dataclass, replace
 
@@ -26,7 +27,6 @@ from server.calls.requests import REGISTRY
 from server.conversations.tools import build_toolbox
 from server.engines.watched import watched
 from server.http import page
-from server.http.guard import Access
 from server.http.server import Doors, settled_memory
 from server.http.tls import Certificate
 from server.memory.door import MemoryDoor
@@ -157,6 +157,31 @@ def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     return app
 
 
+def listening(app: web.Application, parts: Parts) -> list[tuple[web.Application, int]]:
+    """The core's application and what else the settings ask for, each with its port."""
+    settings = parts.settings
+    services = [
+        (build_service(service, parts), port_of(service, settings.port)) for service in services_of(settings.role)
+    ]
+    metrics = [(metrics_application(parts), settings.metrics_port)] if settings.metrics_port else []
+    return [(app, settings.port), *services, *metrics]
+
+
+def fixed_phrases(settings: Settings, options: CallOptions) -> tuple[str, ...]:
+    """What a call may have to say that no model writes."""
+    fixed = (
+        options.greeting,
+        settings.telephone_greeting,
+        options.apology,
+        options.delay_apology,
+        options.farewell,
+        options.shutdown_prompt,
+        options.idle_prompt,
+        options.filler,
+    )
+    return (*fixed, *{unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)})
+
+
 async def _warm_up(engines: Engines, capacity: Capacity) -> None:
     """One piece of work for each engine, then their speed, where the number of calls depends on it."""
     await asyncio.gather(*(engine.warm_up() for engine in engines.all().values()))
@@ -179,6 +204,24 @@ async def read_instructions(llm: LanguageModel, instructions: str) -> None:
 
 
 @dataclass(slots=True)
+class Delivery:
+    """How long the end of a server waits for PostgreSQL.
+
+    Attributes:
+        patience_s: seconds that it is given to take what is in the journal; few until the start has come through.
+        hurried: whether the end was told not to wait.
+    """
+
+    patience_s: float = HURRIED_DELIVERY_S
+    hurried: bool = False
+
+    def hurry(self) -> None:
+        """Wait no longer; what is left stays in the journal."""
+        self.hurried = True
+        self.patience_s = HURRIED_DELIVERY_S
+
+
+@dataclass(slots=True)
 class Server:
     """A running Morgan.
 
@@ -196,18 +239,17 @@ class Server:
     capacity: Capacity
     memory: MemoryDoor
     url: str
-    _doors: Doors
-    _desk: SpeechDesk
-    _access: Access
-    _webhooks: CallWebhooks
-    _pbx: AudioSocketDoor
-    _sampler: LoadSampler
     certificate: Certificate | None
-    _hurried: bool = False
+    _doors: Doors
+    _pbx: AudioSocketDoor
+    _opened: contextlib.AsyncExitStack
+    _delivery: Delivery
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
         """Open the ports and memory, and warm the engines up; ready for calls when it returns.
+
+        Whatever fails on the way, all that was opened is closed again, the last first.
 
         Args:
             settings: the effective ones.
@@ -220,80 +262,66 @@ class Server:
             media.values.PortInUseError: the UDP port is taken.
             pipeline.tools.errors.ToolSetupError: a declared tool cannot be used.
         """
-        certificate = certificate_of(settings)
-        options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
-        engines, watches = watched(engines)
-        memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
-        access = build_access(settings, memory, metrics)
-        endpoint = await MediaEndpoint.open(media_config(settings))
-        speech = cached_speech(settings, engines.tts, memory)
-        engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
-        capacity = Capacity(settings.max_calls, CORES.count, speeds)
-        webhooks = build_webhooks(settings, metrics)
-        told = CallWebhooks(webhooks)
-        handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
-        registry = CallRegistry(
-            engines,
-            endpoint,
-            memory,
-            metrics,
-            options,
-            capacity,
-            settings.lost_grace_s,
-            realtime_talk(),
-            settings.half_open_calls,
-            handed_over,
-            told,
-        )
-        metrics.registry.register(ServerCollector(engines, memory, watches, registry))
-        parts = Parts(settings, engines, watches, memory, metrics, access, desk)
-        app = build_app(parts, registry)
-        listening = [(app, settings.port)]
-        listening += [
-            (build_service(service, parts), port_of(service, settings.port)) for service in services_of(settings.role)
-        ]
-        if settings.metrics_port:
-            listening.append((metrics_application(parts), settings.metrics_port))
-        pbx = AudioSocketDoor(app[TELEPHONE], guarded=access.guarded)
-        doors = open_doors(settings, listening, certificate)
-        try:
+        delivery = Delivery()
+        async with contextlib.AsyncExitStack() as opened:
+            certificate = certificate_of(settings)
+            options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
+            engines, watches = watched(engines)
+            memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
+            webhooks = build_webhooks(settings, metrics)
+            told = CallWebhooks(webhooks)
+            opened.push_async_callback(told.close)
+            # Late: what the calls said at their end is still to be written down, and their recordings to be told of.
+            opened.push_async_callback(lambda: memory.close(delivery.patience_s))
+            opened.push_async_callback(options.tools.close)
+            speech = cached_speech(settings, engines.tts, memory)
+            engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
+            opened.push_async_callback(desk.close)
+            endpoint = await MediaEndpoint.open(media_config(settings))
+            opened.push_async_callback(endpoint.close)
+            access = build_access(settings, memory, metrics)
+            opened.callback(access.close)
+            capacity = Capacity(settings.max_calls, CORES.count, speeds)
+            registry = CallRegistry(
+                engines,
+                endpoint,
+                memory,
+                metrics,
+                options,
+                capacity,
+                settings.lost_grace_s,
+                realtime_talk(),
+                settings.half_open_calls,
+                HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis),
+                told,
+            )
+            opened.push_async_callback(registry.close)
+            metrics.registry.register(ServerCollector(engines, memory, watches, registry))
+            parts = Parts(settings, engines, watches, memory, metrics, access, desk)
+            app = build_app(parts, registry)
+            doors = open_doors(settings, listening(app, parts), certificate)
+            opened.push_async_callback(closed, certificate)
+            opened.push_async_callback(doors.close)
+            pbx = AudioSocketDoor(app[TELEPHONE], guarded=access.guarded)
+            opened.push_async_callback(pbx.close)
             await webhooks.open()
             options.tools.start()
             await doors.open([memory.open(), _warm_up(engines, capacity)])
             if settings.audio_socket_port:
                 await pbx.open(settings.audio_socket_host, settings.audio_socket_port)
-        except BaseException:
-            await doors.close()
-            await closed(certificate)
-            access.close()
-            await registry.close()
-            await pbx.close()
-            await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())
-            await memory.close()
-            await told.close()
-            raise
-        settled_memory()
-        if certificate is not None:
-            certificate.watch()
-        url = doors.url(settings.port)
-        memory.announce(url)
-        memory.sample(metrics)
-        fixed = (
-            options.greeting,
-            settings.telephone_greeting,
-            options.apology,
-            options.delay_apology,
-            options.farewell,
-            options.shutdown_prompt,
-            options.idle_prompt,
-            options.filler,
-        )
-        unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
-        registry.spawn(speech.prefetch((*fixed, *unclear)))
-        log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
-        registry.spawn(read_instructions(engines.llm, options.instructions))
-        sampler = LoadSampler(metrics.recent, registry, engines.all().values())
-        return cls(settings, registry, capacity, memory, url, doors, desk, access, told, pbx, sampler, certificate)
+            settled_memory()
+            if certificate is not None:
+                certificate.watch()
+            url = doors.url(settings.port)
+            memory.announce(url)
+            memory.sample(metrics)
+            registry.spawn(speech.prefetch(fixed_phrases(settings, options)))
+            registry.spawn(read_instructions(engines.llm, options.instructions))
+            sampler = LoadSampler(metrics.recent, registry, engines.all().values())
+            opened.push_async_callback(sampler.close)
+            log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
+            delivery.patience_s = DELIVERY_S
+            return cls(settings, registry, capacity, memory, url, certificate, doors, pbx, opened.pop_all(), delivery)
 
     @property
     def apps(self) -> list[web.Application]:
@@ -312,7 +340,7 @@ class Server:
 
     async def hurry(self) -> None:
         """Have a stop wait no longer: calls end now, and what waits for a database stays in the journal."""
-        self._hurried = True
+        self._delivery.hurry()
         self.registry.hurry()
 
     async def stop(self, drain_s: float = 0.0) -> None:
@@ -325,14 +353,6 @@ class Server:
         await self.registry.drain(drain_s)
         await self.registry.close()
         await self._pbx.close()
-        if not self._hurried:
+        if not self._delivery.hurried:
             await self._doors.settle(min(REQUESTS_S, until - time.monotonic()))
-        await self._sampler.close()
-        await self._doors.close()
-        await closed(self.certificate)
-        self._access.close()
-        tools = self.registry.defaults.tools
-        await asyncio.gather(self.registry.endpoint.close(), self._desk.close(), tools.close())
-        # Last: what the calls said at their end is still to be written down, and their recordings to be told of.
-        await self.memory.close(HURRIED_DELIVERY_S if self._hurried else DELIVERY_S)
-        await self._webhooks.close()
+        await self._opened.aclose()
