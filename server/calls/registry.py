@@ -150,7 +150,7 @@ class CallRegistry:
         """A call that has its place from now on, to be put on a line and begun within the block.
 
         Leaving the block by whatever exception, or without having begun the call, ends it: the block's own exception
-        goes on to whoever asked. A call that was begun lives on behind the block, until `Call.end`.
+        goes on to the caller. A call that was begun lives on behind the block, until `Call.end`.
 
         Args:
             beginning: the conversation that it goes on with; a new one if not given.
@@ -174,7 +174,7 @@ class CallRegistry:
         """Whether a client may begin a call now, before anything is made for it.
 
         Returns:
-            the half-open call of somebody else that has to make room for it; None where there is room.
+            the half-open call of another client that has to make room for it; None where there is room.
 
         Raises:
             CallsFullError: as `reserve`.
