@@ -282,6 +282,7 @@ class Server:
             access = build_access(settings, memory, metrics)
             opened.callback(access.close)
             capacity = Capacity(settings.max_calls, CORES.count, speeds)
+            handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
             registry = CallRegistry(
                 engines,
                 endpoint,
@@ -292,7 +293,7 @@ class Server:
                 settings.lost_grace_s,
                 realtime_talk(),
                 settings.half_open_calls,
-                HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis),
+                handed_over,
                 told,
             )
             opened.push_async_callback(registry.close)
