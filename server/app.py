@@ -11,15 +11,13 @@ from aiohttp import web
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.context import shared_beginning
-from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import Engines, LanguageModel
 from pipeline.engines.speeds import EngineSpeeds, measure_speeds
 from pipeline.scheduling.cores import CORES
 from pipeline.scheduling.lanes import Ticket
-from pipeline.text.languages import unclear_prompt
-from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.application import Parts, application, metrics_application
 from server.calls.capacity import MOST, Capacity
+from server.calls.defaults import call_options, fixed_phrases
 from server.calls.handed_over import FILE as HANDED_FILE
 from server.calls.handed_over import HandedOver
 from server.calls.registry import CallRegistry
@@ -60,7 +58,7 @@ from server.services.doors import certificate_of, closed, open_doors
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
 from server.settings import Settings
-from server.speech.cache import cached_speech
+from server.speech.cache import CachedSpeech, cached_speech
 from server.speech.speech import SpeechDesk
 from server.telephone.audio_socket_door import AudioSocketDoor
 from server.telephone.desk import DESK as TELEPHONE
@@ -71,10 +69,6 @@ from server.v1 import transcriptions as v1_transcriptions
 from server.v1 import voices as v1_voices
 from server.webhooks.calls import CallWebhooks
 from server.webhooks.webhooks import Webhooks
-
-LOOK_AHEAD_CORES = 4
-"""Cores from which calls transcribe all the time while somebody speaks. On two, what is begun in vain stands in the way
-of the words that an answer waits for: half of the answers come in 0.3 s there, the other half in 0.9 s."""
 
 SWITCH_INTERVAL_S = 0.001
 """For this long at most another thread holds the interpreter's lock before the media thread gets it."""
@@ -103,36 +97,6 @@ def media_config(settings: Settings) -> MediaConfig:
         # A call that moves to a new connection has two for a moment.
         max_peers=(settings.max_calls or MOST) * 2,
     )
-
-
-def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSpeeds | None = None) -> CallOptions:
-    """What calls are like that do not say otherwise."""
-    told = CallOptions(
-        language=settings.language,
-        expected_language=settings.expected_language,
-        instructions=settings.instructions,
-        greeting=settings.greeting,
-        idle_prompt=settings.idle_prompt,
-        apology=settings.apology,
-        farewell=settings.farewell,
-        shutdown_prompt=settings.shutdown_prompt,
-        unclear_prompt=settings.unclear_prompt,
-        unclear_prompts=settings.unclear_prompts,
-        max_tokens=settings.llm_max_tokens,
-        short_replies=settings.short_replies,
-        temperature=settings.llm_temperature,
-        interim=settings.interim_transcripts,
-        look_ahead=settings.speculate and CORES.count >= LOOK_AHEAD_CORES,
-        speculate=settings.speculate,
-        turn_taking=settings.turn_taking,
-        tools=tools,
-        record_inputs=settings.record_inputs == "always",
-        filler=settings.tool_filler,
-        filler_after_s=settings.tool_filler_after_s,
-        delay_apology=settings.delay_apology,
-        delay_apology_after_s=settings.delay_apology_after_s,
-    )
-    return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
 
 
 def build_webhooks(settings: Settings, metrics: Metrics) -> Webhooks:
@@ -165,21 +129,6 @@ def listening(app: web.Application, parts: Parts) -> list[tuple[web.Application,
     ]
     metrics = [(metrics_application(parts), settings.metrics_port)] if settings.metrics_port else []
     return [(app, settings.port), *services, *metrics]
-
-
-def fixed_phrases(settings: Settings, options: CallOptions) -> tuple[str, ...]:
-    """What a call may have to say that no model writes."""
-    fixed = (
-        options.greeting,
-        settings.telephone_greeting,
-        options.apology,
-        options.delay_apology,
-        options.farewell,
-        options.shutdown_prompt,
-        options.idle_prompt,
-        options.filler,
-    )
-    return (*fixed, *{unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)})
 
 
 async def _warm_up(engines: Engines, capacity: Capacity) -> None:
@@ -240,8 +189,11 @@ class Server:
     memory: MemoryDoor
     url: str
     certificate: Certificate | None
+    _parts: Parts
+    _webhooks: Webhooks
     _doors: Doors
     _pbx: AudioSocketDoor
+    _speech: CachedSpeech
     _opened: contextlib.AsyncExitStack
     _delivery: Delivery
 
@@ -262,67 +214,94 @@ class Server:
             media.values.PortInUseError: the UDP port is taken.
             pipeline.tools.errors.ToolSetupError: a declared tool cannot be used.
         """
-        delivery = Delivery()
         async with contextlib.AsyncExitStack() as opened:
-            certificate = certificate_of(settings)
-            options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
-            engines, watches = watched(engines)
-            memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
-            webhooks = build_webhooks(settings, metrics)
-            told = CallWebhooks(webhooks)
-            opened.push_async_callback(told.close)
-            # Late: what the calls said at their end is still to be written down, and their recordings to be told of.
-            opened.push_async_callback(lambda: memory.close(delivery.patience_s))
-            opened.push_async_callback(options.tools.close)
-            speech = cached_speech(settings, engines.tts, memory)
-            engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
-            opened.push_async_callback(desk.close)
-            endpoint = await MediaEndpoint.open(media_config(settings))
-            opened.push_async_callback(endpoint.close)
-            access = build_access(settings, memory, metrics)
-            opened.callback(access.close)
-            capacity = Capacity(settings.max_calls, CORES.count, speeds)
-            handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
-            registry = CallRegistry(
-                engines,
-                endpoint,
-                memory,
-                metrics,
-                options,
-                capacity,
-                settings.lost_grace_s,
-                realtime_talk(),
-                settings.half_open_calls,
-                handed_over,
-                told,
-            )
-            opened.push_async_callback(registry.close)
-            metrics.registry.register(ServerCollector(engines, memory, watches, registry))
-            parts = Parts(settings, engines, watches, memory, metrics, access, desk)
-            app = build_app(parts, registry)
-            doors = open_doors(settings, listening(app, parts), certificate)
-            opened.push_async_callback(closed, certificate)
-            opened.push_async_callback(doors.close)
-            pbx = AudioSocketDoor(app[TELEPHONE], guarded=access.guarded)
-            opened.push_async_callback(pbx.close)
-            await webhooks.open()
-            options.tools.start()
-            await doors.open([memory.open(), _warm_up(engines, capacity)])
-            if settings.audio_socket_port:
-                await pbx.open(settings.audio_socket_host, settings.audio_socket_port)
-            settled_memory()
-            if certificate is not None:
-                certificate.watch()
-            url = doors.url(settings.port)
-            memory.announce(url)
-            memory.sample(metrics)
-            registry.spawn(speech.prefetch(fixed_phrases(settings, options)))
-            registry.spawn(read_instructions(engines.llm, options.instructions))
-            sampler = LoadSampler(metrics.recent, registry, engines.all().values())
-            opened.push_async_callback(sampler.close)
-            log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
-            delivery.patience_s = DELIVERY_S
-            return cls(settings, registry, capacity, memory, url, certificate, doors, pbx, opened.pop_all(), delivery)
+            server = await cls._build(settings, engines, speeds, opened)
+            await server._begin()
+            server._opened = opened.pop_all()
+        server._delivery.patience_s = DELIVERY_S
+        return server
+
+    @classmethod
+    async def _build(
+        cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None, opened: contextlib.AsyncExitStack
+    ) -> "Server":
+        """Make all parts; the media port alone is open then."""
+        delivery, certificate = Delivery(), certificate_of(settings)
+        options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
+        engines, watches = watched(engines)
+        memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
+        webhooks = build_webhooks(settings, metrics)
+        told = CallWebhooks(webhooks)
+        opened.push_async_callback(told.close)
+        # Late: what the calls said at their end is still to be written down, and their recordings to be told of.
+        opened.push_async_callback(lambda: memory.close(delivery.patience_s))
+        opened.push_async_callback(options.tools.close)
+        speech = cached_speech(settings, engines.tts, memory)
+        engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
+        opened.push_async_callback(desk.close)
+        endpoint = await MediaEndpoint.open(media_config(settings))
+        opened.push_async_callback(endpoint.close)
+        access = build_access(settings, memory, metrics)
+        opened.callback(access.close)
+        capacity = Capacity(settings.max_calls, CORES.count, speeds)
+        handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
+        registry = CallRegistry(
+            engines,
+            endpoint,
+            memory,
+            metrics,
+            options,
+            capacity,
+            settings.lost_grace_s,
+            realtime_talk(),
+            settings.half_open_calls,
+            handed_over,
+            told,
+        )
+        opened.push_async_callback(registry.close)
+        metrics.registry.register(ServerCollector(engines, memory, watches, registry))
+        parts = Parts(settings, engines, watches, memory, metrics, access, desk)
+        app = build_app(parts, registry)
+        doors = open_doors(settings, listening(app, parts), certificate)
+        opened.push_async_callback(closed, certificate)
+        opened.push_async_callback(doors.close)
+        pbx = AudioSocketDoor(app[TELEPHONE], guarded=access.guarded)
+        opened.push_async_callback(pbx.close)
+        url = doors.url(settings.port)
+        return cls(
+            settings,
+            registry,
+            capacity,
+            memory,
+            url,
+            certificate,
+            parts,
+            webhooks,
+            doors,
+            pbx,
+            speech,
+            opened,
+            delivery,
+        )
+
+    async def _begin(self) -> None:
+        """Open memory and the ports, warm the engines up, and begin what goes on beside the calls."""
+        settings, registry, engines = self.settings, self.registry, self._parts.engines
+        await self._webhooks.open()
+        registry.defaults.tools.start()
+        await self._doors.open([self.memory.open(), _warm_up(engines, self.capacity)])
+        if settings.audio_socket_port:
+            await self._pbx.open(settings.audio_socket_host, settings.audio_socket_port)
+        settled_memory()
+        if self.certificate is not None:
+            self.certificate.watch()
+        self.memory.announce(self.url)
+        self.memory.sample(self._parts.metrics)
+        registry.spawn(self._speech.prefetch(fixed_phrases(settings, registry.defaults)))
+        registry.spawn(read_instructions(engines.llm, registry.defaults.instructions))
+        sampler = LoadSampler(self._parts.metrics.recent, registry, engines.all().values())
+        self._opened.push_async_callback(sampler.close)
+        log.info("ready", url=self.url, media_port=registry.endpoint.port, role=settings.role)
 
     @property
     def apps(self) -> list[web.Application]:

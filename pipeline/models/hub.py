@@ -4,9 +4,8 @@ The hub is asked once per process whether it answers; where it does not (no netw
 waits for it again. `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean to the hub's own client.
 
 That client, `huggingface_hub`, is not used: since https://github.com/huggingface/huggingface_hub/pull/4228 (2.4 has it)
-each download has a partial file of its own that goes with the process, so that a start which is broken off in the middle
-of a gigabyte begins it anew, where this goes on; and it stops a file that is longer than the manifest says only at its
-end.
+the partial file of a download goes with its process, so that a start which is broken off in the middle of a gigabyte
+begins it anew, where this goes on; and it stops a file that is longer than the manifest says only at its end.
 """
 
 import functools
