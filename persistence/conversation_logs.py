@@ -1,16 +1,16 @@
 """Conversations that are being written to: begun, ended with their sessions, closed where they are deleted."""
 
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from persistence import reports
 from persistence.cache.conversation_store import ConversationStore
 from persistence.cache.redis_tier import RedisTier
 from persistence.config import PersistenceConfig
-from persistence.conversation_log import ConversationLog, LiveSession
+from persistence.conversation_log import ConversationLog, LiveSession, Recorder
 from persistence.ids import conversation_uuid
-from persistence.journal.operations import Operation, PutConversation
+from persistence.journal.operations import PutConversation
 from persistence.text import check_id, clean_json
 from persistence.values import SessionKind
 
@@ -30,7 +30,7 @@ class ConversationLogs:
         self,
         config: PersistenceConfig,
         server_id: str,
-        record: Callable[[Operation], int],
+        record: Recorder,
         store: ConversationStore,
         redis: RedisTier,
     ) -> None:
