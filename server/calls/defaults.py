@@ -44,9 +44,9 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
     return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
 
 
-def fixed_phrases(settings: Settings, options: CallOptions) -> tuple[str, ...]:
-    """What a call may have to say that no model writes."""
-    fixed = (
+def fixed_phrases(settings: Settings, options: CallOptions) -> list[str | tuple[str, str | None]]:
+    """What a call may have to say that no model writes; with a language where it is in one of several."""
+    fixed = [
         options.greeting,
         settings.telephone_greeting,
         options.apology,
@@ -55,5 +55,5 @@ def fixed_phrases(settings: Settings, options: CallOptions) -> tuple[str, ...]:
         options.shutdown_prompt,
         options.idle_prompt,
         options.filler,
-    )
-    return (*fixed, *{unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)})
+    ]
+    return [*fixed, *{unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}]
