@@ -20,7 +20,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 
 from persistence.backoff import Backoff
 from persistence.cache.keys import ACTIVE_USERS, INVALIDATE, audio_key, session_key
-from persistence.cache.pending_writes import ACTIVE_S, PendingWrites, WriteBatch
+from persistence.cache.pending_writes import PendingWrites, WriteBatch
 from persistence.cache.redis_figures import RedisFigures
 from persistence.errors import StoreUnavailableError
 from persistence.tasks import ended, keep_running
@@ -149,13 +149,6 @@ class RedisTier:
         """Take a user out of the active ones."""
         self._pending.gone(user_id)
         self._stir()
-
-    async def active_users(self) -> list[str]:
-        """Users with a sign of life in the last five minutes, latest first."""
-        found = await self._command(lambda: self._client.zrevrangebyscore(ACTIVE_USERS, "+inf", time.time() - ACTIVE_S))
-        # Redis counts the key, not what it found there.
-        self._count(bool(found))
-        return [name.decode("utf-8", "replace") for name in found]
 
     async def held(self, keys: Sequence[str], user_id: str) -> int:
         """How many of these keys there are, and whether the user counts as active (one more).

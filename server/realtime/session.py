@@ -99,11 +99,6 @@ class RealtimeSession:
         """Tell every client."""
         self._view.put(told)
 
-    @property
-    def takes_audio(self) -> bool:
-        """Whether audio comes and goes as events."""
-        return self._port is not None
-
     def encoder(self) -> Encoder:
         """Makes what audio is as an event, in the format of now."""
         return self._view.encoder()

@@ -109,6 +109,7 @@ class Talk:
         self.call = Virtual(options=self.options, script=list(script), **settings)
         self.told: list[Json] = []
         self.port = Port(SentAudio(), [])
+        self._over = over
         self._began_at = 0
         self._sounding = ""
         actor = SimpleNamespace(post=self.call.post, machine=self.call.machine)
@@ -133,7 +134,7 @@ class Talk:
     def sent(self, position: int) -> None:
         """A frame of the reply went out."""
         response = self.session.events.sounding
-        if response is None or self.session.takes_audio is False:
+        if response is None or self._over != "socket":
             return
         if response.id != self._sounding:
             self._sounding, self._began_at = response.id, position
