@@ -3,7 +3,6 @@ fastest tier that knows."""
 
 import asyncio
 import json
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -18,35 +17,34 @@ from persistence.cache.redis_tier import RedisTier
 from persistence.cache.restore import restore
 from persistence.cache.tts_cache import TtsCache
 from persistence.config import PersistenceConfig
-from persistence.conversation_log import ConversationLog, LiveSession, transcription_operation
+from persistence.conversation_log import transcription_operation
+from persistence.conversation_logs import ConversationLogs
+from persistence.conversation_reads import ConversationReads
 from persistence.data_dir import DataDir
 from persistence.embedded.postgres import EmbeddedPostgres
 from persistence.embedded.processes import write_private
 from persistence.embedded.servers import start_servers, stop_servers
 from persistence.embedded.valkey import EmbeddedValkey
 from persistence.errors import JournalFullError, StoreUnavailableError
+from persistence.foreign_deletions import ForeignDeletions
 from persistence.housekeeping import Housekeeping, Job
-from persistence.ids import conversation_uuid, parse_uuid
-from persistence.journal.operations import EndLostSessions, Operation, PutConversation
+from persistence.ids import conversation_uuid
+from persistence.journal.operations import EndLostSessions, Operation
 from persistence.journal.outbox import Outbox
 from persistence.postgres.conversations import Conversations
 from persistence.postgres.documents import Documents
 from persistence.postgres.metrics import Metrics
 from persistence.postgres.pool import Postgres
 from persistence.retention import Sweeper
-from persistence.text import check_id, clean_json, clean_text
+from persistence.text import check_id, clean_text
 from persistence.values import (
     AudioTranscription,
     ComponentHealth,
-    Conversation,
     ConversationContext,
     Document,
     Embedder,
-    Message,
-    Page,
     Passage,
     Recalled,
-    SessionKind,
 )
 from persistence.vectors.embedding_worker import EmbeddingWorker
 from persistence.vectors.index import VectorIndex
@@ -75,6 +73,9 @@ class Memory:
         metrics: samples for `system_metrics`.
         recaller: what users said before.
         store: the three tiers.
+        logs: conversations that are being written to: `conversation`, `begin_session`, `end_session` are theirs.
+        reads: what PostgreSQL has of conversations: `find_conversation`, `list_conversations`, `messages` and `export`
+            are theirs.
         redis: the fast tier, for audio buffers and active users.
         outbox: the journal and its delivery.
         sweeper: takes out what is too old.
@@ -102,7 +103,15 @@ class Memory:
         self.outbox = Outbox(config, self.postgres, self._delivered)
         self.conversations = Conversations(self.postgres)
         self.documents = Documents(self.postgres)
-        self.store = ConversationStore(self.redis, self._load, config, lambda: self.outbox.delivered)
+        self.reads = ConversationReads(self.conversations, self.settle)
+        self.find_conversation = self.reads.find_conversation
+        self.list_conversations = self.reads.list_conversations
+        self.messages, self.export = self.reads.messages, self.reads.export
+        self.store = ConversationStore(self.redis, self.reads.context, config, lambda: self.outbox.delivered)
+        self.logs = ConversationLogs(config, data_dir.server_id, self.record, self.store, self.redis)
+        self.conversation = self.logs.conversation
+        self.begin_session, self.end_session = self.logs.begin_session, self.logs.end_session
+        self.being_written = self.logs.being_written
         self.preferences = Preferences(self.redis, self.postgres, config, self.store.origin)
         self.vectors = VectorIndex(self.qdrant_url, config.qdrant_api_key)
         self.worker = EmbeddingWorker(
@@ -118,11 +127,9 @@ class Memory:
         self.metrics = Metrics(self.postgres, config.metrics_keep_s)
         self._data_dir = data_dir
         self.on_deleted: Callable[[str, uuid.UUID | None], Awaitable[None]] = _nothing_else
-        self._deletions: set[asyncio.Task[None]] = set()
+        self._foreign = ForeignDeletions(self._forget_elsewhere, lambda *gone: self.on_deleted(*gone))
         self._closed = False
-        self._logs: dict[str, ConversationLog] = {}
         self._opening: asyncio.Task[None] | None = None
-        self._counted: tuple[float, tuple[int, int]] = (float("-inf"), (0, 0))
         self.sweeper = Sweeper(self, config.retention)
         # By itself: a large sweep must not hold the others up.
         self._sweeping = Housekeeping([Job("retention", SWEEP_S, self.sweeper.sweep)])
@@ -132,7 +139,7 @@ class Memory:
                 Job("metrics", 10.0, self.metrics.write),
                 Job("clean-up", 60.0, self._clean),
                 Job("speech cache", 60.0, self.tts.sync),
-                Job("live sessions", 300.0, self._refresh_sessions),
+                Job("live sessions", 300.0, self.logs.refresh),
                 Job("old metrics", 3600.0, self.metrics.prune),
             ]
         )
@@ -178,7 +185,7 @@ class Memory:
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)  # at its end it starts the worker
         await self.worker.close()
-        await asyncio.gather(*self._deletions, return_exceptions=True)
+        await self._foreign.close()
         await self.outbox.close(deliver_s=deliver_s)
         await asyncio.gather(self.redis.close(), self.vectors.close())
         await self.postgres.close()
@@ -186,78 +193,6 @@ class Memory:
         self._data_dir.release()
 
     # Writing: nothing here waits.
-
-    def conversation(
-        self,
-        user_id: str,
-        conversation_id: str | None = None,
-        *,
-        channel: str = "call",
-        language: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        new: bool | None = None,
-    ) -> ConversationLog:
-        """Begin a conversation, or go on with one that the caller has found to be the user's.
-
-        Args:
-            user_id: whose it is.
-            conversation_id: of it; a new one if not given.
-            channel: "call", "text", "audio", "ws" or "realtime".
-            language: ISO 639-1 code.
-            metadata: anything that is to be kept with it.
-            new: whether nothing of it is stored yet; by default if there is no id.
-
-        Raises:
-            InvalidTextError: the user id or the metadata cannot be stored.
-        """
-        check_id(user_id, "user_id")
-        identity = (
-            uuid.uuid4() if conversation_id is None else conversation_uuid(check_id(conversation_id, "conversation_id"))
-        )
-        number = self.record(
-            PutConversation(identity, user_id, channel, language, reports.now(), clean_json(metadata or {}, "metadata"))
-        )
-        is_new = conversation_id is None if new is None else new
-        self.store.begin(user_id, str(identity), language, number, new=is_new)
-        self.redis.seen(user_id)
-        return ConversationLog(
-            identity,
-            user_id,
-            self.record,
-            self.store,
-            self.redis,
-            session_ttl_s=self.config.session_ttl_s,
-            server_id=self._data_dir.server_id,
-            store_text=self.config.store_text,
-        )
-
-    def begin_session(
-        self,
-        session_id: str,
-        user_id: str,
-        conversation_id: str | None = None,
-        *,
-        kind: SessionKind = "call",
-        language: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        new: bool | None = None,
-    ) -> ConversationLog:
-        """A streaming session begins: a call, a WebSocket, a realtime connection. See `conversation`."""
-        check_id(session_id, "session_id")
-        writer = self.conversation(
-            user_id, conversation_id, channel=kind, language=language, metadata=metadata, new=new
-        )
-        now = reports.now().isoformat()
-        writer.session = LiveSession(session_id, str(writer.conversation_id), user_id, kind, "active", now, now)
-        writer.begin_session()
-        self._logs[session_id] = writer
-        return writer
-
-    def end_session(self, session_id: str, reason: str, stats: Mapping[str, Any] | None = None) -> None:
-        """A streaming session is over; an unknown one is none of ours."""
-        writer = self._logs.pop(session_id, None)
-        if writer is not None:
-            writer.end_session(reason, stats)
 
     def record_transcription(self, done: AudioTranscription) -> None:
         """A transcription of the speech-to-text service, without a conversation."""
@@ -301,39 +236,6 @@ class Memory:
         await self.settle()
         await self.worker.caught_up(SETTLE_S)
         return await self.recaller.search(user_id, text, count)
-
-    async def find_conversation(self, conversation_id: str, user_id: str | None = None) -> Conversation | None:
-        """A conversation; None where there is none, or not of that user."""
-        identity = parse_uuid(conversation_id)
-        if identity is None:
-            return None
-        await self.settle()
-        return await self.conversations.get(identity, user_id)
-
-    async def list_conversations(self, user_id: str, limit: int = 50, cursor: str | None = None) -> Page[Conversation]:
-        """A user's conversations, latest first; raises `BadCursorError`."""
-        await self.settle()
-        return await self.conversations.list(user_id, limit, cursor)
-
-    async def messages(
-        self,
-        conversation_id: str,
-        user_id: str,
-        limit: int = 50,
-        cursor: str | None = None,
-        *,
-        newest_first: bool = False,
-    ) -> Page[Message]:
-        """Messages of a user's conversation, none where it is not theirs; raises `BadCursorError`."""
-        await self.settle()
-        return await self.conversations.messages(
-            conversation_uuid(conversation_id), user_id, limit, cursor, newest_first=newest_first
-        )
-
-    async def export(self, conversation_id: str, user_id: str) -> tuple[Conversation, tuple[Message, ...]] | None:
-        """A conversation with all its messages, for `persistence.export`."""
-        found = await self.find_conversation(conversation_id, user_id)
-        return None if found is None else (found, await self.conversations.all_messages(found.id, user_id))
 
     # Documents.
 
@@ -404,15 +306,8 @@ class Memory:
 
     async def counts(self) -> dict[str, int]:
         """Conversations active here, conversations and messages in all (at most five seconds old)."""
-        at, counted = self._counted
-        if time.monotonic() - at > 5.0:
-            try:
-                counted = await self.conversations.counts()
-                self._counted = (time.monotonic(), counted)
-            except StoreUnavailableError as error:
-                log.debug("conversations not counted", problem=str(error))
-        active = len({writer.conversation_id for writer in self._logs.values()})
-        return {"active": active, "total": counted[0], "messages": counted[1]}
+        conversations, messages = await self.reads.counts()
+        return {"active": self.logs.active, "total": conversations, "messages": messages}
 
     def environment(self) -> dict[str, str]:
         """What lets psql, redis-cli and others find the servers; also in <data-dir>/run/environment.json."""
@@ -453,44 +348,23 @@ class Memory:
         if self.postgres.up.is_set():
             await self.outbox.settle(SETTLE_S)
 
-    async def _load(self, user_id: str, conversation_id: str | None, count: int) -> ConversationContext | None:
-        await self.settle()
-        wanted = None if conversation_id is None else uuid.UUID(conversation_id)
-        return await self.conversations.context(user_id, wanted, count)
-
-    def being_written(self, user_id: str) -> set[uuid.UUID]:
-        """Conversations of a user that sessions write to just now."""
-        return {writer.conversation_id for writer in self._logs.values() if writer.user_id == user_id}
-
     def forget(self, user_id: str, conversations: set[uuid.UUID], sessions: Collection[str]) -> None:
-        """Whoever still writes to what is deleted writes into the void, and copies here go."""
-        for session_id, writer in list(self._logs.items()):
-            if writer.user_id == user_id and writer.conversation_id in conversations:
-                writer.deleted = True
-                del self._logs[session_id]
+        """Close the logs of what is deleted, so that what is still written to it goes nowhere, and drop copies here."""
+        self.logs.forget(user_id, conversations)
         self.tts.forget(conversations)
         for session_id in sessions:
             self.redis.delete(session_key(session_id))
             self.redis.delete(audio_key(session_id))
 
+    def _forget_elsewhere(self, user_id: str, conversation_id: uuid.UUID | None) -> None:
+        gone = self.being_written(user_id) if conversation_id is None else {conversation_id}
+        self.forget(user_id, gone, ())
+
     def _heard(self, message: dict[str, Any]) -> None:
         self.store.heard(message)
         self.preferences.heard(message)
         if message.get("kind") == "deleted" and message.get("origin") != self.store.origin:
-            named = message.get("conversation_id")
-            user_id = str(message.get("user_id"))
-            theirs = {each.conversation_id for each in self._logs.values() if each.user_id == user_id}
-            self.forget(user_id, theirs if named is None else {conversation_uuid(str(named))}, ())
-            gone = None if named is None else conversation_uuid(str(named))
-            deletion = asyncio.create_task(self._deleted_elsewhere(user_id, gone), name="deletion of another server")
-            self._deletions.add(deletion)
-            deletion.add_done_callback(self._deletions.discard)
-
-    async def _deleted_elsewhere(self, user_id: str, conversation_id: uuid.UUID | None) -> None:
-        try:
-            await self.on_deleted(user_id, conversation_id)
-        except OSError as error:
-            log.error("what another server deleted is not gone here", problem=str(error))
+            self._foreign.heard(message)
 
     def _missed(self) -> None:
         self.store.missed()
@@ -501,10 +375,6 @@ class Memory:
 
     async def _clean(self) -> None:
         self.store.clean()
-
-    async def _refresh_sessions(self) -> None:
-        for writer in self._logs.values():
-            writer.refresh()
 
 
 async def _nothing_else(user_id: str, conversation_id: uuid.UUID | None) -> None:

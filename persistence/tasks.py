@@ -48,4 +48,4 @@ async def ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
         done, left = await asyncio.wait(left, timeout=AGAIN_S)
         for task in done:
             if not task.cancelled():
-                task.exception()  # whoever ends a task has heard of its failure, or does not care
+                task.exception()  # the code that ends a task has heard of its failure, or does not care

@@ -27,7 +27,7 @@ class Embedder(Protocol):
 
         Args:
             texts: in any language.
-            waited_for: somebody waits for the answer; it comes before the backlog.
+            waited_for: a turn waits for the answer; it comes before the backlog.
         """
 
 

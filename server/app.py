@@ -1,6 +1,7 @@
 """The composition root: builds engines, media and doors from the settings, runs them, takes them down in order."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import asdict, dataclass, replace
 
@@ -10,15 +11,13 @@ from aiohttp import web
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.context import shared_beginning
-from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import Engines, LanguageModel
 from pipeline.engines.speeds import EngineSpeeds, measure_speeds
 from pipeline.scheduling.cores import CORES
 from pipeline.scheduling.lanes import Ticket
-from pipeline.text.languages import unclear_prompt
-from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.application import Parts, application, metrics_application
 from server.calls.capacity import MOST, Capacity
+from server.calls.defaults import call_options, fixed_phrases
 from server.calls.handed_over import FILE as HANDED_FILE
 from server.calls.handed_over import HandedOver
 from server.calls.registry import CallRegistry
@@ -26,7 +25,6 @@ from server.calls.requests import REGISTRY
 from server.conversations.tools import build_toolbox
 from server.engines.watched import watched
 from server.http import page
-from server.http.guard import Access
 from server.http.server import Doors, settled_memory
 from server.http.tls import Certificate
 from server.memory.door import MemoryDoor
@@ -34,6 +32,7 @@ from server.observability.load_sampler import LoadSampler
 from server.observability.metrics import Metrics
 from server.observability.sources import ServerCollector
 from server.realtime import routes as realtime
+from server.realtime.channel_talk import realtime_talk
 from server.roles import port_of, services_of
 from server.routes import (
     admin,
@@ -59,7 +58,7 @@ from server.services.doors import certificate_of, closed, open_doors
 from server.services.process import build_service
 from server.services.routes import CHAT_ROUTES
 from server.settings import Settings
-from server.speech.cache import cached_speech
+from server.speech.cache import CachedSpeech, cached_speech
 from server.speech.speech import SpeechDesk
 from server.telephone.audio_socket_door import AudioSocketDoor
 from server.telephone.desk import DESK as TELEPHONE
@@ -70,10 +69,6 @@ from server.v1 import transcriptions as v1_transcriptions
 from server.v1 import voices as v1_voices
 from server.webhooks.calls import CallWebhooks
 from server.webhooks.webhooks import Webhooks
-
-LOOK_AHEAD_CORES = 4
-"""Cores from which calls transcribe all the time while somebody speaks. On two, what is begun in vain stands in the way
-of the words that an answer waits for: half of the answers come in 0.3 s there, the other half in 0.9 s."""
 
 SWITCH_INTERVAL_S = 0.001
 """For this long at most another thread holds the interpreter's lock before the media thread gets it."""
@@ -104,36 +99,6 @@ def media_config(settings: Settings) -> MediaConfig:
     )
 
 
-def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSpeeds | None = None) -> CallOptions:
-    """What calls are like that do not say otherwise."""
-    told = CallOptions(
-        language=settings.language,
-        expected_language=settings.expected_language,
-        instructions=settings.instructions,
-        greeting=settings.greeting,
-        idle_prompt=settings.idle_prompt,
-        apology=settings.apology,
-        farewell=settings.farewell,
-        shutdown_prompt=settings.shutdown_prompt,
-        unclear_prompt=settings.unclear_prompt,
-        unclear_prompts=settings.unclear_prompts,
-        max_tokens=settings.llm_max_tokens,
-        short_replies=settings.short_replies,
-        temperature=settings.llm_temperature,
-        interim=settings.interim_transcripts,
-        look_ahead=settings.speculate and CORES.count >= LOOK_AHEAD_CORES,
-        speculate=settings.speculate,
-        turn_taking=settings.turn_taking,
-        tools=tools,
-        record_inputs=settings.record_inputs == "always",
-        filler=settings.tool_filler,
-        filler_after_s=settings.tool_filler_after_s,
-        delay_apology=settings.delay_apology,
-        delay_apology_after_s=settings.delay_apology_after_s,
-    )
-    return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
-
-
 def build_webhooks(settings: Settings, metrics: Metrics) -> Webhooks:
     """What tells others of calls, as the settings say."""
     secret = settings.webhook_secret.get_secret_value()
@@ -154,6 +119,16 @@ def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     app[health.STARTED] = time.monotonic()
     add_transcription(app, streams=False)
     return app
+
+
+def listening(app: web.Application, parts: Parts) -> list[tuple[web.Application, int]]:
+    """The core's application and what else the settings ask for, each with its port."""
+    settings = parts.settings
+    services = [
+        (build_service(service, parts), port_of(service, settings.port)) for service in services_of(settings.role)
+    ]
+    metrics = [(metrics_application(parts), settings.metrics_port)] if settings.metrics_port else []
+    return [(app, settings.port), *services, *metrics]
 
 
 async def _warm_up(engines: Engines, capacity: Capacity) -> None:
@@ -178,6 +153,24 @@ async def read_instructions(llm: LanguageModel, instructions: str) -> None:
 
 
 @dataclass(slots=True)
+class Delivery:
+    """How long the end of a server waits for PostgreSQL.
+
+    Attributes:
+        patience_s: seconds that it is given to take what is in the journal; few until the start has come through.
+        hurried: whether the end was told not to wait.
+    """
+
+    patience_s: float = HURRIED_DELIVERY_S
+    hurried: bool = False
+
+    def hurry(self) -> None:
+        """Wait no longer; what is left stays in the journal."""
+        self.hurried = True
+        self.patience_s = HURRIED_DELIVERY_S
+
+
+@dataclass(slots=True)
 class Server:
     """A running Morgan.
 
@@ -195,18 +188,20 @@ class Server:
     capacity: Capacity
     memory: MemoryDoor
     url: str
-    _doors: Doors
-    _desk: SpeechDesk
-    _access: Access
-    _webhooks: CallWebhooks
-    _pbx: AudioSocketDoor
-    _sampler: LoadSampler
     certificate: Certificate | None
-    _hurried: bool = False
+    _parts: Parts
+    _webhooks: Webhooks
+    _doors: Doors
+    _pbx: AudioSocketDoor
+    _speech: CachedSpeech
+    _opened: contextlib.AsyncExitStack
+    _delivery: Delivery
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
         """Open the ports and memory, and warm the engines up; ready for calls when it returns.
+
+        Whatever fails on the way, all that was opened is closed again, the last first.
 
         Args:
             settings: the effective ones.
@@ -219,17 +214,36 @@ class Server:
             media.values.PortInUseError: the UDP port is taken.
             pipeline.tools.errors.ToolSetupError: a declared tool cannot be used.
         """
-        certificate = certificate_of(settings)
+        async with contextlib.AsyncExitStack() as opened:
+            server = await cls._build(settings, engines, speeds, opened)
+            await server._begin()
+            server._opened = opened.pop_all()
+        server._delivery.patience_s = DELIVERY_S
+        return server
+
+    @classmethod
+    async def _build(
+        cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None, opened: contextlib.AsyncExitStack
+    ) -> "Server":
+        """Make all parts; the media port alone is open then."""
+        delivery, certificate = Delivery(), certificate_of(settings)
         options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
         engines, watches = watched(engines)
         memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
-        access = build_access(settings, memory, metrics)
-        endpoint = await MediaEndpoint.open(media_config(settings))
-        speech = cached_speech(settings, engines.tts, memory)
-        engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
-        capacity = Capacity(settings.max_calls, CORES.count, speeds)
         webhooks = build_webhooks(settings, metrics)
         told = CallWebhooks(webhooks)
+        opened.push_async_callback(told.close)
+        # Late: what the calls said at their end is still to be written down, and their recordings to be told of.
+        opened.push_async_callback(lambda: memory.close(delivery.patience_s))
+        opened.push_async_callback(options.tools.close)
+        speech = cached_speech(settings, engines.tts, memory)
+        engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
+        opened.push_async_callback(desk.close)
+        endpoint = await MediaEndpoint.open(media_config(settings))
+        opened.push_async_callback(endpoint.close)
+        access = build_access(settings, memory, metrics)
+        opened.callback(access.close)
+        capacity = Capacity(settings.max_calls, CORES.count, speeds)
         handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
         registry = CallRegistry(
             engines,
@@ -239,59 +253,55 @@ class Server:
             options,
             capacity,
             settings.lost_grace_s,
+            realtime_talk(),
             settings.half_open_calls,
             handed_over,
             told,
         )
+        opened.push_async_callback(registry.close)
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
         parts = Parts(settings, engines, watches, memory, metrics, access, desk)
         app = build_app(parts, registry)
-        listening = [(app, settings.port)]
-        listening += [
-            (build_service(service, parts), port_of(service, settings.port)) for service in services_of(settings.role)
-        ]
-        if settings.metrics_port:
-            listening.append((metrics_application(parts), settings.metrics_port))
+        doors = open_doors(settings, listening(app, parts), certificate)
+        opened.push_async_callback(closed, certificate)
+        opened.push_async_callback(doors.close)
         pbx = AudioSocketDoor(app[TELEPHONE], guarded=access.guarded)
-        doors = open_doors(settings, listening, certificate)
-        try:
-            await webhooks.open()
-            options.tools.start()
-            await doors.open([memory.open(), _warm_up(engines, capacity)])
-            if settings.audio_socket_port:
-                await pbx.open(settings.audio_socket_host, settings.audio_socket_port)
-        except BaseException:
-            await doors.close()
-            await closed(certificate)
-            access.close()
-            await registry.close()
-            await pbx.close()
-            await asyncio.gather(endpoint.close(), desk.close(), options.tools.close())
-            await memory.close()
-            await told.close()
-            raise
-        settled_memory()
-        if certificate is not None:
-            certificate.watch()
+        opened.push_async_callback(pbx.close)
         url = doors.url(settings.port)
-        memory.announce(url)
-        memory.sample(metrics)
-        fixed = (
-            options.greeting,
-            settings.telephone_greeting,
-            options.apology,
-            options.delay_apology,
-            options.farewell,
-            options.shutdown_prompt,
-            options.idle_prompt,
-            options.filler,
+        return cls(
+            settings,
+            registry,
+            capacity,
+            memory,
+            url,
+            certificate,
+            parts,
+            webhooks,
+            doors,
+            pbx,
+            speech,
+            opened,
+            delivery,
         )
-        unclear = {unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}
-        registry.spawn(speech.prefetch((*fixed, *unclear)))
-        log.info("ready", url=url, media_port=endpoint.port, role=settings.role)
-        registry.spawn(read_instructions(engines.llm, options.instructions))
-        sampler = LoadSampler(metrics.recent, registry, engines.all().values())
-        return cls(settings, registry, capacity, memory, url, doors, desk, access, told, pbx, sampler, certificate)
+
+    async def _begin(self) -> None:
+        """Open memory and the ports, warm the engines up, and begin what goes on beside the calls."""
+        settings, registry, engines = self.settings, self.registry, self._parts.engines
+        await self._webhooks.open()
+        registry.defaults.tools.start()
+        await self._doors.open([self.memory.open(), _warm_up(engines, self.capacity)])
+        if settings.audio_socket_port:
+            await self._pbx.open(settings.audio_socket_host, settings.audio_socket_port)
+        settled_memory()
+        if self.certificate is not None:
+            self.certificate.watch()
+        self.memory.announce(self.url)
+        self.memory.sample(self._parts.metrics)
+        registry.spawn(self._speech.prefetch(fixed_phrases(settings, registry.defaults)))
+        registry.spawn(read_instructions(engines.llm, registry.defaults.instructions))
+        sampler = LoadSampler(self._parts.metrics.recent, registry, engines.all().values())
+        self._opened.push_async_callback(sampler.close)
+        log.info("ready", url=self.url, media_port=registry.endpoint.port, role=settings.role)
 
     @property
     def apps(self) -> list[web.Application]:
@@ -310,7 +320,7 @@ class Server:
 
     async def hurry(self) -> None:
         """Have a stop wait no longer: calls end now, and what waits for a database stays in the journal."""
-        self._hurried = True
+        self._delivery.hurry()
         self.registry.hurry()
 
     async def stop(self, drain_s: float = 0.0) -> None:
@@ -323,14 +333,6 @@ class Server:
         await self.registry.drain(drain_s)
         await self.registry.close()
         await self._pbx.close()
-        if not self._hurried:
+        if not self._delivery.hurried:
             await self._doors.settle(min(REQUESTS_S, until - time.monotonic()))
-        await self._sampler.close()
-        await self._doors.close()
-        await closed(self.certificate)
-        self._access.close()
-        tools = self.registry.defaults.tools
-        await asyncio.gather(self.registry.endpoint.close(), self._desk.close(), tools.close())
-        # Last: what the calls said at their end is still to be written down, and their recordings to be told of.
-        await self.memory.close(HURRIED_DELIVERY_S if self._hurried else DELIVERY_S)
-        await self._webhooks.close()
+        await self._opened.aclose()

@@ -80,7 +80,7 @@ def _plain(message: ContextMessage) -> dict[str, Any]:
 
 
 def parse(value: bytes | None, user_id: str) -> ConversationCopy | None:
-    """A document of Redis; None for what is not one: keys can be written by anybody who has the password."""
+    """A document of Redis; None for what is not one: keys can be written by any client that has the password."""
     if value is None:
         return None
     try:

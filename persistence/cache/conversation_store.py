@@ -1,6 +1,6 @@
 """The last words of every conversation: in Redis, in this process, and in PostgreSQL, asked in that order.
 
-Whoever writes puts the conversation into process memory and has it copied to Redis; the journal brings it to
+A write goes into process memory and is copied to Redis; the journal brings it to
 PostgreSQL. Copies carry a version, so that an older one never wins, and the version that they were built on, so that
 two processes that write to one conversation notice each other: both then let go of their copies and read PostgreSQL.
 """
@@ -170,7 +170,7 @@ class ConversationStore:
             self._push(entry)
         else:
             self._redis.delete(conversation_key(user_id))
-        # Whoever has a copy drops it: it is older than this, and this builds on all that there was.
+        # Every process that has a copy drops it: it is older than this, and this builds on all that there was.
         self._tell("conversation", user_id, conversation_id, now, now)
 
     def heard(self, message: dict[str, Any]) -> None:
@@ -306,7 +306,7 @@ class ConversationStore:
     ) -> ConversationContext | None:
         wanted = conversation_id or (entry.conversation_id if entry is not None else None)
         loaded = await self._load(user_id, wanted, self._config.context_messages)
-        # Somebody may have spoken meanwhile.
+        # More may have been said meanwhile.
         entry = self._in_memory(user_id, wanted) if wanted else None
         if loaded is None and entry is None:
             self.figures.absent += 1

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,17 +20,13 @@ from redis.exceptions import ReadOnlyError, RedisError
 
 from persistence.backoff import Backoff
 from persistence.cache.keys import ACTIVE_USERS, INVALIDATE, audio_key, session_key
+from persistence.cache.pending_writes import PendingWrites, WriteBatch
 from persistence.cache.redis_figures import RedisFigures
 from persistence.errors import StoreUnavailableError
 from persistence.tasks import ended, keep_running
 
 log = structlog.get_logger(__name__)
 
-ACTIVE_S = 300.0
-"""A user counts as active for so long after the last sign of life."""
-
-MAX_KEYS_WAITING = 10_000
-MAX_MESSAGES_WAITING = 2_000
 FAILURES = (RedisError, OSError, TimeoutError)
 
 
@@ -68,10 +63,7 @@ class RedisTier:
         )
         self._on_invalidation = on_invalidation
         self._on_reconnect = on_reconnect
-        self._values: OrderedDict[str, tuple[bytes | None, int]] = OrderedDict()
-        self._messages: deque[tuple[str, bytes]] = deque()
-        self._active: dict[str, float] = {}
-        self._gone: set[str] = set()
+        self._pending = PendingWrites(self.figures)
         self._wake = asyncio.Event()
         self._look = asyncio.Event()
         self._idle = asyncio.Event()
@@ -118,7 +110,7 @@ class RedisTier:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
-        if key in self._values and self.up.is_set():
+        if key in self._pending and self.up.is_set():
             # What we are about to write is newer than what is there.
             await self.flush(0.05)
         value: bytes | None = await self._command(lambda: self._client.get(key))
@@ -127,11 +119,13 @@ class RedisTier:
 
     def put(self, key: str, value: bytes, ttl_s: int) -> None:
         """Have a value written soon."""
-        self._queue(key, value, ttl_s)
+        self._pending.value(key, value, ttl_s)
+        self._stir()
 
     def delete(self, key: str) -> None:
         """Have a key deleted soon."""
-        self._queue(key, None, 0)
+        self._pending.value(key, None, 0)
+        self._stir()
 
     async def claim(self, key: str, ttl_s: int) -> bool:
         """Whether nobody has claimed a key before, in this process or another; from now on it is claimed.
@@ -143,30 +137,18 @@ class RedisTier:
 
     def publish(self, channel: str, message: bytes) -> None:
         """Have a message published soon; with Redis down it is lost, as messages are."""
-        if len(self._messages) >= MAX_MESSAGES_WAITING:
-            self._messages.popleft()
-            self.figures.dropped += 1
-        self._messages.append((channel, message))
+        self._pending.message(channel, message)
         self._stir()
 
     def seen(self, user_id: str) -> None:
         """A user is active."""
-        self._gone.discard(user_id)
-        self._active[user_id] = time.time()
+        self._pending.active(user_id, time.time())
         self._stir()
 
     def forget_user(self, user_id: str) -> None:
         """Take a user out of the active ones."""
-        self._active.pop(user_id, None)
-        self._gone.add(user_id)
+        self._pending.gone(user_id)
         self._stir()
-
-    async def active_users(self) -> list[str]:
-        """Users with a sign of life in the last five minutes, latest first."""
-        found = await self._command(lambda: self._client.zrevrangebyscore(ACTIVE_USERS, "+inf", time.time() - ACTIVE_S))
-        # Redis counts the key, not what it found there.
-        self._count(bool(found))
-        return [name.decode("utf-8", "replace") for name in found]
 
     async def held(self, keys: Sequence[str], user_id: str) -> int:
         """How many of these keys there are, and whether the user counts as active (one more).
@@ -268,14 +250,6 @@ class RedisTier:
         else:
             self.figures.misses += 1
 
-    def _queue(self, key: str, value: bytes | None, ttl_s: int) -> None:
-        self._values[key] = (value, ttl_s)
-        self._values.move_to_end(key)
-        if len(self._values) > MAX_KEYS_WAITING:
-            self._values.popitem(last=False)
-            self.figures.dropped += 1
-        self._stir()
-
     def _stir(self) -> None:
         self._idle.clear()
         self._wake.set()
@@ -333,58 +307,28 @@ class RedisTier:
             await self._wake.wait()
             await self.up.wait()
             self._wake.clear()
-            values, self._values = self._values, OrderedDict()
-            messages, self._messages = self._messages, deque()
-            active, self._active = self._active, {}
-            gone, self._gone = self._gone, set()
+            batch = self._pending.take()
             try:
-                await self._write_batch(values, messages, active, gone)
+                await self._write_batch(batch)
             except FAILURES as error:
                 self._went_down(error)
                 self._look.set()
-                self._take_back(values, active, gone)
-                self.figures.dropped += len(messages)
+                self._pending.take_back(batch)
+                self._wake.set()
                 # The watch may find it well again at once, and that must not make a circle.
                 await asyncio.sleep(self._refused.failed())
                 continue
             self._refused.succeeded()
             self._is_up()
-            self.figures.written += len(values)
-            self.figures.published += len(messages)
+            self.figures.written += len(batch.values)
+            self.figures.published += len(batch.messages)
             if not self._wake.is_set():
                 self._idle.set()
 
-    async def _write_batch(
-        self,
-        values: OrderedDict[str, tuple[bytes | None, int]],
-        messages: deque[tuple[str, bytes]],
-        active: dict[str, float],
-        gone: set[str],
-    ) -> None:
+    async def _write_batch(self, batch: WriteBatch) -> None:
         async with self._client.pipeline(transaction=False) as pipe:
-            for key, (value, ttl_s) in values.items():
-                if value is None:
-                    pipe.delete(key)
-                else:
-                    pipe.set(key, value, ex=ttl_s)
-            if active:
-                pipe.zadd(ACTIVE_USERS, active)
-                pipe.zremrangebyscore(ACTIVE_USERS, "-inf", time.time() - ACTIVE_S)
-            if gone:
-                pipe.zrem(ACTIVE_USERS, *gone)
-            for channel, message in messages:
-                pipe.publish(channel, message)
+            batch.into(pipe, time.time())
             await pipe.execute()
-
-    def _take_back(
-        self, values: OrderedDict[str, tuple[bytes | None, int]], active: dict[str, float], gone: set[str]
-    ) -> None:
-        """What was not written goes behind nothing newer."""
-        for key, entry in values.items():
-            self._values.setdefault(key, entry)
-        self._active = {**active, **self._active}
-        self._gone |= gone - self._active.keys()
-        self._wake.set()
 
     async def _listen(self) -> None:
         backoff = Backoff(0.1, 2.0)

@@ -132,7 +132,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def identity(user: pwd.struct_passwd | None) -> dict[str, object]:
-    """Arguments of `subprocess` to run as somebody else; none for None."""
+    """Arguments of `subprocess` to run as another user; none for None."""
     return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 

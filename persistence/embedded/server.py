@@ -61,7 +61,7 @@ class EmbeddedServer(abc.ABC):
         self._watch = keep_running(self._keep_up, f"watch over {self.name}")
 
     async def stop(self) -> None:
-        """Stop the server, whoever started it."""
+        """Stop the server, also one that another process started."""
         if self._watch is not None:
             await ended([self._watch])
             self._watch = None
@@ -123,7 +123,7 @@ class EmbeddedServer(abc.ABC):
             if await self._answers():
                 return True
             await asyncio.sleep(0.03)
-            # While all of us are stopped nobody waits for anybody, and the server had no time either.
+            # A machine that was stopped counts for nothing: the server had no time either.
             waited_s += min(time.monotonic() - asked, ATTEMPT_S)
         return False
 

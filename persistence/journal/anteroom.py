@@ -48,7 +48,7 @@ class Anteroom:
         """What an earlier run left and the journal lacks, in order.
 
         Args:
-            journal: its id; what was left for another is nobody's.
+            journal: its id; what was left for another is not taken in.
             last: number of the journal's last record.
         """
         if self._room is None or self._room[:ID_BYTES] != journal.bytes:

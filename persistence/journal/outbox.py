@@ -9,65 +9,32 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import structlog
 
 from persistence.backoff import Backoff
 from persistence.config import PersistenceConfig
 from persistence.errors import JournalFullError
-from persistence.journal import statements as delivery
 from persistence.journal.anteroom import Anteroom
+from persistence.journal.delivery import Delivery
+from persistence.journal.figures import OutboxFigures
 from persistence.journal.frames import MAX_FRAME_BYTES, Frame, frame_size
 from persistence.journal.journal import Journal
 from persistence.journal.operations import Operation, decode, encode
 from persistence.journal.refused import RefusedRecords
+from persistence.journal.thread import JournalThread
 from persistence.journal.traces import Traces
-from persistence.postgres.outages import REFUSALS
 from persistence.postgres.pool import Postgres
 from persistence.tasks import ended, keep_running
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
-BATCH_RECORDS = 200
-BATCH_BYTES = 4 * 1024 * 1024
 MARKS = 4096
 """Of the times at which records came that wait: over an hour's worth; the lag of what comes later is told too long."""
 
 WARN_AT = (0.5, 0.8, 0.95)
 """Shares of the bound at which the log says so."""
-
-
-@dataclass(slots=True)
-class OutboxFigures:
-    """Counters since the start, for health and metrics.
-
-    Attributes:
-        recorded: records taken in.
-        delivered: records that PostgreSQL took.
-        refused: records that PostgreSQL will never take; the last are in `refused.jsonl` in the journal's folder.
-        lost: records that found the journal full.
-        failures: attempts to deliver that failed.
-        pending: records that wait.
-        pending_bytes: bytes that wait, on disk and for it.
-        lag_s: age of the oldest record that waits, to a second; of one from an earlier run, since this one's start.
-        fill: share of the bound that they take, 0 to 1.
-    """
-
-    recorded: int = 0
-    delivered: int = 0
-    refused: int = 0
-    lost: int = 0
-    failures: int = 0
-    pending: int = 0
-    pending_bytes: int = 0
-    lag_s: float = 0.0
-    fill: float = 0.0
 
 
 class Outbox:
@@ -89,7 +56,7 @@ class Outbox:
         self._config = config
         self._on_delivered = on_delivered
         self._refused = RefusedRecords(config.journal_dir)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="morgan-journal")
+        self._thread = JournalThread()
         self._waiting: list[Frame] = []
         self._waiting_bytes = 0
         self._marks: deque[tuple[int, float]] = deque()
@@ -98,18 +65,26 @@ class Outbox:
         self._wake_delivery = asyncio.Event()
         self._settled: list[tuple[int, asyncio.Future[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._position_known = False
-        self._numbers_checked = False
         self._closing = False
         self._journal: Journal
         self._anteroom: Anteroom
+        self._delivery: Delivery
         self.recorded = 0
         self.written = 0
         self.delivered = 0
 
     async def start(self) -> None:
         """Open the journal and begin to write and to deliver."""
-        self._journal, self._anteroom = await self._in_thread(self._open)
+        self._journal, self._anteroom = await self._thread.run(self._open)
+        self._delivery = Delivery(
+            self._postgres,
+            self._journal,
+            self._refused,
+            self._thread,
+            self.figures,
+            lambda: self.delivered,
+            self._passed,
+        )
         self.recorded = self.written = self._journal.last
         self.delivered = self._journal.delivered
         if self.recorded > self.delivered:
@@ -194,7 +169,7 @@ class Outbox:
             frames = self._journal.read(self._journal.delivered, limit, self._bound)
             return [operation for frame in frames if (operation := decode(frame)) is not None]
 
-        return await self._in_thread(read)
+        return await self._thread.run(read)
 
     async def count(self, traces: Traces) -> tuple[int, int]:
         """How many records on disk are a user's: in the journal (delivered or not, damaged files count as one), and
@@ -204,7 +179,7 @@ class Outbox:
             damaged = sum(traces.in_bytes(path.read_bytes()) for path in self._journal.damaged())
             return self._journal.count(traces.of_frame) + damaged, self._refused.count(traces.of_record)
 
-        return await self._in_thread(read)
+        return await self._thread.run(read)
 
     async def leave_out(self, traces: Traces) -> None:
         """Take what is a user's out of the files, and all that is delivered; what is not delivered of it is lost.
@@ -220,7 +195,7 @@ class Outbox:
                     path.unlink()
 
         await self._flush(1.0)
-        await self._in_thread(rewrite)
+        await self._thread.run(rewrite)
 
     async def tidy(self, journals_s: float | None, refused_s: float | None) -> tuple[int, int]:
         """Take out of the files what is delivered, and what is too old.
@@ -240,7 +215,7 @@ class Outbox:
                 return lost, 0
             return lost, self._refused.expire(datetime.fromtimestamp(time.time() - refused_s, tz=UTC))
 
-        lost, refused = await self._in_thread(rewrite)
+        lost, refused = await self._thread.run(rewrite)
         if lost:
             self.figures.lost += lost
             log.error("records that waited too long for postgresql are dropped", records=lost)
@@ -254,7 +229,7 @@ class Outbox:
             if self._postgres.up.is_set():
                 await self.settle(deliver_s)
             await ended(self._tasks)
-            await self._in_thread(lambda: self._journal.close(time.monotonic()))
+            await self._thread.run(lambda: self._journal.close(time.monotonic()))
             if self.written == self.recorded:
                 self._anteroom.close()
         self._thread.shutdown()
@@ -284,9 +259,6 @@ class Outbox:
             log.error("journal fills up, beyond its bound records are lost", fill=round(fill, 3), bound=self._bound)
         self._warned = reached
 
-    async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
-
     async def _write(self) -> None:
         backoff = Backoff(0.05, 2.0)
         while True:
@@ -298,7 +270,7 @@ class Outbox:
             if not frames and not self._journal.unsynced:
                 continue
             try:
-                await self._in_thread(lambda batch=frames: self._append(batch))  # type: ignore[misc]
+                await self._thread.run(lambda batch=frames: self._append(batch))  # type: ignore[misc]
                 self.disk_problem = ""
                 backoff.succeeded()
             except OSError as error:
@@ -334,33 +306,13 @@ class Outbox:
             while self.delivered < self.written:
                 try:
                     await self._postgres.up.wait()
-                    await self._deliver_batch()
+                    await self._delivery.batch(self.written)
                     backoff.succeeded()
                 except Exception as error:  # whatever it is, what is in the journal has to be tried again
                     self.figures.failures += 1
-                    self._position_known = False
                     wait_s = backoff.failed()
                     log.warning("delivery failed", problem=f"{type(error).__name__}: {error}", retry_s=round(wait_s, 2))
                     await asyncio.sleep(wait_s)
-
-    async def _deliver_batch(self) -> None:
-        if not self._position_known:
-            await self._find_position()
-        after = self.delivered
-        frames = await self._in_thread(lambda: self._journal.read(after, BATCH_RECORDS, BATCH_BYTES))
-        if not frames:
-            # Numbers lost with a damaged segment: there is nothing to deliver up to what is written.
-            self._passed(self.written)
-            return
-        try:
-            await self._transaction(frames)
-        except REFUSALS:
-            for frame in frames:
-                await self._deliver_alone(frame)
-        self.figures.delivered += len(frames)
-        last = frames[-1].number
-        await self._in_thread(lambda: self._journal.acknowledge(last))
-        self._passed(last)
 
     def _passed(self, number: int) -> None:
         self.delivered = number
@@ -370,44 +322,3 @@ class Outbox:
             if wanted <= number and not done.done():
                 done.set_result(None)
         self._on_delivered()
-
-    async def _find_position(self) -> None:
-        async with self._postgres.connection() as connection:
-            there = await connection.fetchval(
-                "SELECT position FROM morgan_meta.deliveries WHERE journal = $1", self._journal.id
-            )
-        fresh, self._numbers_checked = not self._numbers_checked, True
-        if there is not None and fresh and there > self._journal.last_at_open:
-            # The end of the journal was lost in a power cut after it had been delivered: its numbers are taken.
-            log.warning("journal is shorter than what was delivered of it, going on under a new identity")
-            await self._in_thread(self._journal.renumber)
-        elif there is not None and there > self.delivered:
-            await self._in_thread(lambda: self._journal.acknowledge(there))
-            self._passed(there)
-        self._position_known = True
-
-    async def _transaction(self, frames: list[Frame]) -> None:
-        async with self._postgres.connection() as connection, connection.transaction():
-            for frame in frames:
-                operation = decode(frame)
-                if operation is None:
-                    log.error("record of a newer Morgan left out", number=frame.number)
-                    continue
-                await delivery.apply(connection, operation)
-            await connection.execute(
-                """
-                INSERT INTO morgan_meta.deliveries (journal, position) VALUES ($1, $2)
-                ON CONFLICT (journal) DO UPDATE SET position = EXCLUDED.position, updated_at = now()
-                """,
-                self._journal.id,
-                frames[-1].number,
-            )
-
-    async def _deliver_alone(self, frame: Frame) -> None:
-        try:
-            await self._transaction([frame])
-        except REFUSALS as error:
-            self.figures.refused += 1
-            log.error("record refused by postgresql", number=frame.number, problem=type(error).__name__)
-            reason = str(error)
-            await self._in_thread(lambda: self._refused.add(frame, reason))

@@ -101,7 +101,7 @@ async def _put_message(connection: Any, op: PutMessage) -> None:
         op.metadata,
     )
     if updated is None:
-        # Its conversation was deleted while the call went on, or belongs to somebody else.
+        # Its conversation was deleted while the call went on, or belongs to another user.
         log.warning("message of no conversation not stored", conversation_id=str(op.conversation_id))
 
 

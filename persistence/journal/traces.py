@@ -8,7 +8,7 @@ from typing import Any
 from persistence.journal.frames import Frame
 
 NAMES = ("user_id", "conversation_id", "session_id", "message_id", "id")
-"""Fields of operations by which they belong to somebody."""
+"""Fields of operations that name the user, or what is the user's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def make_cursor(scope: str, *position: str | int) -> str:
 def read_cursor(scope: str, cursor: str, types: tuple[type, ...]) -> tuple[Any, ...]:
     """The position in a cursor.
 
-    The check is no signature: whoever forges a cursor reads on at another place of a list that they may read anyway.
+    The check is no signature: a forged one reads on at another place of a list that its client may read anyway.
 
     Raises:
         BadCursorError: it is damaged, or was made for another list.

@@ -48,7 +48,7 @@ async def _leave_as_it_is(_connection: Any) -> None:
 
 
 async def _is_pooled(connection: Any) -> bool:
-    """Whether somebody stands between us and the server: who answered the connection is not who works for it."""
+    """Whether a pooler stands in front of the server: another backend answered the connection than runs its work."""
     async with connection.transaction():
         return bool(await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid())
 
@@ -62,7 +62,7 @@ class Postgres:
     Args:
         dsn: where the server is.
         pool_min: connections kept open.
-        pool_max: most connections; whoever wants one more waits for `acquire_timeout_s`.
+        pool_max: most connections; a task that wants one more waits for `acquire_timeout_s`.
         connect_timeout_s: of one attempt to connect.
         command_timeout_s: of one statement.
     """
@@ -170,7 +170,7 @@ class Postgres:
                     log.exception("probe of postgresql failed")
                 self._went_down(error)
                 pause = backoff.failed()
-                # Whoever is the primary now is found by connecting anew.
+                # The primary of now is found by connecting anew.
                 hopeless = (asyncpg.InternalClientError, ReadOnlyServerError)
                 if backoff.failures >= ATTEMPTS_OF_A_POOL or isinstance(error, hopeless):
                     self._give_up_pool()
@@ -205,7 +205,7 @@ class Postgres:
                 raise ReadOnlyServerError("it is read-only")
             self.latency_ms = (time.monotonic() - started) * 1000
             if not known:
-                # Somebody put an empty database in the place of ours.
+                # An empty database is in the place of ours.
                 await migrate(connection)
 
     async def _open(self) -> Any:

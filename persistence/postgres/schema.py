@@ -2,7 +2,7 @@
 
 The files record themselves in `morgan_meta.migrations`, because a container applies them without us. Processes that
 start at the same time wait for each other on an advisory lock, which ends with its transaction: one that belonged to a
-session would stay with whoever a pooler lends that session to next.
+session would stay with the client that a pooler lends that session to next.
 """
 
 from dataclasses import dataclass

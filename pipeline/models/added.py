@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from pipeline.models.errors import FetchError, ManifestError
 from pipeline.models.hub import Hub
@@ -109,13 +109,13 @@ def _asked(hub: Hub, repository: str) -> Mapping[str, Any]:
     if not hub.reachable():
         raise FetchError(f"{hub.endpoint} does not answer")
     try:
-        answer = httpx.get(
+        answer = httpx2.get(
             url, params={"blobs": "true"}, headers=hub.headers(), timeout=_PATIENCE_S, follow_redirects=True
         )
         answer.raise_for_status()
         told = answer.json()
-    except httpx.HTTPStatusError as error:
+    except httpx2.HTTPStatusError as error:
         raise FetchError(f"{url} answers {error.response.status_code} {error.response.reason_phrase}") from error
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         raise FetchError(f"{url}: {error or type(error).__name__}") from error
     return told if isinstance(told, dict) else {}

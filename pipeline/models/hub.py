@@ -2,6 +2,10 @@
 
 The hub is asked once per process whether it answers; where it does not (no network, a registry-only machine), it
 is not waited for again. `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean to the hub's own client.
+
+That client, `huggingface_hub`, is not used: since https://github.com/huggingface/huggingface_hub/pull/4228 (2.4 has it)
+the partial file of a download goes with its process, so that a start which is broken off in the middle of a gigabyte
+begins it anew, where this goes on; and it stops a file that is longer than the manifest says only at its end.
 """
 
 import functools

@@ -1,11 +1,10 @@
 """One call, whichever way its sound comes: the one owner of its actor, line, recording, memory and place."""
 
 import asyncio
-import inspect
 import secrets
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ import structlog
 
 from media.peer import WebRtcPeer
 from media.recording import Recording
-from media.values import AudioFrame, PlayoutChange, PlayoutEvent, Speaker
+from media.values import AudioFrame, PlayoutChange, PlayoutEvent
 from persistence.values import SessionKind
 from pipeline.call.actor import CallActor
 from pipeline.call.circumstances import Circumstances
@@ -36,13 +35,12 @@ from pipeline.engines.protocols import Engines
 from server.bounds import MAX_INPUTS
 from server.calls.call_memory import CallMemory
 from server.calls.call_record import CallRecord
+from server.calls.holdings import Holdings
+from server.calls.line import Line
 from server.conversations.beginnings import Beginning
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.version import version
-
-RELEASE_S = 5.0
-"""Patience with each thing that an ended call frees; a line says goodbye within two seconds."""
 
 log = structlog.get_logger(__name__)
 
@@ -68,33 +66,6 @@ class CallIdentity:
 
     id: str = field(default_factory=lambda: f"call_{uuid.uuid4().hex}")
     resume_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-
-
-class Line(Protocol):
-    """What a call is on: brings the caller's sound and wishes to the call, and the call's sound and events to them.
-
-    Attributes:
-        kind: of the session in memory.
-    """
-
-    kind: SessionKind
-
-    @property
-    def speaker(self) -> Speaker:
-        """The outgoing audio."""
-
-    @property
-    def peers(self) -> Collection[WebRtcPeer]:
-        """The WebRTC connections that it holds; none where it is on something else."""
-
-    def tell(self, event: CallEvent) -> None:
-        """Something happened; must return at once."""
-
-    def stats(self) -> Mapping[str, float | None]:
-        """Of the media, as of now."""
-
-    async def close(self, reason: str) -> None:
-        """The call is over: say goodbye and free everything."""
 
 
 class CallHost(Protocol):
@@ -129,7 +100,7 @@ class CallHost(Protocol):
 class Call:
     """One call, the owner of everything that is made for it.
 
-    Whatever the call takes (`_own`) is freed by its end, the last first, each bounded in time and whether or not
+    Whatever the call takes (`_holdings`) is freed by its end, the last first, each bounded in time and whether or not
     another fails. The end happens once, in a task of its own that no request can cancel, and everything that ends a
     call ends it through `end` or `end_soon`.
 
@@ -162,7 +133,7 @@ class Call:
         self._beginning = beginning
         self._memory: CallMemory | None = None
         self._actor: CallActor | None = None
-        self._owned: list[tuple[str, Callable[[str], Awaitable[None] | None]]] = []
+        self._holdings = Holdings(self.id, host.metrics.release_failed)
         self._ending: asyncio.Task[None] | None = None
         self.recording = self._begin_recording()
 
@@ -174,7 +145,7 @@ class Call:
         """
         self._check_open()
         self.line = line
-        self._own("line", lambda reason: line.close(reason))
+        self._holdings.add("line", lambda reason: line.close(reason))
 
     def begin(self) -> None:
         """The call can be spoken on, over its line.
@@ -193,7 +164,7 @@ class Call:
         reminder = host.memory.reminder(options.user_id, context)
         recorder = self._begin_inputs(engines)
         actor = CallActor(options, engines, self.line.speaker, context, self._on_event, reminder, recorder)
-        self._own("actor", lambda reason: actor.close(reason))
+        self._holdings.add("actor", lambda reason: actor.close(reason))
         self._actor = actor
         host.begun(self)
         log.info("call opened", call_id=self.id, kind=self.kind)
@@ -231,7 +202,7 @@ class Call:
             return None
         recording = door.recordings.begin(self.options.user_id, self._beginning.conversation_id, self.id)
         if recording is not None:
-            self._own("recording", lambda _: recording.close())
+            self._holdings.add("recording", lambda _: recording.close())
         return recording
 
     def _begin_inputs(self, engines: Engines) -> InputRecorder | None:
@@ -252,7 +223,7 @@ class Call:
             recorder.close()
             await file.close()
 
-        self._own("inputs", finish)
+        self._holdings.add("inputs", finish)
         return recorder
 
     def _begin_memory(self, kind: SessionKind) -> None:
@@ -269,7 +240,7 @@ class Call:
             new=self._beginning.new,
         )
         kept = self._memory = CallMemory(memory, writer, self._host.engines.stt.model)
-        self._own("memory", lambda reason: kept.end(reason, self._stats()))
+        self._holdings.add("memory", lambda reason: kept.end(reason, self._stats()))
 
     def _stats(self) -> dict[str, Any]:
         return {"duration_s": round(self.record.seconds(), 3), "counts": self.counts, "media": self._media()}
@@ -292,33 +263,12 @@ class Call:
 
     async def _end(self, reason: str) -> None:
         try:
-            while self._owned:
-                what, release = self._owned.pop()
-                await self._release(what, release, reason)
+            await self._holdings.free(reason)
         finally:
             self._host.forget(self)
         if self.has_begun:
             seconds = round(self.record.seconds(), 1)
             log.info("call ended", call_id=self.id, reason=reason, seconds=seconds, **self.counts)
-
-    async def _release(self, what: str, release: Callable[[str], Awaitable[None] | None], reason: str) -> None:
-        try:
-            async with asyncio.timeout(RELEASE_S):
-                releasing = release(reason)
-                if inspect.isawaitable(releasing):
-                    await releasing
-        except Exception as error:
-            self._host.metrics.release_failed(what)
-            log.error("not freed cleanly", call_id=self.id, what=what, exc_info=error)
-
-    def _own(self, what: str, release: Callable[[str], Awaitable[None] | None]) -> None:
-        """Free something at the end of the call: the last that was taken first.
-
-        Args:
-            what: for the log and the metrics.
-            release: frees it; told why the call ends.
-        """
-        self._owned.append((what, release))
 
     def _check_open(self) -> None:
         if self.ended_reason is not None:

@@ -1,4 +1,4 @@
-"""What happened in a call, for whoever asks: its turns, their latency, its end."""
+"""Record of a call for the API: its turns, their latency, its end."""
 
 import time
 from dataclasses import asdict, dataclass, field

@@ -90,7 +90,7 @@ class Capacity:
     """Decides how many calls may be open.
 
     Args:
-        limit: a number that somebody has set, which then is the answer; None to go by what is measured.
+        limit: a number from the settings, which then is the answer; None to go by what is measured.
         cores: that inference may use.
 
     Attributes:
@@ -120,7 +120,7 @@ class Capacity:
 
         Args:
             active: calls that are open.
-            waiting_s: how long the work that somebody waits for most has been waiting for a core.
+            waiting_s: how long the most urgent work has been waiting for a core.
             now: monotonic time.
         """
         if self.limit is not None:

@@ -33,7 +33,7 @@ class Step(enum.Enum):
 
     END = "end"
     SAY_GOODBYE = "say_goodbye"
-    """Tell whoever cannot come back by themselves."""
+    """Tell callers whose clients cannot come back by themselves."""
     END_REPLY = "end_reply"
     """The reply in hand ends early."""
 

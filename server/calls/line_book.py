@@ -1,4 +1,4 @@
-"""Whose calls are not connected yet: they are bounded for each client, and never keep somebody else out."""
+"""Whose calls are not connected yet: they are bounded for each client, and never keep another client out."""
 
 from collections.abc import Iterable
 
@@ -32,7 +32,7 @@ class LineBook:
     def yielding(self, client: str | None) -> Call | None:
         """The call that makes room for one of another client, if any has to.
 
-        It is the oldest half-open one of whoever has most of them, and at least two more than this client.
+        It is the oldest half-open one of the client that has most of them, and at least two more than this client.
         """
         waiting = self._half_open()
         mine = len(waiting.pop(client or "", ()))

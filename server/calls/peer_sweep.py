@@ -36,7 +36,7 @@ class PeerSweep:
         self._task = asyncio.create_task(self._run(), name="peer sweep")
 
     async def look(self) -> None:
-        """Close the peers that are nobody's, and were so at the last look."""
+        """Close the peers that belong to no call, and did not at the last look."""
         lost = set(self._endpoint.peers) - set(self._owned())
         found, self._suspects = lost & self._suspects, lost
         for peer in found:

@@ -20,6 +20,7 @@ from pipeline.engines.protocols import Engines
 from pipeline.scheduling.cores import CORES
 from server.calls.call import Call, CallIdentity
 from server.calls.capacity import Capacity
+from server.calls.channel_talk import MakeTalk
 from server.calls.drain import Drain, Step
 from server.calls.handed_over import HandedCall, HandedOver
 from server.calls.line_book import LineBook
@@ -72,6 +73,7 @@ class CallRegistry:
         defaults: options of calls that do not say otherwise.
         capacity: how many calls may be open.
         lost_grace_s: how long a vanished caller is waited for.
+        make_talk: makes what Morgan's own clients speak on the data channel.
         half_open: calls of one client that may be unconnected at the same time.
         handed_over: takes the calls that a restart ends.
         webhooks: tell others of what happens in calls; None where nobody asked.
@@ -86,6 +88,7 @@ class CallRegistry:
         defaults: CallOptions,
         capacity: Capacity,
         lost_grace_s: float,
+        make_talk: MakeTalk,
         half_open: int = 10,
         handed_over: HandedOver | None = None,
         webhooks: CallWebhooks | None = None,
@@ -97,6 +100,7 @@ class CallRegistry:
         self.metrics = metrics
         self._capacity = capacity
         self.lost_grace_s = lost_grace_s
+        self.make_talk = make_talk
         self.draining = False
         self.total = 0
         self.messages = 0
@@ -146,7 +150,7 @@ class CallRegistry:
         """A call that has its place from now on, to be put on a line and begun within the block.
 
         Leaving the block by whatever exception, or without having begun the call, ends it: the block's own exception
-        goes on to whoever asked. A call that was begun lives on behind the block, until `Call.end`.
+        goes on to the caller. A call that was begun lives on behind the block, until `Call.end`.
 
         Args:
             beginning: the conversation that it goes on with; a new one if not given.
@@ -170,7 +174,7 @@ class CallRegistry:
         """Whether a client may begin a call now, before anything is made for it.
 
         Returns:
-            the half-open call of somebody else that has to make room for it; None where there is room.
+            the half-open call of another client that has to make room for it; None where there is room.
 
         Raises:
             CallsFullError: as `reserve`.

@@ -17,13 +17,9 @@ from persistence.values import SessionKind
 from pipeline.call.events import CallEvent
 from pipeline.call.inputs import KeyPressed
 from server.calls.call import Call, CallIdentity, CallOverError
-from server.calls.channel_talk import MakeTalk, RealtimeTalk
+from server.calls.channel_talk import Json, MakeTalk
 from server.calls.registry import CallRegistry, CallsFullError, DrainingError
 from server.conversations.beginnings import Beginning
-from server.realtime.abilities import abilities_of
-from server.realtime.items import Json
-from server.realtime.session import RealtimeSession
-from server.realtime.session_config import SessionConfig
 
 EARLY_EVENTS = 500
 """Events kept until the data channel stands; the oldest go first."""
@@ -37,7 +33,6 @@ async def open_webrtc(
     offer: str,
     beginning: Beginning | None = None,
     client: str | None = None,
-    config: SessionConfig | None = None,
     make_talk: MakeTalk | None = None,
     identity: CallIdentity | None = None,
     **options: Any,
@@ -49,8 +44,7 @@ async def open_webrtc(
         offer: SDP.
         beginning: as in `CallRegistry.reserve`.
         client: as in `CallRegistry.reserve`.
-        config: of the session that a client of the Realtime API wants; None for one that knows Morgan.
-        make_talk: makes what is spoken on the data channel; None for events of the Realtime API.
+        make_talk: makes what is spoken on the data channel; None for what Morgan's own clients speak there.
         identity: as in `CallRegistry.reserve`.
         options: as in `CallRegistry.reserve`.
 
@@ -62,8 +56,8 @@ async def open_webrtc(
         media.values.InvalidOfferError: the offer cannot be answered.
     """
     async with calls.reserve(beginning, client, identity, **options) as call:
-        call.resumable = config is None and make_talk is None
-        line = WebRtcLine(call, calls.endpoint, calls.lost_grace_s, config, make_talk)
+        call.resumable = make_talk is None
+        line = WebRtcLine(call, calls.endpoint, calls.lost_grace_s, make_talk or calls.make_talk)
         try:
             call.put_on(line)
             answer = await line.connect(offer)
@@ -76,7 +70,7 @@ async def open_webrtc(
 
 
 class WebRtcLine:
-    """Implements `server.calls.call.Line`: owns the peers of a call, of which there are two at most.
+    """Implements `server.calls.line.Line`: owns the peers of a call, of which there are two at most.
 
     One carries the call. An offer for another connection makes a candidate, which takes over once it is connected;
     until then, and if that never happens, the call goes on over the first. A later offer takes the candidate's place.
@@ -87,23 +81,15 @@ class WebRtcLine:
         call: that is on this line.
         endpoint: the media port.
         lost_grace_s: how long a vanished caller is waited for.
-        config: as in `open_webrtc`.
-        make_talk: as in `open_webrtc`.
+        make_talk: makes what is spoken on the data channel.
 
     Attributes:
-        session: of the call.
+        talk: what is spoken on the data channel.
     """
 
     kind: SessionKind = "call"
 
-    def __init__(
-        self,
-        call: Call,
-        endpoint: MediaEndpoint,
-        lost_grace_s: float,
-        config: SessionConfig | None = None,
-        make_talk: MakeTalk | None = None,
-    ) -> None:
+    def __init__(self, call: Call, endpoint: MediaEndpoint, lost_grace_s: float, make_talk: MakeTalk) -> None:
         self._call = call
         self._endpoint = endpoint
         self._lost_grace_s = lost_grace_s
@@ -113,10 +99,7 @@ class WebRtcLine:
         self._answering = asyncio.Lock()
         self._leaving: dict[WebRtcPeer, asyncio.Task[None]] = {}
         self._closed = False
-        wanted = config or SessionConfig.of_call(abilities_of(call.engines), call.options)
-        self.session = RealtimeSession(call, wanted, knows_morgan=config is None)
-        make_talk = make_talk or (lambda session, _: RealtimeTalk(session, self))
-        self._talk = make_talk(self.session, self.put)
+        self.talk = make_talk(call, self.put)
         self._early: deque[Json] = deque(maxlen=EARLY_EVENTS)
         self._grace: asyncio.TimerHandle | None = None
 
@@ -137,7 +120,7 @@ class WebRtcLine:
             CallOverError: it has ended meanwhile.
         """
         self._call.begin()
-        self.session.begin()
+        self.talk.begin()
 
     async def connect(self, offer: str) -> str:
         """Answer an offer: the first, one for a new connection of the same call, or another one of a connection that
@@ -222,8 +205,7 @@ class WebRtcLine:
 
     def tell(self, event: CallEvent) -> None:
         """See `Line`."""
-        self.session.tell(event)
-        self._talk.tell(event)
+        self.talk.tell(event)
 
     def stats(self) -> Mapping[str, float | None]:
         """See `Line`."""
@@ -234,7 +216,7 @@ class WebRtcLine:
     async def close(self, reason: str) -> None:
         """See `Line`. The connections stay, for their last statistics."""
         self._closed = True
-        self.session.close()
+        self.talk.close()
         self._cancel_grace()
         for connection, why in ((self._carrying, reason), (self._candidate, "replaced")):
             if connection is not None:
@@ -263,7 +245,7 @@ class WebRtcLine:
             raise CallOverError("the call has ended")
 
     def put(self, message: Json) -> None:
-        """See `Sink`: tell the connection that carries the call.
+        """Tell the connection that carries the call.
 
         Where that is lost, or about to go, it is kept for a later one.
         """
@@ -272,9 +254,6 @@ class WebRtcLine:
             self._deliver(message)
         if not hears or self._candidate is not None:
             self._early.append(message)
-
-    def over(self) -> None:
-        """See `Sink`: the connections are closed with the call."""
 
     def _deliver(self, message: Json) -> None:
         if self._carrying is None or not self._carrying.peer.send_message(json.dumps(message)):
@@ -301,13 +280,13 @@ class WebRtcLine:
         if connection is not self._carrying:
             return
         connection.channel_open = True
-        for message in self._talk.greeting():
+        for message in self.talk.greeting():
             self._deliver(message)
         self._deliver_early()
 
     def on_message(self, text: str) -> None:
         """The client said something on the data channel."""
-        self._talk.receive(text)
+        self.talk.receive(text)
 
     def on_playout(self, connection: "_Connection", event: PlayoutEvent) -> None:
         """The outgoing audio started or stopped."""

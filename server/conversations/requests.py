@@ -34,13 +34,13 @@ class OneConversation(BaseModel):
 async def found_conversation(
     request: web.Request, memory: Memory, conversation_id: str, user_id: str | None
 ) -> Conversation:
-    """The conversation of whoever asks, settled: what was said a moment ago is in it.
+    """The conversation of the principal that asks, settled: what was said a moment ago is in it.
 
     Args:
-        request: of whoever asks.
+        request: of the principal.
         memory: where it is.
         conversation_id: of it.
-        user_id: whose it must be; None for whoever asks.
+        user_id: whose it must be; None for the principal's own user.
 
     Raises:
         ApiError: 404.

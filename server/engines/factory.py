@@ -1,4 +1,4 @@
-"""Builds the engines that the settings ask for. Blocking: runs before the event loop serves anybody."""
+"""Builds the engines that the settings ask for. Blocking: runs before the event loop serves calls."""
 
 import importlib.util
 from collections.abc import Callable
@@ -170,7 +170,7 @@ def build_stt(settings: Settings) -> SpeechToText:
 def lanes_of(wanted: int | None, settings: Settings) -> int:
     """Jobs of an engine at once: as many as there are cores, because `pipeline.scheduling.cores` never lets more run.
 
-    With fewer, what somebody waits for would wait for optional work of the same engine while cores are free.
+    With fewer, the work of a turn would wait for optional work of the same engine while cores are free.
     """
     return wanted or min(MOST_LANES, settings.cores or usable_cores())
 

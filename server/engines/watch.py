@@ -1,4 +1,4 @@
-"""How each engine does: the time of its last pieces of work, and its failures, whoever asked for the work."""
+"""How each engine does: the time of its last pieces of work, and its failures, whichever door asked for the work."""
 
 import time
 from collections import deque

@@ -9,7 +9,7 @@ def preferred_form(accept: str, forms: Mapping[str, str], default: str) -> str:
     Args:
         accept: the header, "" for none.
         forms: names by media type; "audio/*" may stand for any of its kind.
-        default: the name for whoever accepts everything, or nothing that we have.
+        default: the name for a client that accepts everything, or nothing that we have.
     """
     best, best_weight = default, 0.0
     for part in accept.split(","):

@@ -10,7 +10,7 @@ def acting_user(request: web.Request, named: str | None) -> str | None:
     """The user in whose name a request acts.
 
     Args:
-        request: of whoever asks.
+        request: of the principal.
         named: the user that the request names; None for nobody.
 
     Returns:

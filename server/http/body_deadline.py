@@ -15,7 +15,7 @@ RATE = 2_000
 
 
 class BodyDeadline:
-    """Watches one body; whoever reads it gets the error.
+    """Watches one body; the read that waits for it gets the error.
 
     Args:
         request: whose body.

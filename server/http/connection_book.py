@@ -40,9 +40,9 @@ class _Network(Generic[Connection]):
 class ConnectionBook(Generic[Connection]):
     """Decides which connection has to go when there are too many; takes no time that grows with their number.
 
-    One on which nothing was ever asked goes first, then one between two requests, each time the oldest: whoever opens
-    sockets and says nothing displaces himself. One with a request in hand (a WebSocket, a stream) is never given up;
-    when all are such, the newcomer is.
+    One on which nothing was ever asked goes first, then one between two requests, each time the oldest: an address that
+    opens sockets and says nothing displaces itself. One with a request in hand (a WebSocket, a stream) is never given
+    up; when all are such, the newcomer is.
 
     Args:
         most: connections at once.

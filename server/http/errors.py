@@ -216,7 +216,7 @@ def read_query(request: web.Request, model: type[Body]) -> Body:
         ApiError: 422, naming each field.
     """
     try:
-        # A token there is for whoever lets people in, and of no concern to the route.
+        # A token there is read by the guard, and of no concern to the route.
         query = {name: value for name, value in request.query.items() if name != "token"}
         return model.model_validate({**query, **request.match_info})
     except ValidationError as error:

@@ -48,8 +48,8 @@ class Operation:
         upload_schema: schema of a multipart form among them.
         answers: by status.
         errors: statuses that the handler itself may answer with; those of validation and keys come by themselves.
-        scope: that whoever asks must have (`server.identity.scopes`); a route that says none is for administrators, and
-            fails a test.
+        scope: that the principal must have (`server.identity.scopes`); a route that says none is for administrators,
+            and fails a test.
         signed: a telephone provider's signature lets in, too, and a wrong one keeps out (`MORGAN_TWILIO_AUTH_TOKEN`).
         open: needs no key.
         cost: what is limited for each client (`server.http.rate_limits`); None costs next to nothing.

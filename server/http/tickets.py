@@ -1,4 +1,4 @@
-"""Tickets that come with requests: how urgent somebody in another process finds the work that this one does.
+"""Tickets that come with requests: how urgent the work of this process is for the caller in another one.
 
 Only the services take them, and of cores only (the scope "service"): to anybody else their own work would be urgent.
 The headers are those of `pipeline.engines.remote.reply`.

@@ -156,7 +156,7 @@ class Gate(asyncio.Protocol):
 
 
 class _First(asyncio.Protocol):
-    """Takes what comes together with the end of the handshake, before there is anybody to hear it."""
+    """Takes what comes together with the end of the handshake, before there is a protocol to take it."""
 
     def __init__(self) -> None:
         self.data = bytearray()

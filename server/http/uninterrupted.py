@@ -11,7 +11,7 @@ _running: set[asyncio.Task[Any]] = set()
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Do the work, whether or not somebody waits for it; returns and raises what it does.
+    """Do the work to its end, also where its caller is cancelled; returns and raises what it does.
 
     It must be bounded in time by itself.
     """

@@ -41,7 +41,7 @@ class _Server(web.Server):
     connect: Callable[[web.Server], asyncio.Protocol]
 
     def __call__(self) -> RequestHandler:
-        # Whoever listens calls this for any protocol; asyncio asks no more of it.
+        # The listener calls this for each connection, and takes any protocol.
         return self.connect(self)  # type: ignore[return-value]
 
 

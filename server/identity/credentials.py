@@ -1,4 +1,4 @@
-"""What somebody shows to be let in, wherever in a request it is."""
+"""The credential of a request, wherever in it that is."""
 
 import base64
 import binascii

@@ -2,7 +2,7 @@
 
 
 class TokenError(Exception):
-    """A token that lets nobody in; the message is fit for whoever showed it."""
+    """A token that is not accepted; the message is fit for the client that showed it."""
 
 
 class TokenTooLargeError(ValueError):

@@ -16,7 +16,7 @@ class Grant:
     Attributes:
         kind: of token.
         scopes: of `server.identity.scopes.LENDABLE`.
-        user_id: who its holder is; None makes them a guest, somebody whom nobody else is.
+        user_id: who its holder is; None makes them a guest of their own.
         options: of the calls it opens: conversation_id, language, voice, instructions. They cannot be changed.
         single_use: whether it lets in once only.
         issuer: id of the principal that had it made.

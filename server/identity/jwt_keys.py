@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import httpx
+import httpx2
 import jwt
 import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -78,11 +78,11 @@ async def fetch(url: str) -> bytes:
     """What is at an address, at most `MAX_JWKS` bytes.
 
     Raises:
-        httpx.HTTPError, ValueError: it is not to be had, or too long.
+        httpx2.HTTPError, ValueError: it is not to be had, or too long.
     """
     found = bytearray()
     async with (
-        httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client,
+        httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client,
         client.stream("GET", url) as response,
     ):
         response.raise_for_status()
@@ -137,7 +137,7 @@ class Jwks:
         try:
             listed = json.loads(await self._fetch(self._url))["keys"]
             self._keys = dict(known for each in listed if (known := _usable(each)) is not None)
-        except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        except (httpx2.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
             log.error("JWKS not read", url=self._url, problem=f"{type(error).__name__}: {error}")
             return
         self._read_at = self._now()

@@ -49,7 +49,7 @@ class ApiKey:
     per_day: Mapping[str, int] = field(default_factory=dict)
 
     def principal(self) -> Principal:
-        """Whoever shows it."""
+        """The principal that shows it."""
         return Principal(f"key:{self.id}", self.scopes, self.user_id, per_minute=self.per_minute, per_day=self.per_day)
 
     def expired(self, now: float) -> bool:

@@ -12,7 +12,7 @@ from server.identity.scopes import ALL, Scope
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who was let in.
+    """A client that was let in.
 
     Attributes:
         id: what is counted under it: "key:...", "user:..." of JWTs and tokens, "" where no key is asked for.
@@ -47,10 +47,10 @@ class Principal:
 
 
 LOCAL = Principal("", ALL)
-"""Whoever asks a server that has no keys: it listens on loopback only."""
+"""Every client of a server that has no keys: it listens on loopback only."""
 
 STRANGER = Principal("", frozenset())
-"""Whoever asks for what is open, without a key."""
+"""A client without a key, which may ask for what is open."""
 
 PRINCIPAL = web.RequestKey("principal", Principal)
 """Who a request comes from; set by the guard before anything else looks at it."""

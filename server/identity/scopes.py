@@ -1,4 +1,4 @@
-"""What somebody may do, by name."""
+"""Scopes: what a principal may do, by name."""
 
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, get_args

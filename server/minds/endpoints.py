@@ -1,10 +1,9 @@
 """Language models of others: what OpenAI-compatible endpoints have, and which run on this machine."""
 
-import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
+
+import httpx2
 
 from server.settings import SettingsError
 
@@ -31,12 +30,12 @@ def models_at(url: str, timeout_s: float = PATIENCE_S) -> list[str]:
     """
     key = os.environ.get("MORGAN_LLM_API_KEY", "")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    request = urllib.request.Request(f"{url}/models", headers=headers)  # noqa: S310 - callers check the scheme
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - likewise
-            return [str(each["id"]) for each in json.load(answer)["data"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        answer = httpx2.get(f"{url}/models", headers=headers, timeout=timeout_s, follow_redirects=True)
+        answer.raise_for_status()
+        return [str(each["id"]) for each in answer.json()["data"]]
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error) or type(error).__name__
         raise SettingsError(f"{url}/models does not tell which models there are: {reason}") from None
 
 

@@ -212,7 +212,7 @@ class Metrics:
         self._request_seconds.labels(service, method, route).observe(seconds)
 
     def wrong_key(self) -> None:
-        """Somebody tried a key that is none."""
+        """A request came with a key that is none."""
         self._wrong_keys.inc()
 
     # Read

@@ -1,4 +1,4 @@
-"""Metrics of what counts for itself: calls, media, lanes, engines, caches, journal. Read when somebody asks."""
+"""Metrics of what counts for itself: calls, media, lanes, engines, caches, journal. Read at each scrape."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Protocol

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,13 +12,10 @@ from pipeline.call.wish import ReplyWish
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.chunker import TextChunker
 from pipeline.text.spoken import speak
-from server.calls.call import Call
 from server.realtime.client_events import ResponseWanted
 from server.realtime.errors import RealtimeError, unsupported
 from server.realtime.responses import Response, Told
-
-if TYPE_CHECKING:
-    from server.realtime.session import RealtimeSession
+from server.realtime.session_view import SessionView
 
 MOST = 4
 """Such responses of one session at the same time."""
@@ -31,13 +27,11 @@ class OutOfBand:
     """Makes the out-of-band responses of one session.
 
     Args:
-        call: that the session belongs to.
-        session: told of them.
+        view: of the session.
     """
 
-    def __init__(self, call: Call, session: "RealtimeSession") -> None:
-        self._call = call
-        self._session = session
+    def __init__(self, view: SessionView) -> None:
+        self._view = view
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._tickets: dict[str, Ticket] = {}
 
@@ -47,15 +41,15 @@ class OutOfBand:
         Raises:
             RealtimeError: there are too many, or it would have to be spoken over the media track.
         """
-        options = self._call.options
+        options = self._view.call.options
         spoken = wish.is_spoken(options)
-        if spoken and not self._session.takes_audio:
+        if spoken and self._view.port is None:
             message = 'Over WebRTC a response beside the conversation is text: ask for output_modalities ["text"]'
             raise unsupported("response.output_modalities", message)
         if len(self._tasks) >= MOST:
             raise RealtimeError("too_many_responses", f"At most {MOST} responses beside the conversation at a time")
-        session = self._session
-        response = session.make_response(session.new_id("resp"), session.new_id("item"), spoken, wanted, None)
+        view = self._view
+        response = view.make_response(view.new_id("resp"), view.new_id("item"), spoken, wanted, None)
         ticket = self._tickets[response.id] = Ticket(Urgency.RUNNING_DRY)
         task = asyncio.create_task(self._make(response, wish, ticket), name="out-of-band response")
         self._tasks[response.id] = task
@@ -79,9 +73,9 @@ class OutOfBand:
         self._tasks.pop(response_id, None)
         self._tickets.pop(response_id, None)
 
-    def _tell(self, told: "list[Told]") -> None:
+    def _tell(self, told: list[Told]) -> None:
         for kind, fields in told:
-            self._session.put(self._session.events.event(kind, fields))
+            self._view.tell(kind, fields)
 
     async def _make(self, response: Response, wish: ReplyWish, ticket: Ticket) -> None:
         self._tell(list(response.created()))
@@ -97,13 +91,13 @@ class OutOfBand:
             self._tell(list(response.done(done)))
 
     async def _generate(self, response: Response, wish: ReplyWish, ticket: Ticket, done: ReplyDone) -> ReplyDone:
-        actor, options = self._call.actor, self._call.options
+        actor, options = self._view.call.actor, self._view.call.options
         request = wish.request(actor.machine.context, options)
         # Its prefix is not the conversation's.
         request = replace(request, conversation=response.id)
         chunker = TextChunker(options.language or "en")
         loop = asyncio.get_running_loop()
-        async for delta in self._call.engines.llm.stream(request, ticket):
+        async for delta in self._view.call.engines.llm.stream(request, ticket):
             if delta.text:
                 self._tell(list(response.add_text(delta.text)))
                 await self._say(response, wish, chunker.push(delta.text, loop.time()), ticket)
@@ -111,7 +105,7 @@ class OutOfBand:
                 usage = TokenUsage(delta.prompt_tokens, delta.completion_tokens)
                 done = replace(done, usage=usage if usage.prompt else None, cut_short=delta.finish_reason == "length")
             for call in delta.tool_calls:
-                self._tell(list(response.add_call(self._session.new_id("item"), call)))
+                self._tell(list(response.add_call(self._view.new_id("item"), call)))
         await self._say(response, wish, chunker.finish(), ticket)
         text = response.text.strip()
         self._tell(list(response.end_text(text)))
@@ -120,14 +114,14 @@ class OutOfBand:
     async def _say(self, response: Response, wish: ReplyWish, pieces: list[str], ticket: Ticket) -> None:
         if not response.speaks:
             return
-        options = self._call.options
+        options = self._view.call.options
         for piece in pieces:
             text = speak(piece, options.language or "en").text
             voice = wish.voice or options.voice
             if not text.strip():
                 continue
-            async for chunk in self._call.engines.tts.synthesize(text, ticket, voice=voice, speed=options.speed):
+            async for chunk in self._view.call.engines.tts.synthesize(text, ticket, voice=voice, speed=options.speed):
                 self._tell(list(response.add_audio(self._encoded(chunk.pcm))))
 
     def _encoded(self, pcm: Pcm) -> str:
-        return base64.b64encode(self._session.encoder().encode(pcm)).decode()
+        return base64.b64encode(self._view.encoder().encode(pcm)).decode()

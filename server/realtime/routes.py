@@ -23,6 +23,7 @@ from server.identity.errors import TokenTooLargeError
 from server.identity.grant import Grant
 from server.identity.principal import principal_of
 from server.identity.tokens import TOKENS
+from server.realtime.channel_talk import realtime_talk
 from server.realtime.openings import beginning_of, opening
 from server.realtime.session_config import SessionConfig
 from server.realtime.sockets import serve_call, serve_sideband
@@ -164,7 +165,7 @@ async def _answer(request: web.Request, offer: str, config: SessionConfig) -> we
     try:
         calls.check(client)
         beginning, options = beginning_of(request, config)
-        call, answer = await open_webrtc(calls, offer, beginning, client, config, **options)
+        call, answer = await open_webrtc(calls, offer, beginning, client, realtime_talk(config), **options)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None
     except CallsFullError as error:

@@ -1,17 +1,14 @@
 """The configuration of one Realtime session: what the client has set, as a call follows it and the client sees it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipeline.call.options import CallOptions
-from pipeline.call.turn_taking.config import TurnTakingConfig
-from pipeline.engines.protocols import ToolSpec, Voice
 from pipeline.text.words import primary_language
 from pipeline.tools.mcp.declaration import tool_name
-from server.conversations.tools import NO_TOOL_MODEL
 from server.http.errors import ApiError
-from server.realtime.errors import RealtimeError, unsupported, validated
+from server.realtime.abilities import Abilities
+from server.realtime.errors import RealtimeError, validated
 from server.realtime.mcp_schema import McpTool
 from server.realtime.session_schema import (
     MOST_TOKENS,
@@ -20,44 +17,16 @@ from server.realtime.session_schema import (
     AudioOutput,
     CustomVoice,
     FunctionTool,
-    ServerVad,
     SpokenSession,
-    Tool,
     TranscriptionSession,
 )
+from server.realtime.session_tools import check_choice, functions_among, servers_among, spec
+from server.realtime.turn_detection import merged, turn_taking
 from server.speech.voices import resolve_voice
 
 Json = dict[str, Any]
 
-NOT_SPOKEN = frozenset({"greeting", "idle_prompt"})
-"""What Morgan says of its own accord on its own page, and clients of this API do not expect."""
-
 PCM: Json = {"type": "audio/pcm", "rate": 24000}
-
-EAGERNESS = {"low": (2.0, 8.0), "medium": (1.0, 4.0), "auto": (1.0, 4.0), "high": (0.75, 2.0)}
-"""By how much the waits of the server's own turn taking grow or shrink, and the longest that they may become, s."""
-
-_WAITS = ("complete_wait_s", "likely_wait_s", "unsure_wait_s", "incomplete_wait_s", "question_wait_s")
-_LEAST_WAITS = ("unfinished_wait_s", "group_wait_s")
-
-
-@dataclass(frozen=True, slots=True)
-class Abilities:
-    """What the server can do, against which wishes are held.
-
-    Attributes:
-        model: name of the language model.
-        stt_model: of the transcripts.
-        calls_tools: whether the language model can be given tools.
-        voices: that are loaded.
-        default_voice: id of one of them.
-    """
-
-    model: str
-    stt_model: str
-    calls_tools: bool
-    voices: Sequence[Voice]
-    default_voice: str
 
 
 @dataclass(slots=True)
@@ -136,73 +105,16 @@ class SessionConfig:
         if "max_output_tokens" in given:
             self.max_output_tokens = wanted.max_output_tokens or "inf"
         if "tools" in given:
-            self.tools = self.functions(wanted.tools or (), f"{prefix}.tools")
-            self.mcp = self.servers(wanted.tools or (), f"{prefix}.tools")
+            tools, param = wanted.tools or (), f"{prefix}.tools"
+            self.tools = functions_among(tools, self.abilities, param)
+            self.mcp = servers_among(tools, self.abilities, self.defaults.tools, param)
         if "tool_choice" in given:
             choice = wanted.tool_choice or "auto"
             self.tool_choice = choice if isinstance(choice, str) else choice.model_dump()
-        self._check_choice(prefix)
+        check_choice(self.tool_choice, self.tools, self.mcp, self.defaults.tools, f"{prefix}.tool_choice")
         if wanted.audio is not None:
             self._set_input(wanted.audio.input, prefix)
             self._set_output(wanted.audio.output, prefix)
-
-    def functions(self, tools: Sequence[Tool], param: str) -> tuple[FunctionTool, ...]:
-        """The functions among tools, which are all of them.
-
-        Raises:
-            RealtimeError: the language model can be given none, or two have one name.
-        """
-        functions = tuple(tool for tool in tools if isinstance(tool, FunctionTool))
-        if functions and not self.abilities.calls_tools:
-            message = f"The language model of this server ({self.abilities.model}) cannot call functions"
-            raise unsupported(param, f"{message}; {NO_TOOL_MODEL}")
-        names = [tool.name for tool in functions]
-        for name in names:
-            if names.count(name) > 1:
-                raise RealtimeError("invalid_value", f"Two tools are called '{name}'.", param)
-        return functions
-
-    def servers(self, tools: Sequence[Tool], param: str) -> tuple[McpTool, ...]:
-        """The MCP servers among tools.
-
-        Raises:
-            RealtimeError: the language model cannot call tools, one may not be named here, or two have one label.
-        """
-        servers = tuple(tool for tool in tools if isinstance(tool, McpTool))
-        if servers and not self.abilities.calls_tools:
-            message = f"The language model of this server ({self.abilities.model}) cannot call tools"
-            raise unsupported(param, f"{message}; {NO_TOOL_MODEL}")
-        hosts = self.defaults.tools.guest_hosts
-        labels: set[str] = set()
-        for server in servers:
-            label = server.server_label
-            if label in labels:
-                raise RealtimeError("invalid_value", f"Two MCP servers are called '{label}'.", param)
-            labels.add(label)
-            own = bool(self.defaults.tools.of_server(label))
-            if server.server_url is None and not own:
-                message = f"There is no MCP server '{label}' on this server (MORGAN_MCP_SERVERS): give a `server_url`"
-                raise RealtimeError("invalid_value", message, param)
-            if server.server_url is not None and own:
-                message = f"'{label}' is an MCP server of this server itself: leave out its `server_url`, or rename it"
-                raise RealtimeError("invalid_value", message, param)
-            if server.server_url is not None and "*" not in hosts and server.host not in hosts:
-                message = (
-                    f"MCP servers at '{server.host}' may not be named here: MORGAN_MCP_CLIENT_HOSTS has no such host"
-                )
-                raise unsupported(param, message)
-        return servers
-
-    def _check_choice(self, prefix: str) -> None:
-        known = [tool.name for tool in self.tools] + [tool.name for tool in self.defaults.tools.specs]
-        if isinstance(self.tool_choice, dict) and self.tool_choice["type"] == "mcp":
-            labels = [server.server_label for server in self.mcp]
-            if self.tool_choice["server_label"] not in labels:
-                message = f"There is no MCP server '{self.tool_choice['server_label']}' in this session."
-                raise RealtimeError("invalid_value", message, f"{prefix}.tool_choice")
-        elif isinstance(self.tool_choice, dict) and self.tool_choice["name"] not in known:
-            message = f"There is no tool '{self.tool_choice['name']}'; there are {', '.join(known) or 'none'}."
-            raise RealtimeError("invalid_value", message, f"{prefix}.tool_choice")
 
     def _set_input(self, wanted: AudioInput | None, prefix: str) -> None:
         if wanted is None:
@@ -213,7 +125,8 @@ class SessionConfig:
         if "transcription" in given:
             self.transcription = self._transcription(wanted, prefix)
         if "turn_detection" in given:
-            self.turn_detection = self._turn_detection(wanted)
+            asked = wanted.turn_detection
+            self.turn_detection = merged(asked, self.turn_detection) if asked is not None else None
 
     def _transcription(self, wanted: AudioInput, prefix: str) -> Json | None:
         asked = wanted.transcription
@@ -227,20 +140,6 @@ class SessionConfig:
                 message = f"'{language}' is no ISO 639-1 code of a language."
                 raise RealtimeError("invalid_value", message, f"{prefix}.audio.input.transcription.language")
         return kept
-
-    def _turn_detection(self, wanted: AudioInput) -> Json | None:
-        asked = wanted.turn_detection
-        if asked is None:
-            return None
-        base: Json = {"type": asked.type, "create_response": True, "interrupt_response": True}
-        if isinstance(asked, ServerVad):
-            base |= {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500, "idle_timeout_ms": None}
-        else:
-            base |= {"eagerness": "auto"}
-        before = self.turn_detection if self.turn_detection and self.turn_detection["type"] == asked.type else {}
-        named = asked.model_dump(exclude_unset=True)
-        kept = {name: value for name, value in named.items() if value is not None or name == "idle_timeout_ms"}
-        return {**base, **before, **kept}
 
     def _set_output(self, wanted: AudioOutput | None, prefix: str) -> None:
         if wanted is None:
@@ -309,7 +208,7 @@ class SessionConfig:
             "answers_turns": talks and bool(detection.get("create_response")),
             "interruptible": bool(detection.get("interrupt_response", True)),
             "idle_replies": talks and bool(detection.get("idle_timeout_ms")),
-            "turn_taking": self._turn_taking(),
+            "turn_taking": turn_taking(self.defaults.turn_taking, self.turn_detection),
         }
 
     def _language(self) -> str | None:
@@ -321,14 +220,6 @@ class SessionConfig:
             return self.defaults.language
         # What the call expects and nobody has asked for is no order.
         return self.defaults.language if language == self.defaults.expected_language else primary_language(language)
-
-    def _turn_taking(self) -> TurnTakingConfig:
-        config, detection = self.defaults.turn_taking, self.turn_detection
-        if detection is None:
-            return config
-        if detection["type"] == "semantic_vad":
-            return _eager(config, detection["eagerness"])
-        return _after_silence(config, detection)
 
     # What the client sees --------------------------------------------------------------------------------------------
 
@@ -393,35 +284,6 @@ class SessionConfig:
         return {**shown, **{name: value for name, value in self.transcription.items() if name != "model"}}
 
 
-def spec(tool: FunctionTool) -> ToolSpec:
-    """A client's function as the language model is told of it."""
-    return ToolSpec(tool.name, tool.description or "", tool.parameters or {"type": "object", "properties": {}})
-
-
 def _prompt(transcription: Json) -> str:
     parts = [str(transcription.get("prompt") or ""), ", ".join(transcription.get("keywords") or ())]
     return " ".join(part.strip() for part in parts if part.strip())
-
-
-def _eager(config: TurnTakingConfig, eagerness: str) -> TurnTakingConfig:
-    factor, longest = EAGERNESS[eagerness]
-    waits = {name: min(getattr(config, name) * factor, longest) for name in (*_WAITS, *_LEAST_WAITS)}
-    return replace(config, **waits)
-
-
-def _after_silence(config: TurnTakingConfig, detection: Json) -> TurnTakingConfig:
-    """Nothing but the length of the silence tells that a turn is over."""
-    silence_s = max(detection["silence_duration_ms"] / 1000, config.early_silence_s)
-    threshold = min(max(float(detection["threshold"]), 0.01), 0.99)
-    idle_ms = detection["idle_timeout_ms"]
-    return replace(
-        config,
-        **dict.fromkeys((*_WAITS, *_LEAST_WAITS), silence_s),
-        patience_max_s=0.0,
-        patience_step_s=0.0,
-        speech_threshold=threshold,
-        silence_threshold=min(config.silence_threshold, threshold * 0.7),
-        pre_roll_s=detection["prefix_padding_ms"] / 1000,
-        idle_prompt_s=idle_ms / 1000 if idle_ms else config.idle_prompt_s,
-        idle_prompts=1_000_000 if idle_ms else config.idle_prompts,
-    )

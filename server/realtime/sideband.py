@@ -16,7 +16,7 @@ MOST = 8
 
 
 class Sideband:
-    """Implements `server.realtime.session.Sink` for one connection.
+    """Implements `server.realtime.ends.Sink` for one connection.
 
     Args:
         request: that became the WebSocket.

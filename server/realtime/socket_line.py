@@ -44,7 +44,7 @@ CLOSE_CODES = {"shutdown": 1001, "slow_reader": 1008, "too_many_errors": 1008, B
 
 
 class RealtimeLine:
-    """Implements `server.calls.call.Line`, `server.realtime.session.AudioPort` and `Sink`, and `Paced`.
+    """Implements `server.calls.line.Line`, `server.realtime.ends.AudioPort` and `Sink`, and `Paced`.
 
     Args:
         call: that is on this line.

@@ -11,6 +11,7 @@ from server.calls.websocket.send_queue import SocketOutbox
 from server.http.errors import ApiError
 from server.http.rate_limits import client_of
 from server.http.uninterrupted import to_the_end
+from server.realtime.channel_talk import SessionTalk
 from server.realtime.openings import beginning_of
 from server.realtime.session import RealtimeSession
 from server.realtime.session_config import SessionConfig
@@ -97,8 +98,9 @@ def session_of(call: Call) -> RealtimeSession:
     Raises:
         ApiError: 409, it has none.
     """
-    if isinstance(call.line, (WebRtcLine, RealtimeLine)) and call.has_begun:
-        return call.line.session
+    line = call.line.talk if isinstance(call.line, WebRtcLine) else call.line
+    if isinstance(line, (SessionTalk, RealtimeLine)) and call.has_begun:
+        return line.session
     raise ApiError(409, "no_session", "This call has no Realtime session: it is on /ws/audio, or not begun yet")
 
 

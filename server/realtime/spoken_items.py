@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
@@ -10,13 +9,12 @@ import structlog
 from media.values import RECEIVE_RATE, Pcm
 from pipeline.audio import to_waveform
 from pipeline.scheduling.lanes import Ticket, Urgency
-from server.calls.call import Call
 from server.realtime.audio_format import Decoder
-from server.realtime.client_events import ContentPart, MessageItem
+from server.realtime.client_events import ContentPart, Item, MessageItem
 from server.realtime.errors import RealtimeError
-
-if TYPE_CHECKING:
-    from server.realtime.session import RealtimeSession
+from server.realtime.items import Json
+from server.realtime.session_view import SessionView
+from server.realtime.told import completed
 
 MOST_S = 120
 """Seconds of audio in one item."""
@@ -31,13 +29,13 @@ class SpokenItems:
     """Transcribes items, one after the other.
 
     Args:
-        call: that the session belongs to.
-        session: that they are put into.
+        view: of the session.
+        insert: puts an item with an id into the conversation, behind another one.
     """
 
-    def __init__(self, call: Call, session: "RealtimeSession") -> None:
-        self._call = call
-        self._session = session
+    def __init__(self, view: SessionView, insert: Callable[[Item, str, str | None], None]) -> None:
+        self._view = view
+        self._insert = insert
         self._waiting: list[tuple[MessageItem, list[Pcm], str | None]] = []
         self._task: asyncio.Task[None] | None = None
         self._then: list[Callable[[], None]] = []
@@ -74,7 +72,7 @@ class SpokenItems:
     def _decoded(self, part: ContentPart, index: int) -> Pcm:
         if not part.audio or part.transcript:
             return np.zeros(0, np.int16)
-        decoder = Decoder(self._session.config.input_format)
+        decoder = Decoder(self._view.config.input_format)
         pcm = decoder.decode(part.audio, f"item.content[{index}].audio", last=True)
         if len(pcm) > MOST_S * RECEIVE_RATE:
             message = f"An item may have at most {MOST_S} s of audio."
@@ -94,21 +92,33 @@ class SpokenItems:
             what()
 
     async def _put(self, item: MessageItem, sound: list[Pcm], after: str | None) -> None:
-        session, options = self._session, self._call.options
-        item_id = item.id or session.new_id("item")
+        options = self._view.call.options
+        item_id = item.id or self._view.new_id("item")
         seconds = sum(len(pcm) for pcm in sound) / RECEIVE_RATE
         try:
             for part, pcm in zip(item.content, sound, strict=True):
                 if len(pcm):
                     ticket = Ticket(Urgency.FINAL_TRANSCRIPT)
-                    heard = await self._call.engines.stt.transcribe(
+                    heard = await self._view.call.engines.stt.transcribe(
                         to_waveform(pcm), ticket, language=options.language or None, prompt=options.stt_prompt
                     )
                     part.transcript = heard.text
         except Exception as error:
             log.exception("transcription failed", error=str(error))
-            session.insert(item, item_id, after)
-            session.tell_untranscribed(item_id)
+            self._insert(item, item_id, after)
+            self._tell_untranscribed(item_id)
             return
-        session.insert(item, item_id, after)
-        session.tell_transcript(item_id, item.words(), seconds)
+        self._insert(item, item_id, after)
+        self._tell_transcript(item_id, item.words(), seconds)
+
+    def _tell_transcript(self, item_id: str, text: str, seconds: float) -> None:
+        """The audio of an item was transcribed."""
+        self._view.events.transcribed(item_id, text)
+        place = {"item_id": item_id, "content_index": 0}
+        self._view.tell("conversation.item.input_audio_transcription.completed", {**place, **completed(text, seconds)})
+
+    def _tell_untranscribed(self, item_id: str) -> None:
+        """The audio of an item could not be transcribed."""
+        error = {"type": "transcription_error", "code": "transcription_failed", "message": "speech to text failed"}
+        place: Json = {"item_id": item_id, "content_index": 0, "error": error}
+        self._view.tell("conversation.item.input_audio_transcription.failed", place)

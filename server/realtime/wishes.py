@@ -14,8 +14,9 @@ from server.realtime.client_events import (
     ResponseWanted,
 )
 from server.realtime.errors import RealtimeError, unsupported
-from server.realtime.session_config import Json, SessionConfig, spec
+from server.realtime.session_config import Json, SessionConfig
 from server.realtime.session_schema import MOST_TOKENS
+from server.realtime.session_tools import functions_among, spec
 
 
 def reply_wish(
@@ -38,7 +39,7 @@ def reply_wish(
         raise unsupported("response.audio.output.format", message)
     if any(tool.type == "mcp" for tool in wanted.tools or ()):
         raise unsupported("response.tools", "MCP servers are those of the session: name them with session.update")
-    functions = None if wanted.tools is None else config.functions(wanted.tools, "response.tools")
+    functions = None if wanted.tools is None else functions_among(wanted.tools, config.abilities, "response.tools")
     most = wanted.max_output_tokens
     return ReplyWish(
         name,

@@ -20,7 +20,7 @@ routes = web.RouteTableDef()
 
 
 class Since(BaseModel):
-    """What whoever asks has already."""
+    """What the client has already."""
 
     after_s: Annotated[
         float, Field(allow_inf_nan=False, description="Second of the server's life; later turns and loads are told.")

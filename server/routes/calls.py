@@ -153,7 +153,7 @@ class IceServers(BaseModel):
 
 
 def find_call(request: web.Request, call_id: str) -> Call:
-    """An open call, of whoever asks.
+    """An open call of the principal.
 
     Raises:
         ApiError: 404.
@@ -195,7 +195,7 @@ async def open_call(request: web.Request, body: NewCall) -> web.Response:
     calls, client = registry(request), client_of(request)
     user_id = acting_user(request, body.user_id) or calls.defaults.user_id
     try:
-        # Nothing is read for whoever is refused anyway.
+        # Nothing is read for a client that is refused anyway.
         calls.check(client)
         recorded = _recorded(request, body)
         beginning, options = await wanted_call(request, user_id, body.conversation_id, body)

@@ -96,7 +96,7 @@ async def rebuild_memory(request: web.Request, body: Rebuild) -> web.StreamRespo
     """Make the index of messages anew from PostgreSQL.
 
     Events `progress`, then `done` with `total` or `error` with `message`, then `[DONE]`. Until then searches find what
-    is in the index again. For whoever hangs up it goes on in the background.
+    is in the index again. It goes on in the background where the client hangs up.
     """
     worker = request.app[MEMORY].opened().worker
     if worker.rebuilding:

@@ -30,7 +30,7 @@ class WantedToken(BaseModel):
 
     user_id: UserId | None = Field(None, description="Who its holder is; none: a guest, whom nobody else is.")
     scopes: Annotated[list[str], Field(max_length=len(LENDABLE))] | None = Field(
-        None, description="Of those of whoever asks; none: calls, read and erase, as far as they have them."
+        None, description="Of those of the key that asks; none: calls, read and erase, as far as it has them."
     )
     expires_in_s: Annotated[int, Field(ge=1, le=MAX_TOKEN_S)] = 60
     conversation_id: ConversationId | None = None

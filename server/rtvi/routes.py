@@ -23,8 +23,8 @@ from server.http.operation import Answer, operation
 from server.http.rate_limits import client_of
 from server.identity.principal import principal_of
 from server.realtime.abilities import abilities_of
+from server.realtime.channel_talk import channel_session
 from server.realtime.openings import updated
-from server.realtime.session import RealtimeSession
 from server.realtime.session_config import SessionConfig
 from server.routes.calls import find_call, no_capacity, no_such_call, webrtc_line
 from server.rtvi.started import StartedSessions
@@ -233,10 +233,11 @@ async def _open(request: web.Request, sdp: str, wanted: Wanted) -> tuple[Call, s
         config = updated(config, {"type": "realtime", **wanted.session})
         options |= config.options()
 
-    def talk(session: RealtimeSession, send: Callable[[Json], None]) -> RtviTalk:
+    def talk(call: Call, send: Callable[[Json], None]) -> RtviTalk:
+        session = channel_session(call, config)
         return RtviTalk(session, send, user_id, session.hang_up)
 
-    return await open_webrtc(calls, sdp, beginning, client, config, talk, **options)
+    return await open_webrtc(calls, sdp, beginning, client, talk, **options)
 
 
 def _wanted(data: Any) -> Wanted:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from pipeline.call.events import CallEnded, CallEvent, ReplyDone, ToolCalled
+from server.realtime.channel_talk import SessionTalk
 from server.realtime.errors import RealtimeError
 from server.realtime.session import RealtimeSession
 from server.rtvi.messages import (
@@ -30,7 +31,7 @@ PROTOCOL = "2.1.0"
 PEER_LEFT: Json = {"type": "signalling", "message": {"type": "peerLeft"}}
 
 
-class RtviTalk:
+class RtviTalk(SessionTalk):
     """Implements `server.calls.channel_talk.ChannelTalk`: the client's messages become events of the call's session,
     and the call's events messages. It has no turn taking of its own.
 
@@ -51,7 +52,7 @@ class RtviTalk:
         hang_up: Callable[[], object],
         now: Callable[[], datetime] = lambda: datetime.now(tz=UTC),
     ) -> None:
-        self._session = session
+        super().__init__(session)
         self._send = send
         self._hang_up = hang_up
         self._events = RtviEvents(user_id, now)
@@ -68,6 +69,7 @@ class RtviTalk:
 
     def tell(self, event: CallEvent) -> None:
         """See `ChannelTalk`."""
+        super().tell(event)
         if isinstance(event, ToolCalled) and event.by_client:
             self._asked[event.call.id] = False
         for kind, data in self._events.translate(event):
@@ -82,7 +84,7 @@ class RtviTalk:
         self._send({"label": LABEL, "type": kind, "id": message_id or f"m{self._count}", "data": data})
 
     def put(self, message: Json) -> None:
-        """See `server.realtime.session.Sink`: of what the session tells this client alone, errors matter."""
+        """See `server.realtime.ends.Sink`: of what the session tells this client alone, errors matter."""
         if message["type"] == "error":
             self._refuse(message["error"]["message"], self._request)
 
@@ -130,11 +132,11 @@ class RtviTalk:
 
     def _ask(self, kind: str, **fields: Any) -> None:
         """Tell the session something, in its words."""
-        self._session.receive(json.dumps({"type": kind, **fields}), self)
+        self.session.receive(json.dumps({"type": kind, **fields}), self)
 
     def _write(self, role: str, text: str, *, now: bool, aloud: bool) -> None:
         """Written words, answered at once where that is wanted: they interrupt what is being said."""
-        if now and self._session.events.responses:
+        if now and self.session.events.responses:
             self._ask("response.cancel")
         content = [{"type": "input_text" if role == "user" else "output_text", "text": text}]
         self._ask("conversation.item.create", item={"type": "message", "role": role, "content": content})
@@ -157,7 +159,7 @@ class RtviTalk:
 
     def _go_on(self) -> None:
         """Have the results of functions answered, once all are there and nothing else is being said."""
-        if self._results_due and all(self._asked.values()) and not self._session.events.responses:
+        if self._results_due and all(self._asked.values()) and not self.session.events.responses:
             self._asked.clear()
             self._results_due = False
             self._ask("response.create")
@@ -168,9 +170,9 @@ class RtviTalk:
             raise RtviError(f"Requests are `session` and `session.update`, not `{message.data.t[:64]}`", message.id)
         if message.data.t == "session.update":
             try:
-                self._session.config.update(message.data.d)
+                self.session.config.update(message.data.d)
             except RealtimeError as error:
                 raise RtviError(error.message, message.id) from None
             self._ask("session.update", session=message.data.d)
-        described = self._session.created()["session"]
+        described = self.session.created()["session"]
         self._say("server-response", {"t": message.data.t, "d": described}, message.id)

@@ -33,7 +33,7 @@ class Drain:
         @web.middleware
         async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
             if self.draining:
-                # `/health` too: whoever spreads work over several services is to take another.
+                # `/health` too: a balancer in front of several services is to take another.
                 raise ApiError(503, "draining", "This service is shutting down", headers={"Retry-After": "2"})
             self.in_hand += 1
             self._idle.clear()

@@ -100,7 +100,7 @@ class IdentitySettings(BaseModel):
     def _safe_jwks(cls, url: str) -> str:
         host = urlsplit(url).hostname or ""
         if url and not (url.startswith("https://") or (url.startswith("http://") and is_loopback(host))):
-            raise ValueError("it must begin with https://, since whoever answers there decides who comes in")
+            raise ValueError("it must begin with https://, since what answers there decides who comes in")
         return url
 
     @field_validator("token_secret", "jwt_secret")

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 async def stream_audio(request: web.Request, speech: Speech) -> web.StreamResponse:
-    """Send the audio as it is made; whoever hangs up, or stops taking it, stops the voice.
+    """Send the audio as it is made; a client that hangs up, or stops taking it, stops the voice.
 
     A voice that fails in the middle breaks the connection off, so that nobody takes a torso for the whole.
     """

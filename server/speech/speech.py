@@ -1,4 +1,4 @@
-"""Texts as audio for whoever asks over HTTP: clause by clause as it is spoken, or out of the cache as a whole."""
+"""Speech for HTTP routes: clause by clause as it is spoken, or out of the cache as a whole."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -43,7 +43,7 @@ class SpeechOrder:
         voice: an id or a known name, None for the default.
         format: of the audio.
         speed: 1 is natural; 0.25 to 4.
-        conversation_id: whose words they are, so that they go from the cache when it goes; None for nobody's.
+        conversation_id: whose words they are, so that they go from the cache when it goes; None for those of none.
         language: of the text, ISO 639-1; asked for only where the voice tells none of its own.
     """
 
@@ -224,7 +224,7 @@ class SpeechDesk:
     async def _ahead(
         self, order: SpeechOrder, voice: str, first: str, said: Iterator[str]
     ) -> AsyncGenerator[Pcm, None]:
-        """Samples of the clauses, a few ahead of whoever takes them."""
+        """Samples of the clauses, a few ahead of the response that sends them."""
         ready: asyncio.Queue[Pcm | None] = asyncio.Queue(AHEAD)
         ticket = Ticket(Urgency.BACKGROUND)
 

@@ -15,7 +15,7 @@ class AnnouncedCall:
 
     Attributes:
         principal: who announced it.
-        user_id: whose call it is; None for whoever calls.
+        user_id: whose call it is; None for the number that calls.
         wishes: how it is to be.
     """
 

@@ -43,7 +43,7 @@ class KeyReader:
                 self._waiter = None
 
     def take(self, key: str) -> bool:
-        """A key was pressed; whether somebody reads it."""
+        """A key was pressed; whether a tool waits for it."""
         if self._waiter is None or self._waiter.done() or key not in KEYS:
             return False
         if key == self._end_key:

@@ -60,7 +60,7 @@ class Carrier(Protocol):
 
 
 class TelephoneLine:
-    """Implements `server.calls.call.Line`, `server.telephone.tools.Leavable` and `Paced`.
+    """Implements `server.calls.line.Line`, `server.telephone.tools.Leavable` and `Paced`.
 
     Args:
         call: that is on this line.

@@ -32,7 +32,7 @@ async def open_line(
         desk: of the server.
         principal: who opens it.
         client: who is counted for it, see `CallRegistry.reserve`.
-        user_id: whose it is; None for whoever calls.
+        user_id: whose it is; None for callers of whom nothing is known.
         wishes: how it is to be; its language is known to be one.
         bridge_id: by which the bridge knows the call.
         wire: how its sound comes.

@@ -56,14 +56,14 @@ class KeyCame:
 
 @dataclass(frozen=True, slots=True)
 class MarkCame:
-    """What was sent before the mark was played, or somebody wants to know when what is on its way has been."""
+    """What was sent before the mark was played, or the bridge wants to know when what is on its way has been."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClearCame:
-    """Somebody wants silence."""
+    """The bridge wants silence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,7 +364,7 @@ class StreamSession:
     # -----------------------------------------------------------------------------------------------------------------
 
     async def _shielded(self, work: Awaitable[None]) -> None:
-        """Do something to its end, even when whoever asked for it leaves."""
+        """Do something to its end, even when the request that asked for it is cancelled."""
         task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -115,7 +115,7 @@ class StreamSessions:
         session = await self.get(session_id, who)
         result = await session.finish()
         if self._sessions.pop(session_id, None) is None:
-            # Somebody else asked too and was first.
+            # Another request asked too and was first.
             return result
         self._results[session_id] = (session.owner, result)
         if len(self._results) > RESULTS_KEPT:

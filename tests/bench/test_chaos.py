@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.broken_upstream import RUBBISH, BrokenUpstream, Mode
-from bench.chaos import ANSWER_S, FAULTS, Outcome, table
+from bench.chaos import ANSWER_S, Outcome, table
+from bench.chaos_faults import FAULTS
 from bench.stepped_clock import SteppedClock
 from pipeline.engines.protocols import ChatRequest, EngineError, Message
 from pipeline.engines.remote.openai_chat import OpenAiChat

@@ -31,7 +31,7 @@ CLOSE_CODES = {"shutdown": 1001, "slow_reader": 1008, BROKEN: 1011, "idle": 4408
 
 
 class SocketLine:
-    """Implements `server.calls.call.Line` and `media.pacer.Paced`.
+    """Implements `server.calls.line.Line` and `media.pacer.Paced`.
 
     Args:
         call: that is on this line.

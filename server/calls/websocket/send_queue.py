@@ -98,7 +98,7 @@ class SocketOutbox:
                 if not self._closing:
                     self._ready.clear()
         except ConnectionError:
-            # Whoever reads from the socket is told as well, and ends the session.
+            # The task that reads from the socket is told as well, and ends the session.
             self.full = True
 
     def _count(self, data: bytes | str, sign: int) -> None:

@@ -164,14 +164,14 @@ async def test_a_commit_that_was_not_confirmed_is_not_repeated(rig: Rig, monkeyp
         await real(connection, operation)
 
     monkeypatch.setattr(delivery, "apply", apply)
-    transaction = outbox._transaction
+    transaction = outbox._delivery._transaction
 
     async def unconfirmed(frames: list[Frame]) -> None:
-        monkeypatch.setattr(outbox, "_transaction", transaction)
+        monkeypatch.setattr(outbox._delivery, "_transaction", transaction)
         await transaction(frames)
         raise ConnectionResetError("the answer to COMMIT was lost")
 
-    monkeypatch.setattr(outbox, "_transaction", unconfirmed)
+    monkeypatch.setattr(outbox._delivery, "_transaction", unconfirmed)
     outbox.append(begin())
     outbox.append(turn(1))
     assert await outbox.settle(5)

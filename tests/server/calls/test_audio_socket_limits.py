@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from media.audio_sender import Due
 from media.pacer import Pacer
 from pipeline.call.state import State
-from server.calls.websocket import session as audio_session
+from server.calls.websocket import call_socket
 from server.calls.websocket.line import IDLE_S, SocketLine
 from server.routes.ws_audio import routes
 
@@ -102,7 +102,7 @@ async def test_a_client_that_does_not_read_is_sent_away_with_the_reason(line: An
 
 
 async def test_a_client_that_never_begins_is_sent_away_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio_session, "START_S", 0.3)
+    monkeypatch.setattr(call_socket, "START_S", 0.3)
     app = web.Application()
     app.add_routes(routes)
     async with TestClient(TestServer(app)) as client, client.ws_connect("/ws/audio") as socket:

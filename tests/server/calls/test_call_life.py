@@ -197,7 +197,7 @@ async def test_a_part_that_never_ends_is_not_waited_for(
         async def never(reason: str) -> None:
             await asyncio.Event().wait()
 
-        monkeypatch.setattr("server.calls.call.RELEASE_S", 0.2)
+        monkeypatch.setattr("server.calls.holdings.RELEASE_S", 0.2)
         monkeypatch.setattr(call.actor, "close", never)
         assert await hang_up(http, call) == 204
         assert running.registry.find(call.id) is None
@@ -538,7 +538,7 @@ async def test_a_call_that_has_ended_takes_no_line_and_does_not_begin(running: S
         await call.end("shutdown")
         assert calls.active == []
         with pytest.raises(CallOverError):
-            call.put_on(WebRtcLine(call, calls.endpoint, GRACE_S))
+            call.put_on(WebRtcLine(call, calls.endpoint, GRACE_S, calls.make_talk))
         with pytest.raises(CallOverError):
             call.begin()
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.call.events import TranscriptDelta, TurnUnclear
 from pipeline.text.languages import UNCLEAR
-from server.app import call_options
+from server.calls.defaults import call_options
 from server.calls.websocket.events import SocketEvents
 from server.conversations.beginnings import language_options
 from server.settings import SettingsError, load_settings

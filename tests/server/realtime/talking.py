@@ -14,10 +14,11 @@ from pipeline.call.inputs import Input, ReplyTextEnded, ToolsAsked
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import ToolCall, Voice
 from pipeline.tools.toolbox import NO_TOOLS
+from server.realtime.abilities import Abilities
 from server.realtime.items import Json
 from server.realtime.sent_audio import SentAudio
 from server.realtime.session import RealtimeSession
-from server.realtime.session_config import Abilities, SessionConfig
+from server.realtime.session_config import SessionConfig
 from tests.pipeline.call.simulation import Say, Simulation
 
 __all__ = ["Say", "Talk"]
@@ -53,7 +54,7 @@ class Virtual(Simulation):
     def _carry_out(self, effect: Effect) -> None:
         super()._carry_out(effect)
         if isinstance(effect, Emit) and self.talk is not None:
-            self.talk.session.tell(effect.event)
+            self.talk.tell(effect.event)
 
     def _generate(self, work: Generate) -> None:
         if self.calls:
@@ -108,12 +109,14 @@ class Talk:
         self.call = Virtual(options=self.options, script=list(script), **settings)
         self.told: list[Json] = []
         self.port = Port(SentAudio(), [])
+        self._over = over
         self._began_at = 0
         self._sounding = ""
         actor = SimpleNamespace(post=self.call.post, machine=self.call.machine)
         call: Any = SimpleNamespace(id="call_" + "0" * 32, options=self.options, actor=actor, engines=None)
         config = SessionConfig.of_call(ABILITIES, replace(self.options))
         self.session = RealtimeSession(call, config, port=self.port if over == "socket" else None)
+        self.tell = self.session.tell
         self.session.sinks.append(self)
         self.call.talk = self
         self.session.begin()
@@ -131,7 +134,7 @@ class Talk:
     def sent(self, position: int) -> None:
         """A frame of the reply went out."""
         response = self.session.events.sounding
-        if response is None or self.session.takes_audio is False:
+        if response is None or self._over != "socket":
             return
         if response.id != self._sounding:
             self._sounding, self._began_at = response.id, position

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.call.events import CallEvent, PlaybackStarted, ReplyCreated, ReplyDone, ReplyTextDelta
+from pipeline.call.events import PlaybackStarted, ReplyCreated, ReplyDone, ReplyTextDelta
 from pipeline.call.inputs import HangUp
 from pipeline.engines.protocols import ToolCall
 from server.rtvi.talk import PEER_LEFT, RtviTalk
@@ -31,13 +31,7 @@ class RtviClient:
         self.sent: list[dict[str, Any]] = []
         self.hung_up = False
         self.rtvi = RtviTalk(self.talk.session, self.sent.append, "alice", self._hang_up, lambda: WHEN)
-        tell = self.talk.session.tell
-
-        def both(event: CallEvent) -> None:
-            tell(event)
-            self.rtvi.tell(event)
-
-        self.talk.session.tell = both  # type: ignore[method-assign]
+        self.talk.tell = self.rtvi.tell
 
     def _hang_up(self) -> None:
         self.hung_up = True

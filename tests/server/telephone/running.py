@@ -60,7 +60,7 @@ async def serving_lines(llm_url: str, models_dir: Path, data_dir: Path, **more: 
     engines = build_engines(settings)
     server = await Server.start(settings, engines)
     # The thread that writes down used tokens lives as long as the server.
-    tokens = server._access.tokens
+    tokens = server._parts.access.tokens
     await tokens.use(tokens.read(tokens.mint(Grant("join", frozenset({"calls"}), "nobody"), 60).value))
     try:
         yield server

@@ -1,0 +1,137 @@
+"""What clients of a Realtime session want of the items of the conversation: put in, taken out, cut short, approved."""
+
+from collections.abc import Callable
+
+from pipeline.call.context import Entry
+from pipeline.call.requests import ApproveTool, InsertEntry, RemoveEntry, TruncateReply
+from pipeline.engines.protocols import ToolCall
+from server.realtime.client_events import (
+    ApprovalItem,
+    CreateItem,
+    FunctionCallItem,
+    FunctionOutputItem,
+    Item,
+    MessageItem,
+    TruncateItem,
+)
+from server.realtime.errors import RealtimeError
+from server.realtime.items import ROOT, Json, function_call, function_output, message
+from server.realtime.session_view import SessionView
+from server.realtime.spoken_items import SpokenItems
+
+
+class ItemRequests:
+    """Carries out what clients want of items, in the call and in what they see of it.
+
+    Args:
+        view: of the session.
+
+    Attributes:
+        spoken: items with audio in them.
+    """
+
+    def __init__(self, view: SessionView) -> None:
+        self._view = view
+        self.spoken = SpokenItems(view, self._insert)
+
+    def create(self, event: CreateItem) -> None:
+        """`conversation.item.create`; raises RealtimeError."""
+        item, after = event.item, event.previous_item_id
+        if self._view.config.kind == "transcription":
+            raise RealtimeError("unsupported_event", "A transcription session has no items but transcripts", "type")
+        if item.id is not None and item.id in self._view.items:
+            raise RealtimeError("item_already_exists", f"There is an item '{item.id}' already.", "item.id")
+        if after is not None and after != ROOT and after not in self._view.items:
+            message = f"There is no item with the id '{after}' to put this one behind."
+            raise RealtimeError("item_not_found", message, "previous_item_id")
+        if isinstance(item, ApprovalItem):
+            self._approve(item, after)
+            return
+        if isinstance(item, MessageItem) and any(part.audio and not part.transcript for part in item.content):
+            self.spoken.create(item, after)
+            return
+        self._insert(item, item.id or self._view.new_id("item"), after)
+
+    def delete(self, item_id: str) -> None:
+        """`conversation.item.delete`; raises RealtimeError."""
+        self._view.item(item_id)
+        self._view.items.remove(item_id)
+        self._view.call.actor.post(RemoveEntry(item_id))
+        self._view.tell("conversation.item.deleted", {"item_id": item_id})
+
+    def truncate(self, event: TruncateItem) -> None:
+        """`conversation.item.truncate`; raises RealtimeError."""
+        item, end_ms = self._view.item(event.item_id), event.audio_end_ms
+        content = item.get("content") or []
+        if item.get("role") != "assistant" or (content and content[0]["type"] != "output_audio"):
+            raise RealtimeError("invalid_value", "Only the audio of the assistant can be truncated.", "item_id")
+        if event.content_index != 0:
+            raise RealtimeError("invalid_value", "The message has one part: content_index is 0.", "content_index")
+        port, answering = self._view.port, self._view.call.actor.machine.requests
+        sent_ms = port.heard_ms(event.item_id) if port is not None else None
+        length_ms = answering.audio_ms(event.item_id) if sent_ms is None else sent_ms
+        if end_ms > length_ms:
+            message = f"Audio content of {length_ms}ms is already shorter than {end_ms}ms"
+            raise RealtimeError("invalid_value", message, "audio_end_ms")
+        at_ms = port.at(event.item_id, end_ms) if port is not None else end_ms
+        self._view.call.actor.post(TruncateReply(event.item_id, at_ms))
+        if port is not None:
+            place: Json = {"item_id": event.item_id, "content_index": 0, "audio_end_ms": end_ms}
+            self._view.tell("conversation.item.truncated", place)
+
+    def _approve(self, item: ApprovalItem, after: str | None) -> None:
+        """The client has decided on what a tool of an MCP server is asked."""
+        request = self._view.item(item.approval_request_id)
+        if request["type"] != "mcp_approval_request" or not self._view.events.decide(item.approval_request_id):
+            message = f"'{item.approval_request_id}' is no request for approval that is open."
+            raise RealtimeError("invalid_value", message, "item.approval_request_id")
+        item_id = item.id or self._view.new_id("mcpr")
+        shown: Json = {"id": item_id, "type": "mcp_approval_response", "approve": item.approve, "reason": item.reason}
+        shown["approval_request_id"] = item.approval_request_id
+        for kind, fields in self._view.events.added(shown, after):
+            self._view.tell(kind, fields)
+        self._view.call.actor.post(ApproveTool(item.approval_request_id, item.approve, item.reason or ""))
+
+    def _insert(self, item: Item, item_id: str, after: str | None) -> None:
+        """Put an item into the conversation, where its place still is."""
+        if after is not None and after != ROOT and after not in self._view.items:
+            after = None
+        shown = _shown(item, item_id, self._view.new_id)
+        for kind, fields in self._view.events.added(shown, after):
+            self._view.tell(kind, fields)
+        entry = _entry(item, item_id, shown)
+        if entry.text or entry.tool_calls or entry.role == "tool":
+            self._view.call.actor.post(InsertEntry(entry, self._entry_before(item_id) if after is not None else None))
+
+    def _entry_before(self, item_id: str) -> str:
+        """What the language model knows of that stands before an item: an item's id, "" for nothing."""
+        known = {entry.item_id for entry in self._view.call.actor.machine.context.entries}
+        return next((before for before in self._view.items.before(item_id) if before in known), "")
+
+
+def _shown(item: Item, item_id: str, new_id: Callable[[str], str]) -> Json:
+    """An item as the client sees it."""
+    match item:
+        case MessageItem():
+            content = [part.model_dump(exclude_none=True, exclude={"audio"}) for part in item.content]
+            for part in content:
+                if part["type"] == "input_audio":
+                    # Some clients throw where this is missing.
+                    part.setdefault("transcript", None)
+            return message(item_id, item.role, item.status or "completed", content)
+        case FunctionCallItem():
+            return function_call(item_id, item.call_id or new_id("call"), item.name, item.arguments)
+        case FunctionOutputItem():
+            return function_output(item_id, item.call_id, item.words())
+
+
+def _entry(item: Item, item_id: str, shown: Json) -> Entry:
+    """An item as the language model gets to know it."""
+    match item:
+        case MessageItem():
+            return Entry(item_id, item.role, item.words())
+        case FunctionCallItem():
+            call = ToolCall(shown["call_id"], item.name, item.arguments)
+            return Entry(item_id, "assistant", "", tool_calls=(call,))
+        case FunctionOutputItem():
+            return Entry(item_id, "tool", item.words(), tool_call_id=item.call_id)
