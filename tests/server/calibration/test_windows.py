@@ -40,3 +40,9 @@ def test_what_a_call_hears_is_as_long_as_what_was_said() -> None:
     heard = through_opus(tone)
     assert abs(heard.size - 32_000) <= 640
     assert 0.1 < float(np.sqrt(np.mean(np.square(heard)))) < 0.25
+
+
+@pytest.mark.parametrize(("words", "chosen"), [(32, 2.5), (320, 8.0)])
+def test_a_few_words_do_not_condemn_a_window(words: int, chosen: float) -> None:
+    measured = [WindowFigures(2.5, 1.0, 0.0625, 0.0, words), WindowFigures(8.0, 1.0, 0.03, 0.0, words), FULL]
+    assert best_padding(measured) == chosen
