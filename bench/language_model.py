@@ -6,8 +6,8 @@ Every figure is a median. "growing" is the first token of the next turn of a con
 question of 8 to 12 words), "prefilled" the same after `prefill`, "cold" the first turn of a new conversation whose
 system message the cache holds. "xN" is N replies of 48 tokens at once, in tokens a second over all of them.
 
-Each build of llama.cpp gets the weights in the form that it reads fastest. `--native` measures the native one, on its one
-thread, between the runs of the wheel, and tells how they compare.
+Each build of llama.cpp gets the weights in the form that it reads fastest. `--native` measures the native one, on its
+one thread, between the runs of the wheel, and tells how they compare.
 """
 
 import argparse
@@ -116,21 +116,25 @@ def main() -> None:
     runs: list[tuple[int, Path | None]] = [(int(threads), None) for threads in arguments.threads.split(",")]
     if arguments.native:
         runs.insert(1, (1, ModelStore(default_root()).path(NATIVE_ID)))
-    results = {
-        f"{'native' if library else 'wheel'}, {threads}": asyncio.run(measure(arguments.model, threads, library))
-        for threads, library in runs
-    }
+    if not arguments.json:
+        print(f"{this_machine().describe()}; load average {os.getloadavg()[0]:.1f}")
+        print(
+            "  threads    cold  growing  prefilled   x1 tok/s  x2 tok/s  x4 tok/s  4 at once against 1 by 1", flush=True
+        )
+    results: dict[str, dict[str, float]] = {}
+    for threads, library in runs:
+        name = f"{'native' if library else 'wheel'}, {threads}"
+        results[name] = f = asyncio.run(measure(arguments.model, threads, library))
+        if not arguments.json:
+            print(
+                f"{name:>9}  {f['cold_ms']:3.0f} ms  {f['growing_ms']:4.0f} ms  {f['prefilled_ms']:6.1f} ms"
+                f"  {f['x1_tokens_s']:9.0f} {f['x2_tokens_s']:9.0f} {f['x4_tokens_s']:9.0f}  {f['batching_gain']:.2f}",
+                flush=True,
+            )
     if arguments.json:
         told = {"machine": this_machine().describe(), "load_average": os.getloadavg()[0], "threads": results}
         print(json.dumps(told))
         return
-    print(f"{this_machine().describe()}; load average {os.getloadavg()[0]:.1f}")
-    print("threads      cold  growing  prefilled   x1 tok/s  x2 tok/s  x4 tok/s  4 at once against 1 by 1")
-    for name, f in results.items():
-        print(
-            f"{name:>9}  {f['cold_ms']:3.0f} ms  {f['growing_ms']:4.0f} ms  {f['prefilled_ms']:6.1f} ms"
-            f"  {f['x1_tokens_s']:9.0f} {f['x2_tokens_s']:9.0f} {f['x4_tokens_s']:9.0f}  {f['batching_gain']:.2f}"
-        )
     for name, f in results.items():
         if arguments.native and name.startswith("wheel"):
             print(f"native against {name}: {_compared(results['native, 1'], f)}")

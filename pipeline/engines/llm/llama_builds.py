@@ -99,9 +99,9 @@ def native() -> Build:
 def faster_here(machine: Machine, threads: int) -> bool:
     """Whether the native build, on its one thread, is faster than the wheel on as many as it may have.
 
-    Measured with SmolLM2-135M on Sapphire Rapids, 30 tokens of a prompt and one of a reply, the native build on one
-    thread against the wheel on one and on two: with AMX 0.4 and 0.5 of the time, 0.67 and 0.8 on two; with AVX512-VNNI
-    0.7 and 0.85, but 1.2 and 1.35 on two.
+    Measured with SmolLM2-135M on Sapphire Rapids, 30 tokens of a prompt and one of a reply. With AMX 0.35 and 0.43 of
+    the time of the wheel on one thread, 0.54 and 0.70 of that on two; with AVX512-VNNI 0.8 and 0.9 on one, 1.2 and 1.4
+    on two; with AVX-VNNI alone as long as the wheel.
 
     Args:
         machine: the processor.
