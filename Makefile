@@ -34,6 +34,9 @@ HEARING_TESTS := tests/pipeline/engines/stt/test_faster_whisper.py tests/pipelin
 # What tests use besides the default models.
 TEST_MODELS := whisper-tiny.en kokoro-82m calibration-speech
 
+# Tested where it can be had; it is never needed.
+TEST_LIBRARY := llama-cpp-x86-64
+
 # The stamps let a second run start at once: they hold what was installed and are newer than what decides it.
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
@@ -75,6 +78,7 @@ test: setup dev $(if $(filter true,$(CI)),$(INSTALLED_TORCH))
 	@.ci/test-tools
 	$(BIN)/morgan models pull
 	$(BIN)/morgan models pull $(TEST_MODELS)
+	-$(BIN)/morgan models pull $(TEST_LIBRARY)
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(ARGS)
 	$(if $(ARGS),,$(PLAIN_INT8) $(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(HEARING_TESTS))

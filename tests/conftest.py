@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from pipeline.engines.llm.llama_builds import NATIVE_ID, load_library
+from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.models import ModelError, ModelStore, default_root
 from tests import needs
 from tests.leaks import leaked_tasks, leaked_threads, our_threads
@@ -54,13 +56,24 @@ def models_dir() -> Path:
     """The folder of weights, with every model of the manifest in it, verified; larger language models are no test's."""
     store = ModelStore(default_root())
     for model in store.manifest.models:
-        if model.role == "llm" and not model.default:
+        if model.role == "library" or (model.role == "llm" and not model.default):
             continue
         try:
             store.path(model.id)
         except ModelError as error:
             lacking(f"{error} (`make test` fetches all that the tests need.)")
     return store.root
+
+
+@pytest.fixture(scope="session")
+def library_dir() -> Path:
+    """The native build of llama.cpp, where this processor has what it is for and npm could get it (`make test`)."""
+    try:
+        folder = ModelStore(default_root()).path(NATIVE_ID)
+        load_library(folder)
+    except (ModelError, EngineUnavailableError) as error:
+        pytest.skip(str(error))
+    return folder
 
 
 @pytest.fixture(scope="session")

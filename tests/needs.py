@@ -24,6 +24,7 @@ MARKERS: Mapping[str, str] = {
 
 FIXTURES: Mapping[str, str] = {
     "models_dir": "models",
+    "library_dir": "models",
     "shared_audio": "audio",
     "server": "server",
     "servers": "databases",
@@ -42,7 +43,7 @@ HELPERS: Mapping[str, str] = {
     "tests.e2e.npm_clients": "tools",
     "tests.e2e.npm_clients.client_page": "browser",
     "playwright.async_api": "browser",
-    "pipeline.engines.llm.llama_api.load_library": "models",
+    "pipeline.engines.llm.llama_builds.load_library": "models",
     "persistence.memory.Memory": "databases",
     "persistence.embedded.postgres": "databases",
     "persistence.embedded.valkey": "databases",

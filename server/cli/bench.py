@@ -46,6 +46,7 @@ BENCHES = {
     "engines": ("bench.engines", "Milliseconds of each speech engine."),
     "speech": ("bench.speech", "First audio of a long text from the speech service, and a repeated one."),
     "minds": ("bench.minds", "Sixty questions to language models: how many right, how soon, how long, by kind."),
+    "llama-builds": ("bench.llama_builds", "The builds of llama.cpp in turns, in one run, as ratios."),
     "language-model": ("bench.language_model", "First token and tokens per second of the language model."),
 }
 

@@ -17,6 +17,7 @@ from server.calibration.profile import Profile, save_profile
 from server.calls.capacity import calls_in_time, turn_cost_s
 from server.cli.models import rendered_progress
 from server.engines.factory import build_engines, needed_models
+from server.engines.library import fetch_library
 from server.minds.choice import resolved
 from server.minds.speed_book import MindSpeed, begin_anew
 from server.settings import Settings, SettingsError, load_settings
@@ -37,6 +38,7 @@ def calibrate(as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     try:
         with rendered_progress() as progress:
             ModelStore(settings.models_dir).ensure(needed_models(settings), progress)
+            fetch_library(settings, progress)
         engines = build_engines(settings)
     except (ModelError, EngineError) as error:
         typer.echo(str(error), err=True)

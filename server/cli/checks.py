@@ -26,6 +26,7 @@ from server.calibration.profile import load_profile
 from server.calls.capacity import calls_in_time
 from server.conversations.tools import NO_TOOL_MODEL
 from server.engines.factory import engines_here, llm_engine, mind_of, needed_models
+from server.engines.library import faster_library, library_title
 from server.minds.endpoints import found_here
 from server.roles import SERVICES, port_of, services_of, takes_calls
 from server.settings import Settings
@@ -62,6 +63,7 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield check_ffmpeg()
     yield from check_packages(settings)
     yield from check_models(settings)
+    yield from check_library(settings)
     yield from check_tools(settings)
     yield from check_folders(settings)
     yield check_calibration(settings)
@@ -231,6 +233,15 @@ def check_models(settings: Settings) -> Iterator[Check]:
         else:
             size = sum(file.size for file in store.manifest.get(model_id).files)
             yield Check(f"Model {model_id}", "ok", f"{size / 1e6:,.1f} MB, verified")
+
+
+def check_library(settings: Settings) -> Iterator[Check]:
+    """Which build of llama.cpp computes, and how a faster one is to be had."""
+    title, faster = library_title(settings), faster_library(settings)
+    if title:
+        yield Check(
+            "llama.cpp", "ok", f"{title}; another build is faster on this processor: {faster}" if faster else title
+        )
 
 
 def check_folders(settings: Settings) -> Iterator[Check]:

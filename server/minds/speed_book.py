@@ -1,7 +1,6 @@
 """How fast each language model was on this machine, kept from start to start."""
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ import structlog
 from pipeline.models import Model
 from pipeline.processor import this_machine
 from pipeline.scheduling.cores import usable_cores
+from server.engines.library import library_title
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -91,11 +91,7 @@ def _write(settings: Settings, kept: Mapping[str, MindSpeed]) -> None:
 
 
 def _path(settings: Settings) -> Path:
-    """One file for each processor, number of cores and version of llama.cpp."""
+    """One file for each processor, number of cores and build of llama.cpp."""
     cores = str(settings.cores or usable_cores())
-    try:
-        version = importlib.metadata.version("xllamacpp")
-    except importlib.metadata.PackageNotFoundError:
-        version = "-"
-    told = "\n".join((this_machine().describe(), cores, version, str(settings.llm_threads)))
+    told = "\n".join((this_machine().describe(), cores, library_title(settings), str(settings.llm_threads)))
     return settings.models_dir / "calibration" / f"minds-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"

@@ -1,33 +1,20 @@
-"""The functions of `llama.h` that Morgan calls, out of the prebuilt wheel `xllamacpp`.
+"""The functions of `llama.h` that Morgan calls, and their structures, by `ctypes`.
 
-The wheel brings llama.cpp as one shared library that is a Python module too; that module offers a whole server, whose
-slots know no urgency, and is left alone. Structures are laid out as in the llama.cpp of that very version (b11549):
-they change between versions without a word, so another version of the package is refused.
+Structures change between versions of llama.cpp without a word. `declare` therefore reads the library's own defaults
+through them, which are others where a field was added or lost; `llama_builds.py` has the builds that there are.
 """
 
 import ctypes
-import functools
-import importlib.metadata
-import importlib.util
-import os
+from collections.abc import Mapping
 from ctypes import POINTER, c_bool, c_char_p, c_float, c_int8, c_int32, c_int64, c_size_t, c_uint32, c_void_p
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipeline.engines.protocols import EngineUnavailableError
-
-VERSION = "2026.10.11549"
-"""Of the package whose structures these are; pyproject.toml names the same."""
 
 VOCAB_TYPE_BPE = 2
 FLASH_ATTENTION_OFF = 0
 ERROR_LEVEL = 4
 RANDOM_SEED = 0xFFFFFFFF
-
-_REMEDY = (
-    "install it with `pip install 'morgan-voice[llama]'`, or set an OpenAI-compatible endpoint for the language model"
-)
 
 
 class ModelParams(ctypes.Structure):
@@ -55,7 +42,7 @@ class ModelParams(ctypes.Structure):
 
 
 class ContextParams(ctypes.Structure):
-    """`llama_context_params`."""
+    """`llama_context_params` of b11549."""
 
     _fields_ = (
         ("n_ctx", c_uint32),
@@ -97,6 +84,12 @@ class ContextParams(ctypes.Structure):
         ("n_samplers", c_size_t),
         ("ctx_other", c_void_p),
     )
+
+
+class LaterContextParams(ctypes.Structure):
+    """`llama_context_params` of v0.5.0."""
+
+    _fields_ = tuple(field for field in ContextParams._fields_ if field[0] != "moe_cache_size")
 
 
 class SamplerChainParams(ctypes.Structure):
@@ -153,8 +146,6 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_vocab_is_eog": (c_bool, (c_void_p, c_int32)),
     "llama_token_to_piece": (c_int32, (c_void_p, c_int32, c_char_p, c_int32, c_int32, c_bool)),
     "llama_tokenize": (c_int32, (c_void_p, c_char_p, c_int32, POINTER(c_int32), c_int32, c_bool, c_bool)),
-    "llama_context_default_params": (ContextParams, ()),
-    "llama_init_from_model": (c_void_p, (c_void_p, ContextParams)),
     "llama_free": (None, (c_void_p,)),
     "llama_set_n_threads": (None, (c_void_p, c_int32, c_int32)),
     "llama_get_memory": (c_void_p, (c_void_p,)),
@@ -177,6 +168,42 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_sampler_accept": (None, (c_void_p, c_int32)),
     "llama_sampler_free": (None, (c_void_p,)),
 }
+
+
+MODEL_DEFAULTS: Final[Mapping[str, Any]] = {
+    "n_gpu_layers": -1,
+    "split_mode": 1,
+    "tensor_split": None,
+    "kv_overrides": None,
+    "vocab_only": False,
+    "check_tensors": False,
+    "use_extra_bufts": True,
+    "no_alloc": False,
+}
+CONTEXT_DEFAULTS: Final[Mapping[str, Any]] = {
+    "n_ctx": 512,
+    "n_batch": 2048,
+    "n_ubatch": 512,
+    "n_seq_max": 1,
+    "flash_attn_type": -1,
+    "yarn_beta_slow": -1.0,
+    "defrag_thold": -1.0,
+    # 16 bits. Those behind it tell whether a field was added or lost in between.
+    "type_k": 1,
+    "type_v": 1,
+    "abort_callback": None,
+    "abort_callback_data": None,
+    "embeddings": False,
+    "offload_kqv": True,
+    "no_perf": True,
+    "op_offload": True,
+    "swa_full": True,
+    "kv_unified": False,
+    "samplers": None,
+    "n_samplers": 0,
+    "ctx_other": None,
+}
+"""What llama.cpp presets, as far as it is the same on every machine."""
 
 
 class Log:
@@ -204,48 +231,37 @@ class Log:
 LOG = Log()
 
 
-def load_library(verbose: bool = False) -> Any:
-    """llama.cpp: the shared library, its functions with what they take and return.
+def declare(library: Any, context_params: type[ctypes.Structure], what: str) -> None:
+    """Tell what the functions of a library take and return, and make sure that its structures are these.
 
     Args:
-        verbose: let it print its log from now on.
+        library: llama.cpp, loaded.
+        context_params: its layout of `llama_context_params`.
+        what: names the library in errors.
 
     Raises:
-        EngineUnavailableError: it is not installed, of another version, or does not load.
+        EngineUnavailableError: it lacks a function, or its structures are laid out otherwise.
     """
-    LOG.verbose = verbose
-    return _loaded(_shared_library())
-
-
-@functools.cache
-def _loaded(path: Path) -> Any:
-    # GNU OpenMP reads it when it is loaded. A token has hundreds of barriers, at which threads spin for up to 15 ms by
-    # default: where anything else wants one of the cores, 32 prompt tokens took 2-14 s. Spinning for 50 µs and then
-    # sleeping takes 0.26-0.40 s there and costs nothing on a quiet machine (not spinning at all does: 34 ms a token
-    # instead of 11).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        # The wheel leaves OpenMP to the system.
-        hint = "install libgomp (Debian, Ubuntu: apt-get install libgomp1)" if "libgomp" in str(error) else _REMEDY
-        raise EngineUnavailableError(f"llama.cpp does not load on this machine ({error}): {hint}") from error
-    for name, (result, arguments) in _FUNCTIONS.items():
-        function = getattr(library, name)
+    functions = {
+        **_FUNCTIONS,
+        "llama_context_default_params": (context_params, ()),
+        "llama_init_from_model": (c_void_p, (c_void_p, context_params)),
+    }
+    for name, (result, arguments) in functions.items():
+        try:
+            function = getattr(library, name)
+        except AttributeError as error:
+            raise EngineUnavailableError(f"{what} has no function {name}") from error
         function.restype, function.argtypes = result, arguments
+    moved = [
+        *_others(library.llama_model_default_params(), MODEL_DEFAULTS),
+        *_others(library.llama_context_default_params(), CONTEXT_DEFAULTS),
+    ]
+    if moved:
+        raise EngineUnavailableError(f"the structures of {what} are laid out otherwise: {', '.join(moved)}")
     library.llama_log_set(LOG.callback, None)
-    return library
 
 
-def _shared_library() -> Path:
-    # Found, not imported: its Python part is not needed.
-    found = importlib.util.find_spec("xllamacpp")
-    folders = [Path(folder) for folder in (found and found.submodule_search_locations) or ()]
-    files = [folder / f"xllamacpp{suffix}" for folder in folders for suffix in EXTENSION_SUFFIXES]
-    path = next((file for file in files if file.is_file()), None)
-    if path is None:
-        raise EngineUnavailableError(f"xllamacpp is not installed: {_REMEDY}")
-    version = importlib.metadata.version("xllamacpp")
-    if version != VERSION:
-        raise EngineUnavailableError(f"xllamacpp {version} is installed, and {VERSION} is needed: {_REMEDY}")
-    return path
+def _others(found: ctypes.Structure, known: Mapping[str, Any]) -> list[str]:
+    """Fields that do not have their known default."""
+    return [f"{name} is {getattr(found, name)}" for name in known if getattr(found, name) != known[name]]

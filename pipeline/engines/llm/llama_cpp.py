@@ -50,6 +50,11 @@ class LlamaCppLanguageModel:
         self._finalizer = weakref.finalize(self, self._worker.close)
 
     @property
+    def configuration(self) -> dict[str, str | int]:
+        """What computes, for `/health`."""
+        return {"library": self._worker.library, "threads": self._worker.threads}
+
+    @property
     def load(self) -> LaneLoad:
         """Counters of requests and of work, as a lane has them."""
         return self._worker.load

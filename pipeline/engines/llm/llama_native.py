@@ -21,12 +21,11 @@ from pipeline.engines.llm.llama_api import (
     VOCAB_TYPE_BPE,
     TokenData,
     TokenDataArray,
-    load_library,
 )
 from pipeline.engines.llm.llama_batch import Logits, Placement, Share
+from pipeline.engines.llm.llama_builds import Llama, load_library
 from pipeline.engines.llm.token_cache import PromptTokens, TokenCache
 from pipeline.engines.protocols import EngineError, EngineUnavailableError
-from pipeline.processor import has_amx
 
 _CANDIDATE = np.dtype(TokenData)
 
@@ -53,9 +52,10 @@ class NativeModel:
 
     Args:
         path: the file.
-        verbose: let llama.cpp print its log.
+        llama: the build that computes; None for the wheel's.
 
     Attributes:
+        build: which one that is.
         title: the name that the file gives itself, else the file's name.
         size: tokens of the vocabulary.
         trained_context: tokens of context that the model was trained for.
@@ -64,14 +64,13 @@ class NativeModel:
         EngineUnavailableError: the package is missing or the file cannot be read.
     """
 
-    def __init__(self, path: Path, *, verbose: bool = False) -> None:
-        self.library = load_library(verbose)
+    def __init__(self, path: Path, llama: Llama | None = None) -> None:
+        llama = llama or load_library()
+        self.build = llama.build
+        self.library = llama.functions
         parameters = self.library.llama_model_default_params()
         parameters.n_gpu_layers = 0
-        # Where it was built for this processor, llama.cpp sets its tiles up once a thread; another library on that
-        # thread (oneDNN, MLAS) gives them back, and the next multiplication is an illegal instruction. Seen on Sapphire
-        # Rapids. The wheel has no kernels for tiles, and loses nothing by this.
-        parameters.use_extra_bufts = not has_amx()
+        parameters.use_extra_bufts = self.build.repacks
         LOG.last_error = ""
         self.handle = self.library.llama_model_load_from_file(str(path).encode(), parameters)
         if not self.handle:

@@ -1,9 +1,10 @@
 """Weights in the form that this machine reads fastest.
 
-llama.cpp has no tiled kernels for some of the older quantisations (Q4_1, Q5_0, Q5_1): each token of a prompt then costs
-as much as one of a reply. The same weights written as Q8_0 read a prompt of 20 tokens in two thirds of the time
-(SmolLM2-135M on two cores: 66 -> 45 ms) and lose nothing (perplexity 7.69 -> 7.68); they take 1.6 times the space and
-speak a little slower, which nobody hears.
+Without AMX, llama.cpp has no tiled kernels for some of the older quantisations (Q4_1, Q5_0, Q5_1): each token of a
+prompt then costs as much as one of a reply. The same weights written as Q8_0 read a prompt of 20 tokens in two thirds
+of the time (SmolLM2-135M on two cores: 66 -> 45 ms) and lose nothing (perplexity 7.69 -> 7.68); they take 1.6 times the
+space and speak a little slower, which nobody hears. With AMX (`llama_builds.native`) there are such kernels, and the
+weights are taken as they come: a token of a reply takes 13 ms, of the copy 20.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from pipeline.engines.llm.llama_api import load_library
+from pipeline.engines.llm.llama_builds import Llama, load_library
 from pipeline.engines.llm.llama_native import find_gguf
 from pipeline.engines.protocols import EngineUnavailableError
 
@@ -30,12 +31,13 @@ Q8_0 = 7
 log = structlog.get_logger(__name__)
 
 
-def quick_weights(path: Path, cache: Path) -> Path:
+def quick_weights(path: Path, cache: Path, llama: Llama | None = None) -> Path:
     """The file to load for a model: itself, or a copy in Q8_0, made when it is not there yet.
 
     Args:
         path: a GGUF file, or a folder with one.
         cache: folder of the copies.
+        llama: the build of llama.cpp that will compute; None for the wheel's.
 
     Raises:
         EngineUnavailableError: there is no such file, or llama.cpp is not installed.
@@ -43,8 +45,8 @@ def quick_weights(path: Path, cache: Path) -> Path:
     source = find_gguf(path)
     if source.stat().st_size > LARGEST:
         return source
-    library = load_library()
-    if _file_type(library, source) not in SLOW_TYPES:
+    llama = llama or load_library()
+    if llama.build.reads_all or _file_type(llama.functions, source) not in SLOW_TYPES:
         return source
     copy = cache / f"{source.stem}-{source.stat().st_size}.Q8_0.gguf"
     if not copy.is_file():

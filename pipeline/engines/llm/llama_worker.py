@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.engines.llm.llama_batch import StepLimits
 from pipeline.engines.llm.llama_batcher import Batcher, Job, LlamaStats, Sampling
+from pipeline.engines.llm.llama_builds import load_library
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
 from pipeline.engines.protocols import EngineError
 from pipeline.scheduling.core_budget import Claim, Room
@@ -29,7 +30,8 @@ class LlamaOptions:
         threads: of the computation at most; every step takes those whose cores are free. With SmolLM2-135M on two
             cores, 32 prompt tokens take 150 ms on two threads and 230 on one where both cores are free, 260-400 on two
             and 230 on one where something else keeps one core busy. The tokens of a single reply, free cores: 11 ms
-            each on two threads, 18 on one; one core busy: 30-50 on two, 18-20 on one.
+            each on two threads, 18 on one; one core busy: 30-50 on two, 18-20 on one. The native build has one
+            thread (`llama_builds.native`).
         n_ctx: tokens that prompt and reply of a request may have together; never more than the model was trained for.
         slots: conversations in the cache, and requests that run at once. When all are taken, a new conversation gets
             the one that lay idle longest; its owner's next request is read from the beginning. Each takes `n_ctx`
@@ -38,6 +40,7 @@ class LlamaOptions:
         sampling: how tokens are chosen.
         limits: of a step.
         nice: niceness added to the thread (Linux).
+        library: folder of the native build of llama.cpp; None for the wheel.
         verbose: let llama.cpp print its log.
     """
 
@@ -49,6 +52,7 @@ class LlamaOptions:
     sampling: Sampling = field(default_factory=Sampling)
     limits: StepLimits = field(default_factory=StepLimits)
     nice: int = 1
+    library: Path | None = None
     verbose: bool = False
 
 
@@ -70,6 +74,8 @@ class LlamaWorker:
         load: the same counters as a lane has.
         title: the model's own name.
         n_ctx: tokens of context in use.
+        library: title of the build of llama.cpp that computes.
+        threads: of the computation at most.
 
     Raises:
         EngineUnavailableError: the package or the file is missing or unusable; the message says what to do.
@@ -79,6 +85,8 @@ class LlamaWorker:
         self.load = LaneLoad(threads=THREADS)
         self.title = ""
         self.n_ctx = options.n_ctx
+        self.library = ""
+        self.threads = options.threads
         self._options = options
         self._path = find_gguf(options.path)
         self._cores = cores
@@ -215,17 +223,18 @@ class LlamaWorker:
 
     def _load(self, opened: ExitStack) -> Batcher:
         options = self._options
-        model = NativeModel(self._path, verbose=options.verbose)
+        model = NativeModel(self._path, load_library(options.library, verbose=options.verbose))
         opened.callback(model.close)
         self._model = model
-        self.title = model.title
+        self.title, self.library = model.title, model.build.title
+        self.threads = model.build.threads(options.threads)
         self.n_ctx = min(options.n_ctx, model.trained_context)
         context = NativeContext(
             model,
             slots=options.slots,
             n_ctx=self.n_ctx,
             batch=options.limits.chunk + options.limits.aside_chunk + options.slots,
-            threads=options.threads,
+            threads=self.threads,
         )
         opened.callback(context.close)
         return Batcher(
@@ -235,7 +244,7 @@ class LlamaWorker:
             n_ctx=self.n_ctx,
             limits=options.limits,
             sampling=options.sampling,
-            threads=options.threads,
+            threads=self.threads,
             granted=lambda useful: self._cores.widen(self._claim, useful),
         )
 

@@ -1,9 +1,11 @@
 """Weights that are slow to read are kept in a quicker form, and nothing else is touched."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline.engines.llm.llama_builds import Llama, load_library
 from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
 from pipeline.engines.llm.llama_weights import quick_weights
 from pipeline.engines.protocols import ChatRequest, EngineUnavailableError, Message
@@ -37,6 +39,14 @@ async def test_a_copy_is_made_once_and_says_the_same(models_dir: Path, tmp_path:
     assert "Paris" in await first_words(copy)
     # The copy itself is quick already.
     assert quick_weights(copy, tmp_path / "again") == copy
+
+
+def test_a_build_that_reads_all_forms_quickly_gets_the_file_itself(models_dir: Path, tmp_path: Path) -> None:
+    wheel = load_library()
+    tiled = Llama(wheel.functions, replace(wheel.build, reads_all=True))
+    source = models_dir / "smollm2-135m-instruct"
+    assert quick_weights(source, tmp_path, tiled).parent == source
+    assert names(tmp_path) == []
 
 
 def test_a_copy_that_cannot_be_written_does_not_stop_the_start(models_dir: Path, tmp_path: Path) -> None:
