@@ -46,5 +46,5 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler, FAULTS]
     root.setLevel(settings.log_level.upper())
-    for chatty in ("aiohttp.access", "aioice", "aiortc", "httpx", "openai", "faster_whisper"):
+    for chatty in ("aiohttp.access", "aioice", "aiortc", "httpx", "httpx2", "openai", "faster_whisper"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
