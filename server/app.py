@@ -138,7 +138,15 @@ def build_webhooks(settings: Settings, metrics: Metrics) -> Webhooks:
     """What tells others of calls, as the settings say."""
     secret = settings.webhook_secret.get_secret_value()
     events, private = settings.webhook_events, settings.webhook_private
-    return Webhooks(settings.webhook_urls, secret, settings.data_dir, metrics, events=events, private=private)
+    return Webhooks(
+        settings.webhook_urls,
+        secret,
+        settings.data_dir,
+        metrics,
+        events=events,
+        private=private,
+        on_disk=settings.store_text,
+    )
 
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
@@ -231,6 +239,7 @@ class Server:
         webhooks = build_webhooks(settings, metrics)
         told = CallWebhooks(webhooks)
         handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
+        memory.keepers += (handed_over, webhooks)
         registry = CallRegistry(
             engines,
             endpoint,
