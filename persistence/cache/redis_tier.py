@@ -194,7 +194,7 @@ class RedisTier:
 
         async def run() -> dict[str, bytes]:
             keys = [key async for key in self._client.scan_iter(match=f"{prefix}*", count=1000)]
-            values = await self._client.mget(keys) if keys else []
+            values: list[Any] = await self._client.mget(keys) if keys else []
             return {key.decode(): value for key, value in zip(keys, values, strict=True) if value is not None}
 
         await self.flush(0.5)
