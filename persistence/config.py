@@ -14,12 +14,14 @@ class Retention:
     Attributes:
         messages_s: of what was said, with transcriptions, speech and sessions.
         memories_s: of embeddings and vectors, by which messages are found by their meaning.
+        documents_s: of documents that users gave Morgan to read, from when they were last added.
         journals_s: of records that PostgreSQL still has not taken.
         refused_s: of records that it will never take.
     """
 
     messages_s: float | None = None
     memories_s: float | None = None
+    documents_s: float | None = None
     journals_s: float | None = None
     refused_s: float | None = None
 

@@ -25,6 +25,10 @@ class EmbeddedServerError(PersistenceError):
     """A server of our own cannot be started; the message says what to install or to set."""
 
 
+class TextNotStoredError(PersistenceError):
+    """Nothing is kept of texts, as the settings have it (409)."""
+
+
 class InvalidTextError(ValueError):
     """A text or an id cannot be stored as it is (422); the message names the field."""
 

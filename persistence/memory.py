@@ -25,7 +25,7 @@ from persistence.embedded.postgres import EmbeddedPostgres
 from persistence.embedded.processes import write_private
 from persistence.embedded.servers import start_servers, stop_servers
 from persistence.embedded.valkey import EmbeddedValkey
-from persistence.errors import JournalFullError, StoreUnavailableError
+from persistence.errors import JournalFullError, StoreUnavailableError, TextNotStoredError
 from persistence.foreign_deletions import ForeignDeletions
 from persistence.housekeeping import Housekeeping, Job
 from persistence.ids import conversation_uuid
@@ -246,8 +246,11 @@ class Memory:
 
         Raises:
             InvalidTextError: an id or a text cannot be stored.
+            TextNotStoredError: no text is kept.
             StoreUnavailableError: PostgreSQL does not answer.
         """
+        if not self.config.store_text:
+            raise TextNotStoredError("no documents are taken: MORGAN_STORE_TEXT is off")
         check_id(user_id, "user_id")
         cleaned = [Passage(clean_text(each.content), clean_text(each.place)) for each in passages]
         added = await self.documents.put(user_id, check_id(source, "source"), clean_text(title), sha256, cleaned)

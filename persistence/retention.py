@@ -14,6 +14,7 @@ from persistence.cache.tts_cache import TtsCache
 from persistence.config import Retention
 from persistence.journal.outbox import Outbox
 from persistence.journal.statements import TITLE_CHARS, delete_conversations
+from persistence.postgres.documents import Documents
 from persistence.postgres.pool import Postgres
 from persistence.vectors.embedding_worker import EmbeddingWorker
 
@@ -33,6 +34,7 @@ class AgeingParts(Protocol):
     outbox: Outbox
     store: ConversationStore
     tts: TtsCache
+    documents: Documents
     worker: EmbeddingWorker
     on_deleted: Callable[[str, UUID | None], Awaitable[None]]
 
@@ -50,6 +52,7 @@ class SweptFigures:
     generations: int = 0
     sessions: int = 0
     memories: int = 0
+    documents: int = 0
     journals: int = 0
     refused: int = 0
 
@@ -83,6 +86,8 @@ class Sweeper:
             await self._messages(_ago(keep.messages_s))
         if keep.memories_s is not None:
             swept.memories += await self._until_nothing(self._old_memories, _ago(keep.memories_s))
+        if keep.documents_s is not None:
+            swept.documents += await self._until_nothing(self._old_documents, _ago(keep.documents_s))
 
     async def _messages(self, before: datetime) -> None:
         swept = self.figures
@@ -169,6 +174,9 @@ class Sweeper:
         if table == "tts_generations":
             self._memory.tts.drop(row[key] for row in rows)
         return len(rows)
+
+    async def _old_documents(self, before: datetime) -> int:
+        return await self._memory.documents.delete_older(before, self._batch)
 
     async def _old_memories(self, before: datetime) -> int:
         """Embeddings; their vectors are owed to the index from then on."""

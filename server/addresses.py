@@ -1,6 +1,7 @@
 """What the name or address that a server listens on stands for."""
 
 import ipaddress
+from urllib.parse import urlsplit
 
 LOOPBACKS = ("127.0.0.1", "::1")
 
@@ -14,6 +15,14 @@ def listening_addresses(host: str) -> tuple[str, ...]:
     if host == "0.0.0.0":  # noqa: S104 - compared, not bound
         return (host, "::1")
     return LOOPBACKS if host == "localhost" else (host,)
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without its port; "" where there is none in whatever somebody sent."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str) -> bool:

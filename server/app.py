@@ -103,7 +103,15 @@ def build_webhooks(settings: Settings, metrics: Metrics) -> Webhooks:
     """What tells others of calls, as the settings say."""
     secret = settings.webhook_secret.get_secret_value()
     events, private = settings.webhook_events, settings.webhook_private
-    return Webhooks(settings.webhook_urls, secret, settings.data_dir, metrics, events=events, private=private)
+    return Webhooks(
+        settings.webhook_urls,
+        secret,
+        settings.data_dir,
+        metrics,
+        events=events,
+        private=private,
+        on_disk=settings.store_text,
+    )
 
 
 def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
@@ -245,6 +253,7 @@ class Server:
         opened.callback(access.close)
         capacity = Capacity(settings.max_calls, CORES.count, speeds)
         handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
+        memory.keepers += (handed_over, webhooks)
         registry = CallRegistry(
             engines,
             endpoint,

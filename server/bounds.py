@@ -23,6 +23,9 @@ decoded audio that waits to be transcribed. With more, a request is told to come
 MAX_BODY = 64 * 1024
 """[bytes] Of a body, where nothing else is said (413, as for all below)."""
 
+MAX_SIGNED_FORM = 16 * 1024
+"""[bytes] Of a telephone provider's form whose signature is to be checked (401): strangers have it checked, too."""
+
 MAX_OPTIONS_BODY = 32 * 1024
 """[bytes] Of a user's preferences as they arrive; 16 KiB of them are stored."""
 

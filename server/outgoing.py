@@ -12,6 +12,9 @@ PRIVATE_DOMAINS = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".
 """Ends of names that no public server has (RFC 6761, RFC 6762, RFC 8375, and what containers and clusters use)."""
 
 
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
 class ForbiddenAddressError(OSError):
     """A name leads to an address that webhooks do not go to; the message says which."""
 
@@ -54,14 +57,22 @@ def check_address(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Addr
     Raises:
         ForbiddenAddressError: they may not.
     """
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
+    address = _meant(address)
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         raise ForbiddenAddressError(f"{host} leads to {address}, where no webhook goes")
     if not address.is_global and not private:
         raise ForbiddenAddressError(
             f"{host} leads to {address}, which is not public; MORGAN_WEBHOOK_PRIVATE=true allows that"
         )
+
+
+def _meant(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one leads to, where it is one in other clothes (RFC 4291, RFC 3056, RFC 6052)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

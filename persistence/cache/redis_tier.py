@@ -167,6 +167,22 @@ class RedisTier:
         there, score = await self._command(run)
         return int(there) + (score is not None)
 
+    async def beginning(self, prefix: str) -> dict[str, bytes]:
+        """Keys that begin so, with their values. It goes through all keys: for what is done seldom.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+
+        async def run() -> dict[str, bytes]:
+            keys = [key async for key in self._client.scan_iter(match=f"{prefix}*", count=1000)]
+            values: list[Any] = await self._client.mget(keys) if keys else []
+            return {key.decode(): value for key, value in zip(keys, values, strict=True) if value is not None}
+
+        await self.flush(0.5)
+        found: dict[str, bytes] = await self._command(run)
+        return found
+
     async def keep_stream(
         self,
         session_id: str,

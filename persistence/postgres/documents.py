@@ -3,6 +3,7 @@ whoever adds one waits to learn that it is there."""
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,9 +32,10 @@ class Documents:
         async with self._postgres.connection() as connection, connection.transaction():
             # Two of the same source at the same time come one after the other.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{user_id}\n{source}")
+            # One that is given again is wanted for as long as a new one.
             same = await connection.fetchrow(
-                f"SELECT {_DOCUMENT}, {_OWED} FROM morgan_memory.documents d "  # noqa: S608
-                "WHERE user_id = $1 AND source = $2 AND sha256 = $3",
+                "UPDATE morgan_memory.documents d SET created_at = now() "  # noqa: S608
+                f"WHERE user_id = $1 AND source = $2 AND sha256 = $3 RETURNING {_DOCUMENT}, {_OWED}",
                 user_id,
                 source,
                 sha256,
@@ -92,6 +94,12 @@ class Documents:
         async with self._postgres.connection() as connection, connection.transaction():
             where = "id = $1 AND ($2::text IS NULL OR user_id = $2)"
             return await _delete(connection, where, document_id, user_id) > 0
+
+    async def delete_older(self, before: datetime, most: int) -> int:
+        """Delete some of the documents that were last added before a time; how many there were."""
+        async with self._postgres.connection() as connection, connection.transaction():
+            chosen = "SELECT id FROM morgan_memory.documents WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED"
+            return await _delete(connection, f"id IN ({chosen})", before, most)
 
 
 async def _delete(connection: Any, where: str, *given: object) -> int:

@@ -42,6 +42,7 @@ class CallOptions:
         tools: what the language model may do.
         client_tools: what it may ask of the client, who answers in its own time.
         tool_choice: see `ChatRequest.tool_choice`.
+        fixed: names of options that no wish of the client changes, because its token says them.
         approval: names of `tools` that run only after the client has approved of each call.
         hears_turns: turns are found in the sound; off, the client says where they end.
         answers_turns: every turn is answered; off, the client asks for replies.
@@ -85,6 +86,7 @@ class CallOptions:
     tools: Toolbox = NO_TOOLS
     client_tools: tuple[ToolSpec, ...] = ()
     tool_choice: str = "auto"
+    fixed: tuple[str, ...] = ()
     approval: tuple[str, ...] = ()
     hears_turns: bool = True
     answers_turns: bool = True

@@ -1,7 +1,7 @@
 """Calls that go on in the next process: written down as this one ends them, taken up by whoever has their token.
 
 They lie in the data directory, for the process that has it next, and in Redis, for others that share it; for as long as
-clients try to come back. A token is kept as its digest.
+clients try to come back, and no longer than their user's data. A token is kept as its digest.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import hmac
 import time
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -18,6 +19,7 @@ from persistence.cache.keys import handed_over_key
 from persistence.cache.redis_tier import RedisTier
 from persistence.embedded.processes import write_private
 from persistence.errors import StoreUnavailableError
+from persistence.ids import conversation_uuid
 from pipeline.call.options import CallOptions
 from server.http.rate_limits import NO_REDIS
 
@@ -27,7 +29,13 @@ FILE = "handed-over.json"
 KEPT_S = 180
 """Clients of ours try for two minutes to come back."""
 
-CARRIED = ("language", "expected_language", "instructions", "voice", "speed", "user_name", "time_zone", "record_inputs")
+FLUSH_S = 0.5
+"""For which Redis is waited for when something is deleted."""
+
+CARRIED = (
+    *("language", "expected_language", "instructions", "voice", "speed", "user_name", "time_zone", "record_inputs"),
+    "fixed",
+)
 """Options of a call that it has in the next process too."""
 
 log = structlog.get_logger(__name__)
@@ -51,7 +59,7 @@ class HandedCall(BaseModel):
     token: str
     user_id: str
     conversation_id: str
-    options: dict[str, str | float | bool | None]
+    options: dict[str, str | float | bool | tuple[str, ...] | None]
     ends_at: float
 
     @classmethod
@@ -71,6 +79,10 @@ class HandedCall(BaseModel):
         """Whether a token is the call's, in constant time."""
         return hmac.compare_digest(self.token, _digest(resume_token))
 
+    def of_user(self, user_id: str, conversation_id: UUID | None = None) -> bool:
+        """Whether it is a user's, and in that conversation where one is named."""
+        return self.user_id == user_id and conversation_id in (None, conversation_uuid(self.conversation_id))
+
 
 _LISTED = TypeAdapter(list[HandedCall])
 
@@ -83,21 +95,22 @@ class HandedOver:
         redis: the fast tier, where there is one now.
     """
 
+    store, part = "handed_over", "calls"
+
     def __init__(self, path: Path | None = None, redis: Callable[[], RedisTier | None] = NO_REDIS) -> None:
         self._path = path
         self._redis = redis
         self._given: dict[str, HandedCall] = {}
         self._left: dict[str, HandedCall] = {}
+        self._written = False
 
     def give(self, call: HandedCall) -> None:
         """Leave a call to the process that follows."""
+        if not self._given:
+            # Those of the process before that nobody has come for are the next one's too.
+            self._read()
         self._given[call.call_id] = call
-        if self._path is not None:
-            try:
-                write_private(self._path, _LISTED.dump_json(list(self._given.values())).decode())
-            except OSError as error:
-                # Its caller goes on in a new call with the same conversation.
-                log.warning("call not handed over by file", problem=str(error))
+        self._write()
         redis = self._redis()
         if redis is not None:
             redis.put(handed_over_key(call.call_id), call.model_dump_json().encode(), KEPT_S)
@@ -127,11 +140,49 @@ class HandedOver:
         """What was taken could not go on: it can be tried again."""
         self._left[call.call_id] = call
 
+    async def count(self, user_id: str) -> int | None:
+        """How many of a user's calls are kept, here and in Redis; None where that does not answer."""
+        self._read()
+        found = {call.call_id for call in (*self._given.values(), *self._left.values()) if call.of_user(user_id)}
+        try:
+            return len(found | {call.call_id for call in await self._all_elsewhere() if call.of_user(user_id)})
+        except StoreUnavailableError:
+            return None
+
+    async def delete(self, user_id: str, conversation_id: UUID | None = None) -> None:
+        """Forget the calls of a user, or (with one) of a conversation: nobody goes on with them."""
+        self._read()
+        for calls in (self._given, self._left):
+            for call in [each for each in calls.values() if each.of_user(user_id, conversation_id)]:
+                del calls[call.call_id]
+        if self._written:
+            self._write()
+        redis = self._redis()
+        if redis is None:
+            return
+        with contextlib.suppress(StoreUnavailableError):
+            for call in await self._all_elsewhere():
+                if call.of_user(user_id, conversation_id):
+                    redis.delete(handed_over_key(call.call_id))
+            await redis.flush(FLUSH_S)
+
+    def _write(self) -> None:
+        """Put in the file what the next process is to find."""
+        if self._path is None:
+            return
+        calls = [*self._given.values(), *self._left.values()]
+        try:
+            write_private(self._path, _LISTED.dump_json(calls).decode())
+            self._written = True
+        except OSError as error:
+            # Their callers go on in new calls with the same conversations.
+            log.warning("calls not handed over by file", problem=str(error))
+
     def _read(self) -> None:
         """What the process before has left in the file, once; those of it that nobody came for go."""
         now = time.time()
         self._left = {call_id: call for call_id, call in self._left.items() if call.ends_at >= now}
-        if self._path is None or not self._path.exists():
+        if self._path is None or self._written or not self._path.exists():
             return
         try:
             left = _LISTED.validate_json(self._path.read_bytes())
@@ -141,6 +192,20 @@ class HandedOver:
         self._left |= {call.call_id: call for call in left if call.ends_at >= now}
         with contextlib.suppress(OSError):
             self._path.unlink()
+
+    async def _all_elsewhere(self) -> list[HandedCall]:
+        """All in Redis.
+
+        Raises:
+            StoreUnavailableError: it does not answer.
+        """
+        redis = self._redis()
+        found: list[HandedCall] = []
+        if redis is not None and redis.enabled:
+            for value in (await redis.beginning(handed_over_key(""))).values():
+                with contextlib.suppress(ValidationError):
+                    found.append(HandedCall.model_validate_json(value))
+        return found
 
     async def _elsewhere(self, call_id: str) -> HandedCall | None:
         redis = self._redis()

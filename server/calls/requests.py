@@ -15,6 +15,9 @@ from server.http.rate_limits import client_of
 from server.identity.principal import Principal, principal_of
 from server.memory.door import MEMORY
 
+FIXABLE = ("instructions", "voice", "language")
+"""Options of a call that a token can say, beside which conversation it is."""
+
 REGISTRY: web.AppKey[CallRegistry] = web.AppKey("registry", CallRegistry)
 
 
@@ -52,6 +55,18 @@ async def wanted_call(
     return await begun_by(registry(request), principal_of(request), user_id, conversation_id, wishes)
 
 
+def fixed_options(calls: CallRegistry, principal: Principal) -> dict[str, Any]:
+    """Options of a call that a token says, and their names as `fixed`.
+
+    Raises:
+        ApiError: 400 unknown voice.
+    """
+    fixed = {name: principal.options[name] for name in FIXABLE if name in principal.options}
+    if "voice" in fixed:
+        fixed["voice"] = _known_voice(calls, fixed["voice"])
+    return {**fixed, "fixed": tuple(fixed)}
+
+
 async def begun_by(
     calls: CallRegistry, principal: Principal, user_id: str, conversation_id: str | None, wishes: CallWishes
 ) -> tuple[Beginning, dict[str, Any]]:
@@ -81,6 +96,7 @@ async def begun_by(
         begin_for(memory, user_id, conversation_id),
         preferred(memory, user_id, [voice.id for voice in calls.engines.tts.voices]),
     )
+    options["fixed"] = tuple(name for name in FIXABLE if name in fixed)
     language = fixed.get("language", wishes.language)
     options |= language_options(language, preferences.pop("language", None), beginning.language)
     return beginning, {**preferences, **options}

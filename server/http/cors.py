@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from server.addresses import is_loopback
+from server.addresses import host_name, is_loopback
 from server.http.errors import ApiError, Handler
 from server.http.guard import is_open
 
@@ -61,10 +61,7 @@ class Origins:
         """Whether a page under this host name can be one of ours."""
         if not self.local_only or not host:
             return True
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
+        name = host_name(host)
         return name in self._hosts or is_loopback(name) or name.endswith(".localhost")
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from server.bounds import MAX_BODY
+from server.bounds import MAX_SIGNED_FORM
 from server.http.errors import ApiError, Handler
 from server.http.networks import network
 from server.http.operation import operation_of
@@ -18,6 +18,7 @@ from server.identity.errors import TokenError
 from server.identity.keys import KeyRing
 from server.identity.principal import LOCAL, PRINCIPAL, STRANGER, Principal
 from server.identity.scopes import Scope
+from server.identity.signed_requests import SignedRequests
 from server.identity.tokens import ShownToken, Tokens, is_token
 from server.identity.twilio_signature import HEADER, is_signed, spellings
 from server.observability.metrics import Metrics
@@ -29,6 +30,9 @@ TWILIO = Principal("twilio", frozenset({"calls"}))
 
 SIGNED_BODY_S = 5.0
 """Until a form with a signature has to be there."""
+
+MOST_SIGNED_FIELDS = 256
+"""Of such a form. Twilio's have some thirty; each spelling of the address is signed with all of them, for strangers."""
 
 
 class WrongKeys(PerClient):
@@ -56,6 +60,7 @@ class Access:
         metrics: what is counted.
         jwts: takes those of an identity provider; None where none is configured.
         twilio_auth_token: with which Twilio signs; "" where it lets nobody in.
+        signed_again_s: for so long a request that it signed may come again.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Access:
         metrics: Metrics,
         jwts: JwtReader | None = None,
         twilio_auth_token: str = "",
+        signed_again_s: float = 0.0,
     ) -> None:
         self.keys = keys
         self.tokens = tokens
@@ -73,6 +79,7 @@ class Access:
         self._metrics = metrics
         self._jwts = jwts
         self._twilio_auth_token = twilio_auth_token
+        self._signed_requests = SignedRequests(tokens.claim, signed_again_s)
 
     async def signed(self, request: web.Request) -> Principal | None:
         """Twilio, of a request that bears its signature; None where a key or a token is to be shown instead.
@@ -88,11 +95,23 @@ class Access:
         shown = request.headers.get(HEADER, "")
         hosts = (request.host, request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip())
         urls = spellings(request.scheme, hosts, request.raw_path)
-        if shown and is_signed(self._twilio_auth_token, shown, urls, await _signed_form(request)):
-            return TWILIO
+        form = await _signed_form(request) if shown else []
+        if shown and is_signed(self._twilio_auth_token, shown, urls, form):
+            # Without a form there is nothing in it that would tell one request from the next.
+            if not form or await self._in_time(shown):
+                return TWILIO
+            await self._count(request, shown)
+            raise _unauthorized(f"This request ({HEADER}) was made before, and its call must be over")
+        await self._count(request, shown or None)
         raise _unauthorized(
             f"This asks for a key, or for Twilio's signature ({HEADER}): it has neither, or a wrong one"
         )
+
+    async def _in_time(self, signature: str) -> bool:
+        try:
+            return await self._signed_requests.lets_in(signature)
+        except TokenError as error:
+            raise _unauthorized(str(error)) from None
 
     @property
     def guarded(self) -> bool:
@@ -130,6 +149,8 @@ class Access:
                 principal = await self._known(credential or "") if self.guarded else LOCAL
             if scope is not None and not principal.may(scope):
                 raise missing_scope(scope)
+            if token is not None and token.grant.kind == "realtime" and not _is_realtime(request):
+                raise ApiError(403, "realtime_only", "A client secret opens Realtime sessions, and nothing else")
             return principal if token is None else await self._used(token, principal)
         except TokenError as error:
             await self._count(request, credential)
@@ -186,19 +207,27 @@ def is_open(request: web.Request) -> bool:
 async def _signed_form(request: web.Request) -> list[tuple[str, str]]:
     """The fields of a form, which Twilio signs; a body that is longer than its own, or slower, is none."""
     is_form = request.content_type == "application/x-www-form-urlencoded"
-    if not is_form or request.content_length is None or request.content_length > MAX_BODY:
+    if not is_form or request.content_length is None or request.content_length > MAX_SIGNED_FORM:
         return []
     try:
         async with asyncio.timeout(SIGNED_BODY_S):
             body = await request.read()
     except TimeoutError:
         return []
-    return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    try:
+        return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_SIGNED_FIELDS)
+    except ValueError:
+        return []
 
 
 def _may_be_signed(request: web.Request) -> bool:
     operation = operation_of(request.match_info.handler)
     return operation is not None and operation.signed
+
+
+def _is_realtime(request: web.Request) -> bool:
+    operation = operation_of(request.match_info.handler)
+    return request.match_info.http_exception is not None or (operation is not None and operation.tag == "realtime")
 
 
 def _scope(request: web.Request) -> Scope | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 import static as static_package
-from server.addresses import is_loopback
+from server.addresses import host_name, is_loopback
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
 
@@ -117,7 +117,7 @@ async def security_headers(request: web.Request, response: web.StreamResponse) -
         response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         response.headers.setdefault("Cache-Control", "no-cache")
-    if request.secure and not is_loopback(request.url.host or ""):
+    if request.secure and not is_loopback(host_name(request.host)):
         # Browsers would ask all servers of this machine for https, whatever else it runs.
         response.headers.setdefault("Strict-Transport-Security", HSTS)
     response.headers["Server"] = "Morgan"

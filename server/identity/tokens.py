@@ -170,6 +170,18 @@ class Tokens:
             raise TokenError("What this token was made for is not known any more; ask for a new one")
         return session
 
+    async def claim(self, name: str, ttl_s: int) -> bool:
+        """Whether nobody has claimed a name before, as of tokens; from now on it is claimed.
+
+        Raises:
+            TokenError: that cannot be told.
+        """
+        try:
+            return await self._used.claim(name, time.time() + ttl_s)
+        except (sqlite3.Error, OSError) as error:
+            log.error("whether something was used cannot be told", problem=f"{type(error).__name__}: {error}")
+            raise TokenError("Whether this was used before cannot be told now") from None
+
     def close(self) -> None:
         """Let go of the file of used tokens."""
         self._used.close()

@@ -18,13 +18,26 @@ def signature(auth_token: str, url: str, form: Pairs = ()) -> str:
         url: as Twilio asked for it.
         form: fields of a body that is a form; a name with the same value twice counts once.
     """
-    signed = url + "".join(name + value for name, value in sorted(set(form)))
-    return base64.b64encode(hmac.digest(auth_token.encode(), signed.encode(), hashlib.sha1)).decode()
+    return _signature(auth_token.encode(), url, _fields(form)).decode()
 
 
 def is_signed(auth_token: str, shown: str, urls: Iterable[str], form: Pairs = ()) -> bool:
-    """Whether a signature is that of one of some URLs, in constant time for each."""
-    return any(hmac.compare_digest(signature(auth_token, url, form).encode(), shown.encode()) for url in urls)
+    """Whether a signature is that of one of some URLs, in constant time for each; strangers' bytes are all in it."""
+    key, fields, told = auth_token.encode(), _fields(form), _bytes(shown)
+    return any(hmac.compare_digest(_signature(key, url, fields), told) for url in urls)
+
+
+def _fields(form: Pairs) -> bytes:
+    return _bytes("".join(name + value for name, value in sorted(set(form))))
+
+
+def _signature(key: bytes, url: str, fields: bytes) -> bytes:
+    return base64.b64encode(hmac.digest(key, _bytes(url) + fields, hashlib.sha1))
+
+
+def _bytes(text: str) -> bytes:
+    # Headers and paths come with whatever bytes somebody sent.
+    return text.encode("utf-8", "surrogateescape")
 
 
 def spellings(scheme: str, hosts: Iterable[str], path: str) -> list[str]:

@@ -15,6 +15,7 @@ async def add_document(memory: Memory, user_id: str, source: str, title: str, se
 
     Raises:
         InvalidTextError: something of it cannot be stored.
+        TextNotStoredError: no text is kept.
         StoreUnavailableError: PostgreSQL does not answer.
     """
     passages = cut(sections)

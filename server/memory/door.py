@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from uuid import UUID
 
 import structlog
 from aiohttp import web
@@ -17,6 +18,7 @@ from pipeline.call.context import Context
 from pipeline.call.ports import Reminder
 from pipeline.engines.protocols import TextEmbedder
 from server.http.errors import ApiError
+from server.memory.keeper import Keeper
 from server.memory.metric_samples import MetricSampler
 from server.memory.recall import MemoryEmbedder, recall_limits, reminder
 from server.memory.recordings import Recordings
@@ -50,6 +52,7 @@ def persistence_config(settings: Settings) -> PersistenceConfig:
         retention=Retention(
             messages_s=seconds(settings.keep_messages_days),
             memories_s=seconds(settings.keep_memories_days),
+            documents_s=seconds(settings.keep_documents_days),
             journals_s=seconds(settings.keep_journals_days),
             refused_s=seconds(settings.keep_refused_days),
         ),
@@ -69,6 +72,7 @@ class MemoryDoor:
         problem: why there is none; empty while there is one.
         off: whether there is none on purpose (`MORGAN_MEMORY=off`).
         recordings: of calls.
+        keepers: of all else that goes with its user, recordings among it.
     """
 
     def __init__(self, settings: Settings, embedder: TextEmbedder | None = None) -> None:
@@ -83,6 +87,7 @@ class MemoryDoor:
             keys=settings.sealing_keys,
             keep_s=seconds(settings.keep_recordings_days),
         )
+        self.keepers: list[Keeper] = [self.recordings]
         self._sweeping = Housekeeping([Job("recordings", SWEEP_S, self.recordings.sweep)])
         self._config = persistence_config(settings)
         self._alone = not takes_calls(settings.role)
@@ -109,7 +114,7 @@ class MemoryDoor:
             log.error("no memory: calls go on, nothing of them is kept", problem=self.problem)
         else:
             self.problem = ""
-            self.memory.on_deleted = self.recordings.delete
+            self.memory.on_deleted = self._delete_kept
 
     def redis(self) -> RedisTier | None:
         """The fast tier, where there is one now."""
@@ -127,10 +132,17 @@ class MemoryDoor:
             StoreUnavailableError: there is none, or PostgreSQL does not answer.
         """
         memory = self.opened()
-        there = await self.recordings.count(user_id)
+        there = [await keeper.count(user_id) for keeper in self.keepers]
         report = await memory.erase_user(user_id)
-        left = await self.recordings.count(user_id)
-        return replace(report, stores=(*report.stores, Erased("recordings", there, left, {"files": there})))
+        kept = [
+            Erased(keeper.store, found, await keeper.count(user_id), {} if found is None else {keeper.part: found})
+            for keeper, found in zip(self.keepers, there, strict=True)
+        ]
+        return replace(report, stores=(*report.stores, *kept))
+
+    async def _delete_kept(self, user_id: str, conversation_id: UUID | None) -> None:
+        for keeper in self.keepers:
+            await keeper.delete(user_id, conversation_id)
 
     def reminder(self, user_id: str, context: Context) -> Reminder | None:
         """Who reminds a conversation of what its user said in others; None where nobody does."""

@@ -55,6 +55,8 @@ class Recordings:
         expired: files that went for their age since the start.
     """
 
+    store, part = "recordings", "files"
+
     def __init__(
         self, data_dir: Path, *, enabled: bool, keys: SealingKeys | None = None, keep_s: float | None = None
     ) -> None:

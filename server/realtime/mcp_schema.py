@@ -52,6 +52,19 @@ class McpTool(_Part):
     allowed_callers: Any = None
     defer_loading: bool | None = None
 
+    @field_validator("server_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        try:
+            parts = urlsplit(value or "http://none")
+            # Reading the port is what finds out whether it is one.
+            known = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            known = False
+        if not known:
+            raise PydanticCustomError("no_address", "it is no address such as https://example.org/mcp")
+        return value
+
     @field_validator("connector_id", "tunnel_id")
     @classmethod
     def _not_here(cls, value: Any) -> None:

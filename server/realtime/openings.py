@@ -7,11 +7,12 @@ from typing import Any
 from aiohttp import web
 
 from pipeline.call.options import CallOptions
-from server.calls.requests import registry
-from server.conversations.beginnings import Beginning
+from server.calls.requests import fixed_options, registry
+from server.conversations.beginnings import Beginning, begin_for
 from server.http.acting import acting_user
 from server.http.errors import ApiError
 from server.identity.principal import principal_of
+from server.memory.door import MEMORY
 from server.realtime.abilities import abilities_of
 from server.realtime.errors import RealtimeError
 from server.realtime.session_config import SessionConfig
@@ -40,7 +41,8 @@ def opening(request: web.Request, *sessions: Mapping[str, Any] | None) -> Sessio
         ApiError: 400, something in it is not to be had.
     """
     calls = registry(request)
-    config = SessionConfig.of_call(abilities_of(calls.engines), session_defaults(calls.defaults))
+    options = replace(session_defaults(calls.defaults), **fixed_options(calls, principal_of(request)))
+    config = SessionConfig.of_call(abilities_of(calls.engines), options)
     for session in (principal_of(request).session, *sessions):
         if session is not None:
             config = updated(config, session)
@@ -60,7 +62,13 @@ def updated(config: SessionConfig, session: Mapping[str, Any]) -> SessionConfig:
         raise ApiError(400, error.code, error.message, details) from None
 
 
-def beginning_of(request: web.Request, config: SessionConfig) -> tuple[Beginning, dict[str, Any]]:
-    """What the call of a session begins with, and its options."""
+async def beginning_of(request: web.Request, config: SessionConfig) -> tuple[Beginning, dict[str, Any]]:
+    """What the call of a session begins with, and its options.
+
+    Raises:
+        ApiError: 404, the conversation that the client's token says is somebody else's.
+    """
     user_id = acting_user(request, None) or registry(request).defaults.user_id
-    return Beginning(), {"user_id": user_id, "greeting": "", **config.options()}
+    conversation_id = principal_of(request).options.get("conversation_id")
+    beginning = await begin_for(request.app[MEMORY].memory, user_id, conversation_id)
+    return beginning, {"user_id": user_id, "greeting": "", **config.options(), "fixed": config.defaults.fixed}

@@ -164,7 +164,7 @@ async def _answer(request: web.Request, offer: str, config: SessionConfig) -> we
     calls, client = registry(request), client_of(request)
     try:
         calls.check(client)
-        beginning, options = beginning_of(request, config)
+        beginning, options = await beginning_of(request, config)
         call, answer = await open_webrtc(calls, offer, beginning, client, realtime_talk(config), **options)
     except InvalidOfferError as error:
         raise ApiError(400, "invalid_offer", str(error)) from None

@@ -38,7 +38,7 @@ from server.realtime.mcp_tools import McpTools
 from server.realtime.out_of_band import OutOfBand
 from server.realtime.session_config import SessionConfig
 from server.realtime.session_view import SessionView
-from server.realtime.wishes import asked_messages, reply_wish
+from server.realtime.wishes import asked_messages, reply_wish, without_fixed
 
 LEAST_COMMIT_MS = 100
 """A shorter turn is none."""
@@ -226,7 +226,7 @@ class RealtimeSession:
     # Responses -------------------------------------------------------------------------------------------------------
 
     def _respond(self, event: CreateResponse, event_id: str | None, sink: Sink) -> None:
-        wanted = event.response or ResponseWanted()
+        wanted = without_fixed(event.response or ResponseWanted(), self.config)
         if self.config.kind == "transcription":
             raise RealtimeError("unsupported_event", "A transcription session makes no responses", "type")
         if self._item_requests.spoken.busy:

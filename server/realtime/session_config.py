@@ -94,7 +94,19 @@ class SessionConfig:
             after._set_input(wanted.audio.input if wanted.audio else None, prefix)
         else:
             after._set_spoken(wanted, prefix)
+        after._keep_fixed()
         return after
+
+    def _keep_fixed(self) -> None:
+        """What the caller's token says holds, whatever the client wants."""
+        fixed, options = self.defaults.fixed, self.defaults
+        if "instructions" in fixed:
+            self.instructions = options.instructions
+        if "voice" in fixed:
+            self.voice = options.voice
+        if "language" in fixed and self.transcription is not None:
+            kept = {name: value for name, value in self.transcription.items() if not name.startswith("language")}
+            self.transcription = {**kept, "language": options.language} if options.language else kept
 
     def _set_spoken(self, wanted: SpokenSession, prefix: str) -> None:
         given = wanted.model_fields_set
@@ -212,6 +224,8 @@ class SessionConfig:
         }
 
     def _language(self) -> str | None:
+        if "language" in self.defaults.fixed:
+            return self.defaults.language
         asked = self.transcription or {}
         listed = asked.get("languages") or []
         only = listed[0] if len(listed) == 1 else None

@@ -51,16 +51,16 @@ async def serve_call(request: web.Request, config: SessionConfig) -> web.WebSock
     """A call over this WebSocket, until it ends.
 
     Raises:
-        ApiError: 503, no further call can be taken now.
+        ApiError: 503, no further call can be taken now; 404 as `beginning_of`.
     """
     calls, client = registry(request), client_of(request)
     try:
         calls.check(client)
     except CallsFullError as full:
         raise no_capacity(full) from None
+    beginning, options = await beginning_of(request, config)
     socket = await prepared(request)
     outbox = SocketOutbox(request, socket, MAX_REALTIME_WAITING)
-    beginning, options = beginning_of(request, config)
     try:
         async with calls.reserve(beginning, client, **options) as call:
             line = RealtimeLine(call, config, outbox, calls.endpoint.pacer)

@@ -19,6 +19,17 @@ from server.realtime.session_schema import MOST_TOKENS
 from server.realtime.session_tools import functions_among, spec
 
 
+def without_fixed(wanted: ResponseWanted, config: SessionConfig) -> ResponseWanted:
+    """What is left of a client's wishes where its token says some of it."""
+    fixed, changed = config.defaults.fixed, dict[str, Any]()
+    if "instructions" in fixed:
+        changed["instructions"] = None
+    if "voice" in fixed and wanted.audio is not None and wanted.audio.output is not None:
+        output = wanted.audio.output.model_copy(update={"voice": None})
+        changed["audio"] = wanted.audio.model_copy(update={"output": output})
+    return wanted.model_copy(update=changed)
+
+
 def reply_wish(
     wanted: ResponseWanted, config: SessionConfig, messages: tuple[Message, ...] | None, name: str
 ) -> ReplyWish:

@@ -8,6 +8,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from persistence.errors import TextNotStoredError
 from persistence.ids import parse_uuid
 from persistence.text import check_id
 from persistence.values import Document, Passage
@@ -130,7 +131,11 @@ async def put_document(request: web.Request, body: NewDocument) -> web.Response:
     if not any(each.content.strip() for each in body.sections):
         raise ApiError(422, "empty_document", "sections: there is no text in them")
     sections = [Passage(each.content, each.place) for each in body.sections]
-    added = await to_the_end(add_document(memory, user_id, body.source, body.title.strip() or body.source, sections))
+    title = body.title.strip() or body.source
+    try:
+        added = await to_the_end(add_document(memory, user_id, body.source, title, sections))
+    except TextNotStoredError as error:
+        raise ApiError(409, "text_not_stored", str(error)) from None
     return web.json_response(_shown(added), status=201)
 
 

@@ -60,7 +60,8 @@ class Media(BaseModel):
 class Health(BaseModel):
     """How the server does: "degraded" while calls go on without one of its parts, "down" when it takes none.
 
-    Where keys are asked for, only those with the scope "metrics" are told more than what is well and what is not.
+    Where keys are asked for, only those with the scope "metrics" are told more than what is well and what is not: for
+    everybody else the rest is null.
     """
 
     status: Literal["ok", "degraded", "down"]
@@ -114,13 +115,13 @@ async def describe(app: web.Application) -> dict[str, Any]:
     }
 
 
-def _for_strangers(report: dict[str, Any]) -> dict[str, Any]:
-    """Without addresses, versions, figures, and the words of errors."""
+def for_strangers(report: dict[str, Any]) -> dict[str, Any]:
+    """Without addresses, versions, figures, and the words of errors; all fields are there, for who counts on it."""
     shown = {
         name: {"status": component["status"], "kind": component["kind"], "latency_ms": None}
         for name, component in report["components"].items()
     }
-    return {"status": report["status"], "components": shown}
+    return {**dict.fromkeys(report), "status": report["status"], "components": shown}
 
 
 async def _stores(door: MemoryDoor) -> dict[str, dict[str, Any]]:
@@ -154,7 +155,7 @@ async def health(request: web.Request) -> web.Response:
     """How the server and each of its parts does; latencies of engines are medians of their last pieces of work."""
     report = await describe(request.app)
     if not sees_details(request):
-        report = _for_strangers(report)
+        report = for_strangers(report)
     return _unready(report, DRAIN_RETRY_S) if report["status"] == "down" else web.json_response(report)
 
 

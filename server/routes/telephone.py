@@ -1,5 +1,6 @@
 """Telephone lines: what bridges are told to do with a call, and the WebSocket that they bring it to."""
 
+import re
 import time
 from typing import Any, get_args
 from urllib.parse import parse_qsl
@@ -29,6 +30,8 @@ HEARTBEAT_S = 20.0
 """A bridge that does not answer a ping within half of this is gone."""
 
 CLOSE_S = 2.0
+
+HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
@@ -93,7 +96,7 @@ async def media_stream(request: web.Request) -> web.StreamResponse:
     params=OneBridge,
     uploads=(FORM, JSON),
     answers={200: Answer("What to do with the call", content=("text/xml", JSON, "text/plain"))},
-    errors=(404, 413, 422),
+    errors=(400, 404, 413, 422),
     signed=True,
 )
 async def answer_line(request: web.Request, params: OneBridge) -> web.Response:
@@ -113,7 +116,7 @@ async def answer_line(request: web.Request, params: OneBridge) -> web.Response:
         announced = AnnouncedCall(principal, user_id, wishes)
         return _answered(params.bridge, desk.announced.announce(announced, time.monotonic()))
     options = wishes.model_dump(exclude={"user_id"}, exclude_none=True)
-    base = desk.settings.telephone_url or _asked_at(request)
+    base = desk.settings.telephone_url or asked_at(request)
     token = _token(request, user_id, options, FOLLOW_UP_S)
     again = _token(request, user_id, {}, round(desk.settings.telephone_longest_s) + FOLLOW_UP_S)
     incoming = Incoming(
@@ -165,10 +168,16 @@ async def _asked(request: web.Request) -> dict[str, str]:
     return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
-def _asked_at(request: web.Request) -> str:
-    """Where whoever asks has reached this server, as far as a proxy tells."""
+def asked_at(request: web.Request) -> str:
+    """Where whoever asks has reached this server, as far as a proxy tells.
+
+    Raises:
+        ApiError: 400, that is no name of a host.
+    """
     scheme = request.headers.get("X-Forwarded-Proto", request.scheme).partition(",")[0].strip()
     host = request.headers.get("X-Forwarded-Host", request.host).partition(",")[0].strip()
+    if not HOST.fullmatch(host):
+        raise ApiError(400, "bad_host", "The name that this server was asked by is none: set MORGAN_TELEPHONE_URL")
     return f"{'https' if scheme == 'https' else 'http'}://{host}"
 
 

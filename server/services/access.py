@@ -37,7 +37,13 @@ def build_access(settings: Settings, door: MemoryDoor, metrics: Metrics) -> Acce
         build_tokens(settings, door),
     )
     return Access(
-        keys, tokens, wrong_keys, metrics, build_jwts(settings), settings.twilio_auth_token.get_secret_value()
+        keys,
+        tokens,
+        wrong_keys,
+        metrics,
+        build_jwts(settings),
+        settings.twilio_auth_token.get_secret_value(),
+        settings.telephone_longest_s,
     )
 
 

@@ -16,7 +16,8 @@ class PrivacySettings(BaseModel):
     store_text: bool = Field(
         True,
         description="off: what is said stands in no database, index, journal or file; a conversation is remembered by "
-        "the process alone, for an hour. That there was one is kept, and users' preferences.",
+        "the process alone, for an hour, and so are webhooks that wait; documents are not taken. That there was one is "
+        "kept, and users' preferences.",
     )
     store_audio: bool = Field(
         True,
@@ -32,6 +33,12 @@ class PrivacySettings(BaseModel):
         None,
         gt=0,
         description="Age at which a message is not found by its meaning any more; none: as long as it is kept.",
+    )
+    keep_documents_days: float | None = Field(
+        None,
+        gt=0,
+        description="Age at which documents go that users gave Morgan to read (`morgan memory add`), counted from when "
+        "they were last added; none: never.",
     )
     keep_recordings_days: float | None = Field(
         None, gt=0, description="Age at which recordings of calls go; none: with their conversation."

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
+from uuid import UUID
+
+from persistence.ids import conversation_uuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +32,10 @@ class Message:
         now = datetime.now(tz=UTC)
         told = {"type": event, "timestamp": now.isoformat(timespec="milliseconds"), "data": data}
         return cls(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(), at=now.timestamp())
+
+    def of_user(self, user_id: str, conversation_id: UUID | None = None) -> bool:
+        """Whether it tells of a user, and of that conversation where one is named."""
+        data = json.loads(self.body)["data"]
+        if data.get("user_id") != user_id:
+            return False
+        return conversation_id in (None, conversation_uuid(data.get("conversation_id", "")))

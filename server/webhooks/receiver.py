@@ -4,7 +4,9 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 """
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -17,6 +19,7 @@ from persistence.backoff import Backoff
 from persistence.tasks import ended, keep_running
 from server.observability.metrics import Metrics
 from server.version import version
+from server.webhooks.held_spool import HeldSpool
 from server.webhooks.message import Message
 from server.webhooks.spool import Spool
 
@@ -86,7 +89,7 @@ class Receiver:
         self,
         url: str,
         secret: str,
-        spool: Spool,
+        spool: Spool | HeldSpool,
         http: aiohttp.ClientSession,
         metrics: Metrics,
         patience: Patience,
@@ -98,6 +101,8 @@ class Receiver:
         self._metrics = metrics
         self._patience = patience
         self._task: asyncio.Task[None] | None = None
+        self._sending: Message | None = None
+        self._dropped = asyncio.Event()
 
     async def open(self) -> None:
         """Begin to send, with what earlier runs left first. Raises as `Spool.open`."""
@@ -109,8 +114,15 @@ class Receiver:
     async def close(self) -> None:
         """Stop; what was not sent is sent by the next run."""
         if self._task is not None:
+            await self.spool.settle()
             await ended([self._task])
             await self.spool.close()
+
+    async def leave_out(self, unwanted: Callable[[Message], bool]) -> None:
+        """Send none of the messages that fit, from now on, and keep none."""
+        await self.spool.leave_out(unwanted)
+        if self._sending is not None and unwanted(self._sending):
+            self._dropped.set()
 
     async def attempt(self, message: Message) -> Outcome:
         """Send a message once. Redirects are not followed, and nothing of the answer but its head is read."""
@@ -139,14 +151,17 @@ class Receiver:
     async def _send_all(self) -> None:
         while True:
             number, message = await self.spool.next()
+            self._sending = message
+            self._dropped.clear()
             await self._send(message)
+            self._sending = None
             await self.spool.done(number)
 
     async def _send(self, message: Message) -> None:
-        """Send a message until it is taken or given up."""
+        """Send a message until it is taken, given up or left out."""
         patience, refused = self._patience, 0
         backoff = Backoff(patience.first_s, patience.longest_s)
-        while True:
+        while not self._dropped.is_set():
             outcome = await self.attempt(message)
             if outcome.taken:
                 self._metrics.webhook("delivered")
@@ -160,4 +175,6 @@ class Receiver:
                 log.error("webhook given up", url=self.url, message_id=message.id, problem=outcome.problem)
                 return
             log.warning("webhook not taken", url=self.url, message_id=message.id, problem=outcome.problem)
-            await asyncio.sleep(min(max(backoff.failed(), outcome.after_s), patience.longest_s))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(max(backoff.failed(), outcome.after_s), patience.longest_s)):
+                    await self._dropped.wait()

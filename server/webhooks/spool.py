@@ -93,13 +93,45 @@ class Spool:
             self._readable.clear()
             found = await self._in_thread(lambda: self._journal.read(self._journal.delivered, 1, 1))
             if found:
-                head = json.loads(found[0].json)
-                return found[0].number, Message(found[0].blob, head["id"], head["at"])
+                return found[0].number, _message(found[0])
             await self._readable.wait()
 
     async def done(self, number: int) -> None:
         """A message need not be kept any longer."""
-        await self._in_thread(lambda: self._journal.acknowledge(number))
+
+        def forget() -> None:
+            self._journal.acknowledge(number)
+            if self._journal.delivered == self._journal.last:
+                # Or its words would stay on disk until there are a megabyte of them.
+                self._journal.leave_out()
+
+        await self._in_thread(forget)
+
+    async def count(self, wanted: Callable[[Message], bool]) -> int:
+        """How many messages are kept, sent or not, that fit."""
+        await self._write_now()
+        return await self._in_thread(lambda: self._journal.count(lambda frame: wanted(_message(frame))))
+
+    async def leave_out(self, unwanted: Callable[[Message], bool]) -> None:
+        """Take messages that fit out of what waits, and all that are sent out of the file."""
+
+        def rewrite() -> None:
+            self._journal.leave_out(lambda frame: unwanted(_message(frame)))
+            if not self._journal.read(self._journal.delivered, 1, 1):
+                self._journal.acknowledge(self._journal.last)
+
+        await self._write_now()
+        await self._in_thread(rewrite)
+
+    async def all(self) -> list[Message]:
+        """All that wait, oldest first."""
+        frames = await self._in_thread(
+            lambda: self._journal.read(self._journal.delivered, MAX_WEBHOOKS_WAITING, MAX_WEBHOOKS_WAITING)
+        )
+        return [_message(frame) for frame in frames]
+
+    async def settle(self) -> None:
+        """Nothing to wait for: what is not sent is there for the next run."""
 
     async def close(self) -> None:
         """Bring everything to disk and let go of it."""
@@ -124,6 +156,9 @@ class Spool:
         left = self._anteroom.left(self._journal.id, self._journal.last)
         if left:
             self._journal.append(left, time.monotonic())
+        for path in self._journal.damaged():
+            # Nobody could send them, and they hold what was said.
+            path.unlink()
 
     async def _write(self) -> None:
         while True:
@@ -132,9 +167,17 @@ class Spool:
             while self._waiting:
                 await self._write_waiting(list(self._waiting))
 
+    async def _write_now(self) -> None:
+        if self._waiting:
+            await self._write_waiting(list(self._waiting))
+
     async def _write_waiting(self, frames: list[Frame]) -> None:
+        def write() -> None:
+            # Some may be written meanwhile.
+            self._journal.append([frame for frame in frames if frame.number > self._journal.last], time.monotonic())
+
         try:
-            await self._in_thread(lambda: self._journal.append(frames, time.monotonic()))
+            await self._in_thread(write)
         except OSError as error:
             log.error("webhooks cannot be written to disk", problem=str(error), waiting=len(self._waiting))
             await asyncio.sleep(AGAIN_S)
@@ -146,3 +189,8 @@ class Spool:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _message(frame: Frame) -> Message:
+    head = json.loads(frame.json)
+    return Message(frame.blob, head["id"], head["at"])

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from persistence.errors import PersistenceError
 from server.observability.metrics import Metrics
 from server.settings.webhooks import EVENTS, WebhookEvent
+from server.webhooks.held_spool import HeldSpool
 from server.webhooks.message import Message
 from server.webhooks.receiver import Outcome, Patience, Receiver
 from server.webhooks.resolver import GuardedResolver
@@ -33,7 +35,10 @@ class Webhooks:
         events: that are told; by default all.
         private: whether public names may lead to private addresses.
         patience: see there.
+        on_disk: whether what waits may stand in a file, where it outlives the process.
     """
+
+    store, part = "webhooks", "messages"
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class Webhooks:
         events: Collection[str] = EVENTS,
         private: bool = False,
         patience: Patience | None = None,
+        on_disk: bool = True,
     ) -> None:
         self._urls = urls
         self._secret = secret
@@ -53,6 +59,7 @@ class Webhooks:
         self._events = frozenset(events)
         self._private = private
         self._patience = patience or Patience()
+        self._on_disk = on_disk
         self._http: aiohttp.ClientSession | None = None
         self._receivers: list[Receiver] = []
 
@@ -80,6 +87,16 @@ class Webhooks:
             else:
                 self._receivers.append(receiver)
 
+    async def count(self, user_id: str) -> int:
+        """How many messages about a user wait."""
+        counts = [await receiver.spool.count(lambda each: each.of_user(user_id)) for receiver in self._receivers]
+        return sum(counts)
+
+    async def delete(self, user_id: str, conversation_id: UUID | None = None) -> None:
+        """Tell nobody what waits about a user, or (with one) about a conversation."""
+        for receiver in self._receivers:
+            await receiver.leave_out(lambda each: each.of_user(user_id, conversation_id))
+
     async def try_each(self) -> list[tuple[str, Outcome]]:
         """Send each receiver a message `webhook.test`, once and past the spools; what came of it, by URL."""
         message = Message.of("webhook.test", {})
@@ -99,6 +116,7 @@ class Webhooks:
         made = []
         for url in self._urls:
             assert self._http is not None
-            spool = Spool(self._folder / hashlib.sha256(url.encode()).hexdigest()[:16])
+            kept = Spool if self._on_disk else HeldSpool
+            spool = kept(self._folder / hashlib.sha256(url.encode()).hexdigest()[:16])
             made.append(Receiver(url, self._secret, spool, self._http, self._metrics, self._patience))
         return made

@@ -142,7 +142,9 @@ def _realtime(data: bytes) -> None:
 
 
 def _realtime_seeds() -> list[bytes]:
-    talks = [EVENTS, EVENTS[:3] + EVENTS[7:], [EVENTS[7], EVENTS[-2], EVENTS[-1], EVENTS[11]]]
+    server = {"type": "mcp", "server_label": "a", "server_url": "https://example.org/mcp", "headers": {"a": "b"}}
+    tools = {"type": "session.update", "session": {"type": "realtime", "tools": [server], "tool_choice": "auto"}}
+    talks = [EVENTS, EVENTS[:3] + EVENTS[7:], [EVENTS[7], EVENTS[-2], EVENTS[-1], EVENTS[11]], [tools, *EVENTS[:3]]]
     return [lines(talk) for talk in talks] + [b"\xff" + lines(talk) for talk in talks]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 JUNK: list[Any] = [
     *(None, True, False, 0, -1, 7.5, 1e308, 10**30),
     *("", "x", "root", "none", "inf", "audio", "\x00", "\ud800", "e" * 300),
+    *("http://", "http://[", "http://a:b", "https://a]b", "http://\u2100.org", "data:,", "../..", "a\r\nb: c"),
     *([], {}, [[]], [None], {"type": "x"}, {"type": "message"}, {"": ""}, ["text", "audio"], [1, 2], {"type": "mcp"}),
 ]
 """Values that are seldom expected."""

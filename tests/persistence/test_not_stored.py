@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from persistence.config import PersistenceConfig
+from persistence.errors import TextNotStoredError
 from persistence.memory import Memory
-from persistence.values import AudioTranscription, TtsGeneration
+from persistence.values import AudioTranscription, Passage, TtsGeneration
 from tests.conftest import lacking
 from tests.persistence.parts import WordEmbedder, item, texts
 
-WORDS = ("marmalade", "rhubarb", "gooseberry", "damson")
+WORDS = ("marmalade", "rhubarb", "gooseberry", "damson", "bilberry")
 SOUND = os.urandom(24)
 
 pytestmark = pytest.mark.timeout(600)
@@ -35,7 +36,7 @@ def dumped(dsn: str) -> str:
         lacking("There is no psql: apt-get install postgresql-client.")
     tables = (
         "SELECT format('TABLE %I.%I;', schemaname, tablename) FROM pg_tables "
-        "WHERE schemaname IN ('public', 'morgan_meta')"
+        "WHERE schemaname IN ('public', 'morgan_meta', 'morgan_memory')"
     )
     command = [str(program), "-X", "-At", dsn]
     listed = subprocess.run([*command, "-c", tables], capture_output=True, text=True, check=True, timeout=60).stdout
@@ -55,6 +56,12 @@ async def lived(folder: Path, **switches: bool) -> tuple[str, list[str]]:
         memory.record_transcription(AudioTranscription("upload_1", f"an upload about {WORDS[2]}"))
         speech = TtsGeneration("k", f"And {WORDS[3]}", "joe", "pcm", 24000, 10, SOUND)
         memory.tts.put(speech, log.conversation_id)
+        given = memory.add_document("ada", "a.txt", "A text", "1", [Passage(f"A jar of {WORDS[4]}", "")])
+        if memory.config.store_text:
+            await given
+        else:
+            with pytest.raises(TextNotStoredError):
+                await given
         assert await memory.outbox.settle(60)
         assert await memory.redis.flush(10)
         assert await memory.worker.idle(60)

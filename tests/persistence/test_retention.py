@@ -14,7 +14,7 @@ from persistence.journal.journal import Journal
 from persistence.journal.refused import RefusedRecords
 from persistence.memory import Memory
 from persistence.retention import Sweeper
-from persistence.values import AudioTranscription, TtsGeneration
+from persistence.values import AudioTranscription, Passage, TtsGeneration
 from tests.persistence.parts import Open, item, texts, until
 
 HOUR = 3600.0
@@ -155,6 +155,28 @@ async def test_without_a_period_nothing_goes(open_memory: Open, connection: asyn
     await age(connection, "bygone", 24 * 365 * 10)
     await memory.sweeper.sweep()
     assert await connection.fetchval("SELECT count(*) FROM messages") == 1
+
+
+async def test_documents_go_when_nobody_has_added_them_for_so_long(
+    open_memory: Open, connection: asyncpg.Connection
+) -> None:
+    memory = await open_memory(retention=Retention(documents_s=2 * HOUR))
+    for number in range(5):
+        await memory.add_document("ada", f"{number}.txt", "A text", "1", [Passage(f"the warranty is {number}", "")])
+    await delivered(memory)
+    await connection.execute("UPDATE morgan_memory.documents SET created_at = now() - interval '3 hours'")
+    # The same again makes it young again.
+    await memory.add_document("ada", "4.txt", "A text", "1", [Passage("the warranty is 4", "")])
+    sweeper = Sweeper(memory, Retention(documents_s=2 * HOUR), batch=2)
+    await sweeper.sweep()
+    await delivered(memory)
+    assert [each.source for each in await memory.documents.list("ada")] == ["4.txt"]
+    assert await connection.fetchval("SELECT count(*) FROM morgan_memory.passages") == 1
+    assert await memory.vectors.count("ada") == 1
+    assert sweeper.figures.documents == 4
+    report = await memory.erase_user("ada")
+    rows = next(each for each in report.stores if each.store == "rows")
+    assert (rows.parts["documents"], rows.parts["passages"], report.complete) == (1, 1, True)
 
 
 def frames(*numbers: int, text: str = "words") -> list[Frame]:

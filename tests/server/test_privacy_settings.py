@@ -1,12 +1,16 @@
 """Settings of privacy: what contradicts them stops the start, and memory and recordings are told of them."""
 
 import base64
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from persistence.config import Retention
 from server.memory.door import MemoryDoor, persistence_config
+from server.observability.logs import configure_logs
 from server.settings import Settings, SettingsError, load_settings
 
 KEY = base64.b64encode(b"k" * 32).decode()
@@ -16,6 +20,7 @@ def test_periods_are_days_and_reach_memory(monkeypatch: pytest.MonkeyPatch, tmp_
     for kind, days in (
         ("MESSAGES", "90"),
         ("MEMORIES", "30"),
+        ("DOCUMENTS", "365"),
         ("JOURNALS", "7"),
         ("REFUSED", "1"),
         ("RECORDINGS", "0.5"),
@@ -23,7 +28,7 @@ def test_periods_are_days_and_reach_memory(monkeypatch: pytest.MonkeyPatch, tmp_
         monkeypatch.setenv(f"MORGAN_KEEP_{kind}_DAYS", days)
     settings = load_settings({"data_dir": tmp_path})
     config = persistence_config(settings)
-    assert config.retention == Retention(90 * 86_400, 30 * 86_400, 7 * 86_400, 86_400)
+    assert config.retention == Retention(90 * 86_400, 30 * 86_400, 365 * 86_400, 7 * 86_400, 86_400)
     assert MemoryDoor(settings).recordings._keep_s == 43_200
 
 
@@ -74,3 +79,22 @@ def test_streams_are_kept_in_redis_only_where_words_and_sound_may_be(tmp_path: P
         door = MemoryDoor(Settings(data_dir=tmp_path).model_copy(update=switches))
         door.memory = Opened()  # type: ignore[assignment]
         assert (door.stream_redis() is Opened.redis) is kept
+
+
+@pytest.fixture
+def logs() -> Iterator[None]:
+    """The logs are as before afterwards."""
+    root = logging.getLogger()
+    handlers, level, configured = root.handlers[:], root.level, structlog.get_config()
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.configure(**configured)
+
+
+@pytest.mark.parametrize("client", ["httpx", "httpx2"])
+def test_addresses_with_what_is_in_their_queries_are_not_logged(client: str, tmp_path: Path, logs: None) -> None:
+    configure_logs(Settings(data_dir=tmp_path))
+    # Both say each request at this level, with its whole address.
+    assert not logging.getLogger(client).isEnabledFor(logging.INFO)
+    assert logging.getLogger("server").isEnabledFor(logging.INFO)

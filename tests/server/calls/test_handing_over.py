@@ -10,8 +10,13 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import numpy as np
 import pytest
 
+from persistence.cache.redis_tier import RedisTier
+from persistence.config import PersistenceConfig
+from persistence.embedded.valkey import EmbeddedValkey
+from persistence.ids import conversation_uuid
 from pipeline.call.options import CallOptions
 from pipeline.call.state import State
 from server.app import Server
@@ -81,8 +86,55 @@ async def test_a_disk_that_takes_nothing_keeps_no_server_from_ending(tmp_path: P
     assert over.given("call_1")
 
 
-def handed(call_id: str) -> HandedCall:
-    options = CallOptions(user_id="ada", conversation_id="conversation", instructions="Be kind.")
+async def test_calls_of_a_user_who_is_forgotten_are_nowhere_and_nobody_goes_on_with_them(tmp_path: Path) -> None:
+    file = tmp_path / "handed-over.json"
+    valkey = EmbeddedValkey(PersistenceConfig(tmp_path / "valkey"), start_timeout_s=60.0)
+    await valkey.start()
+    tier = RedisTier(valkey.url, timeout_s=5.0)
+    assert await tier.start(60.0)
+    try:
+        before = HandedOver(file, lambda: tier)
+        for number, user in enumerate(("ada", "ada", "eve")):
+            before.give(handed(f"call_{number}", user, f"conversation {number}"))
+        # Whoever asks for other calls of a server that ends takes none of these away.
+        assert await before.find("call_9") is None
+        after, elsewhere = HandedOver(file, lambda: tier), HandedOver(tmp_path / "other.json", lambda: tier)
+        assert [await each.count("ada") for each in (before, elsewhere, after)] == [2, 2, 2]
+
+        await after.delete("ada", conversation_uuid("conversation 0"))
+        assert await elsewhere.find("call_0") is None
+        assert await after.count("ada") == 1
+        # The one that gave them away and is not gone yet hears of it too.
+        await before.delete("ada")
+        assert not before.given("call_1")
+        await after.delete("ada")
+        assert [await each.count("ada") for each in (before, after, elsewhere)] == [0, 0, 0]
+        assert await after.find("call_1") is None
+        assert await after.find("call_2") is not None
+        assert "ada" not in file.read_text()
+        assert [key for key, value in (await tier.beginning("handed_over:")).items() if b"ada" in value] == []
+    finally:
+        await tier.close()
+        await valkey.stop()
+
+
+async def test_calls_that_nobody_came_for_are_there_for_the_process_after_the_next(tmp_path: Path) -> None:
+    file = tmp_path / "handed-over.json"
+    first = HandedOver(file)
+    first.give(handed("call_1"))
+    first.give(handed("call_2"))
+    second = HandedOver(file)
+    assert await second.find("call_1") is not None
+    taken = second.take("call_1")
+    assert taken is not None
+    second.give(taken)
+    third = HandedOver(file)
+    assert await third.find("call_1") is not None
+    assert await third.find("call_2") is not None
+
+
+def handed(call_id: str, user_id: str = "ada", conversation_id: str = "conversation") -> HandedCall:
+    options = CallOptions(user_id=user_id, conversation_id=conversation_id, instructions="Be kind.")
     return HandedCall.of(call_id, "the token", options)
 
 
@@ -158,6 +210,35 @@ async def test_a_reply_that_is_longer_than_the_patience_ends_early_and_with_a_wh
         assert within_ms >= WORD_S * 1000 - 1 or within_ms <= WORD_S * 500, cut
         assert len(cut["transcript"].split()) == words + (within_ms >= WORD_S * 1000 - 1)
         assert words >= 2
+
+
+def words_heard_s(caller: Caller) -> list[float]:
+    """How long each word of the scripted voice sounded, as the caller heard it: words have silence between them."""
+    pcm = np.abs(caller.heard_pcm(48_000).astype(np.int32))
+    loud = pcm[: len(pcm) // 48 * 48].reshape(-1, 48).max(axis=1) > 1_000
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]]).astype(np.int8)))
+    return [float(end - begin) / 1_000 for begin, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+@pytest.mark.timeout(240)
+async def test_four_callers_whose_replies_outlast_the_patience_hear_nothing_but_whole_words(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(Caller()) for _ in range(4)]
+        server = await stack.enter_async_context(scripted_server(tmp_path, LONG))
+        opened = [await calling(server, caller, user_id=f"user{n}") for n, caller in enumerate(callers)]
+        for caller in callers:
+            ask(caller)
+            # They are not in step: the end of one's word is the middle of another's.
+            await asyncio.sleep(0.07)
+        await until(lambda: all(call_of(server, each).state is State.SPEAKING for each in opened), timeout=60)
+        await server.stop(drain_s=6.0)
+        for caller in callers:
+            await until(lambda caller=caller: reason(caller) == ["shutdown"], timeout=30)
+            words = words_heard_s(caller)
+            assert len(words) >= 2
+            # Fades and the encoder take some milliseconds of a word; one that was cut lacks more.
+            assert min(words) >= WORD_S * 0.8, words
+            assert max(words) <= WORD_S * 1.2, words
 
 
 @pytest.mark.timeout(120)

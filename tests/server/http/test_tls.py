@@ -97,6 +97,8 @@ async def test_a_port_speaks_https_and_tells_browsers_to_stay_with_it(tmp_path: 
         assert headers["Strict-Transport-Security"] == HSTS
         # On localhost that would count for whatever else runs there.
         assert "Strict-Transport-Security" not in (await get(port, chain, "localhost"))[1]
+        for name in ("a:b:c", "a:99999999", "[::1", "\u00ff"):
+            assert (await get(port, chain, name))[0]["said"] == "hello"
         # Many at once, on connections of their own.
         answers = await asyncio.gather(*(get(port, chain) for _ in range(20)))
         assert all(answer == {"secure": True, "said": "hello"} for answer, _ in answers)

@@ -25,6 +25,7 @@ from server.identity.tokens import TOKENS, Tokens
 from server.memory.door import MemoryDoor
 from server.observability.metrics import Metrics
 from server.routes import tokens as token_routes
+from server.routes.health import for_strangers as health_for_strangers
 from server.services.access import build_access
 from server.services.health import sees_details
 from server.settings import Settings
@@ -190,6 +191,25 @@ async def test_strangers_are_told_that_it_is_well_and_no_more(tmp_path: Path) ->
         for credential, details in (("", False), ("wrong", False), (KEY, True)):
             async with http.get("/health", headers=bearer(credential) if credential else {}) as response:
                 assert await response.json() == {"details": details}
+
+
+def test_strangers_see_each_field_of_the_health_report_and_nothing_in_it_but_what_is_well() -> None:
+    report = {
+        "status": "degraded",
+        "version": "1.2.3",
+        "uptime_s": 7.0,
+        "components": {"postgres": {"status": "down", "kind": "external", "latency_ms": 1.5, "detail": "10.0.0.7"}},
+        "conversations": {"active": 1, "total": 2, "messages": 3},
+        "calls": {"active": 1, "capacity": 4, "total": 9},
+        "cache": {"hits": 1, "misses": 2, "hit_rate": 0.3},
+        "media": {"port": 1},
+    }
+    shown = health_for_strangers(report)
+    assert shown.keys() == report.keys()
+    assert {name: value for name, value in shown.items() if value is not None} == {
+        "status": "degraded",
+        "components": {"postgres": {"status": "down", "kind": "external", "latency_ms": None}},
+    }
 
 
 async def test_only_cores_say_what_is_urgent(tmp_path: Path) -> None:

@@ -341,7 +341,7 @@ async def test_who_is_erased_is_told_what_was_found_and_that_nothing_is_left(
         assert response.status == 200, report
     assert (report["user_id"], report["complete"]) == (user, True)
     stores = {each["store"]: each for each in report["stores"]}
-    assert set(stores) == {"rows", "cache", "vectors", "journals", "refused", "recordings"}
+    assert set(stores) == {"rows", "cache", "vectors", "journals", "refused", "recordings", "handed_over", "webhooks"}
     assert stores["rows"]["parts"]["messages"] == 2
     assert stores["cache"]["found"] > 0
     assert stores["journals"]["found"] > 0

@@ -4,10 +4,13 @@ import json
 from xml.etree import ElementTree as ET
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from server.bounds import FOLLOW_UP_S
+from server.http.errors import ApiError
 from server.identity.principal import LOCAL
 from server.identity.twilio_signature import is_signed, signature, spellings
+from server.routes.telephone import asked_at
 from server.telephone.announced import AnnouncedCall, AnnouncedCalls
 from server.telephone.answers import ANSWERS, Bridge, Incoming
 from server.telephone.follow_ups import FollowUps
@@ -92,3 +95,16 @@ def test_a_request_behind_a_proxy_is_known_by_the_name_that_was_asked_for() -> N
     hosts = ["127.0.0.1:8000", "morgan.example.org"]
     assert is_signed("token", shown, spellings("http", hosts, "/ws/media-stream"))
     assert not is_signed("token", shown, spellings("http", hosts[:1], "/ws/media-stream"))
+
+
+@pytest.mark.parametrize("host", ['a"b', "a/b", "a@b", "\udcff", "a b", "<x>", "", "[::1", "a:b:c"])
+def test_an_address_that_bridges_are_sent_to_has_the_name_of_a_host_in_it(host: str) -> None:
+    asked = make_mocked_request("POST", "/api/telephone/twilio/answer", headers={"X-Forwarded-Host": host})
+    with pytest.raises(ApiError, match="MORGAN_TELEPHONE_URL"):
+        asked_at(asked)
+
+
+def test_where_a_proxy_was_asked_is_where_bridges_are_sent() -> None:
+    for host in ("morgan.example.org", "10.0.0.7:8443", "[2001:db8::1]:8000"):
+        headers = {"X-Forwarded-Host": host, "X-Forwarded-Proto": "https"}
+        assert asked_at(make_mocked_request("POST", "/x", headers=headers)) == f"https://{host}"

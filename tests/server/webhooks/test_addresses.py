@@ -38,6 +38,8 @@ def test_public_servers_by_https_and_ones_own_by_name_are_fine(url: str) -> None
         "http://169.254.169.254/latest/meta-data",
         "http://[fe80::1]/",
         "http://[::ffff:169.254.169.254]/",
+        "https://[64:ff9b::a9fe:a9fe]/",
+        "https://[2002:a9fe:a9fe::1]/",
         "http://0.0.0.0:8000/",
         "http://224.0.0.1/",
     ],

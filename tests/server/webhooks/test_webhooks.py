@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from persistence.ids import conversation_uuid
 from server.observability.metrics import Metrics
 from server.webhooks.receiver import Patience
 from server.webhooks.webhooks import Webhooks
@@ -157,3 +158,76 @@ async def test_a_second_server_in_the_same_folder_sends_nothing_of_the_first(tmp
         first.tell("call.ended", {})
         await until(lambda: bool(hook.taken))
     assert hook.types == ["call.ended"]
+
+
+# Whom webhooks tell of, and for how long ------------------------------------------------------------------------------
+
+
+def words_on_disk(folder: Path) -> set[str]:
+    """Of two users, those whose words stand in a file."""
+    files = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    return {user for user in ("ada", "eve") if any(user.encode() in data for data in files)}
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+async def test_nobody_is_told_of_a_user_who_was_forgotten(tmp_path: Path, on_disk: bool) -> None:
+    port = free_port()
+    patience = Patience(timeout_s=10.0, first_s=3600.0, longest_s=3600.0)
+    urls = (f"http://127.0.0.1:{port}/hook",)
+    webhooks = Webhooks(urls, SECRET, tmp_path, Metrics(), patience=patience, on_disk=on_disk)
+    await webhooks.open()
+    try:
+        for user, conversation in (("ada", "7e"), ("eve", "8a"), ("ada", "7f")):
+            webhooks.tell("turn.completed", {"user_id": user, "conversation_id": conversation})
+        sender = webhooks._receivers[0]
+        # The first was tried, and is not to be tried again for an hour.
+        await until(lambda: sender._sending is not None)
+        assert (await webhooks.count("ada"), await webhooks.count("eve")) == (2, 1)
+        assert words_on_disk(tmp_path) == ({"ada", "eve"} if on_disk else set())
+        await webhooks.delete("ada", conversation_uuid("7f"))
+        assert await webhooks.count("ada") == 1
+        await webhooks.delete("ada")
+        assert (await webhooks.count("ada"), await webhooks.count("eve")) == (0, 1)
+        assert "ada" not in words_on_disk(tmp_path)
+        await until(lambda: sender._sending is not None and sender._sending.of_user("eve"))
+    finally:
+        await webhooks.close()
+
+
+async def test_what_was_delivered_stands_in_no_file(tmp_path: Path) -> None:
+    async with receiving() as hook, telling(hook.url, tmp_path) as webhooks:
+        for _ in range(3):
+            webhooks.tell("turn.completed", {"user_id": "ada", "text": "marmalade"})
+        await until(lambda: len(hook.taken) == 3)
+        await until(lambda: words_on_disk(tmp_path) == set())
+
+
+async def test_where_no_words_are_kept_webhooks_wait_in_memory_and_what_lay_on_disk_is_still_told(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/hook"
+    async with telling(url, tmp_path) as webhooks:
+        webhooks.tell("turn.completed", {"user_id": "ada"})
+    assert words_on_disk(tmp_path) == {"ada"}
+    held = Webhooks((url,), SECRET, tmp_path, Metrics(), patience=QUICK, on_disk=False)
+    await held.open()
+    try:
+        assert words_on_disk(tmp_path) == set()
+        held.tell("turn.completed", {"user_id": "eve"})
+        async with receiving(port) as hook:
+            await until(lambda: len(hook.taken) == 2)
+        assert [each["data"]["user_id"] for each in hook.taken] == ["ada", "eve"]
+        assert words_on_disk(tmp_path) == set()
+    finally:
+        await held.close()
+
+
+async def test_what_is_told_at_the_end_of_a_server_without_words_on_disk_is_still_sent(tmp_path: Path) -> None:
+    async with receiving() as hook:
+        held = Webhooks((hook.url,), SECRET, tmp_path, Metrics(), patience=QUICK, on_disk=False)
+        await held.open()
+        for number in range(5):
+            held.tell("call.ended", {"number": number})
+        await held.close()
+        assert len(hook.taken) == 5
