@@ -1,14 +1,17 @@
 """The signaling of the phone clients against a real Morgan: place, trickle, resume, begin anew, end, be refused.
 
-What runs is examples/mobile/react-native/src/signaling.js and call.js, unchanged, under Node; aiortc stands in for the
-phone's WebRTC. The clients in Kotlin, Swift and Dart make the same requests in the same order; nothing here can compile
-them (docs/mobile.md), so that their requests are compared with these.
+What runs is, unchanged, examples/mobile/react-native/src/signaling.js and call.js under Node, and
+examples/mobile/android's Signaling.kt and MorganCall.kt, compiled, on the JVM; aiortc stands in for the phone's WebRTC.
+Nothing here compiles the clients in Swift and Dart (docs/mobile.md): they are parsed, and their requests compared with
+these.
 """
 
 import asyncio
 import json
+import os
 import re
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,21 +19,29 @@ from typing import Any
 
 import aiohttp
 import pytest
+import tree_sitter_dart
+import tree_sitter_kotlin
+import tree_sitter_swift
+from tree_sitter import Language, Node, Parser
 
 from server.client.caller import Caller
 from tests.conftest import lacking
+from tests.e2e.npm_clients import packages
 from tests.serving import RunningServer
 
 MOBILE = Path(__file__).parents[2] / "examples" / "mobile"
 CLIENT = MOBILE / "react-native" / "src"
+ANDROID = MOBILE / "android" / "app" / "src" / "main" / "java" / "org" / "morgan" / "call"
 HARNESS = Path(__file__).parent / "mobile_signaling.mjs"
+JVM_HARNESS = Path(__file__).parent / "kotlin"
+ANDROID_JSON = Path("/usr/share/java/com.android.json.jar")
 PATIENCE_S = 60.0
 
 Told = dict[str, Any]
 
 
 class Phone:
-    """A client under Node, with aiortc as its WebRTC.
+    """A client with aiortc as its WebRTC.
 
     Attributes:
         told: everything that the client did, in order.
@@ -113,15 +124,45 @@ class Phone:
         self._write({"peer": number, "open": True})
 
 
-@asynccontextmanager
-async def phone(server: str, token: str = "", conversation: str = "") -> AsyncIterator[Phone]:
+def react_native() -> list[str]:
+    """What runs that client: a command, for which a server, a token and a conversation are still to be named."""
     node = shutil.which("node")
     if node is None:
         lacking("Node is not installed (Debian: nodejs).")
+    return [str(node), str(HARNESS), str(CLIENT)]
+
+
+@pytest.fixture(scope="module")
+def android(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The same of the Kotlin client, compiled; the libraries that no registry here has are in tests/examples/kotlin."""
+    java = shutil.which("java")
+    if java is None or not ANDROID_JSON.exists():
+        lacking("A JVM or Android's JSON is not installed (Debian: default-jre-headless, libandroid-json-java).")
+    jars = packages() / "node_modules" / "kotlin-compiler" / "lib"
+    compiler = ("kotlin-compiler", "kotlin-stdlib", "kotlin-script-runtime", "kotlin-reflect", "annotations-13.0")
+    coroutines = jars / "kotlinx-coroutines-core-jvm.jar"
+    libraries = os.pathsep.join(map(str, (jars / "kotlin-stdlib.jar", coroutines, ANDROID_JSON)))
+    classes = tmp_path_factory.mktemp("android")
+    sources = [*JVM_HARNESS.glob("*.kt"), ANDROID / "Signaling.kt", ANDROID / "MorganCall.kt"]
+    path = os.pathsep.join(str(jar) for jar in (*(jars / f"{name}.jar" for name in compiler), coroutines))
+    command = [str(java), "-XX:TieredStopAtLevel=1", "-cp", path, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"]
+    options = ["-no-stdlib", "-no-reflect", "-Werror", "-jvm-target", "17", "-cp", libraries, "-d", str(classes)]
+    done = subprocess.run([*command, *options, *map(str, sources)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [str(java), "-XX:TieredStopAtLevel=1", "-cp", f"{classes}{os.pathsep}{libraries}", "harness.HarnessKt"]
+
+
+@pytest.fixture(params=["react_native", "android"])
+def client_command(request: pytest.FixtureRequest) -> list[str]:
+    """Each client that runs here."""
+    command: list[str] = react_native() if request.param == "react_native" else request.getfixturevalue("android")
+    return command
+
+
+@asynccontextmanager
+async def phone(command: list[str], server: str, token: str = "", conversation: str = "") -> AsyncIterator[Phone]:
     process = await asyncio.create_subprocess_exec(
-        str(node),
-        str(HARNESS),
-        str(CLIENT),
+        *command,
         server,
         token,
         conversation,
@@ -145,11 +186,13 @@ def request(method: str, **fields: object) -> Callable[[Told], object]:
 
 
 @pytest.mark.timeout(300)
-async def test_react_native_places_trickles_resumes_and_ends_a_call(server: RunningServer) -> None:
+async def test_a_phone_places_trickles_resumes_and_ends_a_call(
+    server: RunningServer, client_command: list[str]
+) -> None:
     async with aiohttp.ClientSession(server.url) as http:
         async with http.post("/api/tokens", json={"scopes": ["calls"], "user_id": "alice"}) as minted:
             token = (await minted.json())["token"]
-        async with phone(server.url, token) as client:
+        async with phone(client_command, server.url, token) as client:
             client.act("start")
             placed = await client.wait(state("connected"))
             trickled = await client.wait(lambda told: told.get("candidates"))
@@ -179,8 +222,10 @@ async def test_react_native_places_trickles_resumes_and_ends_a_call(server: Runn
 
 
 @pytest.mark.timeout(300)
-async def test_react_native_begins_anew_where_the_server_has_lost_the_call(server: RunningServer) -> None:
-    async with aiohttp.ClientSession(server.url) as http, phone(server.url) as client:
+async def test_a_phone_begins_anew_where_the_server_has_lost_the_call(
+    server: RunningServer, client_command: list[str]
+) -> None:
+    async with aiohttp.ClientSession(server.url) as http, phone(client_command, server.url) as client:
         client.act("start")
         placed = await client.wait(state("connected"))
         async with http.delete(f"/api/calls/{placed['call']}") as ended:
@@ -193,8 +238,8 @@ async def test_react_native_begins_anew_where_the_server_has_lost_the_call(serve
         await client.wait(request("DELETE", status=204))
 
 
-async def test_react_native_tells_a_refusal_and_ends(server: RunningServer) -> None:
-    async with phone(server.url, "mt_not.a.token") as client:
+async def test_a_phone_tells_a_refusal_and_ends(server: RunningServer, client_command: list[str]) -> None:
+    async with phone(client_command, server.url, "mt_not.a.token") as client:
         client.act("start")
         refused = await client.wait(lambda told: told.get("ended"))
         assert (refused["ended"], refused["status"], refused["code"]) == ("failed", 401, "unauthorized")
@@ -218,3 +263,45 @@ def test_the_clients_that_cannot_run_here_make_the_same_requests(file: str) -> N
     for field in ("sdp", "offer", "user_id", "conversation_id", "resume_token", "candidates", "sdpMLineIndex"):
         assert field in reference
         assert re.search(rf'["\']?{field}["\']?', written), field
+
+
+def test_react_natives_app_can_be_bundled(tmp_path: Path) -> None:
+    esbuild = str(packages() / "node_modules" / ".bin" / "esbuild")
+    options = ["--bundle", "--packages=external", "--loader:.js=jsx", "--jsx=automatic", "--log-level=warning"]
+    command = [esbuild, str(MOBILE / "react-native" / "index.js"), *options, f"--outfile={tmp_path}/app.js"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    bundled = (tmp_path / "app.js").read_text()
+    assert "/api/tokens/exchange" in bundled
+    wanted = set(re.findall(r'__require\("([^"]+)"\)', bundled)) - {"react/jsx-runtime"}
+    named = json.loads((MOBILE / "react-native" / "package.json").read_text())["dependencies"]
+    assert {"react-native-webrtc"} <= wanted <= set(named)
+
+
+GRAMMARS = {
+    ".kt": tree_sitter_kotlin,
+    ".kts": tree_sitter_kotlin,
+    ".swift": tree_sitter_swift,
+    ".dart": tree_sitter_dart,
+}
+SOURCES = sorted(path for path in MOBILE.rglob("*") if path.suffix in GRAMMARS)
+
+
+def syntax_errors(source: bytes, suffix: str) -> list[str]:
+    """Where a grammar of the language finds something that does not belong there, or misses something."""
+
+    def within(node: Node) -> list[str]:
+        if node.is_error or node.is_missing:
+            return [f"line {node.start_point[0] + 1}: {node.type} {node.text!r}"]
+        return [each for child in node.children if child.has_error or child.is_missing for each in within(child)]
+
+    return within(Parser(Language(GRAMMARS[suffix].language())).parse(source).root_node)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_the_sources_of_the_phone_clients_have_no_syntax_errors(path: Path) -> None:
+    source = path.read_bytes()
+    assert syntax_errors(source, path.suffix) == []
+    brace = source.rindex(b"}")
+    assert syntax_errors(source[:brace] + source[brace + 1 :], path.suffix)
