@@ -37,18 +37,12 @@ SEAMS = [
 """Steps of the start, in order."""
 
 
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def settings_of(folder: Path) -> Settings:
     given: dict[str, Any] = {
         "memory": "off",
         "max_calls": 2,
         "port": free_port(),
-        "media_port": free_udp_port(),
+        "media_port": free_port(),
         "audio_socket_port": free_port(),
         "data_dir": folder,
     }
