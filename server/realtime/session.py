@@ -9,6 +9,7 @@ import itertools
 from collections import deque
 from typing import Protocol
 
+from media.telephone_band import WireEncoder
 from pipeline.call.context import Entry
 from pipeline.call.events import CallEvent, ReplyCreated
 from pipeline.call.inputs import ClientRequest, StopReply
@@ -25,7 +26,7 @@ from pipeline.call.requests import (
 from pipeline.engines.protocols import Message, ToolCall
 from server.bounds import MAX_CHANNEL_MESSAGE, MAX_HELD_EVENTS
 from server.calls.call import Call
-from server.realtime.audio_format import Encoder
+from server.realtime.audio_format import encoder_of
 from server.realtime.client_events import (
     Append,
     ApprovalItem,
@@ -47,7 +48,7 @@ from server.realtime.client_events import (
     TruncateItem,
     parse_event,
 )
-from server.realtime.errors import RealtimeError
+from server.realtime.errors import RealtimeError, no_such_item
 from server.realtime.items import ROOT, ItemList, Json, function_call, function_output, message
 from server.realtime.mcp_tools import McpTools
 from server.realtime.out_of_band import OutOfBand
@@ -158,9 +159,9 @@ class RealtimeSession:
         """Whether audio comes and goes as events."""
         return self._port is not None
 
-    def encoder(self) -> Encoder:
-        """Makes what audio is as an event, in the format of now."""
-        return Encoder(self.config.output_format)
+    def encoder(self) -> WireEncoder:
+        """Makes what the audio of a reply is as an event, in the format of now."""
+        return encoder_of(self.config.output_format)
 
     def hang_up(self) -> None:
         """A client wants the call to end."""
@@ -265,9 +266,9 @@ class RealtimeSession:
             case CreateItem():
                 self._create(event)
             case RetrieveItem():
-                self._tell_one(sink, "conversation.item.retrieved", {"item": self._item(event.item_id)})
+                self._tell_one(sink, "conversation.item.retrieved", {"item": self._item(event.item_id, "retrieve")})
             case DeleteItem():
-                self._item(event.item_id)
+                self._item(event.item_id, "delete")
                 self.items.remove(event.item_id)
                 self._post(RemoveEntry(event.item_id))
                 self._tell("conversation.item.deleted", {"item_id": event.item_id})
@@ -318,10 +319,10 @@ class RealtimeSession:
 
     # Items -----------------------------------------------------------------------------------------------------------
 
-    def _item(self, item_id: str) -> Json:
+    def _item(self, item_id: str, verb: str | None = None) -> Json:
         item = self.items.get(item_id)
         if item is None:
-            raise RealtimeError("item_not_found", f"There is no item with the id '{item_id}'.", "item_id")
+            raise no_such_item(item_id, verb)
         return item
 
     def _create(self, event: CreateItem) -> None:
@@ -329,10 +330,11 @@ class RealtimeSession:
         if self.config.kind == "transcription":
             raise RealtimeError("unsupported_event", "A transcription session has no items but transcripts", "type")
         if item.id is not None and item.id in self.items:
-            raise RealtimeError("item_already_exists", f"There is an item '{item.id}' already.", "item.id")
+            message = f"Error adding item: an item with id '{item.id}' already exists."
+            raise RealtimeError("item_create_duplicate_item_id", message, "item.id")
         if after is not None and after != ROOT and after not in self.items:
-            message = f"There is no item with the id '{after}' to put this one behind."
-            raise RealtimeError("item_not_found", message, "previous_item_id")
+            message = f"Error adding item: the previous item with id '{after}' does not exist."
+            raise RealtimeError("item_create_invalid_previous_item_id", message, "previous_item_id")
         if isinstance(item, ApprovalItem):
             self._approve(item, after)
             return
@@ -383,7 +385,7 @@ class RealtimeSession:
         return next((before for before in self.items.before(item_id) if before in known), "")
 
     def _truncate(self, event: TruncateItem) -> None:
-        item, end_ms = self._item(event.item_id), event.audio_end_ms
+        item, end_ms = self._item(event.item_id, "truncate"), event.audio_end_ms
         content = item.get("content") or []
         if item.get("role") != "assistant" or (content and content[0]["type"] != "output_audio"):
             raise RealtimeError("invalid_value", "Only the audio of the assistant can be truncated.", "item_id")
