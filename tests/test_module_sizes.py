@@ -9,8 +9,6 @@ STILL_LARGER = {
     "persistence/cache/redis_tier.py",
     "persistence/journal/outbox.py",
     "persistence/memory.py",
-    "pipeline/call/user/recognition.py",
-    "pipeline/engines/stt/faster_whisper.py",
     "server/calls/call.py",
     "server/calls/webrtc_line.py",
     "server/realtime/session.py",
