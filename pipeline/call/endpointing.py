@@ -118,7 +118,7 @@ class Endpointing:
         turn = self._listening.commit(self._turns.last_speech, at)
         if turn is None:
             return
-        self._out.emit(SpeechStopped(turn.item_id, self._listening.heard_until // 16, by_client))
+        self._out.emit(SpeechStopped(turn.item_id, self._listening.sound.end // 16, by_client))
         if not by_client:
             self._floor.change(Trigger.TURN_COMMITTED)
             self._floor.watchdog.thinking(at)
@@ -191,7 +191,7 @@ class Endpointing:
         previous = self._context.last_id
         self._out.emit(TurnCommitted(turn.item_id, previous, turn.continued, text if turn.typed else None))
         if not turn.typed:
-            seconds = (self._listening.heard_until - turn.start) / 16_000
+            seconds = (self._listening.sound.end - turn.start) / 16_000
             spoken = turn.language or language
             self._out.emit(TranscriptCompleted(turn.item_id, text, spoken, seconds, turn.confidence, language))
         self._context.add(Entry(turn.item_id, "user", text, recalled=self._context.recalled))
@@ -233,7 +233,7 @@ class Endpointing:
         self._answering.cut("turn_detected")
         self._listening.overlap.forget()
         self._turns.drop_turn(now)
-        end = self._listening.heard_until
+        end = self._listening.sound.end
         turn = Turn(self._out.new_id("item"), end, end, committed=True, typed=True)
         turn.draft = Draft(self._out.new_job(), end, now, Ticket(), text=text.strip())
         self._listening.turn = turn

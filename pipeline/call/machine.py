@@ -183,7 +183,7 @@ class CallMachine:
     def _on_voice(self, voice: VoiceHeard, now: float) -> None:
         if self.state is State.CONNECTING:
             return
-        self._listening.hear(voice)
+        self._listening.sound.hear(voice)
         probability = 0.0 if self._answering.echo.hear(voice, self._answering.reply, now) else voice.probability
         reply = self._answering.reply
         if reply is not None and reply.audible and not self.options.interruptible:
@@ -334,7 +334,8 @@ class CallMachine:
 
     def _on_transcribed(self, message: Transcribed, now: float) -> None:
         going_on = self._turns.continues_turn(self._turns.speech_began)
-        words = self._listening.overlap_transcribed(message.job, message.transcript, going_on=going_on)
+        listening = self._listening
+        words = listening.overlap.transcribed(message.job, message.transcript, listening.turn, going_on=going_on)
         if words is not None:
             self._judge(words, now)
         elif self._listening.transcribed(message.job, message.transcript, now):

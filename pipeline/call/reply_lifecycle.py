@@ -164,7 +164,7 @@ class ReplyLifecycle:
         if self._floor.state is not State.LISTENING or not self._floor.counts["replies"]:
             return
         idle_ms = round(self._options.turn_taking.idle_prompt_s * 1000)
-        end_ms = self._listening.heard_until // 16
+        end_ms = self._listening.sound.end // 16
         self._out.emit(IdleTimedOut(self._out.new_id("item"), max(0, end_ms - idle_ms), end_ms))
         said = f"(The user has not said anything for {idle_ms / 1000:g} seconds.)"
         self._respond(AS_ALWAYS, None, now, said)

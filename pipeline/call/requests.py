@@ -128,7 +128,7 @@ class Requests:
         begin = self.buffered_from
         if turn is not None and turn.committed and not turn.typed and turn.draft is not None:
             begin = max(begin, turn.draft.end)
-        return max(0, listening.heard_until - begin) * 1000 // HEARING_RATE
+        return max(0, listening.sound.end - begin) * 1000 // HEARING_RATE
 
     @property
     def in_turn(self) -> bool:
@@ -182,11 +182,11 @@ class Requests:
         if floor.state is State.USER_SPEAKING:
             floor.decide(floor.turns.end_now(now), now)
         elif self.buffered_ms:
-            begin = floor.listening.heard_until - self.buffered_ms * HEARING_RATE // 1000
+            begin = floor.listening.sound.end - self.buffered_ms * HEARING_RATE // 1000
             floor.listening.begin_at(begin, now)
             floor.turns.last_speech = now
             self._ending.commit(now, by_client=True)
-        self.buffered_from = floor.listening.heard_until
+        self.buffered_from = floor.listening.sound.end
 
     def _clear(self, now: float) -> None:
         floor = self._floor
@@ -197,7 +197,7 @@ class Requests:
             floor.turns.drop_turn(now)
             floor.answering.discard()
             self._ending.given_up(now)
-        self.buffered_from = floor.listening.heard_until
+        self.buffered_from = floor.listening.sound.end
 
     def _insert(self, request: InsertEntry) -> None:
         entry, context = request.entry, self._floor.context

@@ -140,7 +140,16 @@ class SpeechOverReply:
     def transcribed(
         self, job: int, transcript: Transcript | None, turn: Turn | None, *, going_on: bool
     ) -> OverlapWords | None:
-        """What the transcript says, None when it is of something else; see `Recognition.overlap_transcribed`."""
+        """What the transcript says, None when it is of something else.
+
+        A draft that is made before the words are forgotten takes them as its own, when they are all that was said.
+
+        Args:
+            job: the transcription's.
+            transcript: None when it failed.
+            turn: that the reply answers.
+            going_on: said so soon after the user's turn that it may belong to it.
+        """
         index = next((index for index, look in enumerate(self._looks) if look.job == job), None)
         if index is None:
             return None

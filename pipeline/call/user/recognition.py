@@ -1,47 +1,25 @@
 """The user's side of a call: their turn, its drafts, its transcripts."""
 
 import math
-from collections import deque
 
 from pipeline.audio import HEARING_RATE
 from pipeline.call.effect_queue import EffectQueue
 from pipeline.call.effects import AskTurnModel, Transcribe
-from pipeline.call.events import SpeechStarted, TranscriptDelta
-from pipeline.call.inputs import VoiceHeard
+from pipeline.call.events import SpeechStarted
 from pipeline.call.options import CallOptions
-from pipeline.call.turn_taking.config import WINDOW_S
+from pipeline.call.user.heard_sound import HeardSound
+from pipeline.call.user.interim_looks import InterimLooks
 from pipeline.call.user.language import CallLanguage
-from pipeline.call.user.overlap import OverlapWords, SpeechOverReply, Stretch
+from pipeline.call.user.overlap import SpeechOverReply, Stretch
 from pipeline.call.user.pace import Pace
 from pipeline.call.user.turn import Draft, Head, Interim, Turn
 from pipeline.call.user.voice_meter import SPOKEN_S, VoiceMeter
 from pipeline.engines.protocols import Transcript
 from pipeline.engines.stt.hallucination import clean_transcript
 from pipeline.scheduling.lanes import Ticket, Urgency
-from pipeline.text.agreement import LocalAgreement
-
-AUDIBLE_DB = 30.0
-"""Sound within this much of the loudest of the turn is speech, for measuring where it ended."""
-
-FLOOR_DB = -54.0
-"""Sound below this is never speech, for the same purpose."""
-
-GUESS_S = 0.45
-"""Sound behind a transcript that may hold no further word; a fifth of all turns end so."""
-
-GUESSED_WORDS = 3
-"""Fewer of somebody who still speaks are hardly all."""
-
-SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
-
-UNEVEN = HEARING_RATE // 100
-"""Samples by which what is counted in seconds may be off: times are those of arrival, less even than samples."""
 
 BREATH_S = 0.7
 """Speech that goes on within this of the silence in which the turn was transcribed is one utterance with it."""
-
-REMEMBERED = 1000
-"""Windows (32 s) of which it is known when they came."""
 
 
 class Recognition:
@@ -49,7 +27,7 @@ class Recognition:
 
     Attributes:
         turn: the open turn, or the last one.
-        heard_until: sample after the last one heard.
+        sound: where the user's audio ends, and where the speech in it does.
         call_language: follows the language of the call.
         meter: knows where there was voice.
         pace: of transcripts.
@@ -58,21 +36,15 @@ class Recognition:
 
     def __init__(self, options: CallOptions, outbox: EffectQueue, language: CallLanguage) -> None:
         self.turn: Turn | None = None
-        self.heard_until = 0
+        self.sound = HeardSound()
         self.call_language = language
         self.meter = VoiceMeter()
         self._options = options
         self._out = outbox
-        self._agreement = LocalAgreement()
-        self._guess = ""
-        self._interim: Interim | None = None
-        self._earlier: Interim | None = None
         self.pace = Pace(options.transcript_s, look_ahead=options.look_ahead)
+        self._looks = InterimLooks(outbox, self.pace, language)
         self._score_job: int | None = None
         self.overlap = SpeechOverReply(outbox, self.pace, language)
-        self._loudest_db = -100.0
-        self._audible_until = 0.0
-        self._windows: deque[tuple[float, int]] = deque(maxlen=REMEMBERED)
 
     @property
     def language(self) -> str:
@@ -81,23 +53,9 @@ class Recognition:
 
     # Sound -----------------------------------------------------------------------------------------------
 
-    def hear(self, voice: VoiceHeard) -> None:
-        """Note a window: where the audio ends, and where the speech in it does."""
-        self.heard_until = voice.end
-        self._windows.append((voice.at, voice.end))
-        self._loudest_db = max(self._loudest_db, *voice.levels_db)
-        part = WINDOW_S / len(voice.levels_db)
-        for index, level in enumerate(voice.levels_db):
-            if level > max(self._loudest_db - AUDIBLE_DB, FLOOR_DB):
-                self._audible_until = voice.at - WINDOW_S + (index + 1) * part
-
-    def _sample_at(self, at: float) -> int:
-        """The last sample of which it is sure that it came before an instant, however late what followed it came."""
-        return next((end for when, end in reversed(self._windows) if when <= at + WINDOW_S / 4), 0)
-
     def _start_of(self, since: float) -> int:
         """First sample to be transcribed of speech that began at an instant."""
-        return max(0, self._sample_at(since) - int(self._options.turn_taking.pre_roll_s * HEARING_RATE))
+        return max(0, self.sound.sample_at(since) - int(self._options.turn_taking.pre_roll_s * HEARING_RATE))
 
     def begin(self, since: float, now: float) -> Turn:
         """A new turn whose speech began at a monotonic time."""
@@ -137,7 +95,7 @@ class Recognition:
         return self.turn
 
     def begin_at(self, start: int, now: float) -> Turn:
-        """A turn whose beginning, a sample, the client knows; nobody is told of it before it ends."""
+        """A turn whose beginning, a sample, the client knows; it is told of only as it ends."""
         self.overlap.forget()
         self.turn = Turn(self._out.new_id("item"), start, start)
         self._begin_words(now)
@@ -146,7 +104,7 @@ class Recognition:
     def _follows_closely(self, turn: Turn, since: float) -> bool:
         """Whether speech goes on with a turn in the same breath: the two are transcribed as one."""
         end = turn.draft.end if turn.draft is not None else 0
-        return self._sample_at(since) - end <= BREATH_S * HEARING_RATE
+        return self.sound.sample_at(since) - end <= BREATH_S * HEARING_RATE
 
     def _open(self, now: float) -> None:
         assert self.turn is not None
@@ -155,11 +113,9 @@ class Recognition:
 
     def _begin_words(self, now: float) -> None:
         """Nothing is known yet of the words of the turn."""
-        self._agreement.reset()
-        self._guess = ""
-        self._interim = self._earlier = None
+        self._looks.begin()
         self.pace.begin(now)
-        self._loudest_db = -100.0
+        self.sound.turn_began()
 
     # Drafts -----------------------------------------------------------------------------------------------
 
@@ -177,14 +133,12 @@ class Recognition:
         taken_over = self._take_over(turn, words_end, now)
         if taken_over is not None:
             return taken_over
-        interim, self._interim = self._interim, None
+        interim = self._looks.take()
         if interim is not None and self.overlap.words is None and self._covers(interim, words_end, now):
             return self._adopt(turn, interim, now)
         if interim is not None:
-            # What still waits in a lane is covered by what comes now; what runs is let run.
-            interim.ticket.cancel()
-            self._earlier = interim
-        draft = Draft(self._out.new_job(), self.heard_until, now, Ticket(Urgency.SPECULATION, now))
+            self._looks.outdate(interim)
+        draft = Draft(self._out.new_job(), self.sound.end, now, Ticket(Urgency.SPECULATION, now))
         turn.draft = draft
         if self.overlap.words is not None:
             transcript, self.overlap.words = self.overlap.words, None
@@ -200,17 +154,12 @@ class Recognition:
         turn = self.turn
         if turn is None or turn.draft is None or turn.draft.ordered or now < turn.draft.order_at:
             return
-        turn.draft.end = self.heard_until
+        turn.draft.end = self.sound.end
         self._transcribe(turn, turn.draft, now)
 
     def _covers(self, interim: Interim, words_end: float, now: float) -> bool:
         known = interim.pending or interim.transcript is not None
-        return self._options.speculate and known and interim.end >= self._end_of_words(words_end, now)
-
-    def _end_of_words(self, words_end: float, now: float) -> int:
-        """Sample up to which there may be words."""
-        heard_at = self._windows[-1][0] if self._windows else now
-        return self.heard_until - int((min(now, heard_at) - words_end) * HEARING_RATE) - UNEVEN
+        return self._options.speculate and known and interim.end >= self.sound.end_of_words(words_end, now)
 
     def _adopt(self, turn: Turn, interim: Interim, now: float) -> Draft:
         """The interim transcript is the draft's: nothing was said since."""
@@ -238,7 +187,7 @@ class Recognition:
         if turn is None or turn.draft is None:
             return
         self._score_job = self._out.new_job()
-        self._out.do(AskTurnModel(self._score_job, turn.group, turn.start, self.heard_until, turn.draft.ticket))
+        self._out.do(AskTurnModel(self._score_job, turn.group, turn.start, self.sound.end, turn.draft.ticket))
 
     def is_current_score(self, job: int) -> bool:
         """Whether an answer of the turn model is to the last question."""
@@ -273,7 +222,7 @@ class Recognition:
         self._ask(turn, stretch, start, now)
 
     def commit(self, last_speech: float, now: float) -> Turn | None:
-        """The turn is over: its draft is now somebody's silence.
+        """The turn is over: the user waits for its draft from now on.
 
         Args:
             last_speech: end of the last window with speech; what was loud after that was no speech.
@@ -285,7 +234,7 @@ class Recognition:
         draft = turn.draft or self.draft(last_speech, now)
         turn.committed = True
         turn.instants.committed = now
-        turn.instants.speech_ended = min(self._audible_until, last_speech)
+        turn.instants.speech_ended = min(self.sound.audible_until, last_speech)
         if draft is not None:
             turn.instants.silence_seen = draft.seen_at if draft.ordered_at is None else draft.ordered_at
             self.hurry(now)
@@ -324,7 +273,7 @@ class Recognition:
 
     def voice_s(self, turn: Turn) -> float:
         """Seconds of voice in a turn."""
-        return self.meter.seconds(turn.start, self.heard_until)
+        return self.meter.seconds(turn.start, self.sound.end)
 
     def spoken(self, turn: Turn) -> bool:
         """Whether somebody spoke in a turn, whether or not there are words."""
@@ -365,14 +314,7 @@ class Recognition:
             if turn.draft is not None:
                 self._complete(turn, turn.draft, now)
             return turn.draft is not None and turn.draft.text is not None
-        interim = self._interim
-        if interim is not None and job == interim.job:
-            interim.pending, interim.transcript = False, believed
-            self.pace.looked(now, now - interim.asked_at, refused=transcript is None)
-            if believed is not None and not turn.committed:
-                self._confirm(turn, believed)
-        if self._earlier is not None and job == self._earlier.job:
-            self._earlier.transcript = believed
+        self._looks.transcribed(job, believed, turn, now, failed=transcript is None)
         return False
 
     def guess(self) -> str:
@@ -387,24 +329,14 @@ class Recognition:
             return ""
         if turn.draft is not None and turn.draft.text is not None:
             return ""
-        end = turn.draft.end if turn.draft is not None else self.heard_until
-        looks = (look for look in (self._interim, self._earlier) if look is not None and look.transcript is not None)
-        last = next(looks, None)
-        if last is None or last.transcript is None:
-            return ""
-        if end - last.end > GUESS_S * HEARING_RATE or last.end <= turn.segment_start:
-            return ""
-        text = turn.whole(clean_transcript(last.transcript))
-        whole = text.endswith(SENTENCE_ENDS) and (turn.draft is not None or len(text.split()) >= GUESSED_WORDS)
-        self._guess = text if whole else ""
-        return self._guess
+        return self._looks.guess(turn, turn.draft.end if turn.draft is not None else self.sound.end)
 
     def may_be_all(self, said: str | None) -> bool:
         """Whether these may still be all words of the turn in hand."""
         turn = self.turn
         if turn is None:
             return False
-        return (turn.draft is not None and turn.draft.text is not None) or (bool(said) and said == self._guess)
+        return (turn.draft is not None and turn.draft.text is not None) or self._looks.is_guess(said)
 
     # Interim transcripts ---------------------------------------------------------------------------------------------
 
@@ -422,36 +354,7 @@ class Recognition:
         turn = self.turn
         if turn is None or turn.draft is not None or turn.committed or not turn.heads_known:
             return
-        before = self._interim
-        if before is not None and before.pending:
-            if optional or not before.optional:
-                return
-            before.ticket.cancel()
-        self._earlier = before
-        self._interim = Interim(self._out.new_job(), self.heard_until, now, ticket, optional)
-        self.pace.asked(self._interim.job, now)
-        self._out.do(
-            Transcribe(
-                self._interim.job,
-                turn.group,
-                turn.segment_start,
-                self._interim.end,
-                ticket,
-                self.call_language.forced,
-                self.call_language.prior,
-                self._prompt(turn),
-                optional=optional,
-            )
-        )
-
-    def _confirm(self, turn: Turn, transcript: Transcript) -> None:
-        words = turn.whole(clean_transcript(transcript)).split()
-        turn.overheard = " ".join(words)
-        newly = self._agreement.push(words)
-        if newly:
-            delta = (" " if turn.confirmed else "") + " ".join(newly)
-            turn.confirmed += delta
-            self._out.emit(TranscriptDelta(turn.item_id, delta))
+        self._looks.look(turn, self.sound.end, ticket, now, prompt=self._prompt(turn), optional=optional)
 
     # Speech over a reply ---------------------------------------------------------------------------------------------
 
@@ -470,26 +373,14 @@ class Recognition:
         turn = self.turn
         # What the committed words come from is not heard again.
         covered = turn.draft.end if turn is not None and turn.draft is not None else 0
-        start = max(self._start_of(since), min(covered, self.heard_until))
+        start = max(self._start_of(since), min(covered, self.sound.end))
         prompt = self._prompt(turn) if turn is not None else ""
-        self.overlap.look(Stretch(start, self.heard_until), turn, now, prompt=prompt, ended=ended, going_on=going_on)
-
-    def overlap_transcribed(self, job: int, transcript: Transcript | None, *, going_on: bool) -> OverlapWords | None:
-        """The words said over the reply, when `job` asked for them.
-
-        A draft that is made before they are forgotten takes them as its own, when they are all that was said.
-
-        Args:
-            job: the transcription's.
-            transcript: None when it failed.
-            going_on: said so soon after the user's turn that it may belong to it.
-        """
-        return self.overlap.transcribed(job, transcript, self.turn, going_on=going_on)
+        self.overlap.look(Stretch(start, self.sound.end), turn, now, prompt=prompt, ended=ended, going_on=going_on)
 
     def _take_over(self, turn: Turn, words_end: float, now: float) -> Draft | None:
         """The look at the end of the overlap, which is still on its way, is the turn's draft."""
         look = self.overlap.last_look()
-        if look is None or not look.ended or look.end < self._end_of_words(words_end, now):
+        if look is None or not look.ended or look.end < self.sound.end_of_words(words_end, now):
             return None
         turn.draft = Draft(look.job, look.end, now, look.ticket, ordered=True, ordered_at=look.asked_at)
         return turn.draft
