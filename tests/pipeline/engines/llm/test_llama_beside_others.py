@@ -64,8 +64,7 @@ asyncio.run(main())
 
 
 def test_it_computes_beside_onnxruntime_and_ctranslate2(models_dir: Path, library_dir: Path, repository: Path) -> None:
-    # In a process of its own, which an illegal instruction would end. Several minutes of it went well as well
-    # (MORGAN_TEST_REPLIES=300).
+    # In a process of its own, which an illegal instruction would end; MORGAN_TEST_REPLIES=300 makes minutes of it.
     replies = os.environ.get("MORGAN_TEST_REPLIES", "8")
     command = [sys.executable, "-c", TALKS, str(models_dir), str(library_dir), replies]
     environment = {**os.environ, "PYTHONPATH": str(repository)}
