@@ -150,20 +150,25 @@ class HandedOver:
             return None
 
     async def delete(self, user_id: str, conversation_id: UUID | None = None) -> None:
-        """Forget the calls of a user, or (with one) of a conversation: nobody goes on with them."""
+        """Forget the calls of a user, or (with one) those of a conversation that are known here."""
         self._read()
+        gone: set[str] = set()
         for calls in (self._given, self._left):
-            for call in [each for each in calls.values() if each.of_user(user_id, conversation_id)]:
-                del calls[call.call_id]
-        if self._written:
+            gone |= {call.call_id for call in calls.values() if call.of_user(user_id, conversation_id)}
+            for call_id in gone & calls.keys():
+                del calls[call_id]
+        if gone and self._written:
             self._write()
         redis = self._redis()
         if redis is None:
             return
-        with contextlib.suppress(StoreUnavailableError):
-            for call in await self._all_elsewhere():
-                if call.of_user(user_id, conversation_id):
-                    redis.delete(handed_over_key(call.call_id))
+        if conversation_id is None:
+            # Of conversations many go at once, for their age, and those have no calls of minutes ago.
+            with contextlib.suppress(StoreUnavailableError):
+                gone |= {call.call_id for call in await self._all_elsewhere() if call.of_user(user_id)}
+        for call_id in gone:
+            redis.delete(handed_over_key(call_id))
+        if gone:
             await redis.flush(FLUSH_S)
 
     def _write(self) -> None:

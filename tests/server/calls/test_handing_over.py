@@ -96,22 +96,25 @@ async def test_calls_of_a_user_who_is_forgotten_are_nowhere_and_nobody_goes_on_w
         before = HandedOver(file, lambda: tier)
         for number, user in enumerate(("ada", "ada", "eve")):
             before.give(handed(f"call_{number}", user, f"conversation {number}"))
+        assert await tier.flush(60.0)
         # Whoever asks for other calls of a server that ends takes none of these away.
         assert await before.find("call_9") is None
         after, elsewhere = HandedOver(file, lambda: tier), HandedOver(tmp_path / "other.json", lambda: tier)
         assert [await each.count("ada") for each in (before, elsewhere, after)] == [2, 2, 2]
 
         await after.delete("ada", conversation_uuid("conversation 0"))
+        assert await tier.flush(60.0)
         assert await elsewhere.find("call_0") is None
         assert await after.count("ada") == 1
         # The one that gave them away and is not gone yet hears of it too.
         await before.delete("ada")
         assert not before.given("call_1")
+        assert "ada" not in file.read_text()
         await after.delete("ada")
+        assert await tier.flush(60.0)
         assert [await each.count("ada") for each in (before, after, elsewhere)] == [0, 0, 0]
         assert await after.find("call_1") is None
         assert await after.find("call_2") is not None
-        assert "ada" not in file.read_text()
         assert [key for key, value in (await tier.beginning("handed_over:")).items() if b"ada" in value] == []
     finally:
         await tier.close()
