@@ -20,9 +20,12 @@ const WORDS = {
 /** @type {Record<string, string>} */
 const TROUBLES = {
   microphone_taken: "The microphone is in use elsewhere.", microphone_gone: "The microphone is gone.", microphone_silent: "Your microphone gives no sound.",
-  audio_interrupted: "Press to bring the sound back.", audio_blocked: "Press to hear Morgan.",
+  audio_interrupted: "Another app has taken the sound.", audio_blocked: "The browser waits for a press.",
   server_restarts: "Morgan restarts; the call goes on in a moment.",
 };
+
+/** What a press of the button ends, in place of the call. */
+const UNBLOCKED = new Set(["audio_interrupted", "audio_blocked"]);
 
 /** @type {Record<string, string>} */
 const ENDS = { lost: "The connection was lost.", no_media: "No sound gets through.", microphone: "The microphone cannot be used." };
@@ -46,6 +49,8 @@ export class MorganCall extends HTMLElement {
   call = null;
   /** @type {import("./morgan.js").Token} */
   #token = null;
+  /** What has not passed, the last one last. @type {Set<string>} */
+  #troubles = new Set();
   #button = document.createElement("button");
   #status = document.createElement("p");
   #captions = document.createElement("ol");
@@ -59,7 +64,7 @@ export class MorganCall extends HTMLElement {
     sheet.replaceSync(STYLE);
     root.adoptedStyleSheets = [sheet];
     this.#button.type = "button";
-    this.#button.addEventListener("click", () => (this.call ? this.close() : this.start()));
+    this.#button.addEventListener("click", () => this.#press());
     this.#status.setAttribute("role", "status");
     this.#captions.tabIndex = 0;
     this.#captions.setAttribute("aria-label", "What is said");
@@ -97,16 +102,27 @@ export class MorganCall extends HTMLElement {
     this.call = call;
     this.#captions.replaceChildren();
     this.#lines.clear();
-    this.#hear(call, "state", "morgan-state", ({ state }) => this.#show(WORDS[/** @type {keyof WORDS} */ (state)]));
+    this.#troubles.clear();
+    this.#hear(call, "state", "morgan-state", () => this.#show());
     this.#hear(call, "line", "morgan-line", (line) => this.#caption(line));
     this.#hear(call, "lineremoved", "", ({ id }) => this.#lines.get(id)?.remove());
-    this.#hear(call, "trouble", "", ({ code }) => this.#show(TROUBLES[code]));
-    this.#hear(call, "troubleover", "", () => this.#show(WORDS[call.state]));
+    this.#hear(call, "trouble", "", ({ code }) => (this.#troubles.add(code), this.#show()));
+    this.#hear(call, "troubleover", "", ({ code }) => (this.#troubles.delete(code), this.#show()));
     this.#hear(call, "ended", "morgan-ended", (end) => {
       this.call = null;
       this.#show(end.code === "hang_up" ? "" : (ENDS[end.code] ?? end.error?.message ?? end.message ?? "Morgan ended the call."));
     });
-    this.#show(WORDS.connecting);
+    this.#show();
+  }
+
+  #press() {
+    if (this.#mustUnblock) this.call?.unblock();
+    else if (this.call) this.close();
+    else this.start();
+  }
+
+  get #mustUnblock() {
+    return this.call !== null && [...this.#troubles].some((code) => UNBLOCKED.has(code));
   }
 
   /** Hang up. */
@@ -123,9 +139,13 @@ export class MorganCall extends HTMLElement {
     });
   }
 
-  #show(words = "") {
-    this.#button.textContent = this.call ? "Hang up" : (this.getAttribute("label") ?? "Talk with Morgan");
-    this.#button.toggleAttribute("data-live", this.call !== null);
+  /** @param {string} [ended] how the last call did */
+  #show(ended = "") {
+    const live = this.call !== null && !this.#mustUnblock;
+    const [trouble] = [...this.#troubles].reverse();
+    const words = this.call ? (TROUBLES[trouble] ?? WORDS[this.call.state]) : ended;
+    this.#button.textContent = live ? "Hang up" : this.call ? "Hear Morgan" : (this.getAttribute("label") ?? "Talk with Morgan");
+    this.#button.toggleAttribute("data-live", live);
     this.#captions.hidden = !this.hasAttribute("captions") || !this.#captions.childElementCount;
     this.#status.textContent = words;
   }

@@ -15,8 +15,8 @@ export interface CallOptions {
   language?: string;
   voice?: string;
   instructions?: string;
-  /** A device, or any stream with sound in it; the default microphone. */
-  microphone?: string | MediaStream;
+  /** A device, or any stream with sound in it; the default microphone without. Null: none, Morgan is written to. */
+  microphone?: string | MediaStream | null;
   /** A device; the default one. */
   speaker?: string;
   /** 0 to 1. */
@@ -95,10 +95,14 @@ export class Call extends EventTarget {
   readonly state: CallState;
   /** When `state` is "reconnecting": until when, on the clock of `performance.now()`. */
   readonly reconnectDeadline: number;
+  /** From when the microphone was granted until Morgan could hear it, in ms; 0 before. */
+  readonly setUpMs: number;
   /** "" until the server has answered. */
   readonly conversationId: string;
   /** "" until the server has answered. */
   readonly callId: string;
+  /** False where the call was placed without a microphone and none was chosen since. */
+  readonly hasMicrophone: boolean;
   readonly muted: boolean;
   volume: number;
   /** Say something in writing; Morgan answers aloud. */

@@ -4,8 +4,9 @@ import { element, make } from "./view.js";
 
 const EVERY_MS = 1000;
 
-/** @type {[label: string, show: (f: import("../morgan.js").ConnectionFigures) => string][]} */
+/** @type {[label: string, show: (f: import("../morgan.js").ConnectionFigures, call: import("../morgan.js").Call) => string][]} */
 const ROWS = [
+  ["Set up in", (f, call) => number(call.setUpMs || null, "ms")],
   ["Round trip", (f) => number(f.roundTripMs, "ms")],
   ["Jitter", (f) => number(f.jitterMs, "ms")],
   ["Lost", (f) => number(f.lossPercent, "%")],
@@ -35,9 +36,10 @@ export class ConnectionPanel {
 
   async opened() {
     clearTimeout(this.#timer);
-    const figures = await this.#call()?.stats().catch(() => null);
-    if (figures) {
-      element("figures").replaceChildren(...ROWS.map(([label, show]) => make("div", {}, make("dt", {}, label), make("dd", {}, show(figures)))));
+    const call = this.#call();
+    const figures = await call?.stats().catch(() => null);
+    if (call && figures) {
+      element("figures").replaceChildren(...ROWS.map(([label, show]) => make("div", {}, make("dt", {}, label), make("dd", {}, show(figures, call)))));
     }
     if (this.#sheet.dialog.open) this.#timer = setTimeout(() => this.opened(), EVERY_MS);
   }

@@ -15,7 +15,7 @@ import { element, input, View } from "./view.js";
 
 const NEWS_MS = 6000;
 
-const view = new View({ call: placeCall, hangUp, mute: toggleMute, afresh: startAfresh, resume: goOn, key: callWithKey, notice: actOnNotice });
+const view = new View({ call: () => placeCall(), write: () => placeCall(null), hangUp, mute: toggleMute, stop: () => call?.interrupt(), afresh: startAfresh, resume: goOn, key: callWithKey, notice: actOnNotice });
 const transcript = new Transcript(
   /** @type {HTMLOListElement} */ (element("transcript")),
   element("scroller"),
@@ -41,11 +41,13 @@ let call = null;
 /** The next call goes on with this conversation. @type {string|null} */
 let conversationId = null;
 
-function placeCall() {
+/** @param {string|null} [microphone] null: without one */
+function placeCall(microphone = settings().microphone) {
   if (view.live) return;
   view.clearNotices();
+  view.setMicrophone(microphone === null ? "none" : "asked");
   view.setState("connecting");
-  const { microphone, speaker, volume, language, voice, instructions } = settings();
+  const { speaker, volume, language, voice, instructions } = settings();
   const wished = new URLSearchParams(location.search).get("language") ?? language;
   const begun = connect({
     token, userId, conversationId: conversationId ?? undefined,
@@ -62,7 +64,10 @@ function placeCall() {
   on(begun, "problem", ({ message }) => view.notify({ code: "problem", title: "Morgan had a problem", text: message }));
   on(begun, "trouble", ({ code, error }) => view.notify(troubleNotice(code, error)));
   on(begun, "troubleover", ({ code }) => view.settle(code));
-  on(begun, "microphone", ({ label, changed }) => changed && showNews(microphoneChanged(label)));
+  on(begun, "microphone", ({ label, changed }) => {
+    if (begun.hasMicrophone) view.setMicrophone("open");
+    if (changed) showNews(microphoneChanged(label));
+  });
   on(begun, "rejoined", () => transcript.divide("Morgan was restarted; the conversation goes on"));
   on(begun, "ended", (end) => ended(begun, end));
 }
@@ -122,7 +127,7 @@ function hangUp() {
 }
 
 function toggleMute() {
-  if (!call || settings().pushToTalk) return;
+  if (!call?.hasMicrophone || settings().pushToTalk) return;
   call.mute(!call.muted);
   view.setMuted(call.muted);
   surroundings.muted(call.muted);

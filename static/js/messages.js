@@ -1,7 +1,8 @@
 /**
  * What the caller is told when something does not work: what happened, and what to do about it.
  *
- * @typedef {{code: string, title: string, text: string, action?: string, key?: boolean, kind?: "news"}} Notice
+ * @typedef {{code: string, title: string, text: string, action?: string, key?: boolean, write?: boolean, kind?: "news"}} Notice
+ * `write`: the call can be placed without a microphone.
  */
 
 import { SignalingError } from "../morgan.js";
@@ -11,14 +12,17 @@ const AGAIN = "Try again";
 /** @param {string} code @param {string} title @param {string} text @param {string} [action] @returns {Notice} */
 const told = (code, title, text, action) => ({ code, title, text, action });
 
+/** @param {string} code @param {string} title @param {string} text @returns {Notice} */
+const noMicrophone = (code, title, text) => ({ ...told(code, title, text, AGAIN), write: true });
+
 /** @type {Record<string, Notice>} */
 const MICROPHONE = {
-  NotAllowedError: told("microphone_refused", "Morgan may not use the microphone",
-    "Allow the microphone for this page in the browser’s address bar or site settings, then call again.", AGAIN),
-  NotFoundError: told("microphone_not_found", "No microphone was found",
-    "Plug one in or switch it on, then call again.", AGAIN),
-  NotReadableError: told("microphone_in_use", "The microphone is in use",
-    "Another program holds it. Close that program, or choose another microphone in the settings.", AGAIN),
+  NotAllowedError: noMicrophone("microphone_refused", "Morgan may not use the microphone",
+    "Allow it for this page in the browser’s address bar or site settings, then call again. Or write, and hear Morgan answer."),
+  NotFoundError: noMicrophone("microphone_not_found", "No microphone was found",
+    "Plug one in or switch it on, then call again. Or write, and hear Morgan answer."),
+  NotReadableError: noMicrophone("microphone_in_use", "The microphone is in use",
+    "Another program holds it. Close that program, or choose another microphone in the settings."),
   InsecureContextError: told("insecure_context", "This address cannot use a microphone",
     "Browsers allow it only over https or on localhost. Open Morgan at an https:// address, or on the machine that it runs on at http://localhost."),
   NotSupportedError: told("unsupported", "This browser cannot place calls",
@@ -30,7 +34,7 @@ export function microphoneNotice(error) {
   const name = error instanceof Error || error instanceof DOMException ? error.name : "";
   if (name === "SecurityError") return MICROPHONE.NotAllowedError;
   if (name === "AbortError") return MICROPHONE.NotReadableError;
-  return MICROPHONE[name] ?? told("microphone_failed", "The microphone did not start", String(error), AGAIN);
+  return MICROPHONE[name] ?? noMicrophone("microphone_failed", "The microphone did not start", String(error));
 }
 
 /** @returns {Notice|null} what can be said before anybody has pressed the button */

@@ -2,19 +2,19 @@
  * The page around the transcript: state, controls, meters, notices. Knows no call; what is pressed goes to `actions`.
  *
  * @typedef {"idle"|import("../morgan.js").CallState} State
- * @typedef {{call: () => void, hangUp: () => void, mute: () => void, afresh: () => void, resume: () => void,
- *   key: (key: string) => void, notice: (code: string) => void}} Actions
+ * @typedef {{call: () => void, write: () => void, hangUp: () => void, mute: () => void, stop: () => void, afresh: () => void,
+ *   resume: () => void, key: (key: string) => void, notice: (code: string) => void}} Actions
  * @typedef {import("./messages.js").Notice} Notice
  */
 
 /** @type {Record<State, [status: string, hint: string]>} */
 const WORDS = {
   idle: ["Talk with Morgan", "Press to call, then just speak. You can interrupt at any time."],
-  connecting: ["Connecting", ""],
+  connecting: ["Connecting", "If the browser asks, allow the microphone."],
   listening: ["Listening", "Go ahead, say something."],
   user_speaking: ["Hearing you", ""],
   thinking: ["Thinking", ""],
-  speaking: ["Speaking", "Speak up to interrupt."],
+  speaking: ["Speaking", "Speak up to interrupt, or press to stop."],
   reconnecting: ["Reconnecting", "Bringing your call back."],
   ended: ["Call ended", "Press to call again."],
 };
@@ -40,6 +40,8 @@ export class View {
   deadline = 0;
   #app = element("app");
   #muted = false;
+  /** "asked": the browser has not given it yet. @type {"asked"|"open"|"none"} */
+  #microphone = "asked";
   #pushToTalk = false;
   #held = false;
   #startedAt = 0;
@@ -57,6 +59,11 @@ export class View {
     element("notice-close").addEventListener("click", () => this.settle(element("notice").dataset.code ?? ""));
     element("hang-up").addEventListener("click", actions.hangUp);
     element("mute").addEventListener("click", actions.mute);
+    element("stop").addEventListener("click", actions.stop);
+    element("notice-write").addEventListener("click", actions.write);
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && this.state === "speaking" && !document.querySelector("dialog[open]")) actions.stop();
+    });
     element("afresh").addEventListener("click", actions.afresh);
     element("resume").addEventListener("click", actions.resume);
     element("key-form").addEventListener("submit", (event) => {
@@ -80,11 +87,19 @@ export class View {
     this.state = state;
     this.#app.dataset.state = state;
     this.#app.dataset.live = String(this.live);
+    this.#showStop(state === "speaking");
     this.#showWords();
     if (ANNOUNCED[state] && (state !== "listening" || before === "connecting" || before === "reconnecting")) say(ANNOUNCED[state]);
     if (state !== "connecting") this.#runClock(this.live);
     document.title = this.live ? `${WORDS[state][0]} · Morgan` : "Morgan";
     if (this.live !== wasLive) this.#begunOrOver();
+  }
+
+  /** @param {boolean} speaking */
+  #showStop(speaking) {
+    const stop = element("stop");
+    if (!speaking && stop === document.activeElement) element("hang-up").focus({ preventScroll: true });
+    stop.hidden = !speaking;
   }
 
   #begunOrOver() {
@@ -110,12 +125,19 @@ export class View {
     this.#showWords();
   }
 
+  /** @param {"asked"|"open"|"none"} microphone */
+  setMicrophone(microphone) {
+    this.#microphone = microphone;
+    this.setPushToTalk(this.#pushToTalk, this.#held);
+  }
+
   /** @param {boolean} on @param {boolean} held */
   setPushToTalk(on, held) {
     this.#pushToTalk = on;
     this.#held = held;
-    element("mute").hidden = on;
-    element("hold").hidden = !on;
+    const none = this.#microphone === "none";
+    element("mute").hidden = on || none;
+    element("hold").hidden = !on || none;
     element("hold").setAttribute("aria-pressed", String(held));
     this.#showWords();
   }
@@ -170,6 +192,7 @@ export class View {
     const action = element("notice-action");
     action.hidden = !notice?.action;
     action.textContent = notice?.action ?? "";
+    element("notice-write").hidden = !notice?.write || this.live;
     const keyWasHidden = element("key-form").hidden;
     element("key-form").hidden = !notice?.key;
     if (notice?.key && keyWasHidden) element("key").focus();
@@ -178,7 +201,11 @@ export class View {
   #showWords() {
     const heard = this.state === "listening" || this.state === "user_speaking";
     let [status, hint] = WORDS[this.state];
-    if (this.#pushToTalk && heard) {
+    if (this.#microphone === "none" && (heard || this.state === "connecting")) {
+      [status, hint] = heard ? ["Ready", "Write to Morgan; the answer is spoken."] : [status, "Without a microphone."];
+    } else if (this.state === "connecting" && this.#microphone === "open") {
+      hint = this.#muted ? "" : "Go ahead: what you say now is not lost.";
+    } else if (this.#pushToTalk && heard) {
       [status, hint] = this.#held ? ["Hearing you", "Let go when you have finished."] : ["Ready", "Hold the space bar, or the button, to talk."];
     } else if (this.#muted && heard) [status, hint] = ["Muted", "Morgan cannot hear you."];
     if (this.state === "reconnecting") hint = this.#countdown();

@@ -34,6 +34,8 @@ export class Call extends EventTarget {
   ready;
   /** When `state` is "reconnecting": until when that is tried, on the clock of `performance.now()`. */
   reconnectDeadline = 0;
+  /** From when the microphone was granted until Morgan could hear it; 0 before. */
+  setUpMs = 0;
   #phase = /** @type {"connecting"|"connected"|"reconnecting"|"ended"} */ ("connecting");
   /** @type {Connection|null} */
   #connection = null;
@@ -51,6 +53,10 @@ export class Call extends EventTarget {
   #iceServersUntil = 0;
   /** @type {MediaStream|null} */
   #stream = null;
+  /** There is no microphone: Morgan is written to. */
+  #written;
+  /** What is said before the call stands. @type {import("./first_words.js").FirstWords|null} */
+  #firstWords = null;
   #callId = "";
   #resumeToken = "";
   #conversationId;
@@ -75,7 +81,8 @@ export class Call extends EventTarget {
       onTrouble: (/** @type {TroubleCode} */ code, /** @type {unknown} */ error = undefined) => this.#trouble(code, error),
       onTroubleOver: (/** @type {TroubleCode} */ code) => this.#troubleOver(code),
     };
-    this.#microphone = new Microphone(options.microphone ?? "", { ...troubles, onStream: (stream, changed) => this.#hearFrom(stream, changed) });
+    this.#written = options.microphone === null;
+    this.#microphone = new Microphone(this.#written ? this.#levels.silence() : options.microphone ?? "", { ...troubles, onStream: (stream, changed) => this.#hearFrom(stream, changed) });
     this.#microphone.muted = options.muted ?? false;
     this.#speaker = new Speaker(options.audio ?? new Audio(), troubles);
     if (options.volume !== undefined) this.#speaker.volume = options.volume;
@@ -113,8 +120,11 @@ export class Call extends EventTarget {
       await this.#findIceServers();
       this.#stream = await this.#openMicrophone();
       if (signal.aborted) return;
+      const opened = performance.now();
+      this.#keepWords();
       if (this.#options.speaker) await this.#speaker.change(this.#options.speaker);
       await this.#place(CONNECT_MS);
+      this.setUpMs = performance.now() - opened;
       this.#connected();
       this.#settle.resolve();
     } catch (error) {
@@ -142,6 +152,11 @@ export class Call extends EventTarget {
     this.#connection?.send(event);
   }
 
+  /** False where the call was placed without a microphone and none was chosen since. */
+  get hasMicrophone() {
+    return !this.#written;
+  }
+
   get muted() {
     return this.#microphone.muted;
   }
@@ -163,6 +178,7 @@ export class Call extends EventTarget {
 
   /** Speak into another microphone. @param {string} deviceId "" for the default one */
   async useMicrophone(deviceId) {
+    this.#written = false;
     await this.#microphone.change(deviceId);
   }
 
@@ -252,6 +268,7 @@ export class Call extends EventTarget {
     console.info("call: reconnecting,", why);
     this.reconnectDeadline = performance.now() + RESUME_MS;
     this.#setPhase("reconnecting");
+    this.#keepWords();
     const { signal } = this.#abort;
     for (let pause = RESUME_PAUSE_MS; !signal.aborted && this.#msLeft() > 0; pause = Math.min(2 * pause, RESUME_PAUSE_MAX_MS)) {
       try {
@@ -330,6 +347,7 @@ export class Call extends EventTarget {
     this.#statistics = new Statistics();
     this.#watch ||= setInterval(() => this.#listenForSilence(), WATCH_MS);
     this.#setPhase("connected");
+    this.#firstWords?.release((track) => this.#send(track), () => this.#caughtUp());
     this.#troubleOver("server_restarts");
   }
 
@@ -356,8 +374,27 @@ export class Call extends EventTarget {
     this.#stream = stream;
     this.#silentSince = 0;
     this.#levels.listenTo("mic", stream);
-    this.#connection?.replaceTrack(stream.getAudioTracks()[0]).catch((error) => console.warn("call: microphone,", error.message));
+    this.#caughtUp(); // what another microphone had heard is not waited for
     this.#tell("microphone", { label: this.#microphone.label, changed });
+  }
+
+  /** There is no connection: what is said goes over the next one. */
+  #keepWords() {
+    this.#firstWords?.close();
+    this.#firstWords = this.#written ? null : this.#levels.keep(/** @type {MediaStream} */ (this.#stream));
+  }
+
+  /** From now on Morgan hears the microphone as it is. */
+  #caughtUp() {
+    this.#firstWords?.close();
+    this.#firstWords = null;
+    const track = this.#stream?.getAudioTracks()[0];
+    if (track) this.#send(track);
+  }
+
+  /** @param {MediaStreamTrack} track */
+  #send(track) {
+    this.#connection?.replaceTrack(track).catch((error) => console.warn("call: microphone,", error.message));
   }
 
   /** @param {string} state of the AudioContext */
@@ -368,7 +405,7 @@ export class Call extends EventTarget {
   }
 
   #listenForSilence() {
-    const peak = this.#phase === "connected" && this.#microphone.hears ? this.#levels.peak("mic") : null;
+    const peak = this.#phase === "connected" && !this.#written && this.#microphone.hears ? this.#levels.peak("mic") : null;
     if (peak === null) this.#silentSince = 0;
     else if (peak > SILENT_PEAK) {
       this.#silentSince = 0;
@@ -400,6 +437,7 @@ export class Call extends EventTarget {
     this.#wake();
     clearInterval(this.#watch);
     this.#leave();
+    this.#firstWords?.close();
     this.#microphone.close();
     this.#speaker.close();
     this.#levels.close();

@@ -5,6 +5,8 @@
  * @typedef {{mic: number, voice: number}} LevelPair from 0 (silence) to 1 (as loud as speech gets)
  */
 
+import { FirstWords } from "./first_words.js";
+
 const QUIET_DB = -56;
 const LOUD_DB = -14;
 const FALL_PER_S = 3.2;
@@ -43,6 +45,16 @@ export class Levels {
     analyser.fftSize = this.#samples.length;
     source.connect(analyser);
     this.#taps.set(name, { source, analyser });
+  }
+
+  /** What is said from now on, kept until it can be sent. @param {MediaStream} stream listened to as "mic" */
+  keep(stream) {
+    return new FirstWords(this.#context, stream, () => this.peak("mic"));
+  }
+
+  /** A microphone of somebody who has none. @returns {MediaStream} silence */
+  silence() {
+    return this.#context.createMediaStreamDestination().stream;
   }
 
   /** @returns {LevelPair} as of now; ask once per frame */

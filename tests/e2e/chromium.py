@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.e2e.sound import SoundCard
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -30,23 +32,36 @@ def executable(own: str) -> str:
 
 @asynccontextmanager
 async def chromium(
-    *, microphone: Path | None = None, allow: bool = True, extra: tuple[str, ...] = ()
+    *,
+    microphone: Path | None = None,
+    allow: bool = True,
+    card: SoundCard | None = None,
+    extra: tuple[str, ...] = (),
 ) -> AsyncIterator[Browser]:
     """A headless Chromium.
 
     Args:
         microphone: WAV file that is spoken once; None for a beep every second.
         allow: grant the microphone without asking; else Chromium refuses it, as there is nobody to ask.
+        card: a sound card that it hears and plays by, in place of devices of its own.
         extra: further command line arguments.
     """
-    arguments = ["--no-sandbox", "--disable-background-networking", "--use-fake-device-for-media-stream", *extra]
+    arguments = ["--no-sandbox", "--disable-background-networking", *extra]
+    if card is None:
+        arguments.append("--use-fake-device-for-media-stream")
     if allow:
         arguments.append("--use-fake-ui-for-media-stream")
     if microphone is not None:
         arguments.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
     async with async_playwright() as playwright:
         path = executable(playwright.chromium.executable_path)
-        browser = await playwright.chromium.launch(executable_path=path, args=arguments)
+        environment = {**os.environ, "PULSE_SERVER": card.address} if card else None
+        browser = await playwright.chromium.launch(
+            executable_path=path,
+            args=arguments,
+            env=environment,  # type: ignore[arg-type, unused-ignore]
+            ignore_default_args=["--mute-audio"] if card else None,
+        )
         try:
             yield browser
         finally:

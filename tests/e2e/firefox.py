@@ -12,17 +12,17 @@ import json
 import os
 import re
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 
 from tests.conftest import lacking
+from tests.e2e.sound import SoundCard, running, sound_card
 
 T = TypeVar("T")
 
@@ -127,6 +127,15 @@ class FirefoxPage:
         strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         await self._perform({"type": "key", "id": "keyboard", "actions": strokes})
 
+    @asynccontextmanager
+    async def held(self, key: str) -> AsyncIterator[None]:
+        """A key is down until the end of the block."""
+        await self._perform({"type": "key", "id": "keyboard", "actions": [{"type": "keyDown", "value": key}]})
+        try:
+            yield
+        finally:
+            await self._perform({"type": "key", "id": "keyboard", "actions": [{"type": "keyUp", "value": key}]})
+
     async def screenshot(self) -> bytes:
         """A PNG of what is to be seen."""
         shot = await self._bidi.command("browsingContext.captureScreenshot", context=self._context)
@@ -142,12 +151,16 @@ class FirefoxPage:
 
 
 @asynccontextmanager
-async def firefox(url: str, preferences: Mapping[str, Any] = FAKE_MICROPHONE) -> AsyncIterator[FirefoxPage]:
+async def firefox(
+    url: str, preferences: Mapping[str, Any] = FAKE_MICROPHONE, card: SoundCard | None = None
+) -> AsyncIterator[FirefoxPage]:
     """A headless Firefox with the page at `url` open.
 
     Args:
         url: where it goes first.
         preferences: beside those that Firefox comes with.
+        card: what it hears and plays by, else one of its own, which plays to nobody: without any Firefox lets no
+            AudioContext run.
     """
     program = os.environ.get("MORGAN_FIREFOX") or next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
@@ -157,13 +170,14 @@ async def firefox(url: str, preferences: Mapping[str, Any] = FAKE_MICROPHONE) ->
         (Path(folder) / "user.js").write_text("\n".join(lines))
         environment = {**os.environ, "HOME": folder, "MOZ_HEADLESS_WIDTH": "1280", "MOZ_HEADLESS_HEIGHT": "900"}
         log = Path(folder) / "log"
-        async with (
-            loudspeakers(Path(folder)) as environment["PULSE_SERVER"],
-            running(
+        async with AsyncExitStack() as stack:
+            card = card or await stack.enter_async_context(sound_card(Path(folder)))
+            environment["PULSE_SERVER"] = card.address
+            start = running(
                 str(program), "--headless", "--no-remote", "--remote-debugging-port", "0", "--profile", folder,
                 log=log, env=environment,
-            ),
-        ):  # fmt: skip
+            )  # fmt: skip
+            await stack.enter_async_context(start)
             address = await until(lambda: _announced(log), log)
             async with aiohttp.ClientSession() as http, http.ws_connect(f"{address}/session", max_msg_size=0) as socket:
                 bidi = BiDi(socket)
@@ -176,37 +190,6 @@ async def firefox(url: str, preferences: Mapping[str, Any] = FAKE_MICROPHONE) ->
                     yield page
                 finally:
                     await bidi.close()
-
-
-@asynccontextmanager
-async def loudspeakers(folder: Path) -> AsyncIterator[str]:
-    """A sound server that plays to nobody; its address. Without one Firefox lets no AudioContext run."""
-    program = shutil.which("pulseaudio")
-    if program is None:
-        lacking("no pulseaudio: apt-get install pulseaudio")
-    address = folder / "pulse"
-    modules = ("module-null-sink", f"module-native-protocol-unix socket={address} auth-anonymous=1")
-    command = [str(program), "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disable-shm"]
-    for module in modules:
-        command += ["-L", module]
-    async with running(*command, log=folder / "pulse.log", env={**os.environ, "HOME": str(folder)}):
-        await until(address.exists, folder / "pulse.log")
-        yield f"unix:{address}"
-
-
-@asynccontextmanager
-async def running(*command: str, log: Path, env: Mapping[str, str]) -> AsyncIterator[None]:
-    """A program and its children until the end of the block; what it says goes to a file."""
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=output, stderr=asyncio.subprocess.STDOUT, start_new_session=True, env=env
-        )
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
 
 
 def _announced(log: Path) -> str | None:

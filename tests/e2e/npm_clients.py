@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,14 @@ def packages() -> Path:
     if done.returncode != 0:
         lacking(done.stderr.strip())
     return Path(done.stdout.strip())
+
+
+def node() -> str:
+    """The program; skips the test where it is not, except in CI."""
+    found = shutil.which("node")
+    if found is None:
+        lacking("Node is not installed (Debian: nodejs).")
+    return str(found)
 
 
 def run_in_node(folder: Path, script: str, timeout_s: float = 120, **values: Any) -> Any:

@@ -66,6 +66,8 @@ class StandInCall:
         open: set while a data channel is open.
         hung_up: set by DELETE, or when the page closes the connection that the call is on.
         heard_peak: loudest sample (0 to 32767) that came from the page's microphone; set it to 0 to measure anew.
+        heard_frames: how many frames of 20 ms came from there, silent ones too.
+        said: events that the page sent, in order.
         refuse_resume: HTTP status with which to answer the next resumptions, None to accept them.
     """
 
@@ -77,6 +79,8 @@ class StandInCall:
     open: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     heard_peak: int = 0
+    heard_frames: int = 0
+    said: list[Mapping[str, Any]] = field(default_factory=list)
     refuse_resume: int | None = None
     tone: Tone | None = None
     channel: RTCDataChannel | None = None
@@ -91,6 +95,7 @@ class StandInCall:
         @peer.on("datachannel")  # type: ignore[untyped-decorator, unused-ignore]
         def opened(channel: RTCDataChannel) -> None:
             self.channel = channel
+            channel.on("message", lambda text: self.said.append(json.loads(text)))
             self.open.set()
 
         @peer.on("track")  # type: ignore[untyped-decorator, unused-ignore]
@@ -113,6 +118,7 @@ class StandInCall:
             while True:
                 frame = await track.recv()
                 assert isinstance(frame, AudioFrame)
+                self.heard_frames += 1
                 self.heard_peak = max(self.heard_peak, int(np.abs(frame.to_ndarray()).max()))
 
     async def trickle(self, candidates: Sequence[Mapping[str, Any]]) -> None:
@@ -150,6 +156,7 @@ class PageServer:
         api_key: when set, /api needs it as a bearer token.
         join_token: good once at /api/tokens/exchange, for the API key and the user "alice".
         answering: clear it to let requests to /api hang, as a frozen server would.
+        placing: clear it to let POST /api/calls alone hang.
         url: address of the page, ends with a slash.
         calls: every call so far.
     """
@@ -162,6 +169,8 @@ class PageServer:
         self.join_token: str | None = None
         self.answering = asyncio.Event()
         self.answering.set()
+        self.placing = asyncio.Event()
+        self.placing.set()
         self.url = ""
         self.calls: list[StandInCall] = []
         self._called = asyncio.Condition()
@@ -193,6 +202,7 @@ class PageServer:
     async def stop(self) -> None:
         """Drop all calls and close the port."""
         self.answering.set()
+        self.placing.set()
         for call in self.calls:
             await call.drop()
         runner, self._runner = self._runner, None
@@ -237,6 +247,7 @@ class PageServer:
         return web.json_response({"ice_servers": []})
 
     async def _open(self, request: web.Request) -> web.Response:
+        await self.placing.wait()
         if self.refusal is not None:
             return failure(*self.refusal)
         body = await request.json()

@@ -10,6 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, expect
 
+from tests.e2e.axe import axe_source, violations
 from tests.e2e.chromium import chromium, visit
 from tests.e2e.page_server import STATIC, PageServer
 from tests.serving import RunningServer, free_port, serving
@@ -19,9 +20,10 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)
 KEY = "a-key-of-more-than-24-characters"
 WAIT_MS = 60_000
 
-ELEMENT = """<!doctype html><html lang="en"><title>Shop</title>
+ELEMENT = """<!doctype html><html lang="en"><title>Shop</title><meta name="color-scheme" content="SCHEME">
+<meta name="viewport" content="width=device-width"><main><h1>Shop</h1>
 <script type="module" src="MORGAN/static/morgan-call.js"></script>
-<morgan-call captions token="TOKEN" label="Ask us"></morgan-call></html>"""
+<morgan-call captions token="TOKEN" label="Ask us"></morgan-call></main></html>"""
 
 STRICT = "default-src 'none'; script-src MORGAN; connect-src MORGAN; media-src blob: mediastream:"
 
@@ -49,6 +51,7 @@ async def pages(morgan: RunningServer, shop: str, repository: Path) -> AsyncIter
             text, headers = example.replace("http://localhost:8000", morgan.url), {}
         else:
             text = ELEMENT.replace("MORGAN", morgan.url).replace("TOKEN", request.query.get("token", ""))
+            text = text.replace("SCHEME", request.query.get("scheme", "light"))
             headers = {"Content-Security-Policy": STRICT.replace("MORGAN", morgan.url)}
         return web.Response(text=text, content_type="text/html", headers=headers)
 
@@ -103,6 +106,42 @@ async def test_the_element_calls_with_a_join_token_under_a_strict_policy(
         await expect(button).to_have_text("Hang up")
         await button.click()
         await expect(button).to_have_text("Ask us")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_in_the_element_and_a_press_brings_blocked_sound_back(
+    browser: Browser, pages: str, morgan: RunningServer, scheme: str, tmp_path: Path
+) -> None:
+    axe = axe_source(tmp_path)
+    found: dict[str, list[str]] = {}
+    url = f"{pages}/element?token={await join_token(morgan)}&scheme={scheme}"
+    async with visit(browser, url, width=360) as page:
+        button, status = page.get_by_role("button"), page.get_by_role("status")
+
+        async def look(state: str) -> None:
+            found[state] = await violations(page, axe)
+            if await page.evaluate("() => document.documentElement.scrollWidth") > 360:
+                found[state].append("wider than the screen")
+            await page.screenshot(path=tmp_path / f"{state}.png")
+
+        await look("idle")
+        await button.click()
+        await expect(page.get_by_text("Morgan: Hello from the shop.")).to_be_visible(timeout=WAIT_MS)
+        await look("call")
+        element = "document.querySelector('morgan-call')"
+        trouble = "new CustomEvent('NAME', { detail: { code: 'audio_blocked' } })"
+        await page.evaluate(f"() => {element}.call.dispatchEvent({trouble.replace('NAME', 'trouble')})")
+        await page.evaluate(f"() => {element}.call.dispatchEvent(new CustomEvent('state', {{ detail: {{}} }}))")
+        await expect(status).to_have_text("The browser waits for a press.")
+        await look("blocked")
+        await button.click()
+        assert await page.evaluate(f"() => {element}.call !== null"), "the press was for the sound"
+        await page.evaluate(f"() => {element}.call.dispatchEvent({trouble.replace('NAME', 'troubleover')})")
+        await expect(button).to_have_text("Hang up")
+        await button.click()
+        await expect(button).to_have_text("Ask us")
+        await look("over")
+    assert {state: problems for state, problems in found.items() if problems} == {}
 
 
 async def test_the_element_is_refused_without_a_token(browser: Browser, pages: str) -> None:

@@ -17,6 +17,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MOST_BYTES = 150 * 1024
 
+REFUSE = """() => {
+  const devices = navigator.mediaDevices, open = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));
+  window.allow = () => { devices.getUserMedia = open };
+}"""
+
 PANELS = {"js/settings_panel.js", "js/history_panel.js", "js/replay.js", "js/connection_panel.js"}
 """What is fetched when it is first opened."""
 
@@ -89,13 +95,32 @@ async def test_axe_finds_nothing_in_any_state_and_nothing_is_cut_off(
         await expect(page.locator("#key")).to_be_visible()
         await look("key")
         server.refusal = None
-        call = await place(page, server)
+        await page.evaluate(REFUSE)
+        await page.click("#call")
+        await expect(page.locator("#notice-write")).to_be_visible()
+        await look("no microphone")
+        await page.evaluate("() => allow()")
+        server.placing.clear()
+        await page.click("#call")
+        await expect(page.locator("#hint")).to_contain_text("not lost")
+        await look("connecting")
+        server.placing.set()
+        call = await server.call()
+        await reach(page, "listening")
         await look("listening")
         talk(call)
         await reach(page, "user_speaking")
         await expect(page.locator(".line")).to_have_count(4)
         await page.locator("[data-role=latency] summary").click()
         await look("talk")
+        call.send({"type": "morgan.state", "state": "speaking"})
+        await expect(page.locator("#stop")).to_be_visible()
+        await look("speaking")
+        call.send({"type": "error", "error": {"type": "server_error", "message": "The voice is not available."}})
+        await expect(page.locator("#notice")).to_be_visible()
+        await look("problem")
+        await page.click("#notice-close")
+        call.send({"type": "morgan.state", "state": "listening"})
         await page.click("#mute")
         await look("muted")
         await page.click("#open-connection")

@@ -26,7 +26,7 @@ from tree_sitter import Language, Node, Parser
 
 from server.client.caller import Caller
 from tests.conftest import lacking
-from tests.e2e.npm_clients import packages
+from tests.e2e.npm_clients import node, packages
 from tests.serving import RunningServer
 
 MOBILE = Path(__file__).parents[2] / "examples" / "mobile"
@@ -126,10 +126,7 @@ class Phone:
 
 def react_native() -> list[str]:
     """What runs that client: a command, for which a server, a token and a conversation are still to be named."""
-    node = shutil.which("node")
-    if node is None:
-        lacking("Node is not installed (Debian: nodejs).")
-    return [str(node), str(HARNESS), str(CLIENT)]
+    return [node(), str(HARNESS), str(CLIENT)]
 
 
 @pytest.fixture(scope="module")
