@@ -1,8 +1,9 @@
-"""Answers from documents: questions to a document of fifty pages, and whether the right passage reaches the prompt.
+"""Answers from documents: questions to documents of fifty pages, and whether the right passage reaches the prompt.
 
-The document is a PDF, made here of Morgan's own documentation and read back with `morgan memory add`'s own code; the
-stores and the embedding model are real. For each question: whether a passage with the expected words is among those
-that the language model would be told, which one, and how long that took.
+The documents are those of `bench.library`, read with `morgan memory add`'s own code; the stores and the embedding model
+are real. For each question: whether a passage with the expected words is among those that the language model would be
+told, which one, and how long that took. Each document is asked alone, as the only one of its user, and at last all of
+them together. Of the questions that are held out only the sums are told.
 """
 
 import argparse
@@ -10,13 +11,14 @@ import asyncio
 import json
 import statistics
 import tempfile
-import textwrap
 import time
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.library import write_all
 from persistence.memory import Memory
 from pipeline.call.context import Context
 from pipeline.call.memories import Quotation
@@ -28,12 +30,9 @@ from server.memory.door import persistence_config
 from server.memory.recall import MemoryEmbedder, PastReminder, RecallLimits
 from server.settings import Settings, load_settings
 
-ROOT = Path(__file__).parents[1]
 QUESTIONS = Path(__file__).with_suffix(".toml")
 
-WORDS_OF_A_PAGE = 280
-LINE_CHARS = 95
-USER = "reader"
+ALL = "all together"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,7 @@ class Asked:
     Attributes:
         question: as somebody would say it.
         expected: words of the passage that answers it.
+        held: whether it is held out.
         found: where the passage with them stands; "" where none of those that were recalled has them.
         rank: of it, from 1; 0 for none.
         ms: that recalling took.
@@ -51,126 +51,100 @@ class Asked:
 
     question: str
     expected: str
+    held: bool
     found: str
     rank: int
     ms: float
     tokens: int
 
 
-def documentation() -> str:
-    """Morgan's own documentation as plain text; each of its files begins with a form feed."""
-    from markdown_it import MarkdownIt
-
-    names = ("README.md", *(f"docs/{name}.md" for name in _PAGES), "SECURITY.md", "CONTRIBUTING.md")
-    parser = MarkdownIt("commonmark").enable("table")
-    files: list[str] = []
-    for name in names:
-        lines = [each for each in parser.parse((ROOT / name).read_text(encoding="utf-8")) if each.type == "inline"]
-        blocks = [" ".join(child.content for child in line.children or [] if child.content.strip()) for line in lines]
-        files.append("\n".join(blocks))
-    return "\f".join(files)
-
-
-_PAGES = (
-    "architecture",
-    "operations",
-    "troubleshooting",
-    "realtime",
-    "browser",
-    "signaling",
-    "api",
-    "glossary",
-    "bounds",
-)
-
-
-def write_pdf(text: str, path: Path) -> int:
-    """A PDF of the text, a new page behind a form feed; returns the number of pages."""
-    import matplotlib as mpl
-
-    mpl.use("pdf")
-    from matplotlib import pyplot
-    from matplotlib.backends.backend_pdf import PdfPages
-
-    # As text, not as outlines.
-    mpl.rcParams["pdf.fonttype"] = 42
-    pages: list[list[str]] = []
-    for part in text.split("\f"):
-        words = part.split()
-        pages += [words[start : start + WORDS_OF_A_PAGE] for start in range(0, len(words), WORDS_OF_A_PAGE)]
-    with PdfPages(path, metadata={"Title": "The Morgan handbook"}) as pdf:
-        for page in pages:
-            figure = pyplot.figure(figsize=(8.3, 11.7))
-            # A dollar sign begins a formula.
-            lines = textwrap.wrap(" ".join(page).replace("$", "USD "), LINE_CHARS)
-            figure.text(0.08, 0.95, "\n".join(lines), fontsize=9, va="top", family="DejaVu Sans")
-            pdf.savefig(figure)
-            pyplot.close(figure)
-    return len(pages)
-
-
-async def asked(memory: Memory, limits: RecallLimits, question: str, expected: str) -> Asked:
+async def asked(memory: Memory, user: str, limits: RecallLimits, question: dict[str, Any]) -> Asked:
     """Ask one question as a call does."""
-    reminder = PastReminder(memory, USER, Context("", "bench"), limits)
+    reminder = PastReminder(memory, user, Context("", "bench"), limits)
     began = time.perf_counter()
-    memories = await reminder.remind(question)
+    memories = await reminder.remind(question["question"])
     ms = (time.perf_counter() - began) * 1000
     quoted = [each for each in memories if isinstance(each, Quotation)]
-    place = next((n for n, each in enumerate(quoted, 1) if normalise(expected) in normalise(each.text)), 0)
+    wanted = normalise(question["expected"])
+    place = next((n for n, each in enumerate(quoted, 1) if wanted in normalise(each.text)), 0)
     tokens = sum(len(each.text) + len(each.source) for each in quoted) // 4
-    return Asked(question, expected, quoted[place - 1].source if place else "", place, round(ms, 2), tokens)
+    found, held = quoted[place - 1].source if place else "", bool(question.get("held"))
+    return Asked(question["question"], question["expected"], held, found, place, round(ms, 2), tokens)
 
 
-async def measure(settings: Settings, path: Path, questions: list[dict[str, str]]) -> dict[str, Any]:
-    """Add the document, wait until it is read, ask."""
+async def measure(settings: Settings, paths: Sequence[Path], questions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add the documents, wait until they are read, ask.
+
+    Args:
+        settings: of the recall, and the folder of the stores.
+        paths: the documents; each for a user of its own, several for one more user who has all of them.
+        questions: each with the name of its document.
+    """
     engine = build_embedder(settings)
     if engine is None:
         raise SystemExit("there is no embedding model: MORGAN_EMBEDDER_ENGINE is none")
     await engine.warm_up()
     memory = await Memory.open(persistence_config(settings), MemoryEmbedder(engine))
     try:
-        began = time.perf_counter()
-        read = read_document(path)
-        read_s = time.perf_counter() - began
-        document = await add_document(memory, USER, path.name, read.title, read.sections)
-        while (await memory.documents.list(USER))[0].owed:
-            await memory.worker.idle(10)
-        found_s = time.perf_counter() - began
+        read_s = await _read(memory, paths)
         limits = RecallLimits(settings.recall_tokens, settings.document_tokens, settings.recall_score, 1000.0)
-        await asked(memory, limits, "What is this about?", "")
-        answers = [await asked(memory, limits, each["question"], each["expected"]) for each in questions]
+        answers: dict[str, list[Asked]] = {}
+        for user in (*(path.name for path in paths), *((ALL,) if len(paths) > 1 else ())):
+            await asked(memory, user, limits, {"question": "What is this about?", "expected": ""})
+            wanted = [each for each in questions if user in (ALL, each["document"])]
+            answers[user] = [await asked(memory, user, limits, each) for each in wanted]
     finally:
         await memory.close()
         await engine.close()
+    return {"read_s": round(read_s, 1)} | {user: told(found) for user, found in answers.items()}
+
+
+async def _read(memory: Memory, paths: Sequence[Path]) -> float:
+    """Add the documents; seconds until all can be found."""
+    began = time.perf_counter()
+    for path in paths:
+        read = read_document(path)
+        for user in (path.name, ALL) if len(paths) > 1 else (path.name,):
+            await add_document(memory, user, path.name, read.title, read.sections)
+    for user in (path.name for path in paths):
+        while any(each.owed for each in (*await memory.documents.list(user), *await memory.documents.list(ALL))):
+            await memory.worker.idle(10)
+    return time.perf_counter() - began
+
+
+def told(answers: Sequence[Asked]) -> dict[str, Any]:
+    """The figures of one reader; what became of each question that is not held out."""
     times = sorted(each.ms for each in answers)
+    held = [each for each in answers if each.held]
     return {
-        "pages": len(read.sections),
-        "passages": document.passage_count,
-        "read_s": round(read_s, 2),
-        "found_after_s": round(found_s, 2),
         "right": sum(each.rank > 0 for each in answers),
         "asked": len(answers),
+        "right_held_out": sum(each.rank > 0 for each in held),
+        "asked_held_out": len(held),
+        "tokens": round(statistics.mean(each.tokens for each in answers)),
         "recall_p50_ms": statistics.median(times),
         "recall_max_ms": times[-1],
         "within_20_ms": sum(ms <= 20.0 for ms in times),
         "answers": [
-            {name: getattr(each, name) for name in ("question", "found", "rank", "ms", "tokens")} for each in answers
+            {name: getattr(each, name) for name in ("question", "found", "rank", "ms")}
+            for each in answers
+            if not each.held
         ],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("document", nargs="?", type=Path, help="PDF, text, Markdown or HTML, in place of Morgan's own")
-    parser.add_argument("--questions", type=Path, default=QUESTIONS, help="TOML: [[questions]] question, expected")
+    parser.add_argument("documents", nargs="*", type=Path, help="PDF, text, Markdown or HTML, in place of the library")
+    parser.add_argument(
+        "--questions", type=Path, default=QUESTIONS, help="TOML: [[questions]] document (file name), question, expected"
+    )
     options = parser.parse_args()
     questions = tomllib.loads(options.questions.read_text(encoding="utf-8"))["questions"]
     with tempfile.TemporaryDirectory() as folder:
-        path = options.document or Path(folder) / "handbook.pdf"
-        if options.document is None:
-            write_pdf(documentation(), path)
+        paths = options.documents or write_all(Path(folder))
         settings = load_settings({"data_dir": Path(folder) / "data"})
-        print(json.dumps(asyncio.run(measure(settings, path, questions)), indent=2, ensure_ascii=False))
+        print(json.dumps(asyncio.run(measure(settings, paths, questions)), indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

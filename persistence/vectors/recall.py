@@ -19,8 +19,9 @@ MAX_QUERY_CHARS = 2000
 MESSAGES: tuple[Role, ...] = ("user", "assistant", "system", "tool")
 """Whose words messages are."""
 
-PASSAGES = 40
-"""Of documents, looked at for one question: the words in them are weighed, too."""
+PASSAGES = 100
+"""Of documents, looked at for one question: the words in them are weighed, too. Where nothing but a name or a number
+tells which passage is meant, it may be far from the nearest by meaning."""
 
 
 @dataclass(slots=True)

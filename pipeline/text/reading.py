@@ -152,10 +152,12 @@ def _say_money(amount: str, currency: Currency, reader: Reader) -> str | None:
         return f"{spoken} {currency.many}" if spoken else None
     parts = []
     if whole or not cents:
-        count = reader.words.one if whole == 1 else numbers.cardinal(whole, reader.language)
+        count = numbers.counted(whole, reader.language, feminine=currency.feminine)
+        if whole == 1 and not currency.feminine:
+            count = reader.words.one
         parts.append(f"{count} {currency.one if whole == 1 else currency.many}")
     if cents:
-        count = reader.words.one if cents == 1 else numbers.cardinal(cents, reader.language)
+        count = reader.words.one if cents == 1 else numbers.counted(cents, reader.language)
         minor = currency.minor_one if cents == 1 else currency.minor_many
         english = reader.language.startswith("en")
         if parts and not english:

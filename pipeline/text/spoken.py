@@ -8,6 +8,7 @@ from typing import Final
 
 from pipeline.text.dates import date_rules
 from pipeline.text.english import ENGLISH_RULES
+from pipeline.text.european import european_rules
 from pipeline.text.markup import strip_markup
 from pipeline.text.reading import ADDRESS_RULES, FILE_RULE, TEXT_RULES, Reader, Rule, number_rules
 from pipeline.text.scripts import unspoken
@@ -41,8 +42,9 @@ def speakable(text: str, language: str = "en") -> str:
 
     Numbers, dates, times, money, units, abbreviations and addresses become words; Markdown, HTML, emoji and code blocks
     go. English has all rules; other languages have numbers, money, percentages, symbols and addresses where their words
-    are known, five of them dates and times, and leave the rest to the voice. Letters of a script that the voices of the
-    language have no sounds for go.
+    are known, five of them (German, French, Spanish, Italian, Portuguese) also dates, times, ranges, units, ordinals,
+    fractions, abbreviations and telephone numbers, and leave the rest to the voice. Letters of a script that the voices
+    of the language have no sounds for go.
 
     Args:
         text: as a language model writes it.
@@ -92,7 +94,7 @@ def _read(text: str, reader: Reader, rules: tuple[Rule, ...]) -> None:
 @lru_cache(maxsize=32)
 def _rules(language: str) -> tuple[Rule, ...]:
     """The rules of a language in the order in which they are tried."""
-    own = ENGLISH_RULES if language == "en" else date_rules(language)
+    own = ENGLISH_RULES if language == "en" else (*date_rules(language), *european_rules(language))
     foreign = unspoken(language)
     skipped: tuple[Rule, ...] = ((foreign, _skip),) if foreign else ()
     initials: Rule = (_INITIALS, _read_initials)

@@ -7,12 +7,17 @@ from pipeline.text.words import primary_language
 
 
 class Currency(NamedTuple):
-    """Names of a currency and of its hundredth; the latter empty where there is none in use."""
+    """Names of a currency and of its hundredth; the latter empty where there is none in use.
+
+    Attributes:
+        feminine: whether a number in front of its name is.
+    """
 
     one: str
     many: str
     minor_one: str = ""
     minor_many: str = ""
+    feminine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
         ",", "virgule", "moins", "pour cent", "point", "barre oblique", "arobase", "tiret", "tiret bas", "un",
         _currencies(
             Currency("dollar", "dollars", *_EURO_CENT), Currency("euro", "euros", "centime", "centimes"),
-            Currency("livre", "livres", "penny", "pence"), "yens",
+            Currency("livre", "livres", "penny", "pence", feminine=True), "yens",
         ),
         {"&": "et", "+": "plus", "=": "égale", "%": "pour cent", "@": "arobase", "°": "degrés", "×": "fois"},
     ),
@@ -105,7 +110,7 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
         ",", "coma", "menos", "por ciento", "punto", "barra", "arroba", "guion", "guion bajo", "un",
         _currencies(
             Currency("dólar", "dólares", "centavo", "centavos"), Currency("euro", "euros", "céntimo", "céntimos"),
-            Currency("libra", "libras", "penique", "peniques"), "yenes",
+            Currency("libra", "libras", "penique", "peniques", feminine=True), "yenes",
         ),
         {"&": "y", "+": "más", "=": "igual a", "%": "por ciento", "@": "arroba", "°": "grados", "×": "por"},
     ),
@@ -114,7 +119,7 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
         _currencies(
             Currency("dollaro", "dollari", "centesimo", "centesimi"),
             Currency("euro", "euro", "centesimo", "centesimi"),
-            Currency("sterlina", "sterline", "penny", "pence"), "yen",
+            Currency("sterlina", "sterline", "penny", "pence", feminine=True), "yen",
         ),
         {"&": "e", "+": "più", "=": "uguale", "%": "per cento", "@": "chiocciola", "°": "gradi", "×": "per"},
     ),
@@ -122,7 +127,7 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
         ",", "vírgula", "menos", "por cento", "ponto", "barra", "arroba", "hífen", "sublinhado", "um",
         _currencies(
             Currency("dólar", "dólares", "centavo", "centavos"), Currency("euro", "euros", "cêntimo", "cêntimos"),
-            Currency("libra", "libras", "péni", "pence"), "ienes",
+            Currency("libra", "libras", "péni", "pence", feminine=True), "ienes",
         )
         | dict.fromkeys(("R$", "BRL"), Currency("real", "reais", "centavo", "centavos")),
         {"&": "e", "+": "mais", "=": "igual a", "%": "por cento", "@": "arroba", "°": "graus", "×": "vezes"},

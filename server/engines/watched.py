@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Generic, Literal, TypeVar
 
 from pipeline.audio import Waveform
+from pipeline.engines.llm.words_only import WordsOnly
 from pipeline.engines.protocols import (
     ChatDelta,
     ChatRequest,
@@ -111,13 +112,17 @@ class WatchedSpeechToText(_Watched[SpeechToText]):
 
 
 class WatchedLanguageModel(_Watched[LanguageModel]):
-    """Times each reply to its first token."""
+    """Times each reply to its first token, and lets nothing but words out of it."""
+
+    def __init__(self, engine: LanguageModel, watch: EngineWatch) -> None:
+        super().__init__(engine, watch)
+        self._words = WordsOnly()
 
     async def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         """See `LanguageModel`."""
         with self._watch.working() as work:
             async with aclosing(self._engine.stream(request, ticket)) as deltas:  # type: ignore[type-var]
-                async for delta in deltas:
+                async for delta in self._words.of(deltas):
                     work.result()
                     yield delta
 

@@ -7,7 +7,9 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from persistence.values import Passage
 
@@ -19,10 +21,38 @@ HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 MOST_CARRIED = 400
 """Characters of the beginning of a sentence that are read with its end, on the next page."""
 
+MOST_PLACE = 200
+"""Characters of the headings that a passage is found under."""
+
 _SENTENCE_END = re.compile(r"[.!?…。！？:]\W*(?:\s|$)")
 
 _BLOCKS = ("p", "li", "dt", "dd", "blockquote", "pre", "td", "th", "figcaption", "address")
 _NOT_READ = ("script", "style", "noscript", "template", "svg", "nav", "head", "iframe")
+
+
+_UNDERLINE = re.compile(r"([=\-~^*#\"'+])\1{2,}")
+
+
+class Headings:
+    """Under which headings a text stands, the outer ones first: "Dishwasher, Faults".
+
+    Args:
+        title: of the document, which is said beside them anyway.
+
+    Attributes:
+        place: of what comes now.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.place = ""
+        self._title = title
+        self._levels: dict[int, str] = {}
+
+    def begin(self, level: int, heading: str) -> None:
+        """A heading of a level, 0 being the outermost."""
+        self._levels = {each: name for each, name in self._levels.items() if each < level}
+        self._levels[level] = "" if heading == self._title else heading
+        self.place = ", ".join(name for name in self._levels.values() if name)[:MOST_PLACE]
 
 
 class DocumentError(Exception):
@@ -70,7 +100,23 @@ def read_document(path: Path) -> ReadDocument:
 
 
 def _text(data: bytes) -> tuple[str, list[Passage]]:
-    return "", [Passage(_decoded(data))]
+    """By headings that are underlined, as in notes and reStructuredText; a text without them is one section."""
+    place = Headings("")
+    lines, sections, marks = list[str](), list[Passage](), list[str]()
+    for line in _decoded(data).splitlines():
+        mark = line.strip()[:1]
+        above = lines[-1].strip() if lines else ""
+        if _UNDERLINE.fullmatch(line.strip()) and above and len(line.strip()) >= len(above):
+            # Which mark stands for which level is told by the order in which they come.
+            if mark not in marks:
+                marks.append(mark)
+            sections.append(Passage("\n".join(lines[:-1]), place.place))
+            place.begin(marks.index(mark), above)
+            lines = []
+        else:
+            lines.append(line)
+    sections.append(Passage("\n".join(lines), place.place))
+    return "", sections
 
 
 def _decoded(data: bytes) -> str:
@@ -103,17 +149,39 @@ def _html_text(html: str) -> tuple[str, list[Passage]]:
     title = page.title.get_text(" ", strip=True) if page.title else ""
     for unread in page(_NOT_READ):
         unread.decompose()
+    for line_break in page("br"):
+        line_break.replace_with("\n")
+    for table in page("table"):
+        _read_rows(page, table)
     first = page.find(HEADINGS)
     title = title or (first.get_text(" ", strip=True) if isinstance(first, Tag) else "")
-    place, lines, sections = "", list[str](), list[Passage]()
+    place = Headings(title)
+    lines, sections = list[str](), list[Passage]()
     for kind, text in _blocks(page):
         if kind in HEADINGS:
-            sections.append(Passage("\n\n".join(lines), place))
-            place, lines = ("" if text == title else text), []
+            sections.append(Passage("\n\n".join(lines), place.place))
+            place.begin(HEADINGS.index(kind), text)
+            lines = []
         else:
             lines.append(text)
-    sections.append(Passage("\n\n".join(lines), place))
+    sections.append(Passage("\n\n".join(lines), place.place))
     return title, sections
+
+
+def _read_rows(page: Any, table: Any) -> None:
+    """Put a paragraph in the place of each row of a table: what is in its cells, each behind the head of its column."""
+    rows = [row for row in table("tr") if row.find("table") is None]
+    heads: list[str] = []
+    for number, row in enumerate(rows):
+        cells = [" ".join(cell.get_text(" ").split()) for cell in row(("td", "th"))]
+        if number == 0 and row.find("td") is None:
+            heads = cells
+            row.decompose()
+            continue
+        named = [f"{head}: {cell}" if head else cell for head, cell in zip_longest(heads, cells, fillvalue="") if cell]
+        paragraph = page.new_tag("p")
+        paragraph.string = "; ".join(named)
+        row.replace_with(paragraph)
 
 
 def _blocks(page: object) -> Iterator[tuple[str, str]]:
@@ -132,13 +200,13 @@ def _blocks(page: object) -> Iterator[tuple[str, str]]:
         block = next((each for each in element.parents if each.name in (*HEADINGS, *_BLOCKS)), element.parent)
         key = f"{id(block)}"
         if key != within and line:
-            yield kind, " ".join(" ".join(line).split())
+            yield kind, " ".join("".join(line).split())
             line = []
         within = key
         kind = block.name if block is not None else ""
         line.append(element)
     if line:
-        yield kind, " ".join(" ".join(line).split())
+        yield kind, " ".join("".join(line).split())
 
 
 def _pdf(data: bytes) -> tuple[str, list[Passage]]:

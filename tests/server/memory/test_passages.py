@@ -48,9 +48,36 @@ def test_markdown_is_read_by_its_headings(tmp_path: Path) -> None:
     read = read_document(path)
     assert read.title == "The Handbook"
     assert read.sections == (
-        Passage("Hello you .", ""),
-        Passage("thirty months\n\nor more\n\na\n\nb\n\nc\n\nd", "Warranty"),
+        Passage("Hello you.", ""),
+        Passage("thirty months\n\nor more\n\na: c; b: d", "Warranty"),
     )
+
+
+def test_a_passage_stands_under_all_of_its_headings(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("# Machines\n\n## Sauna\n\nHot.\n\n### Faults\n\nNone.\n\n## Well\n\n### Faults\n\nDry.\n")
+    assert [(each.place, each.content) for each in read_document(path).sections] == [
+        ("Sauna", "Hot."),
+        ("Sauna, Faults", "None."),
+        ("Well, Faults", "Dry."),
+    ]
+    path = tmp_path / "a.txt"
+    path.write_text("Sauna\n=====\nHot.\n\nFaults\n------\nNone.\n\nWell\n====\n\nFaults\n------\nDry.\n---\nEnd.\n")
+    assert [(each.place, " ".join(each.content.split())) for each in read_document(path).sections] == [
+        ("Sauna", "Hot."),
+        ("Sauna, Faults", "None."),
+        ("Well, Faults", "Dry. --- End."),
+    ]
+
+
+def test_a_row_of_a_table_is_read_with_the_heads_of_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text(
+        "<h1>Faults</h1><table><thead><tr><th>Code</th><th>Do</th></tr></thead><tbody><tr><td>E1</td><td>Wait, <b>then"
+        "</b> call</td></tr><tr><td>E2</td><td></td></tr></tbody></table><table><tr><td>a</td><td>b</td></tr></table>"
+    )
+    (section,) = read_document(path).sections
+    assert section.content == "Code: E1; Do: Wait, then call\n\nCode: E2\n\na; b"
 
 
 def test_html_is_read_without_what_is_not_read(tmp_path: Path) -> None:
@@ -64,7 +91,7 @@ def test_html_is_read_without_what_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_pdf_is_read_by_its_pages(tmp_path: Path) -> None:
-    from bench.documents import write_pdf
+    from bench.library import write_pdf
 
     path = tmp_path / "a.pdf"
     assert write_pdf("first " * 280 + "The warranty lasts for thirty months.", path) == 2
@@ -75,7 +102,7 @@ def test_a_pdf_is_read_by_its_pages(tmp_path: Path) -> None:
 
 
 def test_a_sentence_that_goes_over_to_the_next_page_is_read_as_one(tmp_path: Path) -> None:
-    from bench.documents import write_pdf
+    from bench.library import write_pdf
 
     path = tmp_path / "a.pdf"
     write_pdf("First. " * 278 + "The warranty " + "lasts for thirty months. " + "Last. " * 20, path)
