@@ -64,16 +64,22 @@ class Narrower:
     def __init__(self) -> None:
         self._taps = _low_pass(97, SEND_RATE)
         self._before = _nothing(len(self._taps) - 1)
+        self._skip = 0
 
     def feed(self, pcm: Pcm) -> Pcm:
-        """A third of the samples: shape (n,) in, (n / 3,) out, for n that is a multiple of three; 2 ms late."""
+        """Every third of the samples: shape (n,) in, (n / 3,) out, 2 ms late; of any n, one more or less."""
+        if not len(pcm):
+            return pcm
         signal = np.concatenate((self._before, pcm.astype(np.float32)))
         self._before = signal[len(signal) - len(self._taps) + 1 :]
-        return _rounded(np.convolve(signal, self._taps, "valid")[::_DOWN])
+        narrow = np.convolve(signal, self._taps, "valid")[self._skip :: _DOWN]
+        self._skip = (self._skip - len(pcm)) % _DOWN
+        return _rounded(narrow)
 
     def reset(self) -> None:
         """Forget what came before."""
         self._before = _nothing(len(self._taps) - 1)
+        self._skip = 0
 
 
 class Widener:

@@ -5,14 +5,21 @@ import binascii
 from typing import Any
 
 import numpy as np
-import soxr
 
 from media import g711
 from media.audio_file import PcmStream
+from media.telephone_band import WireEncoder, WireFormat
 from media.values import RECEIVE_RATE, SEND_RATE, Pcm
 from server.realtime.errors import RealtimeError
 
 PCM_RATE = 24_000
+
+_WIRES = {
+    "audio/pcm": WireFormat("linear", SEND_RATE),
+    "audio/pcmu": WireFormat("mulaw"),
+    "audio/pcma": WireFormat("alaw"),
+}
+"""How a reply travels, by the type of its format."""
 
 
 class Decoder:
@@ -44,24 +51,9 @@ class Decoder:
         return self._stream.feed(data, last=last)
 
 
-class Encoder:
-    """24 kHz samples in, bytes of the wire out.
-
-    Args:
-        wire: "format" of the session's output.
-    """
-
-    def __init__(self, wire: dict[str, Any]) -> None:
-        self.wire = wire
-        self._law = {"audio/pcmu": g711.encode_mu_law, "audio/pcma": g711.encode_a_law}.get(wire["type"])
-        self._resampler = soxr.ResampleStream(SEND_RATE, g711.RATE, 1, dtype="int16") if self._law else None
-
-    def encode(self, pcm: Pcm) -> bytes:
-        """The bytes of some samples; of G.711 a few milliseconds come with the next."""
-        if self._law is None or self._resampler is None:
-            return pcm.astype("<i2", copy=False).tobytes()
-        resampled: Pcm = self._resampler.resample_chunk(pcm)
-        return self._law(resampled) if len(resampled) else b""
+def encoder_of(wire: dict[str, Any]) -> WireEncoder:
+    """Makes 24 kHz samples what the "format" of a session's output says, each piece as long as it is."""
+    return WireEncoder(_WIRES[wire["type"]])
 
 
 def silence(seconds: float) -> Pcm:

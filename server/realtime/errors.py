@@ -39,6 +39,25 @@ def unsupported(param: str, message: str) -> RealtimeError:
     return RealtimeError("unsupported_parameter", message, param)
 
 
+_DOING = {"retrieve": "retrieving", "delete": "deleting", "truncate": "truncating"}
+
+
+def no_such_item(item_id: str, verb: str | None = None) -> RealtimeError:
+    """The refusal of an item that is not there (any more).
+
+    Clients know the codes: to them it is a race and no fault, while of an error that they do not know some say nothing
+    more to their users and others hang up.
+
+    Args:
+        item_id: of it.
+        verb: what the client wants to do to it ("retrieve", "delete", "truncate"); None for anything else.
+    """
+    if verb is None:
+        return RealtimeError("item_not_found", f"There is no item with the id '{item_id}'.", "item_id")
+    message = f"Error {_DOING[verb]} item: the item with id '{item_id}' does not exist."
+    return RealtimeError(f"item_{verb}_invalid_item_id", message, "item_id")
+
+
 def validated(adapter: TypeAdapter[Model], value: Any, prefix: str = "") -> Model:
     """A value as what it has to be.
 

@@ -40,10 +40,11 @@ class ItemRequests:
         if self._view.config.kind == "transcription":
             raise RealtimeError("unsupported_event", "A transcription session has no items but transcripts", "type")
         if item.id is not None and item.id in self._view.items:
-            raise RealtimeError("item_already_exists", f"There is an item '{item.id}' already.", "item.id")
+            message = f"Error adding item: an item with id '{item.id}' already exists."
+            raise RealtimeError("item_create_duplicate_item_id", message, "item.id")
         if after is not None and after != ROOT and after not in self._view.items:
-            message = f"There is no item with the id '{after}' to put this one behind."
-            raise RealtimeError("item_not_found", message, "previous_item_id")
+            message = f"Error adding item: the previous item with id '{after}' does not exist."
+            raise RealtimeError("item_create_invalid_previous_item_id", message, "previous_item_id")
         if isinstance(item, ApprovalItem):
             self._approve(item, after)
             return
@@ -54,14 +55,14 @@ class ItemRequests:
 
     def delete(self, item_id: str) -> None:
         """`conversation.item.delete`; raises RealtimeError."""
-        self._view.item(item_id)
+        self._view.item(item_id, "delete")
         self._view.items.remove(item_id)
         self._view.call.actor.post(RemoveEntry(item_id))
         self._view.tell("conversation.item.deleted", {"item_id": item_id})
 
     def truncate(self, event: TruncateItem) -> None:
         """`conversation.item.truncate`; raises RealtimeError."""
-        item, end_ms = self._view.item(event.item_id), event.audio_end_ms
+        item, end_ms = self._view.item(event.item_id, "truncate"), event.audio_end_ms
         content = item.get("content") or []
         if item.get("role") != "assistant" or (content and content[0]["type"] != "output_audio"):
             raise RealtimeError("invalid_value", "Only the audio of the assistant can be truncated.", "item_id")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import structlog
 
-from media.values import Pcm
+from media.telephone_band import WireEncoder
 from pipeline.call.events import ReplyDone, TokenUsage
 from pipeline.call.wish import ReplyWish
 from pipeline.scheduling.lanes import Ticket, Urgency
@@ -95,23 +95,25 @@ class OutOfBand:
         request = wish.request(actor.machine.context, options)
         # Its prefix is not the conversation's.
         request = replace(request, conversation=response.id)
-        chunker = TextChunker(options.language or "en")
+        chunker, encoder = TextChunker(options.language or "en"), self._view.encoder()
         loop = asyncio.get_running_loop()
         async for delta in self._view.call.engines.llm.stream(request, ticket):
             if delta.text:
                 self._tell(list(response.add_text(delta.text)))
-                await self._say(response, wish, chunker.push(delta.text, loop.time()), ticket)
+                await self._say(response, wish, chunker.push(delta.text, loop.time()), ticket, encoder)
             if delta.finish_reason is not None:
                 usage = TokenUsage(delta.prompt_tokens, delta.completion_tokens)
                 done = replace(done, usage=usage if usage.prompt else None, cut_short=delta.finish_reason == "length")
             for call in delta.tool_calls:
                 self._tell(list(response.add_call(self._view.new_id("item"), call)))
-        await self._say(response, wish, chunker.finish(), ticket)
+        await self._say(response, wish, chunker.finish(), ticket, encoder)
         text = response.text.strip()
         self._tell(list(response.end_text(text)))
         return replace(done, text=text)
 
-    async def _say(self, response: Response, wish: ReplyWish, pieces: list[str], ticket: Ticket) -> None:
+    async def _say(
+        self, response: Response, wish: ReplyWish, pieces: list[str], ticket: Ticket, encoder: WireEncoder
+    ) -> None:
         if not response.speaks:
             return
         options = self._view.call.options
@@ -121,7 +123,5 @@ class OutOfBand:
             if not text.strip():
                 continue
             async for chunk in self._view.call.engines.tts.synthesize(text, ticket, voice=voice, speed=options.speed):
-                self._tell(list(response.add_audio(self._encoded(chunk.pcm))))
-
-    def _encoded(self, pcm: Pcm) -> str:
-        return base64.b64encode(self._view.encoder().encode(pcm)).decode()
+                data = base64.b64encode(encoder.encode(chunk.pcm)).decode()
+                self._tell(list(response.add_audio(data)))

@@ -1,6 +1,7 @@
 """`/v1/realtime`: the OpenAI Realtime API. Also under `/openai/v1`, as clients of Azure ask for it."""
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from aiohttp import BodyPartReader, web
@@ -17,7 +18,7 @@ from server.calls.trickle import SDPFRAG, apply_fragment
 from server.calls.webrtc_line import open_webrtc
 from server.http.acting import acting_user
 from server.http.errors import ApiError, read_body
-from server.http.operation import Answer, operation
+from server.http.operation import Answer, Routed, operation
 from server.http.rate_limits import client_of
 from server.identity.errors import TokenTooLargeError
 from server.identity.grant import Grant
@@ -36,6 +37,17 @@ CALL_HEADERS = {"Location": "The address of the call", "Link": "TURN servers, wh
 routes = web.RouteTableDef()
 
 PREFIXES = ("/v1", "/openai/v1")
+
+
+def _routed(method: str, path: str) -> Callable[[Routed], Routed]:
+    """Serve a handler at a path below each of `PREFIXES`."""
+
+    def serve(handler: Routed) -> Routed:
+        for prefix in PREFIXES:
+            routes.route(method, f"{prefix}{path}")(handler)
+        return handler
+
+    return serve
 
 
 class _Query(BaseModel):
@@ -96,8 +108,7 @@ class OldSecret(BaseModel):
     client_secret: dict[str, Any]
 
 
-@routes.get("/openai/v1/realtime")
-@routes.get("/v1/realtime")
+@_routed("GET", "/realtime")
 @operation(
     "realtime",
     scope="calls",
@@ -118,8 +129,8 @@ async def socket(request: web.Request, params: Connection) -> web.StreamResponse
     return await serve_call(request, opening(request, intent))
 
 
-@routes.post("/openai/v1/realtime/calls")
-@routes.post("/v1/realtime/calls")
+@_routed("POST", "/realtime")
+@_routed("POST", "/realtime/calls")
 @operation(
     "realtime",
     scope="calls",
@@ -137,25 +148,8 @@ async def socket(request: web.Request, params: Connection) -> web.StreamResponse
 )
 async def create_call(request: web.Request, params: Connection) -> web.Response:
     """Take a call over WebRTC: an SDP offer, by itself or with the session in a form; its events travel on a data
-    channel. The answer has all candidates.
+    channel. The answer has all candidates. `POST /v1/realtime` is the address of the beta; events are those of today.
     """
-    offer, session = await _offer(request)
-    return await _answer(request, offer, opening(request, session))
-
-
-@routes.post("/openai/v1/realtime")
-@routes.post("/v1/realtime")
-@operation(
-    "realtime",
-    scope="calls",
-    cost="call",
-    params=Connection,
-    uploads=(SDP,),
-    answers={201: Answer("The SDP answer", content=(SDP,), headers=CALL_HEADERS)},
-    errors=(400, 413, 415, 503),
-)
-async def create_call_as_before(request: web.Request, params: Connection) -> web.Response:
-    """The same at the address of the beta; its events are those of today."""
     offer, session = await _offer(request)
     return await _answer(request, offer, opening(request, session))
 
@@ -232,26 +226,16 @@ def _session(data: bytes | None) -> dict[str, Any] | None:
     return found
 
 
-@routes.post("/openai/v1/realtime/calls/{call_id}/hangup")
-@routes.post("/v1/realtime/calls/{call_id}/hangup")
+@_routed("DELETE", "/realtime/calls/{call_id}")
+@_routed("POST", "/realtime/calls/{call_id}/hangup")
 @operation("realtime", scope="calls", params=OneCall, answers={200: Answer("The call is over")}, errors=(404,))
 async def hang_up(request: web.Request, params: OneCall) -> web.Response:
-    """Hang up."""
+    """Hang up; with DELETE as clients do who take the `Location` for a resource."""
     await find_call(request, params.call_id).end("hangup")
     return web.Response()
 
 
-@routes.delete("/openai/v1/realtime/calls/{call_id}")
-@routes.delete("/v1/realtime/calls/{call_id}")
-@operation("realtime", scope="calls", params=OneCall, answers={200: Answer("The call is over")}, errors=(404,))
-async def delete_call(request: web.Request, params: OneCall) -> web.Response:
-    """Hang up, as clients do who take the `Location` for a resource."""
-    await find_call(request, params.call_id).end("hangup")
-    return web.Response()
-
-
-@routes.patch("/openai/v1/realtime/calls/{call_id}")
-@routes.patch("/v1/realtime/calls/{call_id}")
+@_routed("PATCH", "/realtime/calls/{call_id}")
 @operation(
     "realtime",
     scope="calls",
@@ -272,8 +256,7 @@ async def change_ice(request: web.Request, params: OneCall) -> web.Response:
         raise no_such_call() from None
 
 
-@routes.post("/openai/v1/realtime/calls/{call_id}/{verb:accept|reject|refer}")
-@routes.post("/v1/realtime/calls/{call_id}/{verb:accept|reject|refer}")
+@_routed("POST", "/realtime/calls/{call_id}/{verb:accept|reject|refer}")
 @operation("realtime", scope="calls", params=SipCall, errors=(400, 404))
 async def sip_call(request: web.Request, params: SipCall) -> web.Response:
     """What OpenAI does with calls over SIP, which this server does not take here."""
@@ -281,8 +264,7 @@ async def sip_call(request: web.Request, params: SipCall) -> web.Response:
     raise ApiError(400, "unsupported", f"`{params.verb}` is for calls over SIP; this one stands, and can be hung up")
 
 
-@routes.post("/openai/v1/realtime/client_secrets")
-@routes.post("/v1/realtime/client_secrets")
+@_routed("POST", "/realtime/client_secrets")
 @operation(
     "realtime",
     scope="calls",
@@ -297,8 +279,7 @@ async def create_secret(request: web.Request, body: WantedSecret) -> web.Respons
     return web.json_response(minted)
 
 
-@routes.post("/openai/v1/realtime/sessions")
-@routes.post("/v1/realtime/sessions")
+@_routed("POST", "/realtime/sessions")
 @operation(
     "realtime",
     scope="calls",

@@ -7,13 +7,13 @@ before `post` returns, so that answers and errors come in order.
 
 from collections import deque
 
+from media.telephone_band import WireEncoder
 from pipeline.call.events import CallEvent
 from pipeline.call.inputs import ClientRequest, StopReply
 from pipeline.call.requests import ClearAudio, CommitAudio, OptionsChanged, Respond
 from pipeline.engines.protocols import Message
 from server.bounds import MAX_CHANNEL_MESSAGE, MAX_HELD_EVENTS
 from server.calls.call import Call
-from server.realtime.audio_format import Encoder
 from server.realtime.client_events import (
     Append,
     CancelResponse,
@@ -99,7 +99,7 @@ class RealtimeSession:
         """Tell every client."""
         self._view.put(told)
 
-    def encoder(self) -> Encoder:
+    def encoder(self) -> WireEncoder:
         """Makes what audio is as an event, in the format of now."""
         return self._view.encoder()
 
@@ -180,7 +180,7 @@ class RealtimeSession:
             case CreateItem():
                 self._item_requests.create(event)
             case RetrieveItem():
-                found = self._view.item(event.item_id)
+                found = self._view.item(event.item_id, "retrieve")
                 sink.put(self.events.event("conversation.item.retrieved", {"item": found}))
             case DeleteItem():
                 self._item_requests.delete(event.item_id)

@@ -2,12 +2,13 @@
 
 import itertools
 
+from media.telephone_band import WireEncoder
 from pipeline.call.events import CallEvent, ReplyCreated
 from server.calls.call import Call
-from server.realtime.audio_format import Encoder
+from server.realtime.audio_format import encoder_of
 from server.realtime.client_events import ResponseWanted
 from server.realtime.ends import AudioPort, Sink
-from server.realtime.errors import RealtimeError
+from server.realtime.errors import no_such_item
 from server.realtime.items import ItemList, Json
 from server.realtime.responses import Response
 from server.realtime.session_config import SessionConfig
@@ -76,20 +77,24 @@ class SessionView:
         """An id that no other of this session has."""
         return f"{kind}_{self.call.id[-16:]}_{next(self._ids)}"
 
-    def item(self, item_id: str) -> Json:
+    def item(self, item_id: str, verb: str | None = None) -> Json:
         """An item as clients see it.
+
+        Args:
+            item_id: of it.
+            verb: what the client wants to do to it, see `no_such_item`.
 
         Raises:
             RealtimeError: there is none of this id.
         """
         item = self.items.get(item_id)
         if item is None:
-            raise RealtimeError("item_not_found", f"There is no item with the id '{item_id}'.", "item_id")
+            raise no_such_item(item_id, verb)
         return item
 
-    def encoder(self) -> Encoder:
+    def encoder(self) -> WireEncoder:
         """Makes what audio is as an event, in the format of now."""
-        return Encoder(self.config.output_format)
+        return encoder_of(self.config.output_format)
 
     def _response(self, created: ReplyCreated) -> Response:
         return self.make_response(

@@ -17,7 +17,7 @@ from pipeline.call.events import CallEvent, PlaybackStarted
 from pipeline.call.state import State
 from server.calls.call import Call
 from server.calls.websocket.send_queue import SocketOutbox
-from server.realtime.audio_format import Decoder, Encoder, silence
+from server.realtime.audio_format import Decoder, silence
 from server.realtime.errors import RealtimeError
 from server.realtime.items import Json
 from server.realtime.sent_audio import SentAudio
@@ -68,7 +68,7 @@ class RealtimeLine:
         self._outbox = outbox
         self._pacer = pacer
         self._decoder = Decoder(config.input_format)
-        self._encoder = Encoder(config.output_format)
+        self._encoder = self.session.encoder()
         self._sent = SentAudio()
         self._began_at = 0
         self._settling = False

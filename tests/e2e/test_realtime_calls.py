@@ -64,7 +64,7 @@ async def test_a_server_sits_beside_the_call_of_its_browser(server_url: str, pee
             assert (await beside.wait("response.done"))["response"]["status"] == "completed"
             await peer.wait("response.done")
             peer.send("conversation.item.retrieve", item_id="nobody")
-            assert (await peer.wait("error"))["error"]["code"] == "item_not_found"
+            assert (await peer.wait("error"))["error"]["code"] == "item_retrieve_invalid_item_id"
             assert not beside.all("error")
             await made.realtime.calls.hangup(call_id)
             await beside.until(lambda: beside.closed)

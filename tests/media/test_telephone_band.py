@@ -47,6 +47,13 @@ def test_every_frame_gives_a_frame_and_pieces_join_without_a_seam() -> None:
     assert {len(frame) for frame in in_frames(Widener(), tone(700, 8_000), 160)} == {320}
 
 
+@pytest.mark.parametrize("samples", [1, 100, 481, 4_799])
+def test_pieces_of_any_length_join_without_a_seam(samples: int) -> None:
+    pcm = tone(700, 24_000)
+    assert np.array_equal(np.concatenate(in_frames(Narrower(), pcm, samples)), Narrower().feed(pcm))
+    assert len(Narrower().feed(pcm[:0])) == 0
+
+
 @pytest.mark.parametrize("encoding", ["mulaw", "alaw"])
 def test_both_laws_carry_a_tone_at_eight_kilohertz(encoding: str) -> None:
     encoder = WireEncoder(WireFormat(encoding))  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from server.realtime.sent_audio import SentAudio
 from server.realtime.session import RealtimeSession
 from server.realtime.session_config import SessionConfig
 from tests.pipeline.call.simulation import Say, Simulation
+from tests.server.realtime.lifecycle import Lifecycle
 
 __all__ = ["Say", "Talk"]
 
@@ -108,6 +109,7 @@ class Talk:
         self.options = options or CallOptions(tools=NO_TOOLS)
         self.call = Virtual(options=self.options, script=list(script), **settings)
         self.told: list[Json] = []
+        self.lifecycle = Lifecycle()
         self.port = Port(SentAudio(), [])
         self._over = over
         self._began_at = 0
@@ -124,9 +126,11 @@ class Talk:
         self.call.connect()
 
     def put(self, message: Json) -> None:
-        """See `Sink`: whatever is told passes openai-python's types."""
+        """See `Sink`: whatever is told passes openai-python's types, and comes in its order."""
         CHECKED.validate_python(message, strict=True)
-        self.told.append(json.loads(json.dumps(message)))
+        told = json.loads(json.dumps(message))
+        self.lifecycle.see(told)
+        self.told.append(told)
 
     def over(self) -> None:
         """See `Sink`."""

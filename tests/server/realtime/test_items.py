@@ -57,14 +57,15 @@ def test_an_item_behind_one_that_is_not_there_is_refused() -> None:
     talk = Talk()
     talk.say("conversation.item.create", item=message("user", "x"), previous_item_id="nobody")
     error = talk.error()
-    assert (error["code"], error["param"], error["event_id"]) == ("item_not_found", "previous_item_id", "mine")
+    assert (error["code"], error["param"]) == ("item_create_invalid_previous_item_id", "previous_item_id")
+    assert error["event_id"] == "mine"
 
 
 def test_two_items_cannot_have_one_id() -> None:
     talk = Talk()
     talk.say("conversation.item.create", item=message("user", "x", id="one"))
     talk.say("conversation.item.create", item=message("user", "y", id="one"))
-    assert talk.error()["code"] == "item_already_exists"
+    assert talk.error()["code"] == "item_create_duplicate_item_id"
 
 
 def test_a_deleted_item_is_said_to_nobody() -> None:
@@ -76,15 +77,16 @@ def test_a_deleted_item_is_said_to_nobody() -> None:
     respond(talk)
     assert said(talk) == [("user", "What is my number?")]
     talk.say("conversation.item.retrieve", item_id=secret)
-    assert talk.error()["code"] == "item_not_found"
+    assert talk.error()["code"] == "item_retrieve_invalid_item_id"
 
 
-@pytest.mark.parametrize("kind", ["retrieve", "delete"])
-def test_what_is_not_there_is_refused_by_name(kind: str) -> None:
+@pytest.mark.parametrize("verb", ["retrieve", "delete", "truncate"])
+def test_what_is_not_there_is_refused_with_the_code_that_clients_take_for_a_race(verb: str) -> None:
     talk = Talk()
-    talk.say(f"conversation.item.{kind}", item_id="nobody")
+    more = {"content_index": 0, "audio_end_ms": 100} if verb == "truncate" else {}
+    talk.say(f"conversation.item.{verb}", item_id="nobody", **more)
     error = talk.error()
-    assert (error["code"], error["param"]) == ("item_not_found", "item_id")
+    assert (error["code"], error["param"]) == (f"item_{verb}_invalid_item_id", "item_id")
     assert "nobody" in error["message"]
 
 
@@ -157,4 +159,4 @@ def test_a_conversation_keeps_a_bounded_number_of_items() -> None:
         talk.type("y" * 15_000)
     assert first not in talk.session.items
     talk.say("conversation.item.retrieve", item_id=first)
-    assert talk.error()["code"] == "item_not_found"
+    assert talk.error()["code"] == "item_retrieve_invalid_item_id"
