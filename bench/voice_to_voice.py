@@ -12,8 +12,10 @@ import json
 import random
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import aiohttp
 import numpy as np
@@ -21,6 +23,7 @@ import numpy as np
 from media.values import Pcm
 from server.cli.call import RATE, read_audio, speech_tail_s
 from server.client.caller import Caller, CallFailedError
+from server.client.caller_audio import HeardPacket, Spoken
 
 CLIPS = Path(__file__).resolve().parent.parent / "tests" / "clips"
 QUIET_S = 1.5
@@ -75,7 +78,27 @@ async def one_call(
     return done, [latency["stages"] for latency in latencies]
 
 
-async def one_round(caller: Caller, clip: Clip, *, barge: bool, cut: bool) -> Round:
+class Talker(Protocol):
+    """A caller, whichever way it came."""
+
+    @property
+    def packets(self) -> Sequence[HeardPacket]:
+        """Every packet that was heard, in order."""
+
+    def say(self, pcm: Pcm, rate: int = RATE) -> asyncio.Future[Spoken]:
+        """Say something in real time; done when its last sample has been sent."""
+
+    async def wait_for_sound(self, after: float, timeout: float = 10.0) -> float:
+        """Arrival of the first audible packet after an instant; raises CallFailedError when there is none in time."""
+
+    def silent_since(self) -> float | None:
+        """Arrival of the last audible packet so far; None when nothing was heard."""
+
+    def stop_reply(self) -> None:
+        """Silence what Morgan is saying."""
+
+
+async def one_round(caller: Talker, clip: Clip, *, barge: bool, cut: bool) -> Round:
     """Ask, wait for the answer, and hear it out or interrupt it."""
     spoken = await caller.say(clip.pcm, RATE)
     end = spoken.last - clip.tail_s
@@ -91,12 +114,12 @@ async def one_round(caller: Caller, clip: Clip, *, barge: bool, cut: bool) -> Ro
         record.silence_s = silent_after(caller, begin) - begin
     elif cut:
         await asyncio.sleep(0.6)
-        caller.send(json.dumps({"type": "response.cancel"}))
+        caller.stop_reply()
     await until_quiet(caller)
     return record
 
 
-def silent_after(caller: Caller, begin: float) -> float:
+def silent_after(caller: Talker, begin: float) -> float:
     """Arrival of the last audible packet before the first pause of 350 ms after an instant."""
     last = begin
     for packet in caller.packets:
@@ -108,7 +131,7 @@ def silent_after(caller: Caller, begin: float) -> float:
     return last + 0.02
 
 
-async def until_quiet(caller: Caller) -> None:
+async def until_quiet(caller: Talker) -> None:
     """Wait until nothing was heard for a while."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

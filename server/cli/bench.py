@@ -20,6 +20,7 @@ BENCHES = {
     "capacity": ("bench.capacity", "1, 2, 4, 8 callers: answered, p50, p95, processor time of a turn by stage."),
     "peers": ("bench.peers.side_by_side", "Morgan and Pipecat in turns, one run, one machine, one caller."),
     "voice-to-voice": ("bench.voice_to_voice", "From the last word of a question to the first sound of the answer."),
+    "doors": ("bench.doors", "Voice to voice through each door by turns, as differences to POST /api/calls."),
     "split": ("bench.split", "What four processes cost over one: voice to voice of both, by turns."),
     "interruptions": ("bench.interruptions", "Speech, coughs and echo over a reply."),
     "turns": ("bench.turns", "Which pauses of real speech are taken for the end of a turn."),

@@ -5,6 +5,7 @@ Used by `morgan call`, by the benchmarks and by tests. It shares no code with th
 
 import asyncio
 import contextlib
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,18 +25,17 @@ from aiortc import (
 from aiortc.rtp import RtpPacket
 
 from media.upstream import stock
-from media.values import MediaError, Pcm
-from server.client.caller_audio import AUDIBLE_DBFS, RATE, Ear, HeardPacket, Leak, Microphone, Spoken, resample
+from media.values import Pcm
+from server.client.caller_audio import RATE, Ear, HeardPacket, Leak, Microphone, Spoken, resample
+from server.client.listener import CallFailedError, Listener
+
+__all__ = ["CallFailedError", "Caller"]
 
 MAX_MESSAGES = 10_000
 """Messages kept; the oldest are forgotten."""
 
 
-class CallFailedError(MediaError):
-    """The connection did not come up, or something awaited did not come in time."""
-
-
-class Caller:
+class Caller(Listener):
     """One call.
 
     Use: `async with Caller() as caller: offer = await caller.offer(); await caller.accept(answer)`.
@@ -186,6 +186,14 @@ class Caller:
             raise CallFailedError("the data channel is not open")
         self._channel.send(text)
 
+    def stop_reply(self) -> None:
+        """Silence what Morgan is saying.
+
+        Raises:
+            CallFailedError: the data channel is not open.
+        """
+        self.send(json.dumps({"type": "response.cancel"}))
+
     async def channel_open(self, timeout: float = 10.0) -> None:
         """Wait until messages may be sent.
 
@@ -211,27 +219,6 @@ class Caller:
         message = found()
         assert message is not None
         return message
-
-    def first_sound_after(self, at: float, threshold_dbfs: float = AUDIBLE_DBFS) -> float | None:
-        """Arrival of the first audible packet after a monotonic instant; None when there was none yet."""
-        return next((p.at for p in self._ear.packets if p.at > at and p.dbfs > threshold_dbfs), None)
-
-    async def wait_for_sound(self, after: float, timeout: float = 10.0, threshold_dbfs: float = AUDIBLE_DBFS) -> float:
-        """Wait for `first_sound_after`.
-
-        Raises:
-            CallFailedError: it stays silent for `timeout` seconds.
-        """
-        deadline = time.monotonic() + timeout
-        while (found := self.first_sound_after(after, threshold_dbfs)) is None:
-            if time.monotonic() > deadline:
-                raise CallFailedError(f"nothing was heard for {timeout} s")
-            await asyncio.sleep(0.02)
-        return found
-
-    def silent_since(self, threshold_dbfs: float = AUDIBLE_DBFS) -> float | None:
-        """Arrival of the last audible packet so far; None when nothing was heard."""
-        return next((p.at for p in reversed(self._ear.packets) if p.dbfs > threshold_dbfs), None)
 
     def heard_pcm(self, rate: int = RATE) -> Pcm:
         """Everything that was heard, by RTP timestamps, mono, shape (n,)."""

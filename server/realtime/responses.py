@@ -115,7 +115,8 @@ class Response:
         yield "response.output_item.added", {"response_id": self.id, "output_index": index, "item": begun}
         if self.items is not None:
             yield "conversation.item.added", {"previous_item_id": previous, "item": begun}
-        yield "response.mcp_call_arguments.delta", {**written, "delta": call.arguments}
+        # Optional to OpenAI; without it agents-realtime drops the event.
+        yield "response.mcp_call_arguments.delta", {**written, "delta": call.arguments, "obfuscation": ""}
         yield "response.mcp_call_arguments.done", {**written, "arguments": call.arguments}
         yield "response.mcp_call.in_progress", place
 

@@ -100,7 +100,7 @@ class RealtimeSession:
         self._view.put(told)
 
     def encoder(self) -> WireEncoder:
-        """Makes what the audio of a reply is as an event, in the format of now."""
+        """Makes what audio is as an event, in the format of now."""
         return self._view.encoder()
 
     def hang_up(self) -> None:

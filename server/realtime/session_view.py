@@ -78,7 +78,11 @@ class SessionView:
         return f"{kind}_{self.call.id[-16:]}_{next(self._ids)}"
 
     def item(self, item_id: str, verb: str | None = None) -> Json:
-        """An item as clients see it; `verb` says in the error what was to be done with it.
+        """An item as clients see it.
+
+        Args:
+            item_id: of it.
+            verb: what the client wants to do to it, see `no_such_item`.
 
         Raises:
             RealtimeError: there is none of this id.
@@ -89,7 +93,7 @@ class SessionView:
         return item
 
     def encoder(self) -> WireEncoder:
-        """Makes what the audio of a reply is as an event, in the format of now."""
+        """Makes what audio is as an event, in the format of now."""
         return encoder_of(self.config.output_format)
 
     def _response(self, created: ReplyCreated) -> Response:

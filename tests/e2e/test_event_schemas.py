@@ -3,13 +3,16 @@
 What does not pass those is dropped by that client without a word. The scripts reach each kind of event.
 """
 
+import asyncio
 import json
 from pathlib import Path
 
+from pipeline.call.inputs import KeyPressed
 from pipeline.engines.protocols import ToolCall
 from tests.docs.test_realtime_page import rows
 from tests.e2e.npm_clients import packages, run_in_node
 from tests.server.realtime.talking import Say, Talk
+from tests.server.realtime.test_mcp_tools import CALL, answer, asked_for_approval, respond, session
 
 QUESTION = Say(1.0, 2.5, "What is the weather in Paris?")
 
@@ -17,7 +20,12 @@ STOP = Say(5.0, 6.5, "Stop, that is enough, thank you.")
 
 TOOL = {"type": "function", "name": "weather", "description": "The weather.", "parameters": {"type": "object"}}
 
-UNKNOWN_TO_AGENTS = {"input_audio_buffer.timeout_triggered"}
+UNKNOWN_TO_AGENTS = {
+    "input_audio_buffer.timeout_triggered",
+    "input_audio_buffer.dtmf_event_received",
+    "response.mcp_call.failed",
+}
+"""It passes them on as they are: it has no schemas for them."""
 
 
 def talks() -> list[Talk]:
@@ -58,12 +66,31 @@ def talks() -> list[Talk]:
     return [spoken, played, written, calling, truncated, pushed, idle.run(0), running.run(12), failed.run(6)]
 
 
-def test_every_kind_of_event_passes_both_clients_schemas(repository: Path, tmp_path: Path) -> None:
-    told = [event for talk in talks() for event in talk.told]
+def keys() -> Talk:
+    """A telephone's keys."""
+    talk = Talk(over="webrtc").run(1)
+    talk.call.post(KeyPressed("5"))
+    return talk.run(20)
+
+
+async def tool_talks() -> list[Talk]:
+    """Conversations with an MCP server: it is called, and may not be."""
+    called = await session()
+    called.call.calls = (CALL,)
+    respond(called)
+    refused, request_id = await asked_for_approval()
+    answer(refused, request_id, False)
+    refused.run(10)
+    return [called, refused]
+
+
+async def test_every_kind_of_event_passes_both_clients_schemas(repository: Path, tmp_path: Path) -> None:
+    told = [event for talk in [*talks(), keys(), *await tool_talks()] for event in talk.told]
     events = tmp_path / "events.json"
     events.write_text(json.dumps(told))
     schemas = packages() / "node_modules/@openai/agents-realtime/dist/openaiRealtimeEvents.mjs"
-    generic = run_in_node(
+    generic = await asyncio.to_thread(
+        run_in_node,
         tmp_path,
         """
         const fs = await import('node:fs');
@@ -79,8 +106,6 @@ def test_every_kind_of_event_passes_both_clients_schemas(repository: Path, tmp_p
     page = (repository / "docs" / "realtime.md").read_text()
     table = page[page.index("## Server events") :]
     first = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
-    # Those of MCP take a server that has tools (tests/server/realtime/test_mcp_tools.py), keys a telephone.
-    elsewhere = {name for name in rows(repository) if "mcp" in name or "dtmf" in name}
     lacking = {name for name in rows(repository) if any(f"`{name}`" in cell for cell in first)} - server_events
-    lacking -= elsewhere
-    assert lacking == set()
+    # That takes a server that is not there (tests/server/realtime/test_mcp_tools.py).
+    assert lacking == {"mcp_list_tools.failed"}
