@@ -1,4 +1,4 @@
-"""Interim transcripts of a growing turn: the last two of them, the words that they agree on, and a guess at all words."""
+"""Interim transcripts of a growing turn: the last two, the words that they agree on, and a guess at all words."""
 
 from pipeline.audio import HEARING_RATE
 from pipeline.call.effect_queue import EffectQueue
