@@ -69,4 +69,5 @@ def test_it_computes_beside_onnxruntime_and_ctranslate2(models_dir: Path, librar
     command = [sys.executable, "-c", TALKS, str(models_dir), str(library_dir), replies]
     environment = {**os.environ, "PYTHONPATH": str(repository)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr
+    # Whisper's log is there, too.
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["True True"]), done.stderr
