@@ -75,7 +75,7 @@ unit: dev
 	CI=true $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 -m unit $(ARGS)
 
 test: setup dev $(if $(filter true,$(CI)),$(INSTALLED_TORCH))
-	@.ci/test-tools
+	@.ci/test-tools $(BIN)/python
 	$(BIN)/morgan models pull
 	$(BIN)/morgan models pull $(TEST_MODELS)
 	-$(BIN)/morgan models pull $(TEST_LIBRARY)

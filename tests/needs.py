@@ -42,6 +42,7 @@ HELPERS: Mapping[str, str] = {
     "tests.e2e.firefox": "browser",
     "tests.e2e.npm_clients": "tools",
     "tests.e2e.npm_clients.client_page": "browser",
+    "tests.e2e.python_clients": "tools",
     "playwright.async_api": "browser",
     "pipeline.engines.llm.llama_builds.load_library": "models",
     "persistence.memory.Memory": "databases",

@@ -10,6 +10,7 @@ import pytest
 from agents import function_tool
 from agents.realtime import RealtimeAgent, RealtimeRunner, RealtimeSession
 
+from tests.e2e.python_clients import run_client
 from tests.e2e.realtime_client import sound
 from tests.media.calls import until
 from tests.server.attentive import HEARD, attentive_server
@@ -77,3 +78,40 @@ async def test_openai_agents_over_a_websocket(tmp_path: Path) -> None:
             assert "error" not in kinds(), [event for event in told if event.type == "error"]
             listening.cancel()
         await until(lambda: not server.registry.active)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A question and an interruption as PCM16 at 24 kHz."""
+    folder = tmp_path_factory.mktemp("clips")
+    for name in ("question", "interruption"):
+        (folder / name).write_bytes(sound(CLIPS / f"{name}.wav").tobytes())
+    return str(folder / "question"), str(folder / "interruption")
+
+
+async def test_livekits_openai_plugin(clips: tuple[str, str], tmp_path: Path) -> None:
+    async with attentive_server(tmp_path) as server:
+        told = await run_client("livekit_session.py", f"{server.url}/v1", *clips)
+    assert told["cities"] == ["Paris"]
+    assert (told["errors"], told["complaints"]) == ([], [])
+    kinds = [item.get("role", item["type"]) for item in told["items"]]
+    # Asked, it calls its function, learns what came of it, and says so; then it is spoken over, and asked in writing.
+    first = [kinds.index(kind) for kind in ("user", "function_call", "function_call_output", "assistant")]
+    assert first == sorted(first)
+    assert HEARD in told["items"][first[0]]["content"][0]
+    assert "The tool says it is 21 degrees" in told["items"][first[3]]["content"][0]
+    assert kinds.count("assistant") > 2
+    # Of some twenty seconds it played what there was until somebody spoke.
+    assert told["played_s"][0] < 15
+
+
+async def test_pipecats_openai_realtime_service(clips: tuple[str, str], tmp_path: Path) -> None:
+    async with attentive_server(tmp_path) as server:
+        told = await run_client("pipecat_session.py", server.url.replace("http", "ws") + "/v1/realtime", *clips)
+    assert told["cities"] == ["Paris"]
+    assert (told["errors"], told["complaints"]) == ([], [])
+    # To it this is a race; after any error that it does not know it listens no more.
+    assert told["gone"].startswith("Error retrieving item")
+    assert told["items"][2]["content"] == '"it is 21 degrees"'
+    assert "The tool says" in told["items"][3]["content"]
+    assert HEARD in str(told["items"][4:])
