@@ -54,7 +54,11 @@ export class Levels {
 
   /** A microphone of somebody who has none. @returns {MediaStream} silence */
   silence() {
-    return this.#context.createMediaStreamDestination().stream;
+    const to = this.#context.createMediaStreamDestination();
+    const source = new ConstantSourceNode(this.#context, { offset: 0 }); // with nothing connected, Chromium sends no packets
+    source.connect(to);
+    source.start();
+    return to.stream;
   }
 
   /** @returns {LevelPair} as of now; ask once per frame */

@@ -97,7 +97,7 @@ def test_a_request_behind_a_proxy_is_known_by_the_name_that_was_asked_for() -> N
     assert not is_signed("token", shown, spellings("http", hosts[:1], "/ws/media-stream"))
 
 
-@pytest.mark.parametrize("host", ['a"b', "a/b", "a@b", "\udcff", "a b", "<x>", "", "[::1", "a:b:c"])
+@pytest.mark.parametrize("host", ['a"b', "a/b", "a@b", "a b", "<x>", "", "[::1", "a:b:c"])
 def test_an_address_that_bridges_are_sent_to_has_the_name_of_a_host_in_it(host: str) -> None:
     asked = make_mocked_request("POST", "/api/telephone/twilio/answer", headers={"X-Forwarded-Host": host})
     with pytest.raises(ApiError, match="MORGAN_TELEPHONE_URL"):
