@@ -1,5 +1,6 @@
 """Morgan's half of a call's machine: a reply from its first words to its last sample, said, cut short or given up."""
 
+from collections import deque
 from dataclasses import replace
 from typing import TypeAlias, assert_never
 
@@ -29,6 +30,7 @@ class ReplyLifecycle:
         self._options, self._out = floor.options, floor.out
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
         self._wished: ReplyWish | None = None
+        self._approved: deque[tuple[ToolCall, ToolResult | None]] = deque()
 
     def work(self, message: ReplyWork, now: float) -> None:
         """Take in what engines and tools did for the reply in hand; what is for another one comes too late."""
@@ -135,7 +137,10 @@ class ReplyLifecycle:
         return wish is not None
 
     def report(self, now: float) -> None:
-        """Tell what came of a tool in the background, once nobody speaks."""
+        """Tell what came of a tool in the background, or do what the client has approved, once nobody speaks."""
+        if self._approved and self._floor.state is State.LISTENING:
+            self._carry_out_approved(now)
+            return
         result = self._answering.background.due(self._floor.state is State.LISTENING, now)
         if result is not None:
             call = replace(result.call, id=self._out.new_id("call"))
@@ -149,8 +154,18 @@ class ReplyLifecycle:
         refused = None
         if not approved:
             refused = ToolResult(call, f"Error: not done, the user has refused it. {reason}".strip(), failed=True)
-        if self._floor.state is not State.LISTENING:
+        self._approved.append((call, refused))
+        if self._floor.state is State.SPEAKING:
             self._answering.cut("turn_detected")
+            self._floor.reply_over(Trigger.STOPPED, now)
+        elif self._floor.state is State.THINKING:
+            self._answering.cut("turn_detected")
+            self._carry_out_approved(now)
+            return
+        self.report(now)
+
+    def _carry_out_approved(self, now: float) -> None:
+        call, refused = self._approved.popleft()
         self._carry_out(call, now, refused)
 
     def _carry_out(self, call: ToolCall, now: float, result: ToolResult | None = None) -> None:
