@@ -149,6 +149,7 @@ class Endpointing:
             self._add_turn(turn, text)
             self._listened(turn, now)
             return
+        self._take_the_floor(now)
         wish = self._replying.take_wish()
         if wish is not None:
             self._add_turn(turn, text)
@@ -158,6 +159,14 @@ class Endpointing:
         self._add_turn(turn, text)
         self._answering.release(now)
         self._replying.advance(now)
+
+    def _take_the_floor(self, now: float) -> None:
+        """A turn that the client has ended is to be answered: a reply that sounds gives way to it."""
+        if self._floor.state is State.SPEAKING:
+            self._answering.cut("turn_detected")
+        if self._floor.state in (State.LISTENING, State.SPEAKING):
+            self._floor.change(Trigger.TURN_COMMITTED)
+            self._floor.watchdog.thinking(now)
 
     def _listened(self, turn: Turn, now: float) -> None:
         """The turn is dealt with, and gets no answer unless the client has asked for one."""
@@ -214,6 +223,7 @@ class Endpointing:
         if not asks:
             self._left_unanswered(now)
             return
+        self._take_the_floor(now)
         self._floor.watchdog.thinking(now)
         self._answering.say(text, language, now)
 

@@ -41,7 +41,7 @@ def test_whatever_a_client_sends_is_answered_or_done(seed: int, over: str) -> No
         del talk.told[:-50]
         if dice.random() < 0.2:
             talk.run(dice.choice([0.02, 0.1, 0.5, 1.5]))
-    assert talk.call.machine.counts["healed"] == 0
+    assert not [name for name in talk.call.machine.counts if name.startswith(("unexpected", "healed"))]
     # It still does what it is for.
     talk.say("response.cancel")
     talk.say("session.update", session={"type": "realtime", "tool_choice": "auto", "output_modalities": ["text"]})
