@@ -41,6 +41,11 @@ async def call(request: web.Request) -> web.Response:
     return web.json_response({"user_id": principal_of(request).user_id, "session": principal_of(request).session})
 
 
+@operation("realtime", scope="calls", cost="call")
+async def realtime(request: web.Request) -> web.Response:
+    return await call(request)
+
+
 @operation("test", scope="read")
 async def read(request: web.Request) -> web.Response:
     return web.json_response({})
@@ -76,7 +81,7 @@ async def served(
     app[TOKENS] = access.tokens
     if service:
         app[TICKETS] = {}
-    for path, handler in (("/call", call), ("/work", work), ("/forgotten", forgotten)):
+    for path, handler in (("/call", call), ("/v1/realtime/calls", realtime), ("/work", work), ("/forgotten", forgotten)):
         app.router.add_post(path, handler)
     for path, handler in (("/read", read), ("/health", health)):
         app.router.add_get(path, handler)
@@ -172,7 +177,8 @@ async def test_a_client_secret_brings_its_session_by_header_and_by_subprotocol(t
         secret = tokens.mint(Grant("realtime", frozenset({"calls"}), single_use=False), 60, session).value
         offered = {"Sec-WebSocket-Protocol": f"realtime, openai-insecure-api-key.{secret}"}
         for headers in (bearer(secret), offered):
-            async with http.post("/call", headers=headers) as response:
+            assert await status(http, "POST", "/call", **headers) == 403
+            async with http.post("/v1/realtime/calls", headers=headers) as response:
                 told = await response.json()
             assert told["session"] == session
             assert told["user_id"].startswith("guest-")
