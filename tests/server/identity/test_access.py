@@ -35,15 +35,19 @@ opened: list[str] = []
 seen: list[Urgency] = []
 
 
-@operation("test", scope="calls", cost="call")
-async def call(request: web.Request) -> web.Response:
+def _told(request: web.Request) -> web.Response:
     opened.append(principal_of(request).user_id or "")
     return web.json_response({"user_id": principal_of(request).user_id, "session": principal_of(request).session})
 
 
+@operation("test", scope="calls", cost="call")
+async def call(request: web.Request) -> web.Response:
+    return _told(request)
+
+
 @operation("realtime", scope="calls", cost="call")
 async def realtime(request: web.Request) -> web.Response:
-    return await call(request)
+    return _told(request)
 
 
 @operation("test", scope="read")
@@ -81,7 +85,12 @@ async def served(
     app[TOKENS] = access.tokens
     if service:
         app[TICKETS] = {}
-    for path, handler in (("/call", call), ("/v1/realtime/calls", realtime), ("/work", work), ("/forgotten", forgotten)):
+    for path, handler in (
+        ("/call", call),
+        ("/v1/realtime/calls", realtime),
+        ("/work", work),
+        ("/forgotten", forgotten),
+    ):
         app.router.add_post(path, handler)
     for path, handler in (("/read", read), ("/health", health)):
         app.router.add_get(path, handler)
