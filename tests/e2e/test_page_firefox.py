@@ -2,7 +2,7 @@
 
 The microphones are those of a sound card of the tests (tests/e2e/sound.py): Firefox lists, opens and loses them itself,
 and what it plays is listened to behind the browser. Signaling is the stand-in's, which fails on demand; with a real
-Morgan: test_browsers.py and test_page_firefox_talk.py.
+Morgan: test_browsers.py.
 """
 
 import asyncio
@@ -55,6 +55,13 @@ async def heard(card: SoundCard, microphone: str, call: StandInCall, clip: Path)
     return call.heard_peak
 
 
+async def heard_at_last(card: SoundCard, microphone: str, call: StandInCall, clip: Path) -> None:
+    """A device that was just opened, and a busy machine, give silence for a while."""
+    async with asyncio.timeout(WAIT_S):
+        while await heard(card, microphone, call, clip) < 1000:
+            pass
+
+
 @asynccontextmanager
 async def desk(folder: Path) -> AsyncIterator[tuple[SoundCard, PageServer, FirefoxPage]]:
     """A Firefox with two microphones, which it may use, on the stand-in's page."""
@@ -70,16 +77,8 @@ async def desk(folder: Path) -> AsyncIterator[tuple[SoundCard, PageServer, Firef
 async def test_microphones_are_changed_muted_held_switched_off_and_pulled_out(repository: Path, tmp_path: Path) -> None:
     clip = repository / "tests" / "clips" / "question.wav"
     async with desk(tmp_path) as (card, server, page):
-        # What is said before the call stands comes when it does.
-        server.placing.clear()
-        await page.click("#call")
-        await until(page, "document.getElementById('hint').innerText.includes('not lost')", WAIT_S)
-        await card.speak("Desk", clip)
-        server.placing.set()
-        call = await server.call(1, WAIT_S)
-        await eventually(lambda: call.heard_peak > 1000, WAIT_S)
-        await until(page, LISTENING, WAIT_S)
-        assert await heard(card, "Desk", call, clip) > 1000
+        call = await place(page, server)
+        await heard_at_last(card, "Desk", call, clip)
         assert await heard(card, "Headset", call, clip) < 300
         # Morgan is heard behind the browser.
         assert call.tone is not None
@@ -91,12 +90,9 @@ async def test_microphones_are_changed_muted_held_switched_off_and_pulled_out(re
         # The system's default one changes, and then the caller chooses.
         await card.make_default("Headset")
         await see(page, "microphone_changed")
-        assert await heard(card, "Headset", call, clip) > 1000
+        await heard_at_last(card, "Headset", call, clip)
         await choose(page, "microphone", "[...field.options].find(each => each.text === 'Desk')?.value")
-        await until(page, "document.getElementById('mic-level')")
-        async with asyncio.timeout(WAIT_S):
-            while await heard(card, "Desk", call, clip) < 1000:
-                pass
+        await heard_at_last(card, "Desk", call, clip)
         await page.click("#mute")
         await until(page, "app.dataset.muted === 'true'")
         await asyncio.sleep(0.5)
@@ -106,7 +102,7 @@ async def test_microphones_are_changed_muted_held_switched_off_and_pulled_out(re
         assert await heard(card, "Desk", call, clip) < 300
         async with page.held(" "):
             await until(page, "document.getElementById('hold').ariaPressed === 'true'")
-            assert await heard(card, "Desk", call, clip) > 1000
+            await heard_at_last(card, "Desk", call, clip)
         await choose(page, "push-to-talk", "false")
         await card.switch("Desk", on=False)
         await see(page, "microphone_silent")
@@ -115,9 +111,7 @@ async def test_microphones_are_changed_muted_held_switched_off_and_pulled_out(re
         await until(page, "notice.dataset.code !== 'microphone_silent'", WAIT_S)
         await card.unplug("Desk")
         await see(page, "microphone_changed")
-        async with asyncio.timeout(WAIT_S):
-            while await heard(card, "Headset", call, clip) < 1000:
-                pass
+        await heard_at_last(card, "Headset", call, clip)
         await page.click("#hang-up")
         await asyncio.wait_for(call.hung_up.wait(), WAIT_S)
 
@@ -153,6 +147,7 @@ async def test_each_trouble_is_told_and_passes() -> None:
         await page.click("#stop")
         await eventually(lambda: call.said, WAIT_S)
         assert call.said[-1]["type"] == "response.cancel"
+        call.send({"type": "morgan.state", "state": "listening"})
         # The network goes; the call goes on over the next one.
         call.refuse_resume = 503
         await call.drop()
