@@ -253,7 +253,8 @@ class FasterWhisper:
         voiced = True
         for rung in self._rungs(question):
             piece, voiced = await self.lane.run(partial(self._hear_with_voice, question, rung), ticket)
-            if rung.known_s and retry and not piece.text:
+            unsure = piece.no_speech > _NO_SPEECH and piece.confidence < _LOW_CONFIDENCE
+            if rung.known_s and retry and (unsure or not piece.text):
                 # The full window, too, makes nothing of a short word now and then; 8 s by themselves do.
                 piece = replace(piece, doubt=Doubt.EMPTY)
             self._count(piece, again=bool(found))

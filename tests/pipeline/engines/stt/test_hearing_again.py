@@ -7,6 +7,7 @@ import soxr
 from media.values import SEND_RATE
 from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.stt.hallucination import clean_transcript
 from pipeline.engines.vad.silero import SileroVad
 from pipeline.scheduling.lanes import Ticket
 from pipeline.text.normalise import normalise, word_error_rate
@@ -60,9 +61,16 @@ async def test_a_sentence_is_said_once_even_by_a_window_that_is_too_short(hasty:
         assert word_error_rate(said, heard.text) <= 0.34
 
 
-@pytest.mark.parametrize("name", ["digits_10001-90210-01803.flac", "whisper.flac", "letter_d_evmaki.flac"])
+@pytest.mark.parametrize(
+    "name", ["digits_10001-90210-01803.flac", "whisper.flac", "letter_d_evmaki.flac", "digit_2_nicolas.flac"]
+)
 async def test_what_was_spoken_is_not_dropped_for_the_models_doubts(stt: FasterWhisper, name: str) -> None:
     assert (await stt.transcribe(called(name), Ticket(), prior="en")).text
+
+
+async def test_a_word_that_the_quick_window_hardly_hears_is_heard_on_a_longer_one(stt: FasterWhisper) -> None:
+    heard = await stt.transcribe(clip("dev/digit_2_nicolas.flac"), Ticket(), prior="en")
+    assert clean_transcript(heard)
 
 
 @pytest.mark.parametrize("name", [f"noise_{what}.flac" for what in ("cough", "engine", "phone-ring", "babble")])
