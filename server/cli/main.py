@@ -1,11 +1,5 @@
 """The `morgan` command."""
 
-import os
-
-# Each lane of inference is one thread; a matrix product that spreads over all cores would fight the others.
-# Read when numpy is imported, so it has to stand here.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import typer
 
 from server.cli import bench, calibrate, call, doctor, env, keys, memory, models, replay, serve, webhooks

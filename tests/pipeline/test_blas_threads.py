@@ -17,7 +17,9 @@ print(len(os.listdir("/proc/self/task")))
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize("package", ["pipeline.engines.log_mel", "media.values"])
+@pytest.mark.parametrize(
+    "package", ["pipeline.engines.log_mel", "media.values", "persistence.memory", "server.app", "server.cli.main"]
+)
 def test_a_product_is_computed_on_the_thread_that_asks_for_it(package: str) -> None:
     environment = {"PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-c", PROGRAM.format(package=package)]
