@@ -27,16 +27,18 @@ def as_text(conversation: Conversation, messages: Sequence[Message]) -> str:
 def as_vtt(conversation: Conversation, messages: Sequence[Message]) -> str:
     """Cues in seconds since the conversation began (https://www.w3.org/TR/webvtt1/).
 
-    A message was recorded when it had been said; `metadata.duration_ms` says how long that took, where it is known.
+    A message was recorded when it had been said; `metadata.duration_ms` says how long that took. Where it is not
+    known, the words are counted, and the cue begins no earlier than the one before it ended.
     """
     cues = ["WEBVTT"]
+    before = 0.0
     for number, message in enumerate(messages, 1):
         end = max((message.created_at - conversation.started_at).total_seconds(), 0.0)
         spoken_ms = message.metadata.get("duration_ms")
-        length = SECONDS_PER_WORD * max(len(message.content.split()), 1)
+        length = min(SECONDS_PER_WORD * max(len(message.content.split()), 1), max(end - before, 0.0))
         if isinstance(spoken_ms, (int, float)) and spoken_ms > 0:
             length = spoken_ms / 1000
-        start = max(end - length, 0.0)
+        start, before = max(end - length, 0.0), end
         text = _escape(" ".join(message.content.split()))
         speaker = SPEAKERS[message.role]
         cues.append(f"{number}\n{_time(start)} --> {_time(max(end, start + 0.001))}\n<v {speaker}>{text}</v>")

@@ -136,7 +136,9 @@ class CallMemory:
         if not event.text:
             return
         interrupted = event.status == "cancelled"
-        metadata = {"failed": True} if event.status == "failed" else None
+        metadata = {"duration_ms": round(event.heard_s * 1000)} if event.heard_s > 0 else {}
+        if event.status == "failed":
+            metadata["failed"] = True
         self._writer.reply(event.item_id, event.text, interrupted=interrupted, latency=latency, metadata=metadata)
         self._after_turn.append(event.item_id)
         self._tell("reply", event.item_id, event.text, role="assistant", interrupted=interrupted)

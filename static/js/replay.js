@@ -88,19 +88,23 @@ export class Replay {
 }
 
 /**
- * When each line is to be heard in a recording: a message was kept when it had been said.
+ * When each line is to be heard in a recording: a message was kept when it had been said. Where nothing says how long
+ * that took, it begins no earlier than the line before it ended: a guess that reached back over a question would be
+ * marked in its place.
  *
  * @param {PastLine[]} lines @param {Recording} recording
  * @returns {Cue[]}
  */
 export function cues(lines, recording) {
   const begin = Date.parse(recording.started_at);
+  let before = 0;
   return lines
     .map(({ message, item }) => {
       const to = (Date.parse(message.created_at) - begin) / 1000;
       const told = Number(message.metadata?.duration_ms) / 1000;
-      const takes = told > 0 ? told : WORD_S * message.content.split(/\s+/).length;
-      return { item, from: Math.max(0, to - takes), to };
+      const guess = Math.min(WORD_S * message.content.split(/\s+/).length, to - before);
+      before = to;
+      return { item, from: Math.max(0, to - (told > 0 ? told : guess)), to };
     })
     .filter(({ from, to }) => to > 0 && from < recording.duration_s + 2);
 }

@@ -111,7 +111,8 @@ async def test_a_quota_is_a_keys_from_wherever_it_asks_and_of_one_kind_of_reques
         async with client() as http, client(key=KEYS[1]) as other:
             status, code, retry_s = await post(http, f"{url}/work", "no JSON")
             assert (status, code) == (429, "quota_exceeded")
-            assert 3_600 < retry_s <= 2 * 86_400
+            # A window of the day ends at midnight (UTC), which may be a second away.
+            assert 0 < retry_s <= 2 * 86_400
             assert (await post(http, f"{url}/call"))[0] == 200
             assert (await post(other, f"{url}/work"))[0] == 200
 
