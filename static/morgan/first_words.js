@@ -13,6 +13,8 @@ const BLIND_MS = 200;
 /** A longer pause is cut to `PAUSE_KEPT_MS`; half of that goes before the next word, which may begin softly. */
 const PAUSE_MS = 500;
 const PAUSE_KEPT_MS = 300;
+/** Before the first word: until the sender has changed to the late track and the first packets are heard. */
+const LEAD_MS = 250;
 
 export class FirstWords {
   #context;
@@ -53,7 +55,7 @@ export class FirstWords {
     if (!this.#spoken.length) return caughtUp();
     this.#caughtUp = caughtUp;
     this.#saidAt = this.#spoken[0];
-    this.#beLate(now - this.#spoken[0] + PAUSE_KEPT_MS / 2);
+    this.#beLate(now - this.#spoken[0] + LEAD_MS);
     send(this.#to.stream.getAudioTracks()[0]);
   }
 
