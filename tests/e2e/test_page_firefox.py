@@ -25,6 +25,15 @@ GRANTED = {"media.navigator.permission.disabled": True}
 LISTENING = "['listening', 'user_speaking'].includes(app.dataset.state)"
 
 
+SEEN_GRAPH = """() => {
+  const make = AudioContext.prototype.createDelay;
+  AudioContext.prototype.createDelay = function (...given) {
+    window.graph = this;
+    return make.apply(this, given);
+  };
+}"""
+
+
 async def see(page: FirefoxPage, code: str) -> None:
     await until(page, f"notice.dataset.code === {json.dumps(code)} && !notice.hidden", WAIT_S)
 
@@ -114,6 +123,20 @@ async def test_microphones_are_changed_muted_held_switched_off_and_pulled_out(re
         await heard_at_last(card, "Headset", call, clip)
         await page.click("#hang-up")
         await asyncio.wait_for(call.hung_up.wait(), WAIT_S)
+
+
+@pytest.mark.timeout(600)
+async def test_what_is_said_before_the_call_stands_is_heard_once_it_does(repository: Path, tmp_path: Path) -> None:
+    async with desk(tmp_path) as (card, server, page):
+        await page.evaluate(f"({SEEN_GRAPH})()")
+        server.placing.clear()
+        await page.click("#call")
+        # Firefox calls a graph running some time before the loudspeaker asks it for sound.
+        await until(page, "(window.graph?.currentTime ?? 0) > 1", WAIT_S)
+        await card.speak("Desk", repository / "tests" / "clips" / "question.wav")
+        server.placing.set()
+        call = await server.call(1, WAIT_S)
+        await eventually(lambda: call.heard_peak > 3000, timeout=WAIT_S)
 
 
 @pytest.mark.timeout(600)
