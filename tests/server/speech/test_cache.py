@@ -1,6 +1,5 @@
 """What was said once is not said again by the voice: a real voice, a real database."""
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from uuid import uuid4
@@ -36,9 +35,8 @@ async def test_the_second_time_comes_from_memory_with_the_same_sound_and_word_ti
 ) -> None:
     voice = remembering(piper, memory)
     first = joined(await say(voice))
-    done, began = piper.lane.load.done, time.monotonic()
+    done = piper.lane.load.done
     second = joined(await say(voice))
-    assert time.monotonic() - began < 0.05
     assert piper.lane.load.done == done
     assert np.array_equal(first.pcm, second.pcm)
     assert [word.text for word in second.words] == CLAUSE.split()
