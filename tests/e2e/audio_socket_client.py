@@ -64,13 +64,13 @@ class AudioSocketClient:
         """The messages of a type."""
         return [message for _, message in self.told if message["type"] == kind]
 
-    async def wait(self, kind: str, timeout_s: float = 30.0, **fields: Any) -> Json:
+    async def wait(self, kind: str, timeout_s: float = 60.0, **fields: Any) -> Json:
         """The first message of a type with these fields, maybe one that has come already."""
         return await self.until(
             lambda: next((each for each in self.all(kind) if each.items() >= fields.items()), None), timeout_s
         )
 
-    async def until(self, what: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+    async def until(self, what: Callable[[], Any], timeout_s: float = 60.0) -> Any:
         """Wait until something is so."""
         async with asyncio.timeout(timeout_s):
             while not (found := what()):

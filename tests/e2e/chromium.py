@@ -7,11 +7,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.sound import SoundCard
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+# Playwright waits five seconds for what it expects: a busy machine takes longer for a page.
+expect.set_options(timeout=60_000)
 
 
 def missing(what: str) -> None:
@@ -74,7 +78,7 @@ async def visit(browser: Browser, url: str, *, width: int = 1280, height: int = 
     faults: list[str] = []
     context = await browser.new_context(viewport={"width": width, "height": height})
     page = await context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
     try:
@@ -85,7 +89,7 @@ async def visit(browser: Browser, url: str, *, width: int = 1280, height: int = 
         await context.close()
 
 
-async def reach(page: Page, *states: str, timeout: float = 20.0) -> None:
+async def reach(page: Page, *states: str, timeout: float = 60.0) -> None:
     """Wait until the page shows one of the states (`data-state`)."""
     wanted = ", ".join(f"#app[data-state={state}]" for state in states)
     await page.locator(wanted).wait_for(timeout=timeout * 1000)

@@ -209,7 +209,7 @@ class PageServer:
         if runner is not None:
             await runner.cleanup()
 
-    async def call(self, number: int = 1, timeout: float = 20.0) -> StandInCall:
+    async def call(self, number: int = 1, timeout: float = 60.0) -> StandInCall:
         """The `number`th call, with its data channel open."""
         async with asyncio.timeout(timeout):
             async with self._called:
@@ -286,7 +286,7 @@ class PageServer:
         return next((call for call in self.calls if call.id == wanted and not call.hung_up.is_set()), None)
 
 
-async def eventually(condition: Callable[[], object], timeout: float = 10.0) -> None:
+async def eventually(condition: Callable[[], object], timeout: float = 60.0) -> None:
     """Wait until the condition holds; TimeoutError if it does not within `timeout` seconds."""
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110 - what is waited for is a plain value, which sets no event

@@ -88,7 +88,7 @@ async def opened(browser: str, url: str, microphone: bool) -> AsyncIterator[Tab]
             assert page.faults() == []
 
 
-async def until(tab: Tab, expression: str, timeout: float = 30.0) -> Any:
+async def until(tab: Tab, expression: str, timeout: float = 60.0) -> Any:
     """The expression's first value that is true."""
     try:
         async with asyncio.timeout(timeout):

@@ -12,14 +12,14 @@ async def test_a_spoken_question_is_written_down_and_answered_aloud(server_url: 
     async with chromium(microphone=shared_audio / "weather.wav") as browser, visit(browser, server_url) as page:
         await page.click("#call")
         question = page.locator(".line[data-role=user][data-status=final] .line-text").first
-        await expect(question).to_contain_text(re.compile("weather.*paris", re.IGNORECASE), timeout=30_000)
+        await expect(question).to_contain_text(re.compile("weather.*paris", re.IGNORECASE), timeout=60_000)
         await reach(page, "speaking", timeout=30)
         assert await page.evaluate("() => !document.getElementById('voice').paused")
         await expect(page.locator(".line[data-role=assistant] .line-text").first).to_have_text(
-            re.compile(r"\w+"), timeout=30_000
+            re.compile(r"\w+"), timeout=60_000
         )
         await page.wait_for_function("() => Number(document.getElementById('voice-level').ariaValueNow) > 10")
-        await expect(page.locator("[data-role=latency]").first).to_contain_text(re.compile(r"\d+ ms"), timeout=30_000)
+        await expect(page.locator("[data-role=latency]").first).to_contain_text(re.compile(r"\d+ ms"), timeout=60_000)
 
 
 async def test_hanging_up_ends_the_call_on_the_server(server_url: str) -> None:

@@ -63,10 +63,10 @@ async def check_page(clip: Path, words: str, server: RunningServer, picture: Pat
         await reach(page, "listening")
         loudest = asyncio.ensure_future(page.evaluate(LOUDNESS))
         user = page.locator('[data-role="user"]').first
-        await expect(user).to_contain_text(normalise(words).split()[-1], ignore_case=True, timeout=30_000)
+        await expect(user).to_contain_text(normalise(words).split()[-1], ignore_case=True, timeout=60_000)
         shown = normalise(await user.inner_text()).split()
         assert " ".join(shown[-len(words.split()) :]) == spoken(words), shown
-        await expect(page.locator('[data-role="assistant"]').first).to_contain_text(" ", timeout=15_000)
+        await expect(page.locator('[data-role="assistant"]').first).to_contain_text(" ", timeout=60_000)
         assert await loudest > 0.01
         await page.screenshot(path=picture)
         assert await hang_up(page, server.url) < 2.0

@@ -88,8 +88,8 @@ async def test_a_page_in_thirty_lines(server: RunningServer, repository: Path, t
         await page.goto(f"{server.url}/minimal.html")
         await page.click("#call")
         words = page.locator("#words")
-        await expect(words).to_contain_text(re.compile(r"You: \w+"), timeout=30_000)
-        await expect(words).to_contain_text(re.compile(r"Morgan: \w+"), timeout=30_000)
+        await expect(words).to_contain_text(re.compile(r"You: \w+"), timeout=60_000)
+        await expect(words).to_contain_text(re.compile(r"Morgan: \w+"), timeout=60_000)
 
 
 # A tool --------------------------------------------------------------------------------------------------------------
