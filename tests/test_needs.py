@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import needs
+
+pytestmark = pytest.mark.timeout(600)
 
 CONFTEST = """
 import pytest
@@ -38,7 +42,7 @@ def run_pytest(folder: Path, repository: Path, *arguments: str) -> str:
     (folder / "test_helped.py").write_text(HELPED)
     options = ("-q", "-p", "no:cacheprovider", "--strict-markers", "--rootdir", str(folder))
     command = [sys.executable, "-m", "pytest", *options, *arguments, str(folder)]
-    return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=100, check=False).stdout
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=500, check=False).stdout
 
 
 def test_unit_leaves_out_what_needs_something(tmp_path: Path, repository: Path) -> None:
