@@ -9,6 +9,10 @@ class StoreUnavailableError(PersistenceError):
     """A database cannot be reached now; the same request may work later (503)."""
 
 
+class NoRoomError(StoreUnavailableError):
+    """The disk is nearly full: nothing is written, what is there can be read."""
+
+
 class JournalFullError(PersistenceError):
     """The journal on disk is at its bound, and what was to be recorded is lost."""
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from persistence.errors import StoreUnavailableError
+from persistence.errors import NoRoomError, StoreUnavailableError
 from persistence.values import PointRole, Recalled
 from persistence.vectors.points import Nearest, Point, PointStore
 
@@ -28,7 +28,8 @@ SCHEME = "file://"
 class VectorIndex:
     """Search by meaning in one user's messages; blocking work runs in threads of its own.
 
-    All methods raise `StoreUnavailableError` when Qdrant does not answer or too much waits.
+    All methods raise `StoreUnavailableError` when Qdrant does not answer or too much waits; those that write, when the
+    disk under a local one is nearly full (`NoRoomError`): what is there is found all the same.
 
     Args:
         url: of a server, file:///folder for a Qdrant in this process.
@@ -114,6 +115,9 @@ class VectorIndex:
         self._waiting += 1
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(self._opened()))
+        except NoRoomError:
+            self.up = self._store is not None
+            raise
         except Exception as error:  # the client raises what its transport raises; for us each means "not now"
             problem = str(error) if isinstance(error, StoreUnavailableError) else f"{type(error).__name__}: {error}"
             if self.up or self.problem == "not opened yet":

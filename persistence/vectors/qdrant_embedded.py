@@ -12,7 +12,8 @@ from uuid import UUID
 import qdrant_edge as edge
 import structlog
 
-from persistence.errors import StoreUnavailableError
+from persistence.disk_room import require_room
+from persistence.errors import NoRoomError, StoreUnavailableError
 from persistence.folder_lock import FolderLock, FolderLockedError
 from persistence.values import DIMENSIONS, Recalled
 from persistence.vectors.points import COLLECTION, INDEXED_FIELDS, Nearest, Point, recalled
@@ -23,13 +24,16 @@ log = structlog.get_logger(__name__)
 class EmbeddedQdrant:
     """A `PointStore` in a folder, which one process at a time may open.
 
-    What cannot be read is begun anew, empty; `EmbeddingWorker` fills it from PostgreSQL.
+    What cannot be read is begun anew, empty; `EmbeddingWorker` fills it from PostgreSQL. The engine writes by memory
+    maps, so nothing is written where the disk is nearly full (`persistence.disk_room`): that raises `NoRoomError`, and
+    searches go on.
 
     Args:
         folder: made where it is not there.
 
     Raises:
-        StoreUnavailableError: another process has it open. (The engine itself would let both write, and ruin it.)
+        StoreUnavailableError: another process has it open (the engine itself would let both write, and ruin it), or
+            (`NoRoomError`) the disk has no room.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,6 +59,7 @@ class EmbeddedQdrant:
     def upsert(self, points: Sequence[Point]) -> None:
         """See `PointStore`; what has returned survives a kill of the process."""
         given = [edge.Point(str(each.message_id), list(each.vector), each.payload()) for each in points]
+        require_room(self._folder)
         self._shard.update(edge.UpdateOperation.upsert_points(given))
 
     def search(self, wanted: Nearest) -> list[Recalled]:
@@ -78,6 +83,7 @@ class EmbeddedQdrant:
 
     def delete(self, user_id: str, conversation_id: UUID | None, message_ids: Sequence[UUID] | None) -> None:
         """See `PointStore`."""
+        require_room(self._folder)
         if message_ids is not None:
             self._shard.update(edge.UpdateOperation.delete_points([str(each) for each in message_ids]))
             return
@@ -88,6 +94,7 @@ class EmbeddedQdrant:
 
     def clear(self) -> None:
         """See `PointStore`: the files go, too."""
+        require_room(self._folder)
         self._shard.close()
         shutil.rmtree(self._folder)
         self._shard = self._open()
@@ -100,12 +107,17 @@ class EmbeddedQdrant:
     def close(self) -> None:
         """Write down what is in memory, and let go of the files."""
         try:
+            require_room(self._folder)
             self._shard.flush()
             self._shard.close()
+        except NoRoomError as error:
+            # As a kill leaves it: what was written is there.
+            log.warning("vector index left as it is", problem=str(error))
         finally:
             self._lock.release()
 
     def _open(self) -> edge.EdgeShard:
+        require_room(self._folder.parent)
         if self._folder.is_dir():
             try:
                 return _indexed(edge.EdgeShard.load(str(self._folder)))

@@ -4,6 +4,9 @@ No Qdrant server is to be had from a package registry: the requests to one are c
 local mode, which is their reference in Python, without the wire.
 """
 
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +15,10 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
+from bench.small_disk import SmallDisk
+from persistence.errors import NoRoomError
 from persistence.values import DIMENSIONS, Role
+from persistence.vectors.index import VectorIndex
 from persistence.vectors.points import Nearest, Point, PointStore
 from persistence.vectors.qdrant_embedded import EmbeddedQdrant
 from persistence.vectors.qdrant_server import QdrantServer
@@ -97,3 +103,63 @@ def test_an_embedded_index_is_there_again_after_it_was_closed(tmp_path: Path) ->
     again = EmbeddedQdrant(tmp_path)
     assert found(again, "ada") == ["ada 0"]
     again.close()
+
+
+FULL_DISK = """
+import sys
+from pathlib import Path
+from bench.small_disk import SmallDisk
+from persistence.errors import NoRoomError
+from tests.persistence.vectors.test_point_stores import EmbeddedQdrant, found, point
+
+folder = Path(sys.argv[1])
+disk = SmallDisk(folder)
+store = EmbeddedQdrant(folder / "index")
+store.upsert([point("ada", 0)])
+disk.fill()
+for _ in range(3):
+    try:
+        store.upsert([point("ada", axis) for axis in range(1, 200)])
+        print("written")
+    except NoRoomError as error:
+        print("refused")
+print(*found(store, "ada"))
+disk.empty()
+store.upsert([point("ada", 1)])
+print(*found(store, "ada"))
+disk.fill()
+store.close()
+"""
+
+
+def test_a_full_disk_costs_writes_and_not_the_process(tmp_path: Path) -> None:
+    """A page that cannot be had ends the process by SIGBUS: so it is another process's here."""
+    try:
+        with SmallDisk.mounted(tmp_path / "disk") as disk:
+            command = [sys.executable, "-c", FULL_DISK, str(disk.folder)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    except (subprocess.CalledProcessError, OSError) as error:
+        pytest.skip(f"nothing can be mounted here: {error}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:5] == ["refused", "refused", "refused", "ada 0", "ada 0 ada 1"]
+
+
+async def test_what_is_there_is_found_while_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = VectorIndex(f"file://{tmp_path}")
+    await index.upsert([point("ada", 0)])
+    free = os.statvfs(tmp_path)
+
+    def full(_: object) -> os.statvfs_result:
+        return os.statvfs_result([*free[:3], 0, 0, *free[5:]])
+
+    monkeypatch.setattr(os, "statvfs", full)
+    with pytest.raises(NoRoomError, match="make room"):
+        await index.upsert([point("ada", 1)])
+    assert index.up
+    assert [each.content for each in await index.search("ada", AXES[0].tolist(), 10)] == ["ada 0"]
+    monkeypatch.undo()
+    await index.upsert([point("ada", 1)])
+    assert await index.count("ada") == 2
+    await index.close()
