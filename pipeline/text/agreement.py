@@ -34,7 +34,7 @@ class LocalAgreement:
 
         Words agree when they are the same but for case and punctuation; the newest spelling is kept.
         """
-        rest = list(words[self._behind_confirmed(words) :])
+        rest = list(words[behind_known(self._confirmed, words) :])
         agreed = 0
         for old, new in zip(self._pending, rest, strict=False):
             if _key(old) != _key(new):
@@ -46,7 +46,7 @@ class LocalAgreement:
 
     def finish(self, words: Sequence[str] | None = None) -> list[str]:
         """Confirm the rest: of the final hypothesis where there is one, else of the newest. Returns the new words."""
-        rest = self._pending if words is None else list(words[self._behind_confirmed(words) :])
+        rest = self._pending if words is None else list(words[behind_known(self._confirmed, words) :])
         self._confirmed += rest
         self._pending = []
         return list(rest)
@@ -56,20 +56,27 @@ class LocalAgreement:
         self._confirmed = []
         self._pending = []
 
-    def _behind_confirmed(self, words: Sequence[str]) -> int:
-        """Index in `words` behind what was confirmed already, even where the newest hypothesis words it otherwise.
 
-        A model that first wrote "twenty five" and now writes "25" must neither repeat nor swallow a word.
-        """
-        confirmed = [_key(word) for word in self._confirmed]
-        keys = [_key(word) for word in words]
-        if keys[: len(confirmed)] == confirmed:
-            return len(confirmed)
-        skip = max(0, len(confirmed) - _ALIGN_WORDS)
-        distances = edit_distances(confirmed[skip:], keys[skip:])
-        expected = len(confirmed) - skip
-        best = min(range(len(distances)), key=lambda j: (distances[j], abs(j - expected)))
-        return skip + best
+def behind_known(known: Sequence[str], words: Sequence[str], *, swallows: bool = True) -> int:
+    """Index in `words` behind what is known already, even where they word it otherwise.
+
+    A model that first wrote "twenty five" and now writes "25" must neither repeat nor swallow a word.
+
+    Args:
+        known: words.
+        words: that say the same, and perhaps go on.
+        swallows: of several places that are as good the one that leaves out as many words as are known is taken, which
+            may be one too many; off, the first, behind which a word may come again.
+    """
+    before = [_key(word) for word in known]
+    keys = [_key(word) for word in words]
+    if keys[: len(before)] == before:
+        return len(before)
+    skip = max(0, len(before) - _ALIGN_WORDS)
+    distances = edit_distances(before[skip:], keys[skip:])
+    expected = len(before) - skip
+    best = min(range(len(distances)), key=lambda j: (distances[j], abs(j - expected) if swallows else j))
+    return skip + best
 
 
 def _key(word: str) -> str:

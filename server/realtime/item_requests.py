@@ -56,8 +56,14 @@ class ItemRequests:
     def delete(self, item_id: str) -> None:
         """`conversation.item.delete`; raises RealtimeError."""
         self._view.item(item_id, "delete")
+        turn_id, before = self._view.events.turns.turn_of(item_id), self._entry_before(item_id)
+        known = turn_id in self._known()
         self._view.items.remove(item_id)
-        self._view.call.actor.post(RemoveEntry(item_id))
+        self._view.call.actor.post(RemoveEntry(turn_id))
+        # The rest of a turn that is several items has still been said.
+        rest = " ".join(self._words(part) for part in self._view.events.turns.parts(turn_id))
+        if known and rest:
+            self._view.call.actor.post(InsertEntry(Entry(turn_id, "user", rest), before, kept=False))
         self._view.tell("conversation.item.deleted", {"item_id": item_id})
 
     def truncate(self, event: TruncateItem) -> None:
@@ -105,9 +111,18 @@ class ItemRequests:
             self._view.call.actor.post(InsertEntry(entry, self._entry_before(item_id) if after is not None else None))
 
     def _entry_before(self, item_id: str) -> str:
-        """What the language model knows of that stands before an item: an item's id, "" for nothing."""
-        known = {entry.item_id for entry in self._view.call.actor.machine.context.entries}
-        return next((before for before in self._view.items.before(item_id) if before in known), "")
+        """What the language model knows of that stands before an item: an entry's id, "" for nothing."""
+        known, turn_of = self._known(), self._view.events.turns.turn_of
+        before = (turn_of(other) for other in self._view.items.before(item_id))
+        return next((entry_id for entry_id in before if entry_id in known and entry_id != turn_of(item_id)), "")
+
+    def _known(self) -> set[str]:
+        """Ids of what the language model knows of."""
+        return {entry.item_id for entry in self._view.call.actor.machine.context.entries}
+
+    def _words(self, item_id: str) -> str:
+        item = self._view.items.get(item_id) or {}
+        return " ".join(part.get("transcript") or part.get("text") or "" for part in item.get("content", ())).strip()
 
 
 def _shown(item: Item, item_id: str, new_id: Callable[[str], str]) -> Json:

@@ -40,6 +40,7 @@ from pipeline.call.events import (
 )
 from server.realtime.items import ItemList, function_output, message
 from server.realtime.responses import Response, Told
+from server.realtime.turn_items import TurnItems
 
 Json = dict[str, Any]
 
@@ -62,6 +63,7 @@ class ServerEvents:
     Attributes:
         responses: that are under way, by id.
         sounding: the response that is being played.
+        turns: which items turns are.
         mcp: label and own name of a tool of an MCP server; None for any other tool.
     """
 
@@ -76,6 +78,7 @@ class ServerEvents:
     ) -> None:
         self.responses: dict[str, Response] = {}
         self.sounding: Response | None = None
+        self.turns = TurnItems(items, apart=not knows_morgan)
         self._items = items
         self._new_response = new_response
         self._transcribes = transcribes
@@ -139,13 +142,18 @@ class ServerEvents:
     ) -> Iterator[Told]:
         match event:
             case SpeechStarted():
-                yield from self._taken_back(event.item_id)
-                yield "input_audio_buffer.speech_started", _fields(event, "item_id", "audio_start_ms")
+                outdated, start_ms = self.turns.start(event.item_id, event.audio_start_ms)
+                if outdated is not None:
+                    yield self._deleted(outdated)
+                item_id = self.turns.item_of(event.item_id)
+                yield "input_audio_buffer.speech_started", {"item_id": item_id, "audio_start_ms": start_ms}
             case SpeechStopped():
+                item_id = self.turns.stop(event.item_id, event.audio_end_ms)
                 if not event.by_client:
-                    yield "input_audio_buffer.speech_stopped", _fields(event, "item_id", "audio_end_ms")
+                    stopped = {"item_id": item_id, "audio_end_ms": event.audio_end_ms}
+                    yield "input_audio_buffer.speech_stopped", stopped
                 if not self._knows_morgan:
-                    yield from self._committed(event.item_id)
+                    yield from self._committed(item_id)
             case IdleTimedOut():
                 yield (
                     "input_audio_buffer.timeout_triggered",
@@ -157,16 +165,21 @@ class ServerEvents:
                     # Its page shows a turn once it has words, and puts those of one that goes on in their place.
                     yield from self._committed(event.item_id)
                 elif event.typed is not None and event.item_id not in self._items:
+                    self.turns.typed(event.item_id, event.typed)
                     yield from self.added(message(event.item_id, "user", "completed", [_text(event.typed)]))
             case TurnDropped():
-                self._items.remove(event.item_id)
-                yield "conversation.item.deleted", {"item_id": event.item_id}
+                yield self._deleted(self.turns.item_of(event.item_id))
+                yield from self._forgotten(event.item_id)
 
-    def _taken_back(self, item_id: str) -> Iterator[Told]:
-        """The user goes on with a turn that had been committed: it will be again, with all its words."""
-        if item_id in self._items and not self._knows_morgan:
-            self._items.remove(item_id)
-            yield "conversation.item.deleted", {"item_id": item_id}
+    def _forgotten(self, turn_id: str) -> Iterator[Told]:
+        """What a turn had said before it went on is no part of the conversation any more."""
+        for item_id in self.turns.parts(turn_id):
+            if item_id != self.turns.item_of(turn_id):
+                yield self._deleted(item_id)
+
+    def _deleted(self, item_id: str) -> Told:
+        self._items.remove(item_id)
+        return "conversation.item.deleted", {"item_id": item_id}
 
     def _committed(self, item_id: str) -> Iterator[Told]:
         item = message(item_id, "user", "completed", [{"type": "input_audio", "transcript": None}])
@@ -181,25 +194,36 @@ class ServerEvents:
     def _of_transcript(
         self, event: TranscriptDelta | TranscriptCompleted | TranscriptFailed | TurnUnclear
     ) -> Iterator[Told]:
-        if isinstance(event, TranscriptCompleted):
-            self.transcribed(event.item_id, event.text)
-        if not self._transcribes():
-            return
-        place: Json = {"item_id": event.item_id, "content_index": 0}
+        item_id = self.turns.item_of(event.item_id)
+        place: Json = {"item_id": item_id, "content_index": 0}
+        told = self._transcribes()
         match event:
             case TranscriptDelta():
-                yield f"{TRANSCRIPTION}.delta", {**place, "delta": event.delta}
+                delta = self.turns.grown(event.item_id, event.delta)
+                if told and delta:
+                    yield f"{TRANSCRIPTION}.delta", {**place, "delta": delta}
             case TranscriptCompleted():
+                text, seconds = self.turns.complete(event.item_id, event.text, event.duration_s)
+                if not text:
+                    # A cough behind a turn: nothing was added to what it had said.
+                    yield self._deleted(item_id)
+                    return
+                self.transcribed(item_id, text)
                 more: Json = {"language": event.language} if self._knows_morgan else {}
-                yield f"{TRANSCRIPTION}.completed", {**place, **completed(event.text, event.duration_s), **more}
+                if told:
+                    yield f"{TRANSCRIPTION}.completed", {**place, **completed(text, seconds), **more}
             case TranscriptFailed():
-                error = {"type": "transcription_error", "code": "transcription_failed", "message": event.message}
-                yield f"{TRANSCRIPTION}.failed", {**place, "error": error}
+                if told:
+                    error = {"type": "transcription_error", "code": "transcription_failed", "message": event.message}
+                    yield f"{TRANSCRIPTION}.failed", {**place, "error": error}
+                yield from self._forgotten(event.item_id)
             case TurnUnclear():
-                words = "Somebody spoke, but no words could be made out"
-                error = {"type": "transcription_error", "code": "unintelligible", "message": words}
-                more = {"transcript": event.text} if self._knows_morgan else {}
-                yield f"{TRANSCRIPTION}.failed", {**place, "error": error, **more}
+                if told:
+                    words = "Somebody spoke, but no words could be made out"
+                    error = {"type": "transcription_error", "code": "unintelligible", "message": words}
+                    more = {"transcript": event.text} if self._knows_morgan else {}
+                    yield f"{TRANSCRIPTION}.failed", {**place, "error": error, **more}
+                yield from self._forgotten(event.item_id)
 
     def transcribed(self, item_id: str, text: str) -> None:
         """The words of an item are known."""

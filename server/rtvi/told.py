@@ -25,6 +25,7 @@ from pipeline.call.events import (
     TurnDropped,
     TurnLatency,
 )
+from pipeline.text.added_words import added_words
 from pipeline.text.words import is_abbreviation
 
 Json: TypeAlias = dict[str, Any]
@@ -68,6 +69,8 @@ class RtviEvents:
         self._now = now
         self._speaking = False
         self._heard = ""
+        # The turn that was told last, and its words: a client takes them for final, and only what is added is told.
+        self._turn, self._known = "", ""
         self._replies: dict[str, _Reply] = {}
         self._segments = 0
 
@@ -107,10 +110,19 @@ class RtviEvents:
                     yield "user-stopped-speaking", {}
             case TranscriptDelta():
                 self._heard += event.delta
-                yield "user-transcription", self._transcript(self._heard, final=False)
+                text = self._added(event.item_id, self._heard)
+                if text:
+                    yield "user-transcription", self._transcript(text, final=False)
             case TranscriptCompleted():
-                yield "user-transcription", self._transcript(event.text, final=True)
-                yield "user-llm-text", {"text": event.text}
+                text = self._added(event.item_id, event.text)
+                self._turn, self._known = event.item_id, event.text
+                if text:
+                    yield "user-transcription", self._transcript(text, final=True)
+                    yield "user-llm-text", {"text": text}
+
+    def _added(self, item_id: str, text: str) -> str:
+        """What there is of the words of a turn that was not told yet."""
+        return added_words(self._known, text) if item_id == self._turn else text
 
     def _transcript(self, text: str, *, final: bool) -> Json:
         when = self._now().isoformat(timespec="milliseconds")

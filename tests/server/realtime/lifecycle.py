@@ -33,6 +33,8 @@ class Lifecycle:
         self._responses: dict[str, _Response] = {}
         self._done: set[str] = set()
         self._speaking: set[str] = set()
+        self._spoken: set[str] = set()
+        self._over: set[str] = set()
 
     def see(self, event: Json) -> None:
         """The next event."""
@@ -49,6 +51,10 @@ class Lifecycle:
             self._of_item(kind, event, self._responses[event["response_id"]])
         elif kind.startswith("input_audio_buffer.speech_"):
             self._of_turn(kind, event["item_id"])
+        elif kind.startswith("conversation.item.input_audio_transcription.") and event["item_id"] in self._spoken:
+            assert event["item_id"] not in self._over, "the words of an item are told once, and behind them nothing"
+            if not kind.endswith("delta"):
+                self._over.add(event["item_id"])
 
     def _of_item(self, kind: str, event: Json, response: _Response) -> None:
         if kind == "response.output_item.added":
@@ -85,8 +91,9 @@ class Lifecycle:
 
     def _of_turn(self, kind: str, item_id: str) -> None:
         if kind.endswith("started"):
-            assert item_id not in self._speaking, "speech begins once before it stops"
+            assert item_id not in self._spoken, "speech of an item begins once"
             self._speaking.add(item_id)
+            self._spoken.add(item_id)
         else:
             assert item_id in self._speaking, "what stops has begun"
             self._speaking.remove(item_id)

@@ -1,9 +1,13 @@
 """Turns of the user in a Realtime session, by every kind of turn detection, in virtual time."""
 
+from typing import Any
+
 import pytest
 
 from pipeline.call.effects import Transcribe
 from pipeline.call.inputs import KeyPressed
+from pipeline.call.options import CallOptions
+from pipeline.tools.toolbox import NO_TOOLS
 from tests.server.realtime.talking import Say, Talk
 
 QUESTION = Say(1.0, 2.5, "What is the weather in Paris?")
@@ -298,17 +302,97 @@ def test_keywords_and_prompt_reach_speech_to_text() -> None:
     assert work.language == "fr"
 
 
-def test_a_turn_that_is_taken_up_again_is_taken_back_first() -> None:
-    talk = Talk(QUESTION, Say(3.2, 4.0, "I mean London."), speech_s_per_char=0.06)
+def spoken(talk: Talk) -> list[str]:
+    """The items of the user, in the order in which they came."""
+    return [event["item"]["id"] for event in talk.all("conversation.item.added") if event["item"]["role"] == "user"]
+
+
+def words(talk: Talk) -> list[tuple[str, str]]:
+    """What a client that appends what it is told has heard the user say, by item."""
+    told = talk.all("conversation.item.input_audio_transcription.completed")
+    return [(event["item_id"], event["transcript"]) for event in told]
+
+
+def gone_on(*more: Say, **settings: Any) -> Talk:
+    """A turn that the user goes on with when its words were told and nothing was answered yet."""
+    talk = Talk(QUESTION, *more, speech_s_per_char=0.06, **settings)
     talk.call.delays.llm_first = 2.0
+    return talk
+
+
+def test_what_is_said_behind_a_turn_is_an_item_of_its_own_with_the_words_that_were_added() -> None:
+    talk = gone_on(Say(3.2, 4.0, "I mean London.")).run(10)
+    first, second = spoken(talk)
+    assert words(talk) == [(first, QUESTION.text), (second, "I mean London.")]
+    assert talk.all("conversation.item.deleted") == []
+    assert talk.all("input_audio_buffer.speech_started")[1]["audio_start_ms"] >= 2500
+    seconds = [event["usage"]["seconds"] for event in talk.all("conversation.item.input_audio_transcription.completed")]
+    assert 0 < seconds[1] < 3
+    assert sum(seconds) < 5
+    # The language model reads one turn.
+    assert talk.call.asked[-1].request.messages[-1].content.endswith(f"{QUESTION.text} I mean London.")
+
+
+def test_a_turn_that_goes_on_before_its_words_were_told_is_taken_back() -> None:
+    options = CallOptions(tools=NO_TOOLS, speculate=False)
+    talk = Talk(QUESTION, Say(3.2, 4.0, "I mean London."), options=options)
+    talk.call.delays.stt = 1.5
+    talk.run(15)
+    first, second = spoken(talk)
+    assert [event["item_id"] for event in talk.all("conversation.item.deleted")] == [first]
+    assert [item_id for item_id, _ in words(talk)] == [second]
+    assert "Paris" in words(talk)[0][1]
+    assert "London" in words(talk)[0][1]
+
+
+def test_a_noise_behind_a_turn_tells_none_of_its_words_again() -> None:
+    talk = gone_on(Say(3.2, 4.0, "", voice=0.95)).run(15)
+    first, second = spoken(talk)
+    assert words(talk) == [(first, QUESTION.text)]
+    assert [event["item_id"] for event in talk.all("conversation.item.deleted")] == [second]
+
+
+def test_of_a_turn_that_goes_on_only_the_new_words_are_told_while_it_runs() -> None:
+    long = "I mean the one in Texas, where my sister has been living for more than ten years"
+    talk = gone_on(Say(3.2, 9.0, long)).run(16)
+    _, second = spoken(talk)
+    told = [e for e in talk.all("conversation.item.input_audio_transcription.delta") if e["item_id"] == second]
+    said = "".join(event["delta"] for event in told)
+    assert said
+    assert long.startswith(said.strip())
+
+
+def test_an_item_that_was_deleted_leaves_the_language_model_the_rest_of_its_turn() -> None:
+    talk = gone_on(Say(3.2, 4.0, "I mean London.")).run(20)
+    first, second = spoken(talk)
+    talk.say("conversation.item.delete", item_id=first)
+    talk.say("response.create")
     talk.run(10)
-    deleted = talk.all("conversation.item.deleted")
-    added = [event["item"]["id"] for event in talk.all("conversation.item.added") if event["item"]["role"] == "user"]
-    assert [event["item_id"] for event in deleted] == added[:1]
-    assert added == added[:1] * 2
-    last = talk.all("conversation.item.input_audio_transcription.completed")[-1]
-    assert "Paris" in last["transcript"]
-    assert "London" in last["transcript"]
+    said = [message.content for message in talk.call.asked[-1].request.messages if message.role == "user"]
+    assert said == ["I mean London."]
+    talk.say("conversation.item.delete", item_id=second)
+    talk.type("Are you there?")
+    talk.say("response.create")
+    talk.run(10)
+    said = [message.content for message in talk.call.asked[-1].request.messages if message.role == "user"]
+    assert said == ["Are you there?"]
+
+
+def test_what_is_put_behind_an_item_that_was_added_to_a_turn_stands_behind_the_turn() -> None:
+    talk = gone_on(Say(3.2, 4.0, "I mean London.")).run(20)
+    _, second = spoken(talk)
+    talk.type("And tomorrow?", previous_item_id=second)
+    talk.say("response.create")
+    talk.run(10)
+    said = [message.content for message in talk.call.asked[-1].request.messages if message.role == "user"]
+    assert said == [f"{QUESTION.text} I mean London.", "And tomorrow?"]
+
+
+def test_a_turn_that_is_cleared_while_it_goes_on_is_taken_back_whole() -> None:
+    talk = gone_on(Say(3.2, 6.0, "I mean London, the one in Texas.")).run(4.5)
+    told = talk.say("input_audio_buffer.clear")
+    started = [event["item_id"] for event in talk.all("input_audio_buffer.speech_started")]
+    assert [event["item_id"] for event in told if event["type"] == "conversation.item.deleted"] == started[::-1]
 
 
 def test_speech_that_cannot_be_made_out_is_a_failed_transcription() -> None:

@@ -205,3 +205,14 @@ def test_the_bot_can_be_sent_away() -> None:
     assert client.hung_up
     client.talk.call.post(HangUp("hangup"))
     assert PEER_LEFT in client.sent
+
+
+def test_what_is_said_behind_a_turn_is_told_without_the_words_before_it() -> None:
+    client = RtviClient(
+        Say(1.0, 2.5, "What is the weather in Paris?"), Say(3.2, 4.0, "I mean London."), speech_s_per_char=0.06
+    )
+    client.talk.call.delays.llm_first = 2.0
+    client.talk.run(10)
+    finals = [data["text"] for data in client.all("user-transcription") if data["final"]]
+    assert finals == ["What is the weather in Paris?", "I mean London."]
+    assert [data["text"] for data in client.all("user-llm-text")] == finals

@@ -2,9 +2,6 @@
 
 import asyncio
 import base64
-import json
-import os
-import random
 import struct
 import uuid
 from collections.abc import AsyncIterator
@@ -21,10 +18,8 @@ from pipeline.call.state import State
 from server.app import Server
 from server.calls.call import Call
 from server.identity.twilio_signature import HEADER, signature
-from tests.leaks import leaked_tasks
 from tests.media.calls import until
 from tests.server.telephone.bridge import calling, mu_law
-from tests.server.telephone.messages import MESSAGES, mutated
 from tests.server.telephone.running import AUTH_TOKEN, GREETING, KEY, LONG, Mind, serving_lines
 from tests.serving import free_port
 from tests.upstream import Server as Upstream
@@ -32,7 +27,6 @@ from tests.upstream import Server as Upstream
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 CLIPS = Path(__file__).parents[2] / "clips"
-MESSAGES_SENT = int(os.environ.get("MORGAN_TEST_LINE_MESSAGES", "400"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -260,45 +254,6 @@ async def test_what_was_not_announced_or_is_no_call_is_hung_up(running: Server, 
         assert await reader.read() == frame(0x00)
     writer.close()
     assert not running.registry.active
-
-
-async def test_whatever_a_bridge_says_is_done_or_answered_with_what_is_wrong(
-    running: Server, http: aiohttp.ClientSession, mind: Mind
-) -> None:
-    """`MORGAN_TEST_LINE_MESSAGES=10000` says more."""
-    dice = random.Random(12)
-    before = set(asyncio.all_tasks())
-    sent = 0
-    while sent < MESSAGES_SENT:
-        async with http.ws_connect("/ws/media-stream") as socket:
-            told: list[dict[str, Any]] = []
-            reading = asyncio.create_task(read(socket, told))
-            await socket.send_json(MESSAGES["twilio"][1])
-            while sent < MESSAGES_SENT and not socket.closed:
-                text = json.dumps(mutated(dice.choice(MESSAGES["twilio"]), dice))
-                if dice.random() < 0.03:
-                    text = text[: dice.randint(0, len(text))]
-                sent += 1
-                try:
-                    await (socket.send_bytes(text.encode()) if dice.random() < 0.01 else socket.send_str(text))
-                except (ConnectionError, UnicodeEncodeError):
-                    break
-                await asyncio.sleep(0.001)
-            await socket.close()
-            await reading
-        for message in told:
-            if message["event"] == "error":
-                assert message["error"]["code"] != "internal_error", message
-                assert len(message["error"]["message"]) > 10
-    await until(lambda: not running.registry.active)
-    assert await leaked_tasks(before) == []
-    # It still does what it is for.
-    async with calling(http, "/ws/media-stream", "CA6") as bridge:
-        await bridge.until(lambda: len(bridge.heard()) > 4_000)
-
-
-async def read(socket: aiohttp.ClientWebSocketResponse, told: list[dict[str, Any]]) -> None:
-    told.extend([json.loads(message.data) async for message in socket])
 
 
 async def rows_of(server: Server, query: str, *values: object) -> list[Any]:
