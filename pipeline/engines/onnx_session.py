@@ -11,7 +11,7 @@ onnxruntime.set_default_logger_severity(3)
 
 
 def open_session(
-    model: Path | bytes, *, threads: int = 1, label: str = "", device: str = "cpu"
+    model: Path | bytes, *, threads: int = 1, label: str = "", device: str = "cpu", patterns: bool = True
 ) -> onnxruntime.InferenceSession:
     """Load an ONNX model.
 
@@ -20,6 +20,8 @@ def open_session(
         threads: threads inside one run; with 1 the run stays on the calling thread.
         label: what to call the model in errors; the file by default.
         device: "cpu" or "cuda".
+        patterns: whether the layout of memory is kept for each shape of the inputs; not where these always differ.
+            Large weights are then kept outside of the arena, too, which grows by doubling.
 
     Raises:
         EngineUnavailableError: the file is missing or is not a model that this onnxruntime can run, or it has no such
@@ -33,6 +35,8 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_mem_pattern = patterns
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "0" if patterns else "1")
     # Spinning threads burn the cores that the other engines and the media loop need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = str(model) if isinstance(model, Path) else model

@@ -50,11 +50,14 @@ class WhisperOptions(ModelOptions):
         device: cuda needs cuBLAS and cuDNN.
         compute_type: as CTranslate2 names them; auto: what the self-check chooses (cpu), float16 (cuda).
         lanes: transcriptions at once; None: as many as cores.
+        runtime: what hears English on its first window: ctranslate2, or onnx (cpu); auto: onnx where the self-check
+            finds it quicker, unless another compute type than int8 is wanted.
         languages: ISO 639-1 codes among which to detect.
     """
 
     device: Device = "cpu"
     compute_type: str = "auto"
+    runtime: Literal["auto", "ctranslate2", "onnx"] = "auto"
     lanes: int | None = None
     languages: tuple[str, ...] = ()
 
@@ -165,6 +168,9 @@ def _whisper(options: WhisperOptions, host: EngineHost) -> SpeechToText:
 
     # On the CPU the self-check may choose otherwise later: `server.calibration.calibrate.apply`.
     first = "int8" if options.device == "cpu" else "float16"
+    runtime = options.runtime
+    if runtime == "auto":
+        runtime = "onnx" if options.device == "cpu" and options.compute_type in ("auto", "int8") else "ctranslate2"
     return FasterWhisper(
         host.folder_of(options.model),
         lanes=options.lanes or host.lanes,
@@ -172,6 +178,8 @@ def _whisper(options: WhisperOptions, host: EngineHost) -> SpeechToText:
         compute_type=first if options.compute_type == "auto" else options.compute_type,
         languages=options.languages,
         vad=host.voice_activity(),
+        runtime=runtime,
+        cache=host.cache_dir / "converted",
     )
 
 

@@ -17,7 +17,7 @@ class EngineOptions(BaseModel):
     """Options of an engine, as a subclass of its own declares them; unknown ones are refused.
 
     Options of these names are filled from Morgan's settings of the role, where the options have no default or the
-    setting was set: model, compute_type, lanes, languages, threads, requantize, base_url, api_key, voice
+    setting was set: model, compute_type, runtime, lanes, languages, threads, requantize, base_url, api_key, voice
     (`server.engines`). All of them, `device` among them, can be set in `MORGAN_ENGINE_OPTIONS`.
     """
 

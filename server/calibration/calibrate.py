@@ -10,6 +10,7 @@ from pipeline.audio import Waveform
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.engines.speeds import measure_speeds
 from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.stt.quick_english import Runtime
 from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S, PADDINGS_S
 from pipeline.models import ModelStore
 from pipeline.processor import this_machine
@@ -59,17 +60,19 @@ async def calibrate(settings: Settings, engines: Engines, *, thorough: bool = Tr
     windows: list[WindowFigures] = []
     computing: tuple[ComputingFigures, ...] = ()
     padding, compute_type, threads = DEFAULT_PADDING_S, "", 1
+    runtime: Runtime = "ctranslate2"
     if isinstance(engines.stt, FasterWhisper):
         clips = await asyncio.to_thread(speech_clips, ModelStore(settings.models_dir))
         clips = sorted(clips, key=len)[: None if thorough else QUICK_CLIPS]
         # First, because windows are judged by the words that come out of this.
         computing = await _choose_computing(settings, engines.stt, clips, thorough)
-        compute_type, threads = engines.stt.compute_type, engines.stt.threads
+        compute_type, threads, runtime = engines.stt.compute_type, engines.stt.threads, engines.stt.runtime
         if clips:
             paddings = PADDINGS_S if thorough else QUICK_PADDINGS_S
             windows = await compare_windows(engines.stt, clips, paddings)
             padding = best_padding(windows)
-    profile = Profile(this_machine().describe(), padding, compute_type, threads, computing, tuple(windows))
+    machine = this_machine().describe()
+    profile = Profile(machine, padding, compute_type, threads, computing, tuple(windows), runtime=runtime)
     await apply(profile, engines)
     try:
         return replace(profile, speeds=await measure_speeds(engines))
@@ -87,6 +90,7 @@ async def apply(profile: Profile, engines: Engines) -> None:
         return
     try:
         await engines.stt.reload(profile.compute_type, profile.threads)
+        await engines.stt.change_runtime(profile.runtime)
     except EngineError as error:
         log.warning("speech to text computes otherwise than measured", problem=str(error))
 
@@ -101,8 +105,10 @@ async def _choose_computing(
     if stt.device != "cpu":
         return ()
     try:
-        wanted = settings.engine_options.get(stt.name, {}).get("compute_type", settings.stt_compute_type)
-        return await choose_computing(stt, timed, TIMES if thorough else QUICK_TIMES, wanted)
+        options = settings.engine_options.get(stt.name, {})
+        wanted = options.get("compute_type", settings.stt_compute_type)
+        runtime = options.get("runtime", settings.stt_runtime)
+        return await choose_computing(stt, timed, TIMES if thorough else QUICK_TIMES, wanted, runtime=runtime)
     except EngineError as error:
         log.warning("speech to text computes as it did", problem=str(error))
         return ()

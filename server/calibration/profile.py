@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from pipeline.engines.speeds import EngineSpeeds
+from pipeline.engines.stt.quick_english import Runtime
 from pipeline.processor import Machine, this_machine
 from pipeline.scheduling.cores import usable_cores
 from server.calibration.computing import ComputingFigures, times_as_long
@@ -19,7 +20,7 @@ from server.engines.factory import llm_engine
 from server.engines.library import library_title
 from server.settings import Settings
 
-FORMAT = 3
+FORMAT = 4
 _ENGINES = ("ctranslate2", "onnxruntime", "xllamacpp", "transformers")
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ class Profile:
             to test with.
         windows: what the padding was chosen from; empty likewise.
         speeds: of the engines; None where none of them does its work here.
+        runtime: what hears English on Whisper's first window.
     """
 
     machine: str
@@ -47,14 +49,17 @@ class Profile:
     computing: tuple[ComputingFigures, ...] = ()
     windows: tuple[WindowFigures, ...] = ()
     speeds: EngineSpeeds | None = None
+    runtime: Runtime = "ctranslate2"
 
     def computing_in_words(self) -> str:
         """How Whisper computes, and by how much the other ways are slower or faster."""
         words = f"{self.compute_type} on {self.threads} thread{'s' * (self.threads != 1)}"
+        if self.runtime == "onnx":
+            words += ", English by onnxruntime"
         pairs = zip(self.computing[::2], self.computing[1::2], strict=True)
         others = [
-            f"{other.compute_type} on {other.threads} takes {times_as_long(other.seconds, one.seconds):.2f} times "
-            f"as long as {one.compute_type} on {one.threads}"
+            f"{other.name} on {other.threads} takes {times_as_long(other.seconds, one.seconds):.2f} times "
+            f"as long as {one.name} on {one.threads}"
             for one, other in pairs
         ]
         return f"{words} ({', '.join(others)})" if others else words
@@ -66,6 +71,7 @@ def profile_path(settings: Settings, machine: Machine | None = None) -> Path:
     models = [
         settings.stt_model,
         settings.stt_compute_type,
+        settings.stt_runtime,
         llm_engine(settings),
         library_title(settings),
         settings.llm_model,
@@ -113,7 +119,10 @@ def _profile(values: dict[str, Any]) -> Profile:
     speeds: dict[str, Any] | None = values.pop("speeds")
     return Profile(
         **values,
-        computing=tuple(ComputingFigures(**each | {"seconds": tuple(each["seconds"])}) for each in computing),
+        computing=tuple(
+            ComputingFigures(**each | {"seconds": tuple(each["seconds"]), "heard": tuple(each["heard"])})
+            for each in computing
+        ),
         windows=tuple(WindowFigures(**each) for each in windows),
         speeds=None if speeds is None else EngineSpeeds(**speeds),
     )

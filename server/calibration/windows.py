@@ -42,8 +42,13 @@ class WindowFigures:
     @property
     def good(self) -> bool:
         """Whether it may be the first window."""
-        chance = DEVIATIONS * math.sqrt(MOST_WORSE / self.words) if self.words else 0.0
-        return self.doubted <= MOST_DOUBTED and self.disagreement <= MOST_WORSE + chance
+        return self.doubted <= MOST_DOUBTED and agrees(self.disagreement, self.words)
+
+
+def agrees(disagreement: float, words: int) -> bool:
+    """Whether such a share of so many words may come otherwise by chance."""
+    chance = DEVIATIONS * math.sqrt(MOST_WORSE / words) if words else 0.0
+    return disagreement <= MOST_WORSE + chance
 
 
 async def compare_windows(

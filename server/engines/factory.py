@@ -34,6 +34,7 @@ SETTINGS_OF: dict[EngineRole, dict[str, str]] = {
     "stt": {
         "model": "stt_model",
         "compute_type": "stt_compute_type",
+        "runtime": "stt_runtime",
         "lanes": "stt_lanes",
         "languages": "languages",
     },

@@ -36,6 +36,12 @@ class EnginesSettings(BaseModel):
         description="What Whisper computes in. float32 errs less and takes four times the memory; auto: float32 where "
         "the self-check finds it faster than int8.",
     )
+    stt_runtime: Literal["auto", "ctranslate2", "onnx"] = Field(
+        "auto",
+        description="What hears English on its first window. onnx: the same weights in 8 bits on onnxruntime, with the "
+        "transcript of a moment ago as a draft (200 MB more for whisper-base); auto: where the self-check finds it "
+        "quicker, with the same words.",
+    )
     stt_lanes: ByTheMachine = Field(
         None, ge=1, le=MOST_LANES, description="Transcriptions at once. None, or auto: as many as cores."
     )

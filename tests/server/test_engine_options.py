@@ -16,6 +16,7 @@ def test_an_option_without_a_default_is_filled_from_the_setting_of_its_role() ->
         "model": "whisper-base",
         "device": "cpu",
         "compute_type": "auto",
+        "runtime": "auto",
         "lanes": None,
         "languages": (),
     }

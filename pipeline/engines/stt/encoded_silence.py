@@ -48,17 +48,14 @@ class EncodedSilence:
         self._model = model
         self._lock = threading.Lock()
         self._states: NDArray[np.float32] | None = None
-        self._from = 0
 
     def prepare(self) -> None:
         """Encode the silence, once; costs what a full window does."""
         with self._lock:
             if self._states is None:
-                audio = _spoken()
-                features = whisper_features(audio, LONGEST_FRAMES, self._model.n_mels)
+                features = whisper_features(spoken(), LONGEST_FRAMES, self._model.n_mels)
                 encoded = self._model.encode(ctranslate2.StorageView.from_array(features[None]))
                 self._states = np.array(encoded)
-                self._from = audio.size // (2 * HOP) + int(_AFTER_S * _STATES_PER_SECOND)
 
     def behind(self, encoded: Any, seconds: float) -> Any:
         """Encoded speech with silence behind it.
@@ -73,17 +70,30 @@ class EncodedSilence:
         self.prepare()
         assert self._states is not None
         head = np.array(encoded)
-        count = head.shape[1]
-        more = min(int(seconds * _STATES_PER_SECOND), self._states.shape[1] - count)
-        if more <= 0:
+        part = silent_stretch(head.shape[1], seconds)
+        if part.start == part.stop:
             return encoded
-        # From the same place in the window, because the states hold where they are; not from within the utterance.
-        start = min(max(count, self._from), self._states.shape[1] - more)
-        states = np.concatenate([head, self._states[:, start : start + more]], axis=1)
+        states = np.concatenate([head, self._states[:, part]], axis=1)
         return ctranslate2.StorageView.from_array(np.ascontiguousarray(states))
 
 
+def silent_stretch(count: int, seconds: float) -> slice:
+    """Which states of the full window behind `spoken` follow other speech.
+
+    Args:
+        count: states of the speech.
+        seconds: of silence to add; less where the full window ends sooner.
+    """
+    longest = LONGEST_FRAMES // 2
+    more = max(0, min(int(seconds * _STATES_PER_SECOND), longest - count))
+    # From the same place in the window, because the states hold where they are; not from within the utterance.
+    within = spoken().size // (2 * HOP) + int(_AFTER_S * _STATES_PER_SECOND)
+    start = min(max(count, within), longest - more)
+    return slice(start, start + more)
+
+
 @cache
-def _spoken() -> Waveform:
+def spoken() -> Waveform:
+    """The utterance, 16 kHz, shape (n,)."""
     with wave.open(str(SPOKEN)) as file:
         return to_waveform(np.frombuffer(file.readframes(file.getnframes()), np.int16))

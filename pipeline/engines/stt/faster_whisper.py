@@ -22,39 +22,34 @@ from typing import Any, Literal
 
 import numpy as np
 import structlog
+from ctranslate2 import StorageView
 
 from pipeline.audio import HEARING_RATE, Waveform
-from pipeline.engines.log_mel import HOP
-from pipeline.engines.protocols import EngineUnavailableError, Transcript, VoiceActivityDetector, Word
-from pipeline.engines.stt.encoded_silence import LONGEST_FRAMES
-from pipeline.engines.stt.spoken_language import (
-    LanguageChoice,
-)
-from pipeline.engines.stt.transcript_doubts import Doubt, audible_seconds, doubt_about
+from pipeline.engines.protocols import EngineUnavailableError, Transcript, VoiceActivityDetector
+from pipeline.engines.stt.quick_english import QuickEnglish, Runtime
+from pipeline.engines.stt.spoken_language import LanguageChoice
+from pipeline.engines.stt.transcript_doubts import Doubt, audible_seconds
 from pipeline.engines.stt.whisper_encoder import WhisperEncoder
-from pipeline.engines.stt.whisper_pieces import Question, Rung, TranscriptPiece, agree, joined, least_bad, within_audio
+from pipeline.engines.stt.whisper_onnx.onnx_whisper import OnnxWhisper
+from pipeline.engines.stt.whisper_pieces import Question, Rung, TranscriptPiece, agree, joined, least_bad, rungs
+from pipeline.engines.stt.whisper_reading import (
+    LOW_CONFIDENCE,
+    NO_SPEECH,
+    READ_AGAIN,
+    judged,
+    most_tokens,
+    read,
+    start_of,
+)
 from pipeline.engines.stt.whisper_weights import load_whisper, require_files
 from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S, PLAIN_PADDING_S, WindowChoice, known_silence_s
 from pipeline.engines.stt.windows import split_at_quiet_points
-from pipeline.engines.stt.word_alignment import align_words
+from pipeline.engines.stt.word_alignment import aligned, shifted
 from pipeline.engines.vad.voice_check import holds_voice
 from pipeline.processor import return_free_memory
 from pipeline.scheduling.lanes import Lane, Ticket, Urgency
 
 _SHORTEST = HEARING_RATE // 50
-_PROMPT_TOKENS = 96
-_TOKENS_PER_SECOND = 10
-_SPARE_TOKENS = 16
-_MOST_TOKENS = 224
-# Speech down to -3 dB of signal to noise or 34 dB below full level gave at most 0.45; silence, hum, breath, clicks and
-# noise gave 0.6 to 0.93 and a confidence of at most 0.6.
-_NO_SPEECH = 0.6
-_LOW_CONFIDENCE = 0.7
-
-
-_LONGER_S = (PLAIN_PADDING_S, 15.0)
-"""Silence behind the speech in the windows that come after a doubted first one, before the full 30 s."""
-
 _BEAM = 2
 """Hypotheses side by side in languages other than English. There the model is less sure of a token, and greedy decoding
 goes astray on windows of any length: of 15 clips, heard some five times with noise or a shift, 22.4 % of the words
@@ -80,6 +75,8 @@ class FasterWhisper:
         languages: ISO 639-1 codes among which to detect; empty for all.
         vad: tells voice from noise where Whisper itself doubts that there is speech.
         capacity: transcriptions that may wait.
+        runtime: what hears English on its first window: "onnx" where it can, see `whisper_onnx`; "ctranslate2".
+        cache: where weights are kept as other runtimes read them; None to convert them anew.
 
     Attributes:
         window: the silence in first windows.
@@ -87,6 +84,7 @@ class FasterWhisper:
         threads: inside one transcription.
         device: "cpu" or "cuda".
         folder: of the model.
+        cache: where its weights are kept as other runtimes read them.
         heard: how many windows were heard ("windows"), how many again ("again"), and the doubts by name.
 
     Raises:
@@ -108,6 +106,8 @@ class FasterWhisper:
         languages: Sequence[str] = (),
         vad: VoiceActivityDetector | None = None,
         capacity: int = 256,
+        runtime: Runtime = "ctranslate2",
+        cache: Path | None = None,
     ) -> None:
         require_files(folder)
         self.model = folder.name
@@ -123,9 +123,8 @@ class FasterWhisper:
         self.lane = Lane(self.name, workers=lanes, capacity=capacity, threads=threads if device == "cpu" else 1)
         try:
             # In the lane, because CTranslate2's own threads inherit the niceness of the thread that starts them.
-            whisper, self._vocabulary = self.lane.call(
-                lambda: load_whisper(folder, lanes, threads, device, compute_type)
-            )
+            load = partial(load_whisper, folder, lanes, threads, device, compute_type)
+            whisper, self._vocabulary = self.lane.call(load)
         except Exception as error:  # a broken model shows as RuntimeError, ValueError or a plain Exception
             self.lane.close()
             remedy = "run `morgan models verify` and pull it again"
@@ -133,6 +132,13 @@ class FasterWhisper:
                 remedy = "check its driver, cuBLAS and cuDNN, or set the device to cpu"
             raise EngineUnavailableError(f"{folder} cannot be loaded on {device} ({error}): {remedy}") from error
         self._encoder = WhisperEncoder(whisper)
+        self.cache = cache
+        self._quick: QuickEnglish | None = None
+        if runtime == "onnx":
+            try:
+                self._quick = self.lane.call(partial(self._load_quick, threads))
+            except EngineUnavailableError as error:
+                log.warning("speech to text stays with CTranslate2", model=self.model, problem=str(error))
         # Asked for once: an unloaded model does not answer.
         self._multilingual: bool = whisper.is_multilingual
 
@@ -172,7 +178,7 @@ class FasterWhisper:
                 before = pieces[-1].text if pieces and pieces[-1].text else prompt
                 expected = pieces[-1].language.code if pieces else prior and prior.split("-")[0].lower()
                 voice = cache(partial(holds_voice, self._vad, window)) if self._vad is not None else None
-                question = Question(window, code, expected, before, offset, word_timestamps, voice)
+                question = Question(window, code, expected, before, offset, word_timestamps, voice, drafted=True)
                 pieces.append(await self._understand(question, ticket, retry))
             offset += window.size / HEARING_RATE
         given = code or ("en" if prior is None else prior)
@@ -197,7 +203,17 @@ class FasterWhisper:
     @property
     def configuration(self) -> dict[str, Any]:
         """What was chosen for this machine, for health."""
-        return {"compute_type": self.compute_type, "threads": self.threads, "padding_s": self.window.padding_s}
+        return {
+            "compute_type": self.compute_type,
+            "threads": self.threads,
+            "padding_s": self.window.padding_s,
+            "runtime": self.runtime,
+        }
+
+    @property
+    def runtime(self) -> Runtime:
+        """What hears English on its first window."""
+        return "ctranslate2" if self._quick is None else "onnx"
 
     async def reload(self, compute_type: str, threads: int = 1) -> None:
         """Compute otherwise from now on. The weights as they were are let go once nothing is heard with them.
@@ -216,19 +232,49 @@ class FasterWhisper:
             whisper, _ = await self.lane.run(load, Ticket(Urgency.FIRST_AUDIO))
         except (RuntimeError, ValueError, MemoryError) as error:
             raise EngineUnavailableError(f"{self.model} cannot be loaded in {compute_type}: {error}") from error
-        encoder = WhisperEncoder(whisper)
-        if self._known_s(self.window.padding_s):
-            await self.lane.run(encoder.silence.prepare, Ticket(Urgency.FIRST_AUDIO))
-        self._encoder, self._precise = encoder, None
+        encoder, quick = WhisperEncoder(whisper), self._quick
+        if quick is not None and threads != self.threads:
+            quick = await self.lane.run(partial(self._load_quick, threads), Ticket(Urgency.FIRST_AUDIO))
+        self._encoder, self._quick, self._precise = encoder, quick, None
         self.compute_type, self.threads = compute_type, threads
         if self.device == "cpu":
             self.lane.threads = threads
+        await self.lane.run(self._prepare, Ticket(Urgency.FIRST_AUDIO))
         return_free_memory()
+
+    async def change_runtime(self, runtime: Runtime) -> None:
+        """Hear English otherwise from now on.
+
+        Args:
+            runtime: see `FasterWhisper`.
+
+        Raises:
+            EngineUnavailableError: it cannot be loaded; nothing has changed.
+        """
+        if runtime == self.runtime:
+            return
+        quick = None
+        if runtime == "onnx":
+            quick = await self.lane.run(partial(self._load_quick, self.threads), Ticket(Urgency.FIRST_AUDIO))
+        self._quick = quick
+        await self.lane.run(self._prepare, Ticket(Urgency.FIRST_AUDIO))
+        return_free_memory()
+
+    def _load_quick(self, threads: int) -> QuickEnglish:
+        return QuickEnglish(OnnxWhisper(self.folder, self._vocabulary, threads=threads, cache=self.cache))
+
+    def _prepare(self) -> None:
+        """Encode the known silence, if first windows have some."""
+        if not self._known_s(self.window.padding_s):
+            return
+        if self._quick is not None:
+            self._quick.model.prepare()
+        else:
+            self._encoder.silence.prepare()
 
     async def warm_up(self) -> None:
         """Transcribe half a second of noise."""
-        if self._known_s(self.window.padding_s):
-            await self.lane.run(self._encoder.silence.prepare, Ticket())
+        await self.lane.run(self._prepare, Ticket())
         noise = np.random.default_rng(0).normal(0, 0.01, HEARING_RATE // 2).astype(np.float32)
         await self.transcribe(noise, Ticket())
 
@@ -236,6 +282,7 @@ class FasterWhisper:
         """Stop the lane and give the memory of the weights back."""
         await self.lane.aclose()
         self._encoder.model.unload_model()
+        self._quick = None
 
     def _language_code(self, language: str | None) -> str | None:
         if not self._multilingual:
@@ -253,7 +300,7 @@ class FasterWhisper:
         voiced = True
         for rung in self._rungs(question):
             piece, voiced = await self.lane.run(partial(self._hear_with_voice, question, rung), ticket)
-            unsure = piece.no_speech > _NO_SPEECH and piece.confidence < _LOW_CONFIDENCE
+            unsure = piece.no_speech > NO_SPEECH and piece.confidence < LOW_CONFIDENCE
             if rung.known_s and retry and (unsure or not piece.text):
                 # The full window, too, makes nothing of a short word now and then; 8 s by themselves do.
                 piece = replace(piece, doubt=Doubt.EMPTY)
@@ -281,14 +328,8 @@ class FasterWhisper:
         expected = question.language or question.prior or "en"
         if self._known_s(first) and expected != "en":
             first = PLAIN_PADDING_S
-        yield Rung(first, self._known_s(first))
-        longest = LONGEST_FRAMES * HOP / HEARING_RATE - question.seconds
-        for padding in _LONGER_S:
-            if first < padding < longest:
-                yield Rung(padding)
-        yield Rung(None)
-        if self.device == "cpu" and self.compute_type != "float32":
-            yield Rung(None, precise=True)
+        precise = self.device == "cpu" and self.compute_type != "float32"
+        return rungs(Rung(first, self._known_s(first)), question.seconds, precise=precise)
 
     def _count(self, piece: TranscriptPiece, *, again: bool) -> None:
         self.heard["again" if again else "windows"] += 1
@@ -303,18 +344,34 @@ class FasterWhisper:
 
     def _hear(self, question: Question, rung: Rung) -> TranscriptPiece:
         """One window, in the lane."""
+        quick = self._quick
+        if quick is None or not rung.known_s or question.words:
+            return self._hear_with_ctranslate2(question, rung)
+        heard = quick.hear(question, rung, self._languages)
+        if heard is None:
+            return self._hear_with_ctranslate2(question, replace(rung, padding_s=PLAIN_PADDING_S, known_s=0.0))
+        tokenizer, audible_s = self._tokenizer("en"), audible_seconds(question.audio)
+        reading = quick.read(heard, question, tokenizer)
+        piece, tokens = judged(reading, question, tokenizer, heard.language, audible_s, timestamps=False)
+        if piece.doubt in READ_AGAIN and rung.timestamps:
+            encoded = self._encoder.silence.behind(StorageView.from_array(heard.states[None]), rung.known_s)
+            return self._read(self._encoder.model, encoded, question, heard.language, audible_s, True)[0]
+        if piece.doubt is None:
+            quick.keep(question, tokens)
+        return piece
+
+    def _hear_with_ctranslate2(self, question: Question, rung: Rung) -> TranscriptPiece:
         encoder = self._encoder if not rung.precise else self._in_float32()
         encoded, language = encoder.encode_and_name(question, rung, self._languages)
         model = encoder.model
-        tokenizer = self._tokenizer(language.code)
         audible_s = audible_seconds(question.audio)
         for timestamps in (False, True) if rung.timestamps else (False,):
-            piece, tokens = self._decode(model, encoded, tokenizer, question, language, audible_s, timestamps)
-            # An encoding is two thirds of the work: where the words do not fit the time, they are read from it anew.
-            if piece.doubt not in (Doubt.REPEATED, Doubt.TOO_FAST, Doubt.ENDLESS):
+            piece, tokens = self._read(model, encoded, question, language, audible_s, timestamps)
+            if piece.doubt not in READ_AGAIN:
                 break
         if question.words and piece.text:
-            return replace(piece, words=self._align(model, encoded, tokenizer, tokens, question))
+            timed = aligned(model, encoded, self._tokenizer(language.code), tokens, question.audio)
+            return replace(piece, words=shifted(timed, question.offset))
         return piece
 
     def _in_float32(self) -> WhisperEncoder:
@@ -324,57 +381,14 @@ class FasterWhisper:
                 self._precise = WhisperEncoder(load_whisper(self.folder, 1, self.threads, self.device, "float32")[0])
         return self._precise
 
-    def _decode(
-        self,
-        model: Any,
-        encoded: Any,
-        tokenizer: Any,
-        question: Question,
-        language: LanguageChoice,
-        audible_s: float,
-        timestamps: bool,
+    def _read(
+        self, model: Any, encoded: Any, question: Question, language: LanguageChoice, audible_s: float, timestamps: bool
     ) -> tuple[TranscriptPiece, list[int]]:
-        start = [*tokenizer.sot_sequence, *([] if timestamps else [tokenizer.no_timestamps])]
-        prompt = question.prompt.strip()
-        if prompt:
-            start = [tokenizer.sot_prev, *tokenizer.encode(" " + prompt)[-_PROMPT_TOKENS:], *start]
-        most = min(_MOST_TOKENS, int(question.seconds * _TOKENS_PER_SECOND) + _SPARE_TOKENS)
-        (result,) = model.generate(
-            encoded,
-            [start],
-            beam_size=1 if language.code == "en" else _BEAM,
-            # CTranslate2 stops at the lesser of half of this and this less the prompt.
-            max_length=max(2 * most, most + len(start)),
-            suppress_blank=True,
-            suppress_tokens=[-1],
-            return_scores=True,
-            return_no_speech_prob=True,
-        )
-        said = result.sequences_ids[0]
-        tokens = within_audio(said, tokenizer.timestamp_begin, question.seconds) if timestamps else list(said)
-        # CTranslate2 divides the sum by the number of tokens, end mark left out.
-        log_probability = result.scores[0] * max(1, len(said))
-        ended = len(said) < most
-        piece = TranscriptPiece("", language, float(result.no_speech_prob), log_probability, len(said), ended=ended)
-        speech = piece.no_speech <= _NO_SPEECH or question.holds_voice(otherwise=False)
-        text = tokenizer.decode(tokens).strip()
-        if not any(character.isalnum() for character in text):
-            return replace(piece, doubt=Doubt.EMPTY if speech else None), tokens
-        if not speech and piece.confidence < _LOW_CONFIDENCE:
-            # Whisper says "you" or "Thank you" to silence; it doubts itself then, and doubts that there was speech.
-            return piece, tokens
-        doubt = doubt_about(text, audible_s, language=language.code, speech=speech, ended=ended, prompt=prompt)
-        return replace(piece, text=text, doubt=doubt), tokens
-
-    def _align(
-        self, model: Any, encoded: Any, tokenizer: Any, tokens: list[int], question: Question
-    ) -> tuple[Word, ...]:
-        frames = min(LONGEST_FRAMES, -(-question.audio.size // HOP))
-        (result,) = model.align(encoded, tokenizer.sot_sequence, [tokens], frames, median_filter_width=7)
-        words, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
-        timed = align_words(words, groups, result.alignments, question.audio)
-        offset = question.offset
-        return tuple(Word(word.text, round(offset + word.start, 3), round(offset + word.end, 3)) for word in timed)
+        """The words of an encoding by CTranslate2, and their tokens."""
+        tokenizer = self._tokenizer(language.code)
+        start, beams = start_of(question, tokenizer, timestamps=timestamps), 1 if language.code == "en" else _BEAM
+        reading = read(model, encoded, start, most_tokens(question), beams)
+        return judged(reading, question, tokenizer, language, audible_s, timestamps=timestamps)
 
     def _tokenizer(self, language: str) -> Any:
         from faster_whisper.tokenizer import Tokenizer

@@ -1,7 +1,7 @@
 """Whisper's encoder on windows of a chosen length, and the language that its states tell of."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -45,7 +45,7 @@ class WhisperEncoder:
             languages: ISO 639-1 codes among which to detect; empty for all.
         """
         encoded = self.encode(question.audio, rung.padding_s, rung.known_s)
-        if rung.known_s and not self._sounds_english(question, encoded, languages):
+        if rung.known_s and not sounds_english(question, partial(self.languages_of, encoded), languages):
             rung = replace(rung, padding_s=PLAIN_PADDING_S, known_s=0.0)
             encoded = self.encode(question.audio, PLAIN_PADDING_S)
         language = self._choose_language(question, encoded, rung, languages)
@@ -70,25 +70,41 @@ class WhisperEncoder:
         (ranking,) = self.model.detect_language(encoded)
         return [(mark[2:-2], float(probability)) for mark, probability in ranking]
 
-    def _sounds_english(self, question: Question, encoded: Any, languages: Collection[str]) -> bool:
-        """Whether known silence, which is that behind English, is in its place here."""
-        if question.language is not None:
-            return question.language == "en"
-        code, probability = likeliest_language(self.languages_of(encoded), languages)
-        return code == "en" or (question.prior == "en" and probability < SURE_OF_ANOTHER_BEFORE_ENGLISH_SILENCE)
-
     def _choose_language(
         self, question: Question, encoded: Any, rung: Rung, languages: Collection[str]
     ) -> LanguageChoice:
         if question.language is not None:
             return LanguageChoice(question.language, 1.0, True)
-        samples = question.audio.size
-        choose = partial(choose_language, samples=samples, prior=question.prior, allowed=languages)
-        full = window_frames(samples, rung.padding_s) >= LONGEST_FRAMES
+        choose = partial(choose_among, question, languages=languages)
+        full = window_frames(question.audio.size, rung.padding_s) >= LONGEST_FRAMES
         choice = choose(self.languages_of(encoded), full_window=full)
         if not choice.settled:
             choice = choose(self.languages_of(self.encode(question.audio, None)), full_window=True)
         return choice
+
+
+def choose_among(
+    question: Question, ranking: Sequence[tuple[str, float]], languages: Collection[str], *, full_window: bool
+) -> LanguageChoice:
+    """`choose_language` for a question that leaves it open."""
+    size, prior = question.audio.size, question.prior
+    return choose_language(ranking, size, prior=prior, allowed=languages, full_window=full_window)
+
+
+def sounds_english(
+    question: Question, ranking: Callable[[], Sequence[tuple[str, float]]], languages: Collection[str]
+) -> bool:
+    """Whether known silence, which is that behind English, is in its place behind a question's speech.
+
+    Args:
+        question: what is known of its language.
+        ranking: codes and probabilities, best first; asked for where the language is open.
+        languages: ISO 639-1 codes among which to detect; empty for all.
+    """
+    if question.language is not None:
+        return question.language == "en"
+    code, probability = likeliest_language(ranking(), languages)
+    return code == "en" or (question.prior == "en" and probability < SURE_OF_ANOTHER_BEFORE_ENGLISH_SILENCE)
 
 
 def window_frames(samples: int, padding_s: float | None) -> int:

@@ -1,17 +1,23 @@
 """Requests to and results of Whisper's windows, put together to one transcript."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.audio import HEARING_RATE, Waveform
+from pipeline.engines.log_mel import HOP
 from pipeline.engines.protocols import Transcript, Word
+from pipeline.engines.stt.encoded_silence import LONGEST_FRAMES
 from pipeline.engines.stt.spoken_language import LanguageChoice
 from pipeline.engines.stt.transcript_doubts import Doubt
+from pipeline.engines.stt.window_choice import PLAIN_PADDING_S
 from pipeline.text.normalise import normalise
 from pipeline.text.repetition import said_once
 
 SECONDS_PER_TIMESTAMP = 0.02
+
+LONGER_S = (PLAIN_PADDING_S, 15.0)
+"""Silence behind the speech in the windows that come after a doubted first one, before the full 30 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Question:
         words: whether the words' times are wanted.
         voice: tells whether somebody speaks in the audio, by its loudness and sound and not by its words; None where
             nobody can tell. Asked only where Whisper doubts that there is speech.
+        drafted: whether what audio with this beginning was heard as a moment ago may be a draft of its words.
     """
 
     audio: Waveform
@@ -36,6 +43,7 @@ class Question:
     offset: float
     words: bool
     voice: Callable[[], bool] | None = None
+    drafted: bool = False
 
     @property
     def seconds(self) -> float:
@@ -62,6 +70,25 @@ class Rung:
     known_s: float = 0.0
     precise: bool = False
     timestamps: bool = True
+
+
+def rungs(first: Rung, seconds: float, *, precise: bool) -> Iterator[Rung]:
+    """Ways to hear audio, from the quickest to the surest.
+
+    Args:
+        first: the quickest.
+        seconds: length of the audio.
+        precise: whether float32 is surer than what the others compute in.
+    """
+    assert first.padding_s is not None
+    yield first
+    longest = LONGEST_FRAMES * HOP / HEARING_RATE - seconds
+    for padding in LONGER_S:
+        if first.padding_s < padding < longest:
+            yield Rung(padding)
+    yield Rung(None)
+    if precise:
+        yield Rung(None, precise=True)
 
 
 @dataclass(frozen=True, slots=True)

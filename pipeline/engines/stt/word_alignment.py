@@ -1,12 +1,15 @@
 """Words with times from Whisper's token alignment."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio import HEARING_RATE, Waveform
+from pipeline.engines.log_mel import HOP
 from pipeline.engines.protocols import Word
+from pipeline.engines.stt.encoded_silence import LONGEST_FRAMES
 
 SECONDS_PER_STEP = 0.02
 """What one position of Whisper's encoder output stands for."""
@@ -14,6 +17,27 @@ SECONDS_PER_STEP = 0.02
 _FRAME = HEARING_RATE // 100
 _AUDIBLE = 1e-3
 _LONGEST_GAP_IN_WORD = 12
+
+
+def aligned(model: Any, encoded: Any, tokenizer: Any, tokens: list[int], audio: Waveform) -> tuple[Word, ...]:
+    """The words of a text with their times; costs about one decoder step.
+
+    Args:
+        model: a `ctranslate2.models.Whisper`.
+        encoded: `StorageView` of shape (1, n, d).
+        tokenizer: of the language, faster-whisper's.
+        tokens: of the text.
+        audio: 16 kHz, shape (n,).
+    """
+    frames = min(LONGEST_FRAMES, -(-audio.size // HOP))
+    (result,) = model.align(encoded, tokenizer.sot_sequence, [tokens], frames, median_filter_width=7)
+    words, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
+    return align_words(words, groups, result.alignments, audio)
+
+
+def shifted(words: Sequence[Word], offset: float) -> tuple[Word, ...]:
+    """Words as much later, seconds."""
+    return tuple(Word(word.text, round(offset + word.start, 3), round(offset + word.end, 3)) for word in words)
 
 
 def align_words(

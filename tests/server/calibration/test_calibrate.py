@@ -10,6 +10,7 @@ from pipeline.engines.stt.faster_whisper import FasterWhisper
 from pipeline.engines.stt.window_choice import PADDINGS_S
 from pipeline.scheduling.lanes import Ticket
 from server.calibration.calibrate import calibrated
+from server.calibration.computing import best_runtime
 from server.calibration.profile import Profile, profile_path, save_profile
 from server.engines.factory import build_engines
 from server.settings import Settings
@@ -65,7 +66,9 @@ async def test_the_start_computes_as_was_kept_and_what_the_settings_say_wins(
     assert engines.stt.compute_type == profile.compute_type == wins
     assert heard.text == spoken("What is the weather in Paris?")
     if wanted != "auto":
-        assert profile.computing == (), "nothing to choose between"
+        # Whoever wants int8 leaves open by which runtime; float32 is CTranslate2's alone.
+        assert [each.name for each in profile.computing] == {"int8": ["int8", "onnx"], "float32": []}[wanted]
+        assert profile.runtime == engines.stt.runtime == best_runtime(profile.computing)
         assert profile.windows, "the rest is measured nevertheless"
 
 

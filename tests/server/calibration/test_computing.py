@@ -1,6 +1,6 @@
 """How Whisper computes: chosen by what was measured, and really computed so."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import ctranslate2
 import numpy as np
@@ -9,10 +9,18 @@ import pytest
 from pipeline.audio import HEARING_RATE
 from pipeline.engines.log_mel import whisper_features
 from pipeline.engines.stt.faster_whisper import FasterWhisper
+from pipeline.engines.stt.quick_english import Runtime
 from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S
 from pipeline.scheduling.lanes import Ticket
 from server.calibration import computing
-from server.calibration.computing import best_compute_type, best_threads, choose_computing, times_as_long
+from server.calibration.computing import (
+    ComputingFigures,
+    best_compute_type,
+    best_runtime,
+    best_threads,
+    choose_computing,
+    times_as_long,
+)
 from server.services.health import engine_health
 from tests.pipeline.engines.speech import clip, model
 from tests.spoken import spoken
@@ -57,6 +65,39 @@ def test_float32_is_taken_where_it_saves_time(int8: list[float], float32: list[f
 )
 def test_two_threads_are_taken_where_they_save_a_quarter(one: list[float], two: list[float], chosen: int) -> None:
     assert best_threads(one, two) == chosen
+
+
+def figures(runtime: Runtime, seconds: Sequence[float], *heard: str) -> ComputingFigures:
+    return ComputingFigures("int8", 1, tuple(seconds), runtime, heard)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "heard", "chosen"),
+    [
+        (0.5, "What is the weather in Paris?", "onnx"),
+        (0.5, "what is the weather in paris", "onnx"),
+        (0.95, "What is the weather in Paris?", "ctranslate2"),
+        (0.5, "What is the weather in Perish? What is the weather", "ctranslate2"),
+        (0.5, "", "ctranslate2"),
+    ],
+)
+def test_onnxruntime_is_taken_where_it_saves_time_and_hears_the_same(seconds: float, heard: str, chosen: str) -> None:
+    said = "What is the weather in Paris?"
+    one = figures("ctranslate2", (1.0, 1.0), said, said)
+    assert best_runtime((one, figures("onnx", (seconds, seconds), heard, heard))) == chosen
+    assert best_runtime(()) == "ctranslate2"
+
+
+async def test_the_runtime_is_measured_and_the_engine_is_set_by_it(
+    stt: FasterWhisper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(computing, "MOST_OF_CTRANSLATE2", 100.0)
+    measured = await choose_computing(stt, [clip("weather.wav")], 1, "int8", cores=2, runtime="auto")
+    assert [each.name for each in measured] == ["int8", "onnx"]
+    assert [each.heard for each in measured] == [(spoken("What is the weather in Paris?"),)] * 2
+    assert stt.runtime == "onnx"
+    assert await choose_computing(stt, [clip("weather.wav")], 1, "int8", cores=2, runtime="ctranslate2") == ()
+    assert stt.runtime == "ctranslate2"
 
 
 async def test_both_are_measured_on_the_same_speech_and_the_engine_is_set_by_it(stt: FasterWhisper) -> None:
@@ -109,7 +150,12 @@ async def test_where_float32_is_quicker_the_engine_computes_in_it(
 
 async def test_a_transcription_on_two_threads_takes_two_cores(stt: FasterWhisper) -> None:
     await stt.reload("int8", threads=2)
-    assert stt.configuration == {"compute_type": "int8", "threads": 2, "padding_s": DEFAULT_PADDING_S}
+    assert stt.configuration == {
+        "compute_type": "int8",
+        "threads": 2,
+        "padding_s": DEFAULT_PADDING_S,
+        "runtime": "ctranslate2",
+    }
     assert stt.lane.threads == 2
     assert (await stt.transcribe(clip("hello.wav"), Ticket(), language="en")).text
 
