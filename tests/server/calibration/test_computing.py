@@ -76,12 +76,13 @@ def figures(runtime: Runtime, seconds: Sequence[float], *heard: str) -> Computin
     [
         (0.5, "What is the weather in Paris?", "onnx"),
         (0.5, "what is the weather in paris", "onnx"),
-        (0.95, "What is the weather in Paris?", "ctranslate2"),
+        (1.05, "What is the weather in Paris?", "onnx"),
+        (1.15, "What is the weather in Paris?", "ctranslate2"),
         (0.5, "What is the weather in Perish? What is the weather", "ctranslate2"),
         (0.5, "", "ctranslate2"),
     ],
 )
-def test_onnxruntime_is_taken_where_it_saves_time_and_hears_the_same(seconds: float, heard: str, chosen: str) -> None:
+def test_onnxruntime_is_taken_where_it_is_no_slower_and_hears_the_same(seconds: float, heard: str, chosen: str) -> None:
     said = "What is the weather in Paris?"
     one = figures("ctranslate2", (1.0, 1.0), said, said)
     assert best_runtime((one, figures("onnx", (seconds, seconds), heard, heard))) == chosen
