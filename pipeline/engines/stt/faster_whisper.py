@@ -347,12 +347,11 @@ class FasterWhisper:
         quick = self._quick
         if quick is None or not rung.known_s or question.words:
             return self._hear_with_ctranslate2(question, rung)
-        heard = quick.hear(question, rung, self._languages)
+        tokenizer, audible_s = self._tokenizer("en"), audible_seconds(question.audio)
+        heard = quick.hear(question, rung, self._languages, tokenizer)
         if heard is None:
             return self._hear_with_ctranslate2(question, replace(rung, padding_s=PLAIN_PADDING_S, known_s=0.0))
-        tokenizer, audible_s = self._tokenizer("en"), audible_seconds(question.audio)
-        reading = quick.read(heard, question, tokenizer)
-        piece, tokens = judged(reading, question, tokenizer, heard.language, audible_s, timestamps=False)
+        piece, tokens = judged(heard.reading, question, tokenizer, heard.language, audible_s, timestamps=False)
         if piece.doubt in READ_AGAIN and rung.timestamps:
             encoded = self._encoder.silence.behind(StorageView.from_array(heard.states[None]), rung.known_s)
             return self._read(self._encoder.model, encoded, question, heard.language, audible_s, True)[0]

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from typing import Any, Literal
 
 from pipeline.engines.log_mel import whisper_features
@@ -10,7 +9,7 @@ from pipeline.engines.stt.encoded_silence import LONGEST_FRAMES
 from pipeline.engines.stt.spoken_language import LanguageChoice
 from pipeline.engines.stt.whisper_encoder import choose_among, sounds_english, window_frames
 from pipeline.engines.stt.whisper_onnx.converted_weights import Floats
-from pipeline.engines.stt.whisper_onnx.onnx_whisper import Heard, OnnxWhisper
+from pipeline.engines.stt.whisper_onnx.onnx_whisper import AnotherLanguageError, OnnxWhisper, Ranking
 from pipeline.engines.stt.whisper_onnx.recent_words import RecentWords
 from pipeline.engines.stt.whisper_pieces import Question, Rung
 from pipeline.engines.stt.whisper_reading import Reading, most_tokens, start_of
@@ -21,20 +20,17 @@ Runtime = Literal["ctranslate2", "onnx"]
 
 @dataclass(frozen=True, slots=True)
 class HeardEnglish:
-    """A window that was encoded.
+    """A window that was read.
 
     Attributes:
+        reading: its words.
         language: English, and how likely that is.
-        window: as the decoder attends to it.
+        states: of the encoder, without the known silence, shape (n, width).
     """
 
+    reading: Reading
     language: LanguageChoice
-    window: Heard
-
-    @property
-    def states(self) -> Floats:
-        """Of the encoder, without the known silence, shape (n, width)."""
-        return self.window.states
+    states: Floats
 
 
 class QuickEnglish:
@@ -52,38 +48,38 @@ class QuickEnglish:
         self.model = model
         self.drafts = RecentWords()
 
-    def hear(self, question: Question, rung: Rung, languages: Collection[str]) -> HeardEnglish | None:
-        """Encode one window; None where it is not English, or needs a longer look to tell.
+    def hear(self, question: Question, rung: Rung, languages: Collection[str], tokenizer: Any) -> HeardEnglish | None:
+        """Hear one window, by the draft that there may be of its words; None where it is not English.
+
+        None, too, where only a longer look tells.
 
         Args:
             question: the audio, and what is known of its language.
             rung: a window with known silence.
             languages: ISO 639-1 codes among which to detect; empty for all.
+            tokenizer: of English, faster-whisper's.
         """
         if question.language not in (None, "en"):
             return None
         frames = window_frames(question.audio.size, rung.padding_s)
-        heard = self.model.hear(whisper_features(question.audio, frames, self.model.bands), rung.known_s)
-        if question.language is not None:
-            return HeardEnglish(LanguageChoice("en", 1.0, True), heard)
-        ranking = cache(partial(self.model.languages_of, heard))
-        if not sounds_english(question, ranking, languages):
-            return None
-        choice = choose_among(question, ranking(), languages, full_window=frames >= LONGEST_FRAMES)
-        return HeardEnglish(choice, heard) if choice.code == "en" and choice.settled else None
+        window = self.model.hear(whisper_features(question.audio, frames, self.model.bands), rung.known_s)
+        choice = LanguageChoice("en", 1.0, True)
 
-    def read(self, heard: HeardEnglish, question: Question, tokenizer: Any) -> Reading:
-        """The words of a window, by the draft that there may be of them.
+        def is_english(ranking: Ranking) -> bool:
+            nonlocal choice
+            if not sounds_english(question, lambda: ranking, languages):
+                return False
+            choice = choose_among(question, ranking, languages, full_window=frames >= LONGEST_FRAMES)
+            return choice.code == "en" and choice.settled
 
-        Args:
-            heard: the window.
-            question: what is asked of it.
-            tokenizer: of English, faster-whisper's.
-        """
         draft = self.drafts.of(question.audio) if question.drafted else ()
-        start = start_of(question, tokenizer, timestamps=False)
-        decoded = self.model.decode(heard.window, start, most_tokens(question), draft)
-        return Reading(decoded.tokens, decoded.log_probability, decoded.no_speech)
+        start, most = start_of(question, tokenizer, timestamps=False), most_tokens(question)
+        try:
+            decoded = self.model.decode(window, start, most, draft, is_english if question.language is None else None)
+        except AnotherLanguageError:
+            return None
+        reading = Reading(decoded.tokens, decoded.log_probability, decoded.no_speech)
+        return HeardEnglish(reading, choice, window.states)
 
     def keep(self, question: Question, tokens: Sequence[int]) -> None:
         """Remember what a question's audio was heard as, for when more of the same is asked."""

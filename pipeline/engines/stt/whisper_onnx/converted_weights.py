@@ -3,9 +3,10 @@
 Version, name and revision of the specification; then the variables: name, dimensions, type and data; all little-endian.
 """
 
+import os
 import struct
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +43,11 @@ class ConvertedWeights:
     """
 
     def __init__(self, file: Path) -> None:
+        self._file = file
         self._at: dict[str, tuple[Any, tuple[int, ...], int]] = {}
         try:
-            self._data: NDArray[np.uint8] = np.memmap(file, np.uint8, "r")
-            self._index()
+            with file.open("rb") as opened:
+                self._index(opened)
             self.width, self.bands, _ = self.shape("encoder/conv1/weight")
             self.heads = int(self._raw("decoder/num_heads"))
             self.words = self.shape("decoder/embeddings/weight")[0]
@@ -70,13 +72,15 @@ class ConvertedWeights:
 
     def rows(self, name: str) -> "Rows":
         """The rows of a matrix, read as they are asked for."""
-        scale = self._at.get(f"{name}_scale")
-        return Rows(self._raw(name), None if scale is None else self._raw(f"{name}_scale"))
+        kind, shape, start = self._at[name]
+        scale = self[f"{name}_scale"] if f"{name}_scale" in self._at else None
+        return Rows(np.memmap(self._file, kind, "r", start, shape), scale)
 
     def _raw(self, name: str) -> NDArray[Any]:
         kind, shape, start = self._at[name]
-        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
-        values: NDArray[Any] = self._data[start : start + size].view(kind).reshape(shape)
+        count = int(np.prod(shape, dtype=np.int64))
+        # Read and not mapped, because pages of a map that were looked at once count as memory of the process.
+        values: NDArray[Any] = np.fromfile(self._file, kind, count, offset=start).reshape(shape)
         return values
 
     def _layers(self, side: str) -> int:
@@ -85,40 +89,39 @@ class ConvertedWeights:
             - {"layer_norm"}
         )
 
-    def _index(self) -> None:
-        place = 4
-        name, place = self._string(place)
+    def _index(self, file: BinaryIO) -> None:
+        file.seek(4)
+        name = _string(file)
         if name != "WhisperSpec":
             raise ValueError(f"a {name!r}")
-        count, place = self._number("<I", place + 4)
-        for _ in range(count):
-            name, place = self._string(place)
-            rank, place = self._number("<B", place)
-            shape = struct.unpack_from(f"<{rank}I", self._data.data, place)
-            kind, place = self._number("<B", place + 4 * rank)
-            size, place = self._number("<I", place)
+        file.seek(4, os.SEEK_CUR)
+        for _ in range(_number(file, "<I")):
+            name = _string(file)
+            shape = tuple(_number(file, "<I") for _ in range(_number(file, "<B")))
+            kind, size = _number(file, "<B"), _number(file, "<I")
             if kind in _TYPES:
-                self._at[name] = (_TYPES[kind], shape, place)
-            place += size
-        if place > self._data.size:
+                self._at[name] = (_TYPES[kind], shape, file.tell())
+            file.seek(size, os.SEEK_CUR)
+        if file.tell() > self._file.stat().st_size:
             raise ValueError("its end is missing")
 
-    def _number(self, form: str, place: int) -> tuple[int, int]:
-        return int(struct.unpack_from(form, self._data.data, place)[0]), place + struct.calcsize(form)
 
-    def _string(self, place: int) -> tuple[str, int]:
-        size, place = self._number("<H", place)
-        return bytes(self._data[place : place + size - 1]).decode(), place + size
+def _number(file: BinaryIO, form: str) -> int:
+    return int(struct.unpack(form, file.read(struct.calcsize(form)))[0])
+
+
+def _string(file: BinaryIO) -> str:
+    return file.read(_number(file, "<H"))[:-1].decode()
 
 
 class Rows:
     """Rows of a matrix that stays in its file."""
 
-    def __init__(self, values: NDArray[Any], scale: NDArray[Any] | None) -> None:
+    def __init__(self, values: NDArray[Any], scale: Floats | None) -> None:
         self._values = values
         self._scale = scale
 
     def __getitem__(self, numbers: NDArray[np.int64]) -> Floats:
         """The rows of these numbers as float32, shape (n, width)."""
         rows = self._values[numbers].astype(np.float32)
-        return rows if self._scale is None else rows / self._scale[numbers].astype(np.float32)[:, None]
+        return rows if self._scale is None else rows / self._scale[numbers, None]

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +43,14 @@ _START: Final = "<|startoftranscript|>"
 _END: Final = "<|endoftext|>"
 _NO_SPEECH: Final = ("<|nospeech|>", "<|nocaptions|>")
 _MASKED: Final = np.float32(-1e9)
+
+
+Ranking = list[tuple[str, float]]
+"""ISO 639-1 codes and probabilities, best first."""
+
+
+class AnotherLanguageError(Exception):
+    """A window that is not to be read as it was to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +136,25 @@ class OnnxWhisper:
             attended[f"{SILENT_VALUES}{n}"] = _tensor(values[:, part])
         return Heard(states, attended)
 
-    def languages_of(self, heard: Heard) -> list[tuple[str, float]]:
-        """ISO 639-1 codes and probabilities, best first."""
+    def languages_of(self, heard: Heard) -> Ranking:
+        """The languages of a window, by a pass of its own."""
         (logits,) = _Passes(self, heard).run([self._start], [0])
+        return self._ranked(logits)
+
+    def _ranked(self, logits: Floats) -> Ranking:
+        """Those of the logits behind the start of a transcript, shape (words,)."""
         shares = _softmax(logits[[token for token, _ in self._languages]])
         ranked = sorted(zip(shares.tolist(), self._languages, strict=True), reverse=True)
         return [(code, probability) for probability, (_, code) in ranked]
 
-    def decode(self, heard: Heard, start: Sequence[int], most: int, draft: Sequence[int] = ()) -> Decoded:
+    def decode(
+        self,
+        heard: Heard,
+        start: Sequence[int],
+        most: int,
+        draft: Sequence[int] = (),
+        accept: Callable[[Ranking], bool] | None = None,
+    ) -> Decoded:
         """The likeliest token after the likeliest token.
 
         Args:
@@ -143,8 +162,17 @@ class OnnxWhisper:
             start: tokens before the text; among them that of the start of a transcript.
             most: tokens.
             draft: a guess at the text.
+            accept: asked after the first pass whether to go on, given the languages that the window may be in.
+
+        Raises:
+            AnotherLanguageError: it is not to go on. Of a text with a prompt they are asked by a pass of their own.
         """
-        passes = _Passes(self, heard, look_at=list(start).index(self._start))
+        place = list(start).index(self._start)
+        if accept is not None and place:
+            if not accept(self.languages_of(heard)):
+                raise AnotherLanguageError
+            accept = None
+        passes = _Passes(self, heard, place, accept)
         tokens, log_probability, count = decode(passes.run, passes.forget, start, self._rules, most, draft)
         no_speech = float(_softmax(passes.looked_at)[self._no_speech])
         return Decoded(tokens, log_probability, no_speech, count)
@@ -176,13 +204,21 @@ class _Passes:
         model: whose decoder.
         heard: the window.
         look_at: place of the first pass's tokens whose logits are kept.
+        accept: see `OnnxWhisper.decode`.
 
     Attributes:
         looked_at: these, shape (words,).
     """
 
-    def __init__(self, model: OnnxWhisper, heard: Heard, look_at: int | None = None) -> None:
+    def __init__(
+        self,
+        model: OnnxWhisper,
+        heard: Heard,
+        look_at: int | None = None,
+        accept: Callable[[Ranking], bool] | None = None,
+    ) -> None:
         self._model = model
+        self._accept = accept
         self._binding = model._decoder.io_binding()
         for name, tensor in (*heard.attended.items(), *model._unheard.items()):
             self._binding.bind_ortvalue_input(name, tensor)
@@ -210,6 +246,8 @@ class _Passes:
             self._binding.bind_ortvalue_input(f"{PAST_VALUES}{n}", made[f"{NEXT_VALUES}{n}"])
         if looked:
             self.looked_at, logits = logits[0], logits[1:]
+            if self._accept is not None and not self._accept(self._model._ranked(self.looked_at)):
+                raise AnotherLanguageError
         return logits
 
     def forget(self, count: int) -> None:

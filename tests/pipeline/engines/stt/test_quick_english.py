@@ -14,7 +14,7 @@ from pipeline.engines.log_mel import whisper_features
 from pipeline.engines.stt.faster_whisper import FasterWhisper
 from pipeline.engines.stt.whisper_encoder import window_frames
 from pipeline.engines.stt.whisper_onnx.drafted_decoding import Decoded
-from pipeline.engines.stt.whisper_onnx.onnx_whisper import Heard, OnnxWhisper
+from pipeline.engines.stt.whisper_onnx.onnx_whisper import Heard, OnnxWhisper, Ranking
 from pipeline.engines.stt.window_choice import KNOWN_SILENCE_S, QUICK_PADDING_S
 from pipeline.scheduling.lanes import Ticket
 from pipeline.text.normalise import normalise
@@ -165,6 +165,28 @@ async def test_other_languages_and_the_times_of_words_stay_with_ctranslate2(
     timed = await stt.transcribe(clip("weather.wav"), Ticket(), language="en", word_timestamps=True)
     assert len(timed.words) == len(timed.text.split())
     assert not seen
+
+
+@pytest.mark.parametrize("prompt", ["", "We spoke of the weather."])
+async def test_the_language_is_told_by_the_pass_that_reads_unless_there_is_a_prompt(
+    stt: FasterWhisper, monkeypatch: pytest.MonkeyPatch, prompt: str
+) -> None:
+    asked: list[Heard] = []
+    languages_of = OnnxWhisper.languages_of
+
+    def spy(self: OnnxWhisper, heard: Heard) -> Ranking:
+        asked.append(heard)
+        return languages_of(self, heard)
+
+    monkeypatch.setattr(OnnxWhisper, "languages_of", spy)
+    heard = await stt.transcribe(clip("weather.wav"), Ticket(), prior="en", prompt=prompt)
+    assert heard.text == spoken("What is the weather in Paris?")
+    assert heard.language == "en"
+    assert 0.5 < heard.language_probability < 1
+    assert len(asked) == bool(prompt)
+    other = await stt.transcribe(clip("dev/leopard_fr.flac"), Ticket(), prior="en", prompt=prompt)
+    assert other.language == "fr"
+    assert len(asked) == 2 * bool(prompt)
 
 
 async def test_doubted_words_are_read_again_by_ctranslate2(stt: FasterWhisper, monkeypatch: pytest.MonkeyPatch) -> None:
