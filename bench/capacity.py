@@ -11,7 +11,6 @@ turn by stage, callers left out. FOLDER has clips and a manifest.tsv; without it
 
 import argparse
 import asyncio
-import json
 import os
 import tempfile
 import time
@@ -22,11 +21,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-from rich.console import Console
 
 from bench.capacity_figures import Level, broken_levels, refusals_begin
 from bench.capacity_plot import plotter
 from bench.capacity_table import show_levels
+from bench.conclusion import add_outcomes, conclude
 from bench.own_server import OwnServer
 from bench.processor_time import NoSuchProcessError, Seconds, pid_listening_on, read_stages, spent
 from bench.real_clips import OWN_CLIPS, ManifestError, questions, read_clips
@@ -124,9 +123,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=6, help="questions of each caller")
     parser.add_argument("--clips", type=int, default=12, help="clips of the folder that are said, at most")
     parser.add_argument("--cut", action="store_true", help="stop every answer after its first words, to ask sooner")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw them there")
-    parser.add_argument("--check", action="store_true", help="end with 1 where a bound is broken")
+    add_outcomes(parser)
     return parser.parse_args()
 
 
@@ -153,23 +151,15 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     draw = plotter() if options.png else None
     levels = asyncio.run(measure(options, paths))
-    machine = this_machine()
-    report: dict[str, Any] = {
-        "machine": machine.report(),
+    figures: dict[str, Any] = {
         "clips": [path.name for path in paths],
         "levels": [level.report() for level in levels],
         "refusals_begin_at": refusals_begin(levels),
         "broken": broken_levels(levels),
     }
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1))
     if draw is not None:
-        draw(report["levels"], machine.describe(), options.png)
-    console = Console()
-    console.print(machine.describe(), markup=False, highlight=False)
-    show_levels(report, console)
-    if options.check and report["broken"]:
-        raise SystemExit(1)
+        draw(figures["levels"], this_machine().describe(), options.png)
+    conclude(options, figures, show_levels)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bench.conclusion import figure
 from bench.processor_time import STAGES
 
 
@@ -26,8 +27,8 @@ def show_levels(report: Mapping[str, Any], console: Console) -> None:
         "let in": [str(level["let_in"]) for level in levels],
         "refused (503)": [str(level["refused"]) for level in levels],
         "answered": [f"{level['answered']} of {level['asked']}" for level in levels],
-        "voice to voice p50, ms": [_figure(level["p50_ms"]) for level in levels],
-        "voice to voice p95, ms": [_figure(level["p95_ms"]) for level in levels],
+        "voice to voice p50, ms": [figure(level["p50_ms"]) for level in levels],
+        "voice to voice p95, ms": [figure(level["p95_ms"]) for level in levels],
         "cores used by the server": [f"{level['cores_used']:.2f}" for level in levels],
         "cores used by the callers": [f"{level['cores_of_callers']:.2f}" for level in levels],
     }
@@ -35,16 +36,12 @@ def show_levels(report: Mapping[str, Any], console: Console) -> None:
         table.add_row(label, *cells)
     table.add_section()
     for stage in stages_in(levels):
-        cells = [_figure(level["cpu_ms_per_turn"].get(stage)) for level in levels]
+        cells = [figure(level["cpu_ms_per_turn"].get(stage)) for level in levels]
         table.add_row(f"processor time of a turn, ms: {stage}", *cells)
-    totals = [_figure(sum(level["cpu_ms_per_turn"].values()) or None) for level in levels]
+    totals = [figure(sum(level["cpu_ms_per_turn"].values()) or None) for level in levels]
     table.add_row("processor time of a turn, ms: all", *totals, style="bold")
     console.print(table)
     begin = report["refusals_begin_at"]
     console.print("Nobody was refused." if begin is None else f"Refusals begin at {begin} callers.", highlight=False)
     for line in report["broken"]:
         console.print(f"out of bounds: {line}", style="red", markup=False, highlight=False)
-
-
-def _figure(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"

@@ -11,7 +11,6 @@ the same question varies by more than that.
 
 import argparse
 import asyncio
-import json
 import statistics
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,10 +23,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bench.conclusion import add_outcomes, conclude, figure
 from bench.door_callers import DOORS, REFERENCE
 from bench.own_server import OwnServer
 from bench.voice_to_voice import CLIPS, Clip, one_round, percentile
-from pipeline.processor import this_machine
 from server.cli.call import read_audio
 
 MOST_MS = 30.0
@@ -98,17 +97,13 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     for column in ("door", "answered", "p50", "p95", f"to {REFERENCE}"):
         table.add_column(column, justify="left" if column == "door" else "right")
     for door, figures in report["doors"].items():
-        times = [_figure(figures.get(name)) for name in ("p50_ms", "p95_ms")]
+        times = [figure(figures.get(name)) for name in ("p50_ms", "p95_ms")]
         added = figures.get("adds_ms")
         answered = f"{figures['answered']} of {figures['asked']}"
         table.add_row(door, answered, *times, "-" if added is None else f"{added:+.0f}")
     console.print(table)
     for door in report["broken"]:
         console.print(f"adds more than {MOST_MS:.0f} ms, or did not always answer: {door}", style="red", markup=False)
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -120,8 +115,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=3, help="calls through each door")
     parser.add_argument("--rounds", type=int, default=4, help="questions of each call")
     parser.add_argument("--door", action="append", dest="doors", choices=list(DOORS), metavar="DOOR", help="only these")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    parser.add_argument("--check", action="store_true", help="end with 1 where a bound is broken")
+    add_outcomes(parser)
     options = parser.parse_args(arguments)
     chosen = options.doors or list(DOORS)
     options.doors = [REFERENCE, *(door for door in chosen if door != REFERENCE)]
@@ -131,16 +125,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Command line."""
     options = parse()
-    machine = this_machine()
     found = asyncio.run(compare(options))
-    report = {"machine": machine.report(), "clip": options.clip.name, "timed": options.timed, **report_of(found)}
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1))
-    console = Console()
-    console.print(machine.describe(), markup=False, highlight=False)
-    show(report, console)
-    if options.check and report["broken"]:
-        raise SystemExit(1)
+    conclude(options, {"clip": options.clip.name, "timed": options.timed, **report_of(found)}, show)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.capacity import clips_of
+from bench.conclusion import add_outcomes, conclude
 from bench.own_server import MIND, OwnServer, ServerFailedError, free_ports
 from bench.real_clips import OWN_CLIPS, ManifestError
 from pipeline.models import ModelError, ModelStore
-from pipeline.processor import this_machine
 from server.settings import Settings, load_settings
 
 HERE: Final = Path(__file__).resolve().parent
@@ -203,7 +203,7 @@ def broken(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def show(report: dict[str, Any], console: Console) -> None:
+def show(report: Mapping[str, Any], console: Console) -> None:
     """Print it."""
     table = Table(title="One caller, in turns", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("", "answered", "p50 ms", "p95 ms"):
@@ -229,8 +229,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=6, help="times that each clip is said to each server")
     parser.add_argument("--pipecat-rounds", type=int, help="fewer for Pipecat, which takes its time")
     parser.add_argument("--busy", type=int, default=0, metavar="N", help="busy loops beside, as of other programs")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
-    parser.add_argument("--check", action="store_true", help="end with 1 where a bound is broken")
+    add_outcomes(parser)
     return parser.parse_args()
 
 
@@ -244,14 +243,7 @@ def main() -> None:
     report: dict[str, Any] = {peer: summary(reports) for peer, reports in found.items()}
     report["ratios"] = ratios(report["morgan"], report.get("pipecat", {}))
     report["broken"] = broken(report)
-    report["machine"] = this_machine().report()
-    if options.json:
-        options.json.write_text(json.dumps({**report, "calls": found}, indent=1))
-    console = Console()
-    console.print(this_machine().describe(), markup=False, highlight=False)
-    show(report, console)
-    if options.check and report["broken"]:
-        raise SystemExit(1)
+    conclude(options, report, show, calls=found)
 
 
 if __name__ == "__main__":

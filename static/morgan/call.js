@@ -5,11 +5,12 @@
  * @import {CallEnd, CallOptions, CallState, ConnectionFigures, TroubleCode} from "../morgan.js"
  */
 
-import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
 import { Microphone, Speaker } from "./devices.js";
 import { Levels } from "./levels.js";
-import { Signaling, SignalingError } from "./signaling.js";
+import { Link } from "./link.js";
+import { SignalingError } from "./signaling.js";
+import { SilenceWatch } from "./silence_watch.js";
 import { Statistics } from "./statistics.js";
 
 const CONNECT_MS = 15_000;
@@ -18,11 +19,6 @@ const RESUME_MS = 120_000;
 const RESUME_TRY_MS = 8000;
 const RESUME_PAUSE_MS = 400;
 const RESUME_PAUSE_MAX_MS = 4000;
-const LEAVE_MS = 1000;
-const WATCH_MS = 250;
-const SILENT_MS = 15_000;
-/** About -74 dBFS: a quiet room is louder than a microphone that is switched off. */
-const SILENT_PEAK = 0.0002;
 /** Answers after which another try can only get the same one. */
 const FINAL = new Set([400, 401, 403, 404, 410, 422]);
 /** Ends that say that the server goes, not the call. */
@@ -37,34 +33,23 @@ export class Call extends EventTarget {
   /** From when the microphone was granted until Morgan could hear it; 0 before. */
   setUpMs = 0;
   #phase = /** @type {"connecting"|"connected"|"reconnecting"|"ended"} */ ("connecting");
-  /** @type {Connection|null} */
-  #connection = null;
   #abort = new AbortController();
-  #signaling;
+  #link;
   #options;
   #microphone;
   #speaker;
   #levels;
   #conversation;
   #statistics = new Statistics();
-  /** @type {RTCIceServer[]} */
-  #iceServers = [];
-  /** From then on other credentials are asked for, on the clock of `performance.now()`. */
-  #iceServersUntil = 0;
   /** @type {MediaStream|null} */
   #stream = null;
   /** There is no microphone: Morgan is written to. */
   #written;
   /** What is said before the call stands. @type {import("./first_words.js").FirstWords|null} */
   #firstWords = null;
-  #callId = "";
-  #resumeToken = "";
-  #conversationId;
   /** Troubles that have not passed. @type {Set<string>} */
   #troubles = new Set();
-  /** Since when the microphone has given no sound. */
-  #silentSince = 0;
-  #watch = 0;
+  #silence = new SilenceWatch(() => this.#heardPeak(), () => this.#trouble("microphone_silent"), () => this.#troubleOver("microphone_silent"));
   /** Ends the pause between two tries to resume. @type {() => void} */
   #wake = () => {};
   /** @type {{resolve: () => void, reject: (end: CallEnd) => void}} */
@@ -74,8 +59,12 @@ export class Call extends EventTarget {
   constructor(options) {
     super();
     this.#options = options;
-    this.#conversationId = options.conversationId ?? "";
-    this.#signaling = new Signaling(options.server, options.token);
+    const listener = {
+      onEvent: (/** @type {any} */ event) => this.#receive(event),
+      onVoice: (/** @type {MediaStream} */ stream) => this.#play(stream),
+      onLost: (/** @type {string} */ why) => this.#resume(why),
+    };
+    this.#link = new Link(options, () => /** @type {MediaStream} */ (this.#stream), listener, this.#abort.signal);
     this.#levels = new Levels((state) => this.#audioChanged(state));
     const troubles = {
       onTrouble: (/** @type {TroubleCode} */ code, /** @type {unknown} */ error = undefined) => this.#trouble(code, error),
@@ -105,25 +94,25 @@ export class Call extends EventTarget {
 
   /** Known once the server has answered; "" before. */
   get conversationId() {
-    return this.#conversationId;
+    return this.#link.conversationId;
   }
 
   /** Known once the server has answered; "" before. */
   get callId() {
-    return this.#callId;
+    return this.#link.callId;
   }
 
   /** Place the call. Whatever fails arrives as `ended`. */
   async start() {
     const { signal } = this.#abort;
     try {
-      await this.#findIceServers();
+      await this.#link.findIceServers();
       this.#stream = await this.#openMicrophone();
       if (signal.aborted) return;
       const opened = performance.now();
       this.#keepWords();
       if (this.#options.speaker) await this.#speaker.change(this.#options.speaker);
-      await this.#place(CONNECT_MS);
+      await this.#link.place(CONNECT_MS);
       this.setUpMs = performance.now() - opened;
       this.#connected();
       this.#settle.resolve();
@@ -136,7 +125,7 @@ export class Call extends EventTarget {
 
   /** Say something in writing, in the same conversation; Morgan answers aloud. @param {string} text */
   say(text) {
-    this.#silentSince = 0; // who writes need not speak
+    this.#silence.forget(); // who writes need not speak
     const content = [{ type: "input_text", text }];
     this.send({ type: "conversation.item.create", item: { type: "message", role: "user", content } });
     this.send({ type: "response.create" });
@@ -149,7 +138,7 @@ export class Call extends EventTarget {
 
   /** Send any event of OpenAI's Realtime API that Morgan understands. @param {object} event */
   send(event) {
-    this.#connection?.send(event);
+    this.#link.connection?.send(event);
   }
 
   /** False where the call was placed without a microphone and none was chosen since. */
@@ -164,7 +153,7 @@ export class Call extends EventTarget {
   /** @param {boolean} muted Morgan hears silence */
   mute(muted) {
     this.#microphone.muted = muted;
-    this.#silentSince = 0;
+    this.#silence.forget();
     this.#troubleOver("microphone_silent");
   }
 
@@ -194,7 +183,7 @@ export class Call extends EventTarget {
 
   /** @returns {Promise<ConnectionFigures|null>} null while there is no connection */
   async stats() {
-    const report = await this.#connection?.stats();
+    const report = await this.#link.connection?.stats();
     return report ? this.#statistics.figures(report) : null;
   }
 
@@ -209,7 +198,7 @@ export class Call extends EventTarget {
     this.#levels.resume();
     this.#microphone.check();
     this.#wake();
-    if (this.#phase === "connected" && !this.#connection?.alive) this.#resume("no path");
+    if (this.#phase === "connected" && !this.#link.connection?.alive) this.#resume("no path");
   }
 
   /** The network has changed: what is open may be dead without knowing it yet. */
@@ -231,37 +220,6 @@ export class Call extends EventTarget {
     }
   }
 
-  /** TURN servers take a credential for a while only: a call that has lasted asks for another one. */
-  async #findIceServers() {
-    if (performance.now() < this.#iceServersUntil) return;
-    const { servers, ttlMs } = await this.#signaling.iceServers(this.#abort.signal);
-    this.#iceServers = servers;
-    this.#iceServersUntil = performance.now() + ttlMs / 2;
-  }
-
-  /** A new call, in the conversation that there is. @param {number} timeoutMs */
-  #place(timeoutMs) {
-    return this.#connect(timeoutMs, async (sdp) => {
-      const { userId, language, voice, instructions } = this.#options;
-      const answer = await this.#signaling.createCall(sdp, { userId, language, voice, instructions, conversationId: this.#conversationId });
-      this.#callId = answer.call_id;
-      if (this.#phase === "ended") this.#signaling.hangUp(this.#callId); // hung up before the server had answered
-      this.#resumeToken = answer.resume_token;
-      this.#conversationId = answer.conversation_id;
-      return answer.sdp;
-    });
-  }
-
-  /** The same call, on a new connection. @param {number} timeoutMs */
-  #move(timeoutMs) {
-    return this.#connect(timeoutMs, async (sdp) => {
-      const resume = { callId: this.#callId, resumeToken: this.#resumeToken, sdp };
-      const answer = await this.#signaling.resumeCall(resume, this.#abort.signal, timeoutMs);
-      this.#resumeToken = answer.resume_token ?? this.#resumeToken;
-      return answer.sdp;
-    });
-  }
-
   /** @param {string} why */
   async #resume(why) {
     if (this.#phase !== "connected") return;
@@ -272,8 +230,12 @@ export class Call extends EventTarget {
     const { signal } = this.#abort;
     for (let pause = RESUME_PAUSE_MS; !signal.aborted && this.#msLeft() > 0; pause = Math.min(2 * pause, RESUME_PAUSE_MAX_MS)) {
       try {
-        await this.#findIceServers();
-        await this.#again(Math.min(RESUME_TRY_MS, this.#msLeft()));
+        await this.#link.findIceServers();
+        const anew = await this.#link.again(Math.min(RESUME_TRY_MS, this.#msLeft()));
+        if (anew) {
+          this.#conversation.finish();
+          this.#tell("rejoined", {});
+        }
         this.#connected();
         return;
       } catch (error) {
@@ -292,60 +254,9 @@ export class Call extends EventTarget {
     return this.reconnectDeadline - performance.now();
   }
 
-  /** The same call where the server still has it, else a new one that goes on with its conversation. @param {number} timeoutMs */
-  async #again(timeoutMs) {
-    if (this.#callId) {
-      try {
-        return await this.#move(timeoutMs);
-      } catch (error) {
-        if (!(error instanceof SignalingError) || (error.status !== 404 && error.status !== 410)) throw error;
-        this.#callId = "";
-      }
-    }
-    try {
-      await this.#place(timeoutMs);
-      this.#conversation.finish();
-      this.#tell("rejoined", {});
-    } catch (error) {
-      if (this.#callId) this.#signaling.hangUp(this.#callId);
-      this.#callId = "";
-      throw error;
-    }
-  }
-
-  /**
-   * Open a connection and wait until media flows. Where that fails it throws, and the one before stays in place.
-   *
-   * @param {number} timeoutMs @param {(offer: string) => Promise<string>} exchange offer in, answer out
-   */
-  async #connect(timeoutMs, exchange) {
-    const before = this.#connection;
-    before?.retire();
-    const way = { iceServers: this.#iceServers, relayOnly: this.#options.relayOnly };
-    const connection = new Connection(way, /** @type {MediaStream} */ (this.#stream), {
-      onEvent: (event) => this.#receive(event),
-      onVoice: (stream) => this.#play(stream),
-      onLost: (why) => this.#resume(why),
-    });
-    this.#connection = connection;
-    let answered = false;
-    try {
-      const answer = await exchange(await connection.offer());
-      answered = true;
-      await connection.accept(answer, (batch) => this.#signaling.sendCandidates(this.#callId, batch, this.#abort.signal));
-      await connection.established(timeoutMs, this.#abort.signal);
-    } catch (error) {
-      connection.close();
-      if (!answered) this.#connection = before;
-      throw error;
-    } finally {
-      if (answered || this.#abort.signal.aborted) before?.close();
-    }
-  }
-
   #connected() {
     this.#statistics = new Statistics();
-    this.#watch ||= setInterval(() => this.#listenForSilence(), WATCH_MS);
+    this.#silence.start();
     this.#setPhase("connected");
     this.#firstWords?.release((track) => this.#send(track), () => this.#caughtUp());
     this.#troubleOver("server_restarts");
@@ -372,7 +283,7 @@ export class Call extends EventTarget {
   /** @param {MediaStream} stream @param {boolean} changed */
   #hearFrom(stream, changed) {
     this.#stream = stream;
-    this.#silentSince = 0;
+    this.#silence.forget();
     this.#levels.listenTo("mic", stream);
     this.#caughtUp(); // what another microphone had heard is not waited for
     this.#tell("microphone", { label: this.#microphone.label, changed });
@@ -394,7 +305,7 @@ export class Call extends EventTarget {
 
   /** @param {MediaStreamTrack} track */
   #send(track) {
-    this.#connection?.replaceTrack(track).catch((error) => console.warn("call: microphone,", error.message));
+    this.#link.connection?.replaceTrack(track).catch((error) => console.warn("call: microphone,", error.message));
   }
 
   /** @param {string} state of the AudioContext */
@@ -404,16 +315,10 @@ export class Call extends EventTarget {
     else if (this.#phase !== "connecting") this.#trouble("audio_interrupted");
   }
 
-  #listenForSilence() {
-    const peak = this.#phase === "connected" && !this.#written && this.#microphone.hears ? this.#levels.peak("mic") : null;
-    if (peak === null) this.#silentSince = 0;
-    else if (peak > SILENT_PEAK) {
-      this.#silentSince = 0;
-      this.#troubleOver("microphone_silent");
-    } else {
-      this.#silentSince ||= performance.now();
-      if (performance.now() - this.#silentSince >= SILENT_MS) this.#trouble("microphone_silent");
-    }
+  /** Of the microphone; null while nothing of it has to be heard. */
+  #heardPeak() {
+    const listens = this.#phase === "connected" && !this.#written && this.#microphone.hears;
+    return listens ? this.#levels.peak("mic") : null;
   }
 
   /** @param {TroubleCode} code @param {unknown} [error] */
@@ -435,8 +340,8 @@ export class Call extends EventTarget {
     this.#phase = "ended";
     this.#abort.abort();
     this.#wake();
-    clearInterval(this.#watch);
-    this.#leave();
+    this.#silence.stop();
+    this.#link.leave();
     this.#firstWords?.close();
     this.#microphone.close();
     this.#speaker.close();
@@ -444,14 +349,6 @@ export class Call extends EventTarget {
     this.#settle.reject(end);
     this.#tellState();
     this.#tell("ended", end);
-  }
-
-  /** Close after hanging up, not before: a close reaches the server too. */
-  async #leave() {
-    const connection = this.#connection;
-    connection?.retire();
-    if (this.#callId) await Promise.race([this.#signaling.hangUp(this.#callId), this.#pause(LEAVE_MS)]);
-    connection?.close();
   }
 
   /** @param {"connected"|"reconnecting"} phase */

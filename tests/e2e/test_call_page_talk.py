@@ -2,36 +2,19 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.chromium import chromium, reach, visit
+from tests.e2e import page_fixtures
+from tests.e2e.chromium import reach, visit
 from tests.e2e.page_server import PageServer, StandInCall, eventually
+
+browser, page, server = page_fixtures.browser, page_fixtures.page, page_fixtures.server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Event = dict[str, Any]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def server() -> AsyncIterator[PageServer]:
-    async with PageServer() as server:
-        yield server
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser, server: PageServer) -> AsyncIterator[Page]:
-    async with visit(browser, server.url) as page:
-        yield page
 
 
 async def place(page: Page, server: PageServer, number: int = 1) -> StandInCall:

@@ -8,8 +8,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
+from tests.e2e import page_fixtures
 from tests.e2e.chromium import chromium, reach, visit
 from tests.e2e.page_server import PageServer, StandInCall, eventually
+
+page, server = page_fixtures.page, page_fixtures.server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -20,18 +23,6 @@ KEY = "a-key-of-more-than-24-characters"
 async def browser() -> AsyncIterator[Browser]:
     async with chromium(extra=("--host-resolver-rules=MAP morgan.test 127.0.0.1",)) as browser:
         yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def server() -> AsyncIterator[PageServer]:
-    async with PageServer() as server:
-        yield server
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser, server: PageServer) -> AsyncIterator[Page]:
-    async with visit(browser, server.url) as page:
-        yield page
 
 
 async def place(page: Page, server: PageServer) -> StandInCall:

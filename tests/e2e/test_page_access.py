@@ -1,17 +1,18 @@
 """Who can use the call page: by keyboard, with a screen reader, on a narrow screen, on a slow line, without motion."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from tests.e2e import page_fixtures
 from tests.e2e.axe import axe_source, violations
-from tests.e2e.chromium import chromium, reach, visit
+from tests.e2e.chromium import reach, visit
 from tests.e2e.page_server import STATIC, PageServer, StandInCall
 from tests.e2e.test_call_page_talk import added, place, playing, said, tab_to, transcribed, truncated
+
+browser, server = page_fixtures.browser, page_fixtures.server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -35,18 +36,6 @@ def weight(names: set[str]) -> int:
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return axe_source(tmp_path_factory.mktemp("axe"))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def server() -> AsyncIterator[PageServer]:
-    async with PageServer() as server:
-        yield server
 
 
 def talk(call: StandInCall) -> None:

@@ -1,17 +1,18 @@
 """Callers who speak at once, who have no microphone, and who want Morgan to be quiet."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
+from tests.e2e import page_fixtures
 from tests.e2e.chromium import chromium, reach, visit
 from tests.e2e.page_server import PageServer, eventually
 from tests.e2e.test_browsers import WATCH
 from tests.e2e.test_call_page_talk import place
+
+browser, page, server = page_fixtures.browser, page_fixtures.page, page_fixtures.server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -19,24 +20,6 @@ OPENED = """(() => {
   const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
   navigator.mediaDevices.getUserMedia = async (wanted) => (window.opened = await open(wanted));
 })()"""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def server() -> AsyncIterator[PageServer]:
-    async with PageServer() as server:
-        yield server
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser, server: PageServer) -> AsyncIterator[Page]:
-    async with visit(browser, server.url) as page:
-        yield page
 
 
 async def test_what_is_said_before_the_call_stands_is_heard_once_it_does(server: PageServer, repository: Path) -> None:

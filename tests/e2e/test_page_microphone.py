@@ -13,9 +13,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from tests.e2e import page_fixtures
 from tests.e2e.chromium import chromium, reach, visit
 from tests.e2e.page_server import PageServer, eventually
 from tests.e2e.test_call_page_talk import place
+
+browser, server = page_fixtures.browser, page_fixtures.server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,18 +36,6 @@ HOOKS = """() => {
   const Plain = AudioContext;
   window.AudioContext = class extends Plain { constructor(...given) { super(...given); contexts.push(this); } };
 }"""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def server() -> AsyncIterator[PageServer]:
-    async with PageServer() as server:
-        yield server
 
 
 @pytest_asyncio.fixture(loop_scope="module")
