@@ -1,6 +1,7 @@
 """Whisper on onnxruntime: states of a window with the silence behind them, and greedy decoding with a draft."""
 
 import json
+import platform
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -193,8 +194,7 @@ class OnnxWhisper:
 
 def needs_unsigned() -> bool:
     """Whether products of uint8 and int8 overflow on this processor, see `GraphBuilder`."""
-    machine = this_machine()
-    return "AVX2" in machine.sets and not machine.vnni
+    return platform.machine().lower() in ("x86_64", "amd64") and not this_machine().vnni
 
 
 class _Passes:
