@@ -17,10 +17,8 @@ MOST_DOUBTED = 0.02
 MOST_WORSE = 0.03
 """Share of words by which a window may disagree with the full one, which is not always right itself."""
 
-DEVIATIONS = 3.0
-"""Standard deviations beyond that which a few words may show by chance: of the 32 of a first quick look, one is 3 %,
-and one short clip that is misheard ("and show" for "in short") is two of them. A bad window loses every third.
-"""
+DEVIATIONS = 2.0
+"""Standard deviations beyond that which a few words may show by chance: of the 36 of a first quick look, one is 3 %."""
 
 
 @dataclass(frozen=True, slots=True)
