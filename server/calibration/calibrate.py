@@ -10,7 +10,7 @@ from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.engines.speeds import measure_speeds
 from pipeline.engines.stt.faster_whisper import FasterWhisper
-from pipeline.engines.stt.quick_english import Runtime
+from pipeline.engines.stt.runtime import Runtime
 from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S, PADDINGS_S
 from pipeline.models import ModelStore
 from pipeline.processor import this_machine

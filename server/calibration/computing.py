@@ -28,7 +28,7 @@ import structlog
 from pipeline.audio import Waveform
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.engines.stt.faster_whisper import FasterWhisper
-from pipeline.engines.stt.quick_english import Runtime
+from pipeline.engines.stt.runtime import Runtime
 from pipeline.engines.stt.window_choice import QUICK_PADDING_S
 from pipeline.processor import return_free_memory, usable_memory
 from pipeline.scheduling.cores import CORES

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from pipeline.engines.speeds import EngineSpeeds
-from pipeline.engines.stt.quick_english import Runtime
+from pipeline.engines.stt.runtime import Runtime
 from pipeline.processor import Machine, this_machine
 from pipeline.scheduling.cores import usable_cores
 from server.calibration.computing import ComputingFigures, times_as_long

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import structlog
@@ -26,11 +26,10 @@ from ctranslate2 import StorageView
 
 from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.protocols import EngineUnavailableError, Transcript, VoiceActivityDetector
-from pipeline.engines.stt.quick_english import QuickEnglish, Runtime
+from pipeline.engines.stt.runtime import Runtime
 from pipeline.engines.stt.spoken_language import LanguageChoice
 from pipeline.engines.stt.transcript_doubts import Doubt, audible_seconds
 from pipeline.engines.stt.whisper_encoder import WhisperEncoder
-from pipeline.engines.stt.whisper_onnx.onnx_whisper import OnnxWhisper
 from pipeline.engines.stt.whisper_pieces import Question, Rung, TranscriptPiece, agree, joined, least_bad, rungs
 from pipeline.engines.stt.whisper_reading import (
     LOW_CONFIDENCE,
@@ -48,6 +47,9 @@ from pipeline.engines.stt.word_alignment import aligned, shifted
 from pipeline.engines.vad.voice_check import holds_voice
 from pipeline.processor import return_free_memory
 from pipeline.scheduling.lanes import Lane, Ticket, Urgency
+
+if TYPE_CHECKING:
+    from pipeline.engines.stt.quick_english import QuickEnglish
 
 _SHORTEST = HEARING_RATE // 50
 _BEAM = 2
@@ -203,12 +205,8 @@ class FasterWhisper:
     @property
     def configuration(self) -> dict[str, Any]:
         """What was chosen for this machine, for health."""
-        return {
-            "compute_type": self.compute_type,
-            "threads": self.threads,
-            "padding_s": self.window.padding_s,
-            "runtime": self.runtime,
-        }
+        chosen = {"compute_type": self.compute_type, "threads": self.threads}
+        return {**chosen, "padding_s": self.window.padding_s, "runtime": self.runtime}
 
     @property
     def runtime(self) -> Runtime:
@@ -260,8 +258,11 @@ class FasterWhisper:
         await self.lane.run(self._prepare, Ticket(Urgency.FIRST_AUDIO))
         return_free_memory()
 
-    def _load_quick(self, threads: int) -> QuickEnglish:
-        return QuickEnglish(OnnxWhisper(self.folder, self._vocabulary, threads=threads, cache=self.cache))
+    def _load_quick(self, threads: int) -> "QuickEnglish":
+        # In here, because onnxruntime takes long to load and starts a thread, and a command line needs neither.
+        from pipeline.engines.stt.quick_english import QuickEnglish
+
+        return QuickEnglish.load(self.folder, self._vocabulary, threads=threads, cache=self.cache)
 
     def _prepare(self) -> None:
         """Encode the known silence, if first windows have some."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from pipeline.engines.log_mel import whisper_features
 from pipeline.engines.stt.encoded_silence import LONGEST_FRAMES
@@ -13,9 +14,6 @@ from pipeline.engines.stt.whisper_onnx.onnx_whisper import AnotherLanguageError,
 from pipeline.engines.stt.whisper_onnx.recent_words import RecentWords
 from pipeline.engines.stt.whisper_pieces import Question, Rung
 from pipeline.engines.stt.whisper_reading import Reading, most_tokens, start_of
-
-Runtime = Literal["ctranslate2", "onnx"]
-"""What hears English on its first window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,11 @@ class QuickEnglish:
     def __init__(self, model: OnnxWhisper) -> None:
         self.model = model
         self.drafts = RecentWords()
+
+    @classmethod
+    def load(cls, folder: Path, vocabulary: Any, *, threads: int, cache: Path | None) -> "QuickEnglish":
+        """From a model converted for CTranslate2; see `OnnxWhisper`."""
+        return cls(OnnxWhisper(folder, vocabulary, threads=threads, cache=cache))
 
     def hear(self, question: Question, rung: Rung, languages: Collection[str], tokenizer: Any) -> HeardEnglish | None:
         """Hear one window, by the draft that there may be of its words; None where it is not English.

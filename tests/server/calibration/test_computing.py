@@ -9,7 +9,7 @@ import pytest
 from pipeline.audio import HEARING_RATE
 from pipeline.engines.log_mel import whisper_features
 from pipeline.engines.stt.faster_whisper import FasterWhisper
-from pipeline.engines.stt.quick_english import Runtime
+from pipeline.engines.stt.runtime import Runtime
 from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S
 from pipeline.scheduling.lanes import Ticket
 from server.calibration import computing
