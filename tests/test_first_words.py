@@ -12,8 +12,8 @@ MODULE = Path(__file__).parents[1] / "static" / "morgan" / "first_words.js"
 
 SIMULATION = """
 const [module, wanted] = process.argv.slice(2);
-const { spoken, connected, end, blind } = JSON.parse(wanted);
-let now = 0, look = () => {}, late = 0, sending = "nothing", closed = false;
+const { spoken, connected, end, blind, slow } = JSON.parse(wanted);
+let now = 0, look = () => {}, late = 0, sending = "nothing", closed = false, change = null;
 globalThis.performance = { now: () => now };
 globalThis.setInterval = (tick) => ((look = tick), 1);
 globalThis.clearInterval = () => (look = () => {});
@@ -29,12 +29,14 @@ const speaks = (at) => spoken.some(([from, to]) => at >= from && at < to);
 const words = new FirstWords(context, {}, () => (speaks(now) ? 0.1 : 0.0001));
 const caughtUp = () => {
   sending = "microphone";
+  change = null;
   closed = true;
   words.close();
 };
 const heard = [], lateness = [];
 for (; now < end; now += 10) {
-  if (now === connected) words.release((track) => (sending = track), caughtUp);
+  if (now === connected) words.release((track) => (change = { track, at: now + slow }), caughtUp);
+  if (change && now >= change.at) [sending, change] = [change.track, null];
   if (now % 50 === 0 && !(blind && now >= blind[0] && now < blind[1])) look();
   const said = sending === "late" ? now - late : sending === "microphone" ? now : null;
   if (said !== null && speaks(said)) heard.push(Math.round(said / 10) * 10);
@@ -46,14 +48,19 @@ console.log(JSON.stringify({ heard, closed, longest: Math.max(...lateness), caug
 
 
 def simulate(
-    spoken: list[tuple[int, int]], connected: int, end: int = 20_000, blind: tuple[int, int] | None = None
+    spoken: list[tuple[int, int]],
+    connected: int,
+    end: int = 20_000,
+    blind: tuple[int, int] | None = None,
+    slow: int = 0,
 ) -> dict[str, object]:
-    """A call in steps of 10 ms: when somebody speaks, when there is a connection, when the page is not run (all in ms).
+    """A call in steps of 10 ms: when somebody speaks, when there is a connection, when the page is not run, how long
+    the sender takes to change its track (all in ms).
 
     Gives the moments of speech that were sent, in order; whether the microphone is sent as it is in the end; how late
     it was at most; and until when.
     """
-    given = json.dumps({"spoken": spoken, "connected": connected, "end": end, "blind": blind})
+    given = json.dumps({"spoken": spoken, "connected": connected, "end": end, "blind": blind, "slow": slow})
     command = [node(), "--input-type=module", "-", MODULE.as_uri(), given]
     done = subprocess.run(command, input=SIMULATION, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -103,3 +110,8 @@ def test_of_a_long_wait_the_end_is_kept() -> None:
     assert isinstance(heard, list)
     assert heard == list(range(heard[0], 15_000, 10))
     assert 5000 <= heard[0] <= 5500
+
+
+def test_a_sender_that_changes_its_track_slowly_costs_no_word() -> None:
+    spoken = [(300, 1500)]
+    assert simulate(spoken, 2000, slow=200)["heard"] == moments(spoken)
