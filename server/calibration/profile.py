@@ -20,7 +20,7 @@ from server.engines.factory import llm_engine
 from server.engines.library import library_title
 from server.settings import Settings
 
-FORMAT = 6
+FORMAT = 7
 _ENGINES = ("ctranslate2", "onnxruntime", "xllamacpp", "transformers")
 
 log = structlog.get_logger(__name__)

@@ -33,11 +33,10 @@ GUESSED_PER_CORE = 2
 """Calls for a core of a processor of which nothing is known."""
 
 GUESSED_ALONE_S = 1.2
+GUESSED_OTHERS_S = 0.7
 
 DECISION_S = 0.3
 """From the end of speech to the decision that the turn is over."""
-
-FIRST_CLAUSE_TOKENS = 6
 
 LATE = 2.5
 """An answer is late when it takes so many times as long as for a caller alone."""
@@ -82,8 +81,14 @@ def alone_s(speeds: EngineSpeeds | None) -> float:
     """About how long a single caller waits for an answer."""
     if speeds is None:
         return GUESSED_ALONE_S
-    clause = speeds.llm_first_token_s + FIRST_CLAUSE_TOKENS * speeds.llm_token_s + speeds.tts_first_s
-    return DECISION_S + speeds.stt_s + speeds.turn_model_s + clause
+    return others_s(speeds) + speeds.llm_first_token_s + speeds.llm_clause_s
+
+
+def others_s(speeds: EngineSpeeds | None) -> float:
+    """What a single caller waits for besides the language model."""
+    if speeds is None:
+        return GUESSED_OTHERS_S
+    return DECISION_S + speeds.stt_s + speeds.turn_model_s + speeds.tts_first_s
 
 
 class Capacity:

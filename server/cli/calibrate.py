@@ -14,12 +14,12 @@ from pipeline.engines.protocols import EngineError, Engines
 from pipeline.models import ModelError, ModelStore
 from server.calibration.calibrate import calibrate as measure
 from server.calibration.profile import Profile, save_profile
-from server.calls.capacity import calls_in_time, turn_cost_s
+from server.calls.capacity import calls_in_time, others_s, turn_cost_s
 from server.cli.models import rendered_progress
 from server.engines.factory import build_engines, needed_models
 from server.engines.library import fetch_library
 from server.minds.choice import resolved
-from server.minds.speed_book import MindSpeed, begin_anew
+from server.minds.speed_book import SpeedBook, keep_speeds
 from server.settings import Settings, SettingsError, load_settings
 
 
@@ -46,8 +46,9 @@ def calibrate(as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     profile = asyncio.run(_measured(settings, engines))
     where = save_profile(settings, profile)
     speeds = profile.speeds
-    if speeds is not None and speeds.llm_token_s:
-        begin_anew(settings, settings.llm_model, MindSpeed(speeds.llm_first_token_s, speeds.llm_token_s))
+    if speeds is not None and speeds.llm is not None:
+        # Other models' are forgotten: a machine that was busy then is not for ever.
+        keep_speeds(settings, SpeedBook({settings.llm_model: speeds.llm}, others_s(speeds)))
     if as_json:
         typer.echo(json.dumps({**asdict(profile), "path": str(where) if where else None}, indent=2))
         return

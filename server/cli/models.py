@@ -18,10 +18,10 @@ from rich.table import Table
 from pipeline.models import FetchProgress, FileReport, Model, ModelError, ModelStore, ProgressCallback
 from pipeline.models.added import PREFIX
 from server.engines.library import fetch_library
-from server.minds.choice import affordable, language_models, resolved
+from server.minds.choice import language_models, quick_model, resolved, too_slow
 from server.minds.config_file import change_settings, config_path
 from server.minds.endpoints import first_model
-from server.minds.speed_book import expected_speed, load_speeds
+from server.minds.speed_book import load_speeds
 from server.settings import AUTO_MIND, Settings, SettingsError, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="The weights: what there is, what is here, and getting the rest.")
@@ -61,13 +61,14 @@ def _minds(settings: Settings, store: ModelStore) -> Table:
     known, minds, chosen = load_speeds(settings), language_models(store), resolved(settings).llm_model
     sizes = {model.id: model.size for model in minds}
     for model in minds:
-        speed, mind = expected_speed(model, known, sizes), model.mind
+        speed, mind = known.expected(model, sizes), model.mind
+        slow = speed is not None and too_slow(speed, known, quick_model(minds).id)
         about = "" if speed is None or speed.measured else "about "
         table.add_row(
             "*" if model.id == chosen else "",
             model.id,
             str(mind.right) if mind and mind.right is not None else "not asked",
-            f"{about}{1 / speed.token_s:.0f}{'' if affordable(speed) else ', too slow'}" if speed else "not measured",
+            f"{about}{1 / speed.token_s:.0f}{', too slow' if slow else ''}" if speed else "not measured",
             f"{about}{speed.first_s * 1000:.0f} ms" if speed else "",
             "yes" if mind and mind.tools else "no",
             ", ".join(mind.languages) if mind else "?",

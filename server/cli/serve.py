@@ -19,6 +19,8 @@ from pipeline.models import ModelError, ModelStore
 from pipeline.scheduling.cores import CORES
 from server.app import SWITCH_INTERVAL_S, Server
 from server.calibration.calibrate import calibrated
+from server.calibration.profile import Profile
+from server.calibration.quiet_measurement import QuietMeasurement
 from server.calls.capacity import Capacity
 from server.cli.models import rendered_progress
 from server.engines.factory import build_engines, needed_models
@@ -104,10 +106,9 @@ async def _run(settings: Settings, engines: Engines) -> None:
     console.print(f"{what} is ready: [bold]{server.url}[/bold]")
     if server.certificate is not None:
         loop.add_signal_handler(signal.SIGHUP, server.certificate.reload)
-    upgrading = _upgrading(settings, engines, server)
+    improving = asyncio.create_task(_improve(settings, engines, server, profile))
     asked = await stopping.get()
-    if upgrading is not None:
-        upgrading.cancel()
+    improving.cancel()
     if asked is signal.SIGTERM and server.busy:
         console.print(f"Waiting up to {settings.drain_s:.0f} s for {server.busy} to end")
     draining = asyncio.create_task(server.stop(settings.drain_s if asked is signal.SIGTERM else 0.0))
@@ -123,13 +124,16 @@ async def _run(settings: Settings, engines: Engines) -> None:
     await asyncio.gather(*(engine.close() for engine in engines.all().values()))
 
 
-def _upgrading(settings: Settings, engines: Engines, server: Server | ServiceServer) -> "asyncio.Task[str] | None":
-    """Get the wisest language model that this machine affords, where that is to be chosen."""
-    if not isinstance(engines.llm, ReplaceableLanguageModel):
-        return None
-    capacity = server.capacity if isinstance(server, Server) else Capacity(None, CORES.count)
-    upgrade = Upgrade(settings, engines.llm, capacity, lambda: server.load, _tell)
-    return asyncio.create_task(upgrade.run())
+async def _improve(settings: Settings, engines: Engines, server: Server | ServiceServer, profile: Profile) -> None:
+    """Behind the start: measure again, and get the wisest language model that this machine affords."""
+    capacity = server.capacity if isinstance(server, Server) else Capacity(None, CORES.count, profile.speeds)
+    llm, upgrade = engines.llm, None
+    if isinstance(llm, ReplaceableLanguageModel):
+        upgrade = Upgrade(settings, llm, capacity, lambda: server.load, _tell)
+        await upgrade.take_known()
+    await QuietMeasurement(settings, engines, capacity, profile, lambda: server.load).run()
+    if upgrade is not None:
+        await upgrade.run()
 
 
 def _tell(text: str) -> None:

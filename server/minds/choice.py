@@ -1,20 +1,27 @@
 """Chooses the language model: the wisest of the manifest that answers in time on this machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.engines.speeds import LanguageModelSpeed
 from pipeline.models import Model, ModelStore
 from pipeline.processor import usable_memory
+from server.calls.capacity import others_s
 from server.engines.factory import engines_here, llm_engine
-from server.minds.speed_book import MindSpeed, expected_speed, load_speeds
+from server.minds.speed_book import SpeedBook, load_speeds
 from server.settings import AUTO_MIND, Settings
 
 SPOKEN_TOKEN_S = 1 / 6
 """Longest time of a token: speech takes four a second, and whatever else runs must not make it stop for breath."""
 
-CLAUSE_TOKENS = 6
 CLAUSE_S = 1.5
-"""Longest time to the first clause, of which a caller waits for what is left when the turn is over."""
+"""Longest time to the end of the first clause."""
+
+MOST_OF_QUICK = 1.5
+"""A caller waits so many times as long for an answer as with the quick model, at most."""
+
+FORETOLD = 1.25
+"""What is only foretold may take so much more: it is fetched then, and measured before it answers."""
 
 MEMORY_OF_SIZE = 1.5
 MEMORY_BESIDE = 300_000_000
@@ -36,9 +43,23 @@ class Choice:
     left: tuple[str, ...] = ()
 
 
-def affordable(speed: MindSpeed) -> bool:
-    """Whether a model of this speed answers in time, and speaks without a gap."""
-    return speed.token_s <= SPOKEN_TOKEN_S and speed.first_s + CLAUSE_TOKENS * speed.token_s <= CLAUSE_S
+def too_slow(speed: LanguageModelSpeed, known: SpeedBook, quick_id: str) -> str:
+    """Why a model does not answer in time or speaks with gaps, in words; empty where it does well.
+
+    Args:
+        speed: of the model.
+        known: what was measured on this machine.
+        quick_id: of the model that would answer in its place.
+    """
+    quick, others = known.speeds.get(quick_id), known.others_s or others_s(None)
+    about = "" if speed.measured else "about "
+    if speed.token_s > SPOKEN_TOKEN_S:
+        return f"{about}{1 / speed.token_s:.0f} tokens/s here, too slow for a call"
+    as_long = 1.0 if quick is None else (others + speed.voiced_s) / (others + quick.voiced_s)
+    clause = f"{about}{speed.voiced_s:.1f} s to the first clause here"
+    if as_long > MOST_OF_QUICK * (1.0 if speed.measured else FORETOLD):
+        return f"{clause}, a caller would wait {as_long:.1f} times as long"
+    return f"{clause}, too slow for a call" if speed.voiced_s > CLAUSE_S else ""
 
 
 def memory_of(model: Model) -> int:
@@ -46,26 +67,25 @@ def memory_of(model: Model) -> int:
     return int(model.size * MEMORY_OF_SIZE) + MEMORY_BESIDE
 
 
-def choose(minds: Sequence[Model], known: Mapping[str, MindSpeed], memory: int | None) -> Choice:
+def choose(minds: Sequence[Model], known: SpeedBook, memory: int | None) -> Choice:
     """Choose among models.
 
     Args:
         minds: language models, one of them fetched unasked (`Model.default`).
-        known: what was measured on this machine, by model id.
+        known: what was measured on this machine.
         memory: bytes that may be used; None where that is not known.
     """
     sizes = {model.id: model.size for model in minds}
-    first = next((model for model in minds if model.default), minds[0])
+    first = quick_model(minds)
     ranked = sorted((model for model in minds if model.mind is not None), key=_wisdom, reverse=True)
 
     def against(model: Model) -> str:
         """Why this machine does not afford a model; empty where it does."""
-        speed = expected_speed(model, known, sizes)
+        speed = known.expected(model, sizes)
         if speed is None:
             return f"{model.id}: nothing is measured yet"
-        if not affordable(speed):
-            about = "" if speed.measured else "about "
-            return f"{model.id}: {about}{1 / speed.token_s:.0f} tokens/s here, too slow for a call"
+        if problem := too_slow(speed, known, first.id):
+            return f"{model.id}: {problem}"
         if memory is not None and memory_of(model) > memory:
             return f"{model.id}: takes {memory_of(model) / 1e9:.1f} GB of memory, and {memory / 1e9:.1f} are free"
         return ""
@@ -73,6 +93,11 @@ def choose(minds: Sequence[Model], known: Mapping[str, MindSpeed], memory: int |
     wiser = {model.id: against(model) for model in ranked if _wisdom(model) > _wisdom(first)}
     better = tuple(name for name, problem in wiser.items() if not problem)
     return Choice(first.id, better, tuple(problem for problem in wiser.values() if problem))
+
+
+def quick_model(minds: Sequence[Model]) -> Model:
+    """The one that is fetched unasked, and begins."""
+    return next((model for model in minds if model.default), minds[0])
 
 
 def _wisdom(model: Model) -> int:

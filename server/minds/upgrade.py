@@ -12,18 +12,18 @@ import structlog
 from pipeline.call.context import shared_beginning
 from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import EngineError, LanguageModel
-from pipeline.engines.speeds import measure_language_model
+from pipeline.engines.speeds import LanguageModelSpeed, measure_language_model
 from pipeline.models import Model, ModelError, ModelStore
 from pipeline.scheduling.cores import CORES
 from pipeline.scheduling.lanes import Ticket
-from server.calls.capacity import Capacity, calls_in_time
+from server.calls.capacity import Capacity, calls_in_time, others_s
 from server.engines.factory import build_llm
-from server.minds.choice import affordable, choose_among, is_here
-from server.minds.speed_book import MindSpeed, keep_speed, load_speeds
+from server.minds.choice import choose_among, is_here, too_slow
+from server.minds.speed_book import keep_speeds, load_speeds
 from server.settings import Settings
 
 SETTLE_S = 20.0
-"""From the start to another look at the speed of what answers, where that leaves no room for a wiser one."""
+"""Between two measurements of what seems too slow: perhaps the machine was busy with something else."""
 
 QUIET_EVERY_S = 1.0
 """Between two looks whether there is a call."""
@@ -38,8 +38,8 @@ class Upgrade:
     """Of one server, once after its start.
 
     Nobody waits for it: the first call is answered by the quick model. It fetches, and while there is no call it loads,
-    measures and takes what it fetched; what turns out too slow to speak is not taken, now or at later starts. What was
-    measured at an earlier start is taken at once. The quick model stays for when there are more calls than the wise one
+    measures and takes what it fetched; what turns out too slow is not taken, now or at later starts. What was measured
+    at an earlier start is taken at once. The quick model stays for when there are more calls than the wise one
     can answer in time; how many may be open goes by it.
 
     Args:
@@ -69,61 +69,44 @@ class Upgrade:
         self._tell = tell
         self._store = store or ModelStore(settings.models_dir)
         self._build = build
+        self._answers = settings.llm_model
 
-    async def run(self) -> str:
-        """Do all of it; returns the id of the model that answers afterwards."""
-        taken = await self._known_taken()
-        if not taken:
-            await self._measure_quick()
-        choice = await asyncio.to_thread(choose_among, self._settings, self._store)
-        if choice.left and not taken:
-            # Perhaps only because the machine was busy with something else then.
-            await asyncio.sleep(SETTLE_S)
-            await self._measure_again()
-            choice = await asyncio.to_thread(choose_among, self._settings, self._store)
-        if choice.left:
-            self._tell(f"Wiser language models that this machine does not afford: {'; '.join(choice.left)}")
-        for model_id in choice.better:
-            if model_id == taken:
-                break
-            model = self._store.manifest.get(model_id)
-            if await self._fetched(model) and await self._taken(model):
-                return model_id
-        return taken or self._settings.llm_model
-
-    async def _measure_quick(self) -> None:
-        """Keep the speed of the quick model, which the start may have measured."""
-        speeds = self._capacity.speeds
-        if speeds is not None and speeds.llm_token_s:
-            await self._keep_best(MindSpeed(speeds.llm_first_token_s, speeds.llm_token_s))
-        else:
-            await self._measure_again()
-
-    async def _known_taken(self) -> str:
-        """Take the wisest that is here and was measured at an earlier start; its id, "" where there is none."""
+    async def take_known(self) -> None:
+        """Take the wisest that is here, that was measured at an earlier start, and that answers in time."""
         choice = await asyncio.to_thread(choose_among, self._settings, self._store)
         known = await asyncio.to_thread(load_speeds, self._settings)
         for model_id in choice.better:
-            if model_id in known and await asyncio.to_thread(is_here, self._store, model_id):
+            if model_id in known.speeds and await asyncio.to_thread(is_here, self._store, model_id):
                 model = self._store.manifest.get(model_id)
                 other = await self._built(model)
                 if other is not None:
                     await other.warm_up()
-                    await self._put_in_place(model, other, known[model_id])
-                    return model_id
-        return ""
+                    await self._put_in_place(model, other, known.speeds[model_id])
+                    return
 
-    async def _measure_again(self) -> None:
-        """Measure what answers now."""
-        await self._quiet()
-        await self._keep_best(MindSpeed(*await measure_language_model(self._llm)))
+    async def run(self) -> str:
+        """Fetch and take the wisest; returns the id of the model that answers afterwards."""
+        await self._keep_quick()
+        choice = await asyncio.to_thread(choose_among, self._settings, self._store)
+        if choice.left:
+            self._tell(f"Wiser language models that this machine does not afford: {'; '.join(choice.left)}")
+        for model_id in choice.better:
+            if model_id == self._answers:
+                break
+            model = self._store.manifest.get(model_id)
+            if await self._fetched(model) and await self._taken(model):
+                break
+        return self._answers
 
-    async def _keep_best(self, speed: MindSpeed) -> None:
-        """Keep the speed of what answers now, by which the others are judged; the best of all times counts."""
-        name = self._settings.llm_model
-        before = (await asyncio.to_thread(load_speeds, self._settings)).get(name, speed)
-        best = MindSpeed(min(before.first_s, speed.first_s), min(before.token_s, speed.token_s))
-        await asyncio.to_thread(keep_speed, self._settings, name, best)
+    async def _keep_quick(self) -> None:
+        """Keep what the others are judged by: the speed of the quick model, and what else a caller waits for."""
+        speeds, name = self._capacity.speeds, self._settings.llm_model
+        if speeds is None:
+            return
+        known = await asyncio.to_thread(load_speeds, self._settings)
+        if speeds.llm is not None:
+            known = known.with_speed(name, speeds.llm)
+        await asyncio.to_thread(keep_speeds, self._settings, replace(known, others_s=others_s(speeds)))
 
     async def _fetched(self, model: Model) -> bool:
         if await asyncio.to_thread(is_here, self._store, model.id):
@@ -146,14 +129,13 @@ class Upgrade:
         if other is None:
             return False
         try:
-            speed = await self._measured(other)
+            speed, problem = await self._judged(model, other)
         except BaseException:
             await other.close()
             raise
-        await asyncio.to_thread(keep_speed, self._settings, model.id, speed)
-        if not affordable(speed):
+        if problem:
             await other.close()
-            self._tell(f"{model.id} is too slow here ({1 / speed.token_s:.0f} tokens/s); {self._llm.model} stays")
+            self._tell(f"{model.id}: {problem}; {self._llm.model} stays")
             return False
         await self._put_in_place(model, other, speed)
         return True
@@ -166,22 +148,33 @@ class Upgrade:
             self._tell(f"{model.id} cannot be used: {error}")
             return None
 
-    async def _measured(self, other: LanguageModel) -> MindSpeed:
+    async def _judged(self, model: Model, other: LanguageModel) -> tuple[LanguageModelSpeed, str]:
+        """Its speed, which is kept, and why it does not answer in time; empty where it does."""
+        speed = await self._measured(other)
+        known = await asyncio.to_thread(load_speeds, self._settings)
+        if too_slow(speed, known, self._settings.llm_model):
+            await asyncio.sleep(SETTLE_S)
+            speed = speed.best_with(await self._measured(other))
+        await asyncio.to_thread(keep_speeds, self._settings, known.with_speed(model.id, speed))
+        return speed, too_slow(speed, known, self._settings.llm_model)
+
+    async def _measured(self, other: LanguageModel) -> LanguageModelSpeed:
         """Its speed with no call beside it."""
         while True:
             await self._quiet()
             await other.warm_up()
-            speed = MindSpeed(*await measure_language_model(other))
+            speed = await measure_language_model(other)
             if not self._calls():
                 return speed
 
-    async def _put_in_place(self, model: Model, other: LanguageModel, speed: MindSpeed) -> None:
+    async def _put_in_place(self, model: Model, other: LanguageModel, speed: LanguageModelSpeed) -> None:
         await other.prefill(shared_beginning(self._settings.instructions), Ticket())
         quick = self._capacity.speeds
         many = beside = calls_in_time(quick, CORES.count)
         if quick is not None:
-            self._capacity.alone = replace(quick, llm_first_token_s=speed.first_s, llm_token_s=speed.token_s)
+            self._capacity.alone = quick.with_llm(speed)
             beside = calls_in_time(self._capacity.alone, CORES.count)
+        self._answers = model.id
         told = f"{model.title} answers from now on ({1 / speed.token_s:.0f} tokens/s on one thread)"
         if beside >= many:
             self._llm.replace(other)

@@ -24,7 +24,7 @@ class ReplaceableLanguageModel:
     """
 
     def __init__(self, first: LanguageModel) -> None:
-        self._current = first
+        self._current = self._first = first
         self._quick: LanguageModel | None = None
         self._crowded: Callable[[], bool] = lambda: False
         self._busy: dict[LanguageModel, int] = {}
@@ -49,6 +49,11 @@ class ReplaceableLanguageModel:
     def calls_tools(self) -> bool:
         """Whether that one can call tools."""
         return self._current.calls_tools
+
+    @property
+    def quick(self) -> LanguageModel | None:
+        """The model that there was first, while it answers anybody."""
+        return self._current if self._current is self._first else self._quick
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._current, name)

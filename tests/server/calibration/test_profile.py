@@ -19,7 +19,7 @@ PROFILE = Profile(
     2,
     (ComputingFigures("int8", 1, (0.5, 0.4)), ComputingFigures("float32", 1, (0.4, 0.32))),
     (WindowFigures(8.0, 1.0, 0.1, 0.2), WindowFigures(None, 3.0, 0.0, 0.0)),
-    EngineSpeeds(2, 0.2, 0.04, 0.1, 0.01, 0.2, 0.1, stt_threads=2),
+    EngineSpeeds(2, 0.2, 0.04, 0.1, 0.05, 0.01, 0.2, 0.1, stt_threads=2),
 )
 
 

@@ -7,23 +7,15 @@ import pytest
 from pipeline.engines.speeds import EngineSpeeds
 from server.calls.capacity import MOST, RECENT_S, TRANSCRIPTIONS, Capacity, alone_s, calls_in_time, turn_cost_s
 
-VNNI = EngineSpeeds(2, 0.17, 0.04, 0.06, 0.0095, 0.05, 0.03)
+VNNI = EngineSpeeds(2, 0.17, 0.04, 0.06, 0.0475, 0.0095, 0.05, 0.03)
 """Two cores of a server of 2023."""
 
-AVX2 = EngineSpeeds(2, 0.5, 0.16, 0.2, 0.02, 0.15, 0.08)
+AVX2 = EngineSpeeds(2, 0.5, 0.16, 0.2, 0.1, 0.02, 0.15, 0.08)
 """Two cores of a processor without VNNI, three times as slow."""
 
 
 def cores(speeds: EngineSpeeds, count: int) -> EngineSpeeds:
-    return EngineSpeeds(
-        count,
-        speeds.stt_s,
-        speeds.turn_model_s,
-        speeds.llm_first_token_s,
-        speeds.llm_token_s,
-        speeds.tts_share,
-        speeds.tts_first_s,
-    )
+    return replace(speeds, cores=count)
 
 
 @pytest.mark.parametrize(
@@ -35,8 +27,8 @@ def cores(speeds: EngineSpeeds, count: int) -> EngineSpeeds:
         (cores(AVX2, 1), 1, 2),
         (cores(VNNI, 16), 11, 25),
         (cores(AVX2, 16), 4, 12),
-        (EngineSpeeds(1, 9.0, 2.0, 5.0, 0.5, 2.0, 1.0), 1, 1),
-        (EngineSpeeds(2, 0, 0, 0, 0, 0, 0), MOST, MOST),
+        (EngineSpeeds(1, 9.0, 2.0, 5.0, 2.5, 0.5, 2.0, 1.0), 1, 1),
+        (EngineSpeeds(2, 0, 0, 0, 0, 0, 0, 0), MOST, MOST),
         (None, 4, 4),
     ],
 )

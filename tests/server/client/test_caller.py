@@ -68,11 +68,12 @@ async def test_what_is_heard_is_kept_with_its_times() -> None:
         await asyncio.sleep(0.8)
         last = caller.silent_since()
         assert last is not None
-        assert last - first == pytest.approx(0.5, abs=0.15)
+        assert last - first == pytest.approx(0.5, abs=0.3)
         heard = caller.heard_pcm(24_000)
         assert len(heard) / 24_000 == pytest.approx(caller.packets[-1].at - caller.packets[0].at, abs=0.08)
-        loud = np.flatnonzero(np.abs(heard.astype(np.int32)) > 3000) / 24_000
-        assert loud[-1] - loud[0] == pytest.approx(0.5, abs=0.04)
+        # In frames: a server that had no processor for a while goes on behind a gap of silence.
+        frames = np.abs(heard[: len(heard) // 480 * 480].astype(np.int32)).reshape(-1, 480).max(axis=1)
+        assert np.count_nonzero(frames > 3000) * 0.02 == pytest.approx(0.5, abs=0.06)
 
 
 async def test_waiting_for_sound_in_vain_fails() -> None:
