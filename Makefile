@@ -80,8 +80,8 @@ test: setup dev $(if $(filter true,$(CI)),$(INSTALLED_TORCH))
 	$(BIN)/morgan models pull $(TEST_MODELS)
 	-$(BIN)/morgan models pull $(TEST_LIBRARY)
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(ARGS)
-	$(if $(ARGS),,$(PLAIN_INT8) $(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(HEARING_TESTS))
+	.ci/pytest $(BIN)/python $(ARGS)
+	$(if $(ARGS),,$(PLAIN_INT8) .ci/pytest $(BIN)/python $(HEARING_TESTS))
 
 lint: dev
 	$(BIN)/ruff check

@@ -54,14 +54,14 @@ async def test_hanging_up_tells_the_server_and_lets_go_of_the_microphone(page: P
     call = await place(page, server)
     await page.click("#hang-up")
     await reach(page, "ended")
-    await asyncio.wait_for(call.hung_up.wait(), 5)
+    await asyncio.wait_for(call.hung_up.wait(), 60)
     await page.wait_for_function("() => window.letGo")
 
 
 async def test_closing_the_page_hangs_up(page: Page, server: PageServer) -> None:
     call = await place(page, server)
     await page.goto("about:blank")
-    await asyncio.wait_for(call.hung_up.wait(), 5)
+    await asyncio.wait_for(call.hung_up.wait(), 60)
 
 
 async def test_hanging_up_before_the_server_has_answered_leaves_no_call_behind(page: Page, server: PageServer) -> None:
@@ -80,7 +80,7 @@ async def test_hanging_up_before_the_server_has_answered_leaves_no_call_behind(p
     finally:
         release.set()
     await eventually(lambda: server.calls)
-    await asyncio.wait_for(server.calls[0].hung_up.wait(), 5)
+    await asyncio.wait_for(server.calls[0].hung_up.wait(), 60)
 
 
 async def test_a_lost_connection_is_replaced_and_the_call_goes_on(page: Page, server: PageServer) -> None:
@@ -124,7 +124,7 @@ async def test_after_two_minutes_without_a_connection_the_call_is_given_up(
         await page.clock.run_for(11_000)
         await reach(page, "ended")
         await see_notice(page, "lost")
-        await asyncio.wait_for(call.hung_up.wait(), 5)
+        await asyncio.wait_for(call.hung_up.wait(), 60)
 
 
 async def test_where_the_server_no_longer_knows_the_call_its_conversation_goes_on_in_a_new_one(
@@ -233,7 +233,7 @@ async def test_a_key_is_asked_for_kept_in_the_tab_and_sent(browser: Browser) -> 
         assert await page.evaluate("() => Object.values(sessionStorage)") == [KEY]
         assert KEY not in await page.evaluate("() => Object.values(localStorage)")
         await page.click("#hang-up")
-        await asyncio.wait_for(server.calls[0].hung_up.wait(), 5)
+        await asyncio.wait_for(server.calls[0].hung_up.wait(), 60)
 
 
 async def test_a_refused_microphone_is_explained(server: PageServer) -> None:

@@ -135,6 +135,6 @@ async def test_chromium_is_heard_and_hears(hidden: bool) -> None:
         assert peer._transport.dtls.srtp_discarded == 0
         await page.evaluate("pc.close()")
         closed_at = time.monotonic()
-        await until(lambda: notes.closed, timeout=5)
+        await until(lambda: notes.closed)
         assert notes.closed == ["dtls_closed"]
-        assert time.monotonic() - closed_at < 2
+        assert time.monotonic() - closed_at < 20

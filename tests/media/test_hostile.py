@@ -251,6 +251,6 @@ async def test_a_port_on_all_addresses_answers_nobody_without_the_password_of_a_
                 request.attributes["PRIORITY"] = 1
                 request.add_message_integrity(password.encode())
                 stranger.sendto(bytes(request), (address, server.port))
-                answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(stranger, 2048), 5)
+                answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(stranger, 2048), 60)
                 assert stun.parse_message(answer).message_class is stun.Class.RESPONSE
         assert notes.closed == []

@@ -151,11 +151,11 @@ async def test_a_long_result_is_cut_and_says_so() -> None:
 async def test_a_function_that_blocks_is_given_up_at_its_deadline_and_holds_nobody_up() -> None:
     box = Toolbox([declared("block", parameters=SECONDS, timeout_s=0.2)])
     began = time.monotonic()
-    result, turns = await asyncio.gather(ran(box, "block", '{"seconds": 1}'), _turns(0.2))
+    result, turns = await asyncio.gather(ran(box, "block", '{"seconds": 2}'), _turns(0.2))
     assert result.content == "Error: the tool took longer than 0.2 s"
-    assert time.monotonic() - began < 0.9
-    assert turns > 10
-    await asyncio.sleep(1)
+    assert time.monotonic() - began < 1.8
+    assert turns > 3
+    await asyncio.sleep(2)
 
 
 async def _turns(seconds: float) -> int:

@@ -106,8 +106,8 @@ async def test_a_client_that_never_begins_is_sent_away_with_the_reason(monkeypat
     app = web.Application()
     app.add_routes(routes)
     async with TestClient(TestServer(app)) as client, client.ws_connect("/ws/audio") as socket:
-        told = await socket.receive_json(timeout=5)
+        told = await socket.receive_json(timeout=60)
         assert (told["type"], told["error"]["code"]) == ("error", "start_timeout")
-        closed = await socket.receive(timeout=5)
+        closed = await socket.receive(timeout=60)
         assert closed.type is WSMsgType.CLOSE
         assert closed.data == 4408
