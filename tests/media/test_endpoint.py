@@ -191,12 +191,12 @@ async def test_a_caller_that_only_talks_is_heard_and_is_sent_nothing() -> None:
 
 
 async def test_a_caller_that_falls_silent_is_lost_and_found_again() -> None:
-    async with endpoint(silence_timeout_s=0.4) as server, call(server) as (caller, _, notes):
+    async with endpoint(silence_timeout_s=1.0) as server, call(server) as (caller, _, notes):
         await until(lambda: notes.audio)
         caller.hold()
         held_at = time.monotonic()
         await until(lambda: notes.lost == 1)
-        assert time.monotonic() - held_at > 0.3
+        assert time.monotonic() - held_at > 0.9
         assert notes.found == 0
         caller.unhold()
         await until(lambda: notes.found == 1)
@@ -248,7 +248,7 @@ async def test_a_caller_that_vanishes_loses_consent() -> None:
 
 
 async def test_consent_is_kept_while_the_caller_lives() -> None:
-    async with endpoint(consent_interval_s=0.05, consent_failures=1) as server, call(server) as (_, _, notes):
+    async with endpoint(consent_interval_s=0.05, consent_failures=5) as server, call(server) as (_, _, notes):
         await asyncio.sleep(1.0)
         assert notes.closed == []
 

@@ -88,13 +88,13 @@ async def test_a_body_that_comes_a_byte_at_a_time_is_too_slow() -> None:
 
 
 async def test_a_body_that_comes_steadily_is_taken() -> None:
-    async with served(patience_s=0.2) as port, aiohttp.ClientSession() as http:
+    async with served(patience_s=1.5) as port, aiohttp.ClientSession() as http:
 
         async def slowly() -> AsyncIterator[bytes]:
             yield b'{"value": "'
             for _ in range(10):
                 yield b"x" * 2_000
-                await asyncio.sleep(0.06)
+                await asyncio.sleep(0.2)
             yield b'"}'
 
         headers = {"Content-Type": "application/json"}

@@ -50,14 +50,14 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def chat(server: Server) -> AsyncIterator[OpenAiChat]:
-    engine = OpenAiChat(Endpoint(server.url, "secret", first_timeout_s=0.5, next_timeout_s=0.3, capacity=2), "small")
+    engine = OpenAiChat(Endpoint(server.url, "secret", first_timeout_s=2.0, next_timeout_s=1.5, capacity=2), "small")
     yield engine
     await engine.close()
 
 
 @pytest.fixture
 async def voice(server: Server) -> AsyncIterator[OpenAiSpeech]:
-    engine = OpenAiSpeech(Endpoint(server.url, first_timeout_s=0.5, next_timeout_s=0.3), "tts", ("alloy", "nova"))
+    engine = OpenAiSpeech(Endpoint(server.url, first_timeout_s=2.0, next_timeout_s=1.5), "tts", ("alloy", "nova"))
     yield engine
     await engine.close()
 
