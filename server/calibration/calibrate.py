@@ -15,7 +15,7 @@ from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S, PADDINGS_S
 from pipeline.models import ModelStore
 from pipeline.processor import this_machine
 from server.calibration.computing import ComputingFigures, choose_computing
-from server.calibration.profile import Profile, load_profile, save_profile
+from server.calibration.profile import Profile, engine_names, load_profile, save_profile
 from server.calibration.speech_clips import speech_clips
 from server.calibration.windows import WindowFigures, best_padding, compare_windows
 from server.settings import Settings
@@ -43,7 +43,7 @@ async def calibrated(settings: Settings, engines: Engines, announce: Callable[[]
         announce: called before something is measured.
     """
     profile = load_profile(settings)
-    if profile is None:
+    if profile is None or profile.engines != engine_names(engines):
         announce()
         profile = await calibrate(settings, engines, thorough=False)
         save_profile(settings, profile)
@@ -78,7 +78,8 @@ async def calibrate(settings: Settings, engines: Engines, *, thorough: bool = Tr
             windows = await compare_windows(engines.stt, clips, paddings)
             padding = best_padding(windows)
     machine = this_machine().describe()
-    profile = Profile(machine, padding, compute_type, threads, computing, tuple(windows), runtime=runtime)
+    found = (computing, tuple(windows))
+    profile = Profile(machine, padding, compute_type, threads, *found, runtime=runtime, engines=engine_names(engines))
     await apply(profile, engines)
     try:
         return replace(profile, speeds=await measure_speeds(engines))

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from pipeline.engines.protocols import Engines
 from pipeline.engines.speeds import EngineSpeeds
 from pipeline.engines.stt.runtime import Runtime
 from pipeline.processor import Machine, this_machine
@@ -40,6 +41,7 @@ class Profile:
         windows: what the padding was chosen from; empty likewise.
         speeds: of the engines; None where none of them does its work here.
         runtime: what hears English on Whisper's first window.
+        engines: that were measured, as `engine_names` tells them.
     """
 
     machine: str
@@ -50,6 +52,7 @@ class Profile:
     windows: tuple[WindowFigures, ...] = ()
     speeds: EngineSpeeds | None = None
     runtime: Runtime = "ctranslate2"
+    engines: tuple[str, ...] = ()
 
     def computing_in_words(self) -> str:
         """How Whisper computes, and by how much the other ways are slower or faster."""
@@ -65,10 +68,18 @@ class Profile:
         return f"{words} ({', '.join(others)})" if others else words
 
 
+def engine_names(engines: Engines) -> tuple[str, ...]:
+    """Which engine does what: figures of one say nothing about another one."""
+    return tuple(f"{role}: {engine.name}" for role, engine in sorted(engines.all().items()))
+
+
 def profile_path(settings: Settings, machine: Machine | None = None) -> Path:
     """Where the profile of this machine with these settings lies, whether it is there or not."""
     versions = [f"{name} {_version(name)}" for name in _ENGINES]
     models = [
+        settings.stt_engine,
+        settings.tts_engine,
+        settings.turn_engine,
         settings.stt_model,
         settings.stt_compute_type,
         settings.stt_runtime,
@@ -118,7 +129,7 @@ def _profile(values: dict[str, Any]) -> Profile:
     windows: Sequence[dict[str, Any]] = values.pop("windows")
     speeds: dict[str, Any] | None = values.pop("speeds")
     return Profile(
-        **values,
+        **values | {"engines": tuple(values["engines"])},
         computing=tuple(
             ComputingFigures(**each | {"seconds": tuple(each["seconds"]), "heard": tuple(each["heard"])})
             for each in computing

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engines.speeds import EngineSpeeds
 from pipeline.engines.stt.faster_whisper import FasterWhisper
 from pipeline.engines.stt.window_choice import PADDINGS_S
 from pipeline.scheduling.lanes import Ticket
 from server.calibration.calibrate import calibrated
 from server.calibration.computing import best_runtime
-from server.calibration.profile import Profile, profile_path, save_profile
+from server.calibration.profile import Profile, engine_names, load_profile, profile_path, save_profile
 from server.engines.factory import build_engines
 from server.settings import Settings
 from tests.pipeline.engines.speech import clip
@@ -52,9 +53,10 @@ async def test_the_start_computes_as_was_kept_and_what_the_settings_say_wins(
 ) -> None:
     settings = Settings(models_dir=models_dir, role="stt", stt_compute_type=wanted)
     monkeypatch.setattr("server.calibration.profile.profile_path", partial(_path_in, tmp_path, profile_path))
-    # For "auto", float32 was found to be quicker.
-    save_profile(settings.model_copy(update={"stt_compute_type": "auto"}), Profile("this one", 10.0, "float32"))
     engines = build_engines(settings)
+    # For "auto", float32 was found to be quicker.
+    kept = Profile("this one", 10.0, "float32", engines=engine_names(engines))
+    save_profile(settings.model_copy(update={"stt_compute_type": "auto"}), kept)
     assert isinstance(engines.stt, FasterWhisper)
     try:
         profile = await calibrated(settings, engines)
@@ -71,6 +73,24 @@ async def test_the_start_computes_as_was_kept_and_what_the_settings_say_wins(
         assert [each.name for each in profile.computing] == {"int8": ["int8", "onnx"], "float32": []}[wanted]
         assert profile.runtime == runtime == best_runtime(profile.computing)
         assert profile.windows, "the rest is measured nevertheless"
+
+
+async def test_what_was_measured_of_other_engines_counts_for_nothing(
+    models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(models_dir=models_dir, role="tts")
+    monkeypatch.setattr("server.calibration.profile.profile_path", partial(_path_in, tmp_path, profile_path))
+    engines = build_engines(settings)
+    others = ("tts: timed-tts",)
+    speeds = EngineSpeeds(2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.012, 0.05)
+    save_profile(settings, Profile("this one", 2.5, "", speeds=speeds, engines=others))
+    try:
+        profile = await calibrated(settings, engines)
+    finally:
+        await engines.tts.close()
+    assert profile.engines == engine_names(engines) != others
+    assert profile.speeds != speeds
+    assert load_profile(settings) == profile
 
 
 def _path_in(folder: Path, path: Callable[[Settings], Path], settings: Settings) -> Path:
