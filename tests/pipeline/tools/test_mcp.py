@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import pytest_asyncio
@@ -40,9 +41,10 @@ async def opened(*servers: McpServer) -> tuple[Toolbox, McpServers]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def box() -> AsyncIterator[Toolbox]:
-    made, _ = await opened(program(env={"MINE": SecretStr("1")}, timeout_s=100))
-    yield made
-    await made.close()
+    with patch("pipeline.tools.mcp.connection.REFRESH_S", 1.0):
+        made, _ = await opened(program(env={"MINE": SecretStr("1")}, timeout_s=100))
+        yield made
+        await made.close()
 
 
 async def ran(box: Toolbox, name: str, arguments: str = "{}") -> ToolResult:
