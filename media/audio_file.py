@@ -16,6 +16,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.container.input import InputContainer
 
+from media.live_resampler import LiveResampler
 from media.values import Pcm
 
 FORMATS: Final = "wav, mp3, flac, ogg, webm, m4a, mov, aac, aiff, caf, au, amr, mpeg-ts"
@@ -276,14 +277,17 @@ class PcmStream:
         rate: of what comes in (s16le, mono), Hz.
         to: wanted rate, Hz.
         leftover: half a sample from before.
+        live: whether somebody waits: nothing is held back for long, see `LiveResampler`.
 
     Attributes:
         leftover: the byte that waits for its other half.
     """
 
-    def __init__(self, rate: int, to: int, leftover: bytes = b"") -> None:
+    def __init__(self, rate: int, to: int, leftover: bytes = b"", *, live: bool = False) -> None:
         self.leftover = leftover
-        self._resampler = soxr.ResampleStream(rate, to, 1, dtype="int16") if rate != to else None
+        self._live = LiveResampler(rate, to) if live and rate != to and LiveResampler.knows(rate, to) else None
+        plain = rate == to or self._live is not None
+        self._resampler = None if plain else soxr.ResampleStream(rate, to, 1, dtype="int16")
 
     def feed(self, data: bytes, last: bool = False) -> Pcm:
         """Take in bytes; returns the samples that are ready, shape (n,)."""
@@ -291,6 +295,8 @@ class PcmStream:
         whole = len(data) & ~1
         self.leftover = data[whole:]
         pcm = np.frombuffer(data[:whole], "<i2").astype(np.int16, copy=False)
+        if self._live is not None:
+            return self._live.feed(pcm)
         if self._resampler is None:
             return pcm
         resampled: Pcm = self._resampler.resample_chunk(pcm, last=last)

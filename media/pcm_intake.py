@@ -72,7 +72,7 @@ class PcmIntake:
         self.silent_s = 0.0
         self._bytes_per_s = rate * 2
         self._max_ahead_s = max_ahead_s
-        self._stream = PcmStream(rate, RECEIVE_RATE)
+        self._stream = PcmStream(rate, RECEIVE_RATE, live=True)
         self._pieces: deque[memoryview] = deque()
         self._waiting = 0
         self._ready: Pcm = np.zeros(0, np.int16)

@@ -32,7 +32,7 @@ class Decoder:
     def __init__(self, wire: dict[str, Any]) -> None:
         self.wire = wire
         law = wire["type"] != "audio/pcm"
-        self._stream = PcmStream(g711.RATE if law else PCM_RATE, RECEIVE_RATE)
+        self._stream = PcmStream(g711.RATE if law else PCM_RATE, RECEIVE_RATE, live=True)
         self._law = {"audio/pcmu": g711.decode_mu_law, "audio/pcma": g711.decode_a_law}.get(wire["type"])
 
     def decode(self, text: str, param: str, *, last: bool = False) -> Pcm:
