@@ -18,6 +18,7 @@ from pipeline.call.options import CallOptions
 from pipeline.call.requests import EndReply, SayText
 from pipeline.engines.protocols import Engines
 from pipeline.scheduling.cores import CORES
+from server.background import log_failure
 from server.calls.call import Call, CallIdentity
 from server.calls.capacity import Capacity
 from server.calls.channel_talk import MakeTalk
@@ -266,6 +267,7 @@ class CallRegistry:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(log_failure)
 
     async def drain(self, patience_s: float) -> None:
         """Take no more calls, tell the open ones, and bring them to an end that nobody is cut off by (`Drain`).
