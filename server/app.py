@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import structlog
 from aiohttp import web
@@ -143,12 +143,8 @@ async def _warm_up(engines: Engines, capacity: Capacity) -> None:
     """One piece of work for each engine, then their speed, where the number of calls depends on it."""
     await asyncio.gather(*(engine.warm_up() for engine in engines.all().values()))
     if capacity.limit is None and capacity.speeds is None:
-        try:
-            capacity.speeds = await measure_speeds(engines)
-        except Exception as error:  # whatever an engine raises: calls are taken all the same, a cautious number of them
-            log.warning("engines not measured", problem=str(error))
-            return
-        rounded = {name: round(value, 4) for name, value in asdict(capacity.speeds).items()}
+        capacity.speeds = await measure_speeds(engines)
+        rounded = {name: round(value, 4) for name, value in capacity.speeds.figures()}
         log.info("engines measured", calls=capacity.calls(0), **rounded)
 
 

@@ -17,6 +17,7 @@ from media import decoder_pool
 from media.audio_file import AudioFile, AudioFileError, NoAudioError, RawAudio, UnknownFormatError
 from media.byte_budget import ByteBudget
 from media.decoder_pool import DecodedAudio, DecoderBusyError, DecoderPool
+from media.decoder_wire import Kind
 from media.values import Pcm
 from tests.media.signals import voice
 from tests.media.test_audio_file import ENCODINGS, encoded
@@ -245,9 +246,9 @@ async def test_a_decoder_that_talks_nonsense_does_not_make_a_file_seem_to_end(
 ) -> None:
     answer = decoder_pool._Decoder._answer
 
-    async def odd(self: decoder_pool._Decoder) -> tuple[decoder_pool.Kind, bytes]:
+    async def odd(self: decoder_pool._Decoder) -> tuple[Kind, bytes]:
         kind, payload = await answer(self)
-        return kind, payload + b"\0" if kind is decoder_pool.Kind.PCM else payload
+        return kind, payload + b"\0" if kind is Kind.PCM else payload
 
     monkeypatch.setattr(decoder_pool._Decoder, "_answer", odd)
     audio = await opened(pool, encoded("wav", "pcm_s16le", RATE))
