@@ -83,6 +83,7 @@ async def test_a_server_measures_again_while_nobody_calls_and_shows_what_it_foun
 
             caller = Caller()
             opened = await place(http, caller)
+            assert call_of(server, opened).options.transcript_s == BUSY.stt_s
             while not ears.broken_off:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
             ears.asked.clear()
@@ -98,6 +99,7 @@ async def test_a_server_measures_again_while_nobody_calls_and_shows_what_it_foun
             await improving
             found = await capacity(http)
             assert found > 4
+            assert server.registry.defaults.transcript_s < 1.0, "the next call expects what was measured last"
     finally:
         improving.cancel()
         await server.stop()
