@@ -129,6 +129,9 @@ class DecodedAudio:
                 self._changed.set()
         except AudioFileError as error:
             self._failure = error
+        except Exception:  # it must not seem to end here
+            log.exception("a decoder said what cannot be understood")
+            self._failure = AudioFileError(OVER_LIMIT)
         finally:
             self._finish()
 

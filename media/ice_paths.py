@@ -5,7 +5,6 @@ the old one; when it has one, the first agent, which DTLS runs on, sends by that
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
@@ -119,8 +118,7 @@ class _Restart:
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait((self._task,))
         await self.transport.stop()
 
     async def _run(
@@ -135,6 +133,10 @@ class _Restart:
                 await self.transport.start(remote)
         except TimeoutError:
             logger.info("ICE restart found no path")
+            await self.transport.stop()
+            return
+        except Exception:  # of any kind: media goes on by the old path, and somebody should know
+            logger.exception("ICE restart failed")
             await self.transport.stop()
             return
         if self.transport.state != "completed":

@@ -46,5 +46,5 @@ class ForeignDeletions:
     async def _carry_out(self, user_id: str, conversation_id: uuid.UUID | None) -> None:
         try:
             await self._deleted(user_id, conversation_id)
-        except OSError as error:
-            log.error("what another server deleted is not gone here", problem=str(error))
+        except Exception as error:  # of any kind: what should be gone is not
+            log.error("what another server deleted is not gone here", user_id=user_id, exc_info=error)

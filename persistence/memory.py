@@ -336,6 +336,8 @@ class Memory:
             await self.vectors.open()
         except StoreUnavailableError as error:
             log.warning("vector index not open yet", problem=str(error))
+        except Exception:  # of any kind: the worker tries again, and tells
+            log.exception("vector index not open yet")
         self.worker.start()
 
     def record(self, operation: Operation) -> int:

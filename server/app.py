@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import structlog
 from aiohttp import web
@@ -11,6 +11,7 @@ from aiohttp import web
 from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.context import shared_beginning
+from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import Engines, LanguageModel
 from pipeline.engines.speeds import EngineSpeeds, measure_speeds
 from pipeline.scheduling.cores import CORES
@@ -20,6 +21,7 @@ from server.calls.capacity import MOST, Capacity
 from server.calls.defaults import call_options, fixed_phrases
 from server.calls.handed_over import FILE as HANDED_FILE
 from server.calls.handed_over import HandedOver
+from server.calls.parts import CallParts
 from server.calls.registry import CallRegistry
 from server.calls.requests import REGISTRY
 from server.conversations.tools import build_toolbox
@@ -139,16 +141,42 @@ def listening(app: web.Application, parts: Parts) -> list[tuple[web.Application,
     return [(app, settings.port), *services, *metrics]
 
 
+def build_registry(
+    settings: Settings, parts: CallParts, options: CallOptions, capacity: Capacity, webhooks: Webhooks
+) -> CallRegistry:
+    """The calls; what is kept of them and of webhooks is erased with their users."""
+    memory = parts.memory
+    handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
+    memory.keepers += (handed_over, webhooks)
+    return CallRegistry(
+        parts,
+        options,
+        capacity,
+        lost_grace_s=settings.lost_grace_s,
+        half_open=settings.half_open_calls,
+        handed_over=handed_over,
+    )
+
+
+def open_ports(
+    parts: Parts, registry: CallRegistry, certificate: Certificate | None, opened: contextlib.AsyncExitStack
+) -> tuple[Doors, AudioSocketDoor]:
+    """HTTP and AudioSocket, closed again with the rest; they listen once they are told to."""
+    app = build_app(parts, registry)
+    doors = open_doors(parts.settings, listening(app, parts), certificate)
+    opened.push_async_callback(closed, certificate)
+    opened.push_async_callback(doors.close)
+    pbx = AudioSocketDoor(app[TELEPHONE], guarded=parts.access.guarded)
+    opened.push_async_callback(pbx.close)
+    return doors, pbx
+
+
 async def _warm_up(engines: Engines, capacity: Capacity) -> None:
     """One piece of work for each engine, then their speed, where the number of calls depends on it."""
     await asyncio.gather(*(engine.warm_up() for engine in engines.all().values()))
     if capacity.limit is None and capacity.speeds is None:
-        try:
-            capacity.speeds = await measure_speeds(engines)
-        except Exception as error:  # whatever an engine raises: calls are taken all the same, a cautious number of them
-            log.warning("engines not measured", problem=str(error))
-            return
-        rounded = {name: round(value, 4) for name, value in asdict(capacity.speeds).items()}
+        capacity.speeds = await measure_speeds(engines)
+        rounded = {name: round(value, 4) for name, value in capacity.speeds.figures()}
         log.info("engines measured", calls=capacity.calls(0), **rounded)
 
 
@@ -236,7 +264,7 @@ class Server:
         """Make all parts; the media port alone is open then."""
         delivery, certificate = Delivery(), certificate_of(settings)
         options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
-        engines, watches = watched(engines)
+        watched_engines, watches = watched(engines)
         memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()
         webhooks = build_webhooks(settings, metrics)
         told = CallWebhooks(webhooks)
@@ -244,54 +272,22 @@ class Server:
         # Late: what the calls said at their end is still to be written down, and their recordings to be told of.
         opened.push_async_callback(lambda: memory.close(delivery.patience_s))
         opened.push_async_callback(options.tools.close)
-        speech = cached_speech(settings, engines.tts, memory)
-        engines, desk = replace(engines, tts=speech), SpeechDesk(speech)
+        speech = cached_speech(settings, watched_engines.tts, memory)
+        engines, desk = replace(watched_engines, tts=speech), SpeechDesk(speech)
         opened.push_async_callback(desk.close)
         endpoint = await MediaEndpoint.open(media_config(settings))
         opened.push_async_callback(endpoint.close)
         access = build_access(settings, memory, metrics)
         opened.callback(access.close)
         capacity = Capacity(settings.max_calls, CORES.count, speeds)
-        handed_over = HandedOver(settings.data_dir / "run" / HANDED_FILE, memory.redis)
-        memory.keepers += (handed_over, webhooks)
-        registry = CallRegistry(
-            engines,
-            endpoint,
-            memory,
-            metrics,
-            options,
-            capacity,
-            settings.lost_grace_s,
-            realtime_talk(),
-            settings.half_open_calls,
-            handed_over,
-            told,
-        )
+        call_parts = CallParts(engines, endpoint, memory, metrics, realtime_talk(), told)
+        registry = build_registry(settings, call_parts, options, capacity, webhooks)
         opened.push_async_callback(registry.close)
         metrics.registry.register(ServerCollector(engines, memory, watches, registry))
         parts = Parts(settings, engines, watches, memory, metrics, access, desk)
-        app = build_app(parts, registry)
-        doors = open_doors(settings, listening(app, parts), certificate)
-        opened.push_async_callback(closed, certificate)
-        opened.push_async_callback(doors.close)
-        pbx = AudioSocketDoor(app[TELEPHONE], guarded=access.guarded)
-        opened.push_async_callback(pbx.close)
-        url = doors.url(settings.port)
-        return cls(
-            settings,
-            registry,
-            capacity,
-            memory,
-            url,
-            certificate,
-            parts,
-            webhooks,
-            doors,
-            pbx,
-            speech,
-            opened,
-            delivery,
-        )
+        doors, pbx = open_ports(parts, registry, certificate, opened)
+        shown = (registry, capacity, memory, doors.url(settings.port), certificate)
+        return cls(settings, *shown, parts, webhooks, doors, pbx, speech, opened, delivery)
 
     async def _begin(self) -> None:
         """Open memory and the ports, warm the engines up, and begin what goes on beside the calls."""

@@ -210,6 +210,8 @@ class ChatRequest:
         messages: the whole context, oldest first.
         conversation: key by which an engine may keep a cached prefix.
         max_tokens: most tokens to generate.
+        min_tokens: fewest, though the model would rather end: for measuring. An engine that cannot force it does not
+            look at it.
         temperature: 0 is greedy.
         stop: texts that end the generation.
         tools: what the model may ask for; engines whose `calls_tools` is false do not look at it.
@@ -230,6 +232,7 @@ class ChatRequest:
     top_p: float | None = None
     seed: int | None = None
     form: AnswerForm | None = None
+    min_tokens: int = 0
 
     @property
     def asked(self) -> str:

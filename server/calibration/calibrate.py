@@ -81,11 +81,7 @@ async def calibrate(settings: Settings, engines: Engines, *, thorough: bool = Tr
     found = (computing, tuple(windows))
     profile = Profile(machine, padding, compute_type, threads, *found, runtime=runtime, engines=engine_names(engines))
     await apply(profile, engines)
-    try:
-        return replace(profile, speeds=await measure_speeds(engines))
-    except Exception as error:  # whatever an engine raises: Morgan serves without figures, and cautiously
-        log.warning("engines not measured", problem=str(error))
-        return profile
+    return replace(profile, speeds=await measure_speeds(engines))
 
 
 async def apply(profile: Profile, engines: Engines) -> None:

@@ -121,7 +121,7 @@ def best_runtime(figures: Sequence[ComputingFigures]) -> Runtime:
     wanted, got = ([normalise(text).split() for text in each.heard] for each in (one, other))
     edits = sum(edit_distances(said, heard)[-1] for said, heard in zip(wanted, got, strict=True))
     words = sum(len(said) for said in wanted)
-    same = agrees(edits / max(1, words), words)
+    same = words > 0 and agrees(edits / words, words)
     return "onnx" if same and _saves(other.seconds, one.seconds, MOST_OF_CTRANSLATE2) else "ctranslate2"
 
 

@@ -6,23 +6,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
+from pydantic import TypeAdapter
 
 from pipeline.engines.protocols import Engines
 from pipeline.engines.speeds import EngineSpeeds
 from pipeline.engines.stt.runtime import Runtime
+from pipeline.models import ModelStore
 from pipeline.processor import Machine, this_machine
 from pipeline.scheduling.cores import usable_cores
 from server.calibration.computing import ComputingFigures, times_as_long
 from server.calibration.windows import WindowFigures
 from server.engines.factory import llm_engine
 from server.engines.library import library_title
+from server.kept_json import write_json
 from server.settings import Settings
 
-FORMAT = 7
-_ENGINES = ("ctranslate2", "onnxruntime", "xllamacpp", "transformers")
+FORMAT = 8
+_ENGINES = ("morgan-voice", "ctranslate2", "onnxruntime", "xllamacpp", "transformers", "torch", "piper-tts")
+"""Distributions that compute, or say what is computed: figures of one version say little about another one."""
+
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +43,7 @@ class Profile:
         computing: what compute type and threads were chosen from; empty where there was nothing to choose, or no speech
             to test with.
         windows: what the padding was chosen from; empty likewise.
-        speeds: of the engines; None where none of them does its work here.
+        speeds: of the engines; None where nobody has measured them.
         runtime: what hears English on Whisper's first window.
         engines: that were measured, as `engine_names` tells them.
     """
@@ -68,6 +72,9 @@ class Profile:
         return f"{words} ({', '.join(others)})" if others else words
 
 
+_KEPT = TypeAdapter(Profile)
+
+
 def engine_names(engines: Engines) -> tuple[str, ...]:
     """Which engine does what: figures of one say nothing about another one."""
     return tuple(f"{role}: {engine.name}" for role, engine in sorted(engines.all().items()))
@@ -91,6 +98,7 @@ def profile_path(settings: Settings, machine: Machine | None = None) -> Path:
     ]
     if settings.engine_options:
         models.append(json.dumps(settings.engine_options, sort_keys=True, default=str))
+    models += _weights(settings, (settings.stt_model, settings.llm_model, settings.tts_voice, settings.turn_model))
     cores = str(settings.cores or usable_cores())
     where = (str(FORMAT), (machine or this_machine()).describe(), cores, settings.role, settings.llm_base_url or "")
     told = "\n".join((*where, *versions, *models))
@@ -101,11 +109,10 @@ def load_profile(settings: Settings) -> Profile | None:
     """The profile of this machine; None where nothing was measured, or what was kept cannot be read."""
     path = profile_path(settings)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return _profile(values)
+        return _KEPT.validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         log.warning("what was measured cannot be read; it is measured again", path=str(path), problem=str(error))
         return None
 
@@ -114,29 +121,17 @@ def save_profile(settings: Settings, profile: Profile) -> Path | None:
     """Keep a profile; returns where, None where the folder cannot be written (it is then measured at every start)."""
     path = profile_path(settings)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(asdict(profile), indent=2), encoding="utf-8")
-        part.replace(path)
+        write_json(path, asdict(profile))
     except OSError as error:
         log.warning("what was measured is not kept", path=str(path), problem=str(error))
         return None
     return path
 
 
-def _profile(values: dict[str, Any]) -> Profile:
-    computing: Sequence[dict[str, Any]] = values.pop("computing")
-    windows: Sequence[dict[str, Any]] = values.pop("windows")
-    speeds: dict[str, Any] | None = values.pop("speeds")
-    return Profile(
-        **values | {"engines": tuple(values["engines"])},
-        computing=tuple(
-            ComputingFigures(**each | {"seconds": tuple(each["seconds"]), "heard": tuple(each["heard"])})
-            for each in computing
-        ),
-        windows=tuple(WindowFigures(**each) for each in windows),
-        speeds=None if speeds is None else EngineSpeeds(**speeds),
-    )
+def _weights(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Digests of the models among some names: of the same name, other weights may come one day."""
+    manifest = ModelStore(settings.models_dir).manifest
+    return [file.sha256 for model in manifest.models if model.id in names for file in model.files]
 
 
 def _version(distribution: str) -> str:

@@ -2,22 +2,20 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import structlog
 
 from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import AbsentEngine, Engines
 from pipeline.engines.speeds import EngineSpeeds, measure_speeds
-from server.calibration.profile import Profile, save_profile
+from server.calibration.profile import Profile, load_profile, save_profile
 from server.calls.capacity import Capacity
+from server.calls.quiet import CallCameError, Quiet
 from server.settings import Settings
 
 PAUSES_S = (3.0, 10.0, 20.0)
 """Before each measurement. One takes 2 to 5 s of a core."""
-
-LOOK_EVERY_S = 0.1
-"""Between two looks whether there is a call."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,39 +41,33 @@ class QuietMeasurement:
         self._engines = engines
         self._capacity = capacity
         self._profile = profile
-        self._calls = calls
+        self._quiet = Quiet(calls)
 
     async def run(self) -> None:
-        """Measure, keep and tell; figures that a call fell into count for nothing."""
-        known = before = self._capacity.speeds or self._profile.speeds
+        """Measure, tell and keep, until it was done often enough; what a call comes into is done again behind it."""
         for pause_s in PAUSES_S:
-            await asyncio.sleep(pause_s)
-            await self._quiet()
-            try:
-                speeds = await self._measured()
-            except Exception as error:  # whatever an engine raises: what was known counts on
-                log.warning("engines not measured again", problem=str(error))
-                continue
-            if speeds is not None:
-                known = self._capacity.speeds = speeds if known is None else known.best_with(speeds)
-        if known is None or known == before:
-            return
-        rounded = {name: round(value, 4) for name, value in asdict(known).items()}
-        log.info("engines measured again", calls=self._capacity.calls(0), **rounded)
-        await asyncio.to_thread(save_profile, self._settings, replace(self._profile, speeds=known))
+            while not await self._measured_after(pause_s):
+                pass
 
-    async def _measured(self) -> EngineSpeeds | None:
-        """The speeds; None as soon as there is a call, which is not to wait for this."""
-        measuring = asyncio.create_task(measure_speeds(self._subjects()))
+    async def _measured_after(self, pause_s: float) -> bool:
+        """Whether the engines could be measured without a call beside it."""
+        await asyncio.sleep(pause_s)
+        await self._quiet.begins()
         try:
-            while not measuring.done():
-                if self._calls():
-                    return None
-                await asyncio.wait((measuring,), timeout=LOOK_EVERY_S)
-            return await measuring
-        finally:
-            measuring.cancel()
-            await asyncio.wait((measuring,))
+            speeds = await self._quiet.while_it_lasts(measure_speeds(self._subjects()))
+        except CallCameError:
+            return False
+        before = self._capacity.speeds or self._profile.speeds
+        known = self._capacity.speeds = speeds if before is None else before.best_with(speeds)
+        if known != before:
+            rounded = {name: round(value, 4) for name, value in known.figures()}
+            log.info("engines are quicker than they seemed", calls=self._capacity.calls(0), **rounded)
+            await asyncio.to_thread(self._keep, known)
+        return True
+
+    def _keep(self, speeds: EngineSpeeds) -> None:
+        """Beside the rest of what is kept, which `morgan calibrate` may have measured anew meanwhile."""
+        save_profile(self._settings, replace(load_profile(self._settings) or self._profile, speeds=speeds))
 
     def _subjects(self) -> Engines:
         """The engines with the language model that the figures are about, or without it where it is gone."""
@@ -83,7 +75,3 @@ class QuietMeasurement:
         if not isinstance(llm, ReplaceableLanguageModel):
             return self._engines
         return replace(self._engines, llm=llm.quick or AbsentEngine("llm"))
-
-    async def _quiet(self) -> None:
-        while self._calls():  # noqa: ASYNC110 - calls begin and end in many places, and nobody waits for this
-            await asyncio.sleep(LOOK_EVERY_S)

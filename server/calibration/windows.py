@@ -28,21 +28,22 @@ class WindowFigures:
     Attributes:
         padding_s: silence behind the speech, seconds; None for the full window.
         seconds: for all stretches together.
-        disagreement: words that the full window hears otherwise, as a share of its words.
+        disagreement: words that the full window hears otherwise, as a share of its words; None where it hears none.
         doubted: stretches whose words failed the checks, as a share.
         words: that the full window hears.
     """
 
     padding_s: float | None
     seconds: float
-    disagreement: float
+    disagreement: float | None
     doubted: float
     words: int = 0
 
     @property
     def good(self) -> bool:
         """Whether it may be the first window."""
-        return self.doubted <= MOST_DOUBTED and agrees(self.disagreement, self.words)
+        known = self.disagreement is not None and agrees(self.disagreement, self.words)
+        return known and self.doubted <= MOST_DOUBTED
 
 
 def agrees(disagreement: float, words: int) -> bool:
@@ -63,12 +64,13 @@ async def compare_windows(
         language: of the speech.
     """
     full, reference = await _hear(stt, clips, None, language)
-    total = max(1, sum(len(words) for words in reference))
+    total = sum(len(words) for words in reference)
     figures = []
     for padding in paddings_s:
         part, heard = await _hear(stt, clips, padding, language)
         edits = sum(edit_distances(wanted, got)[-1] for wanted, got in zip(reference, heard, strict=True))
-        figures.append(WindowFigures(padding, part.seconds, edits / total, part.doubted, total))
+        disagreement = edits / total if total else None
+        figures.append(WindowFigures(padding, part.seconds, disagreement, part.doubted, total))
     return [*figures, full]
 
 

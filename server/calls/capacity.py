@@ -5,8 +5,10 @@ A call that is let in and then waits ten seconds for every answer is worse than 
 
 import time
 from collections import deque
+from dataclasses import replace
 
-from pipeline.engines.speeds import EngineSpeeds
+from pipeline.engines.llm.speed import LanguageModelSpeed
+from pipeline.engines.speeds import EngineSpeeds, Unmeasured
 
 TURN_EVERY_S = 12.0
 """A caller asks about so often: a question of 3 s, a moment, an answer of 6 s, a thought."""
@@ -32,8 +34,8 @@ MOST = 64
 GUESSED_PER_CORE = 2
 """Calls for a core of a processor of which nothing is known."""
 
-GUESSED_ALONE_S = 1.2
-GUESSED_OTHERS_S = 0.7
+GUESSED_STT_S, GUESSED_TURN_MODEL_S, GUESSED_VOICE_S, GUESSED_CLAUSE_S = 0.25, 0.05, 0.1, 0.5
+"""What a caller waits for an engine of which nothing is known here: it works elsewhere, or was not measured."""
 
 DECISION_S = 0.3
 """From the end of speech to the decision that the turn is over."""
@@ -50,17 +52,22 @@ RECENT_TURNS = 3
 
 
 def turn_cost_s(speeds: EngineSpeeds) -> float:
-    """Core seconds that a turn takes, from the first interim transcript to the last word of the answer."""
-    heard = TRANSCRIPTIONS * speeds.stt_s * speeds.stt_threads
-    return heard + _judging_s(speeds) + _writing_s(speeds) + REPLY_S * speeds.tts_share
+    """Core seconds that a turn takes here, from the first interim transcript to the last word of the answer."""
+    heard = TRANSCRIPTIONS * (_known(speeds.stt_s) or 0.0) * speeds.stt_threads
+    spoken = 0.0 if isinstance(speeds.voice, Unmeasured) else REPLY_S * speeds.voice.share
+    return heard + _judging_s(speeds) + _writing_s(speeds) + spoken
 
 
 def _judging_s(speeds: EngineSpeeds) -> float:
-    return JUDGEMENTS * speeds.turn_model_s
+    return JUDGEMENTS * (_known(speeds.turn_model_s) or 0.0)
 
 
 def _writing_s(speeds: EngineSpeeds) -> float:
-    return speeds.llm_first_token_s + REPLY_TOKENS * speeds.llm_token_s
+    return 0.0 if isinstance(speeds.llm, Unmeasured) else speeds.llm.first_s + REPLY_TOKENS * speeds.llm.token_s
+
+
+def _known(figure: float | Unmeasured) -> float | None:
+    return None if isinstance(figure, Unmeasured) else figure
 
 
 def calls_in_time(speeds: EngineSpeeds | None, cores: int) -> int:
@@ -70,29 +77,37 @@ def calls_in_time(speeds: EngineSpeeds | None, cores: int) -> int:
         speeds: of the engines; None where nobody has measured them.
         cores: that inference may use, for that case.
     """
+    guessed = min(MOST, GUESSED_PER_CORE * cores)
     if speeds is None:
-        return min(MOST, GUESSED_PER_CORE * cores)
+        return guessed
     # The turn model and the language model do one thing at a time, however many cores there are.
     cost = max(turn_cost_s(speeds) / speeds.cores, _judging_s(speeds), _writing_s(speeds))
-    return MOST if cost <= 0 else max(1, min(MOST, int(LOAD * TURN_EVERY_S / cost)))
+    most = MOST if cost <= 0 else max(1, min(MOST, int(LOAD * TURN_EVERY_S / cost)))
+    # What is unknown comes on top of what is known.
+    return min(most, guessed) if speeds.unknown else most
 
 
 def alone_s(speeds: EngineSpeeds | None) -> float:
     """About how long a single caller waits for an answer."""
-    if speeds is None:
-        return GUESSED_ALONE_S
-    return others_s(speeds) + speeds.llm_first_token_s + speeds.llm_clause_s
+    llm = Unmeasured.UNKNOWN if speeds is None else speeds.llm
+    return others_s(speeds) + (GUESSED_CLAUSE_S if isinstance(llm, Unmeasured) else llm.voiced_s)
 
 
 def others_s(speeds: EngineSpeeds | None) -> float:
     """What a single caller waits for besides the language model."""
     if speeds is None:
-        return GUESSED_OTHERS_S
-    return DECISION_S + speeds.stt_s + speeds.turn_model_s + speeds.tts_first_s
+        return DECISION_S + GUESSED_STT_S + GUESSED_TURN_MODEL_S + GUESSED_VOICE_S
+    stt_s, turn_model_s = _known(speeds.stt_s), _known(speeds.turn_model_s)
+    heard = GUESSED_STT_S if stt_s is None else stt_s
+    judged = GUESSED_TURN_MODEL_S if turn_model_s is None else turn_model_s
+    spoken = GUESSED_VOICE_S if isinstance(speeds.voice, Unmeasured) else speeds.voice.first_s
+    return DECISION_S + heard + judged + spoken
 
 
 class Capacity:
     """Decides how many calls may be open.
+
+    A quick language model answers crowds; where a wiser one answers a caller alone, or all of them, it is told here.
 
     Args:
         limit: a number from the settings, which then is the answer; None to go by what is measured.
@@ -100,16 +115,33 @@ class Capacity:
 
     Attributes:
         limit: as above.
-        speeds: of the engines, once they are known.
-        alone: the same of those that answer a caller alone, where a wiser language model does.
+        speeds: of the engines, once they are known; of language models that of the quick one.
+        wise: speed of the language model that answers a caller alone; None where that is the quick one.
+        wise_only: the wise one answers all callers.
     """
 
     def __init__(self, limit: int | None, cores: int, speeds: EngineSpeeds | None = None) -> None:
         self.limit = limit
         self.speeds = speeds
-        self.alone: EngineSpeeds | None = None
+        self.wise: LanguageModelSpeed | None = None
+        self.wise_only = False
         self._cores = cores
         self._answers: deque[tuple[float, float]] = deque(maxlen=256)
+
+    @property
+    def alone(self) -> EngineSpeeds | None:
+        """Speeds of the engines that answer a caller alone."""
+        return self.speeds if self.speeds is None or self.wise is None else replace(self.speeds, llm=self.wise)
+
+    @property
+    def most(self) -> int:
+        """Calls that are answered in time."""
+        return calls_in_time(self.alone if self.wise_only else self.speeds, self._cores)
+
+    @property
+    def most_wise(self) -> int:
+        """Calls that the engines which answer a caller alone answer in time."""
+        return calls_in_time(self.alone, self._cores)
 
     def answered(self, seconds: float, now: float | None = None) -> None:
         """A turn of any call was answered.
@@ -130,16 +162,27 @@ class Capacity:
         """
         if self.limit is not None:
             return self.limit
-        most = calls_in_time(self.speeds, self._cores)
         if active and self.late(waiting_s, now):
-            return min(most, active)
-        return most
+            return min(self.most, active)
+        return self.most
 
     def late(self, waiting_s: float = 0.0, now: float | None = None) -> bool:
         """Whether callers wait much longer than one alone would."""
         now = time.monotonic() if now is None else now
-        bound = LATE * alone_s(self.alone or self.speeds)
+        bound = LATE * self._alone_s()
         if waiting_s > bound:
             return True
         recent = [seconds for at, seconds in self._answers if now - at <= RECENT_S]
         return len(recent) >= RECENT_TURNS and sum(s > bound for s in recent) >= LATE_SHARE * len(recent)
+
+    def _alone_s(self) -> float:
+        """How long a caller alone waits.
+
+        Engines elsewhere may be slower than guessed, however few callers there are: refusing some would not help. The
+        quickest of the last answers tells.
+        """
+        speeds = self.alone
+        usual = alone_s(speeds)
+        if speeds is not None and not speeds.complete:
+            return max(usual, min((seconds for _, seconds in self._answers), default=0.0))
+        return usual

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from pipeline.call.options import CallOptions
-from pipeline.engines.speeds import EngineSpeeds
+from pipeline.engines.speeds import EngineSpeeds, Unmeasured
 from pipeline.scheduling.cores import CORES
 from pipeline.text.languages import unclear_prompt
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
@@ -41,7 +41,12 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         delay_apology=settings.delay_apology,
         delay_apology_after_s=settings.delay_apology_after_s,
     )
-    return replace(told, transcript_s=speeds.stt_s) if speeds is not None and speeds.stt_s else told
+    return replace(told, transcript_s=transcript_s(speeds, told.transcript_s))
+
+
+def transcript_s(speeds: EngineSpeeds | None, otherwise: float) -> float:
+    """Seconds that a transcript of a question takes here, or what is taken for it where nobody knows."""
+    return otherwise if speeds is None or isinstance(speeds.stt_s, Unmeasured) else speeds.stt_s
 
 
 def fixed_phrases(settings: Settings, options: CallOptions) -> list[str | tuple[str, str | None]]:

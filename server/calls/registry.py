@@ -11,25 +11,23 @@ from typing import Any
 
 import structlog
 
-from media.endpoint import MediaEndpoint
 from media.peer import WebRtcPeer
 from pipeline.call.events import CallEvent
 from pipeline.call.options import CallOptions
 from pipeline.call.requests import EndReply, SayText
 from pipeline.engines.protocols import Engines
 from pipeline.scheduling.cores import CORES
+from server.background import log_failure
 from server.calls.call import Call, CallIdentity
 from server.calls.capacity import Capacity
-from server.calls.channel_talk import MakeTalk
+from server.calls.defaults import transcript_s
 from server.calls.drain import Drain, Step
 from server.calls.handed_over import HandedCall, HandedOver
 from server.calls.line_book import LineBook
+from server.calls.parts import CallParts
 from server.calls.peer_sweep import PeerSweep
 from server.conversations.beginnings import Beginning
-from server.memory.door import MemoryDoor
-from server.observability.metrics import Metrics
 from server.speech.cache import CachedSpeech
-from server.webhooks.calls import CallWebhooks
 
 log = structlog.get_logger(__name__)
 
@@ -66,45 +64,37 @@ class CallRegistry:
     A call counts from `reserve` on until its end has freed everything, and is to be found for as long.
 
     Args:
-        engines: shared by them.
-        endpoint: the media port.
-        memory: where calls are written down.
-        metrics: what is counted.
+        parts: what calls are made of.
         defaults: options of calls that do not say otherwise.
         capacity: how many calls may be open.
         lost_grace_s: how long a vanished caller is waited for.
-        make_talk: makes what Morgan's own clients speak on the data channel.
         half_open: calls of one client that may be unconnected at the same time.
         handed_over: takes the calls that a restart ends.
-        webhooks: tell others of what happens in calls; None where nobody asked.
     """
 
     def __init__(
         self,
-        engines: Engines,
-        endpoint: MediaEndpoint,
-        memory: MemoryDoor,
-        metrics: Metrics,
+        parts: CallParts,
         defaults: CallOptions,
         capacity: Capacity,
+        *,
         lost_grace_s: float,
-        make_talk: MakeTalk,
         half_open: int = 10,
         handed_over: HandedOver | None = None,
-        webhooks: CallWebhooks | None = None,
     ) -> None:
-        self._webhooks = webhooks
-        self.engines = engines
-        self.endpoint = endpoint
-        self.memory = memory
-        self.metrics = metrics
-        self._capacity = capacity
+        self.engines = parts.engines
+        self.endpoint = parts.endpoint
+        self.memory = parts.memory
+        self.metrics = parts.metrics
+        self.make_talk = parts.make_talk
         self.lost_grace_s = lost_grace_s
-        self.make_talk = make_talk
+        self.handed_over = handed_over or HandedOver()
         self.draining = False
         self.total = 0
         self.messages = 0
+        self._webhooks = parts.webhooks
         self._defaults = defaults
+        self._capacity = capacity
         self._past: Counter[str] = Counter()
         self._calls: dict[str, Call] = {}
         self._lines = LineBook(half_open)
@@ -112,8 +102,7 @@ class CallRegistry:
         self._empty = asyncio.Event()
         self._empty.set()
         self._hurried = asyncio.Event()
-        self.handed_over = handed_over or HandedOver()
-        self._sweep = PeerSweep(endpoint, self._owned_peers, metrics)
+        self._sweep = PeerSweep(parts.endpoint, self._owned_peers, parts.metrics)
 
     @property
     def active(self) -> list[Call]:
@@ -137,7 +126,8 @@ class CallRegistry:
     @property
     def defaults(self) -> CallOptions:
         """Options of calls that do not say otherwise."""
-        return self._defaults
+        expected_s = transcript_s(self._capacity.speeds, self._defaults.transcript_s)
+        return replace(self._defaults, transcript_s=expected_s)
 
     @contextlib.asynccontextmanager
     async def reserve(
@@ -204,7 +194,7 @@ class CallRegistry:
         given = {name: value for name, value in options.items() if value is not None}
         given["conversation_id"] = beginning.conversation_id
         given.setdefault("tools", self._defaults.tools.now())
-        call = Call(self, replace(self._defaults, **given), beginning, identity)
+        call = Call(self, replace(self.defaults, **given), beginning, identity)
         self._calls[call.id] = call
         if client is not None:
             self._lines.enter(call, client)
@@ -266,6 +256,7 @@ class CallRegistry:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(log_failure)
 
     async def drain(self, patience_s: float) -> None:
         """Take no more calls, tell the open ones, and bring them to an end that nobody is cut off by (`Drain`).

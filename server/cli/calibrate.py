@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.engines.protocols import EngineError, Engines
+from pipeline.engines.speeds import Unmeasured
 from pipeline.models import ModelError, ModelStore
 from server.calibration.calibrate import calibrate as measure
 from server.calibration.profile import Profile, save_profile
@@ -46,7 +47,7 @@ def calibrate(as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     profile = asyncio.run(_measured(settings, engines))
     where = save_profile(settings, profile)
     speeds = profile.speeds
-    if speeds is not None and speeds.llm is not None:
+    if speeds is not None and not isinstance(speeds.llm, Unmeasured):
         # Other models' are forgotten: a machine that was busy then is not for ever.
         keep_speeds(settings, SpeedBook({settings.llm_model: speeds.llm}, others_s(speeds)))
     if as_json:
@@ -77,10 +78,11 @@ def _show(profile: Profile) -> None:
             name = "full window" if each.padding_s is None else f"{each.padding_s:g} s"
             chosen = "  (chosen)" if each.padding_s == profile.padding_s else ""
             share = f"{each.seconds / full_s:.0%} of the full window's" if full_s else ""
-            table.add_row(name + chosen, share, f"{each.disagreement:.1%}", f"{each.doubted:.1%}")
+            otherwise = "it hears none" if each.disagreement is None else f"{each.disagreement:.1%}"
+            table.add_row(name + chosen, share, otherwise, f"{each.doubted:.1%}")
         console.print(table)
     if profile.speeds is not None:
-        for name, value in asdict(profile.speeds).items():
+        for name, value in profile.speeds.figures():
             typer.echo(f"{name:20} {value:.4g}")
         typer.echo(f"{'a turn, core seconds':20} {turn_cost_s(profile.speeds):.2f}")
         typer.echo(f"{'calls in time':20} {calls_in_time(profile.speeds, profile.speeds.cores)}")

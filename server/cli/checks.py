@@ -17,6 +17,7 @@ import httpx2
 from media.addresses import bound_addresses
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.engines.remote.look_up import look_up
+from pipeline.engines.speeds import Unmeasured
 from pipeline.models import ModelError, ModelStore
 from pipeline.processor import usable_memory
 from pipeline.tools.errors import ToolSetupError
@@ -92,8 +93,10 @@ def check_calibration(settings: Settings) -> Check:
     if speeds is None:
         return Check("Calibration", "ok", found)
     calls = calls_in_time(speeds, speeds.cores)
-    heard, begun = speeds.stt_s * 1000, speeds.llm_first_token_s * 1000
-    found += f"; a question of 3 s is text in {heard:.0f} ms, the answer's first word is there in {begun:.0f} ms"
+    if not isinstance(speeds.stt_s, Unmeasured):
+        found += f"; a question of 3 s is text in {speeds.stt_s * 1000:.0f} ms"
+    if not isinstance(speeds.llm, Unmeasured):
+        found += f"; the answer's first word is there in {speeds.llm.first_s * 1000:.0f} ms"
     found += f"; {calls} call{'s' * (calls != 1)} in time"
     return Check("Calibration", "ok", found)
 

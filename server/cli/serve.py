@@ -19,15 +19,13 @@ from pipeline.models import ModelError, ModelStore
 from pipeline.scheduling.cores import CORES
 from server.app import SWITCH_INTERVAL_S, Server
 from server.calibration.calibrate import calibrated
-from server.calibration.profile import Profile
-from server.calibration.quiet_measurement import QuietMeasurement
 from server.calls.capacity import Capacity
 from server.cli.models import rendered_progress
 from server.engines.factory import build_engines, needed_models
 from server.engines.library import fetch_library
 from server.http.tls import CertificateError
+from server.improvement import improve
 from server.minds.choice import chooses_mind, resolved
-from server.minds.upgrade import Upgrade
 from server.observability.logs import configure_logs
 from server.roles import ENGINES_OF, Role, port_of, services_of, takes_calls
 from server.services.process import ServiceServer
@@ -106,7 +104,8 @@ async def _run(settings: Settings, engines: Engines) -> None:
     console.print(f"{what} is ready: [bold]{server.url}[/bold]")
     if server.certificate is not None:
         loop.add_signal_handler(signal.SIGHUP, server.certificate.reload)
-    improving = asyncio.create_task(_improve(settings, engines, server, profile))
+    capacity = server.capacity if isinstance(server, Server) else Capacity(None, CORES.count, profile.speeds)
+    improving = asyncio.create_task(improve(settings, engines, capacity, profile, lambda: server.load, _tell))
     asked = await stopping.get()
     improving.cancel()
     if asked is signal.SIGTERM and server.busy:
@@ -121,19 +120,8 @@ async def _run(settings: Settings, engines: Engines) -> None:
         await server.hurry()
     await draining
     again.cancel()
+    await asyncio.wait((improving,))
     await asyncio.gather(*(engine.close() for engine in engines.all().values()))
-
-
-async def _improve(settings: Settings, engines: Engines, server: Server | ServiceServer, profile: Profile) -> None:
-    """Behind the start: measure again, and get the wisest language model that this machine affords."""
-    capacity = server.capacity if isinstance(server, Server) else Capacity(None, CORES.count, profile.speeds)
-    llm, upgrade = engines.llm, None
-    if isinstance(llm, ReplaceableLanguageModel):
-        upgrade = Upgrade(settings, llm, capacity, lambda: server.load, _tell)
-        await upgrade.take_known()
-    await QuietMeasurement(settings, engines, capacity, profile, lambda: server.load).run()
-    if upgrade is not None:
-        await upgrade.run()
 
 
 def _tell(text: str) -> None:

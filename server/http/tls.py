@@ -7,6 +7,8 @@ from pathlib import Path
 
 import structlog
 
+from persistence.tasks import keep_running
+
 CHECK_S = 30.0
 """Pause between two looks at the files of the certificate."""
 
@@ -54,7 +56,7 @@ class Certificate:
 
     def watch(self) -> None:
         """From now on read the files again when they change, as renewals do that tell nobody."""
-        self._watch = asyncio.create_task(self._look(), name="certificate")
+        self._watch = keep_running(self._look, "certificate")
 
     async def close(self) -> None:
         """Look no longer."""
@@ -140,6 +142,10 @@ class Gate(asyncio.Protocol):
             )
         except (OSError, asyncio.CancelledError):
             # Whatever a stranger sends, or does not: ssl.SSLError is an OSError.
+            transport.abort()
+            return
+        except Exception:
+            log.exception("tls handshake failed")
             transport.abort()
             return
         finally:

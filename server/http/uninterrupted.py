@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from server.background import log_failure
+
 T = TypeVar("T")
 
 _running: set[asyncio.Task[Any]] = set()
@@ -13,9 +15,16 @@ _running: set[asyncio.Task[Any]] = set()
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """Do the work to its end, also where its caller is cancelled; returns and raises what it does.
 
+    What goes wrong after that is logged.
+
     It must be bounded in time by itself.
     """
     task = asyncio.ensure_future(work)
     _running.add(task)
     task.add_done_callback(_running.discard)
-    return await asyncio.shield(task)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # Nobody is left to hear of its failure.
+        task.add_done_callback(log_failure)
+        raise

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.engines.speeds import LanguageModelSpeed
+from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.models import Model, ModelStore
 from pipeline.processor import usable_memory
 from server.calls.capacity import others_s
@@ -51,7 +51,8 @@ def too_slow(speed: LanguageModelSpeed, known: SpeedBook, quick_id: str) -> str:
         known: what was measured on this machine.
         quick_id: of the model that would answer in its place.
     """
-    quick, others = known.speeds.get(quick_id), known.others_s or others_s(None)
+    quick = known.speeds.get(quick_id)
+    others = others_s(None) if known.others_s is None else known.others_s
     about = "" if speed.measured else "about "
     if speed.token_s > SPOKEN_TOKEN_S:
         return f"{about}{1 / speed.token_s:.0f} tokens/s here, too slow for a call"

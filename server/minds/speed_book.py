@@ -1,18 +1,19 @@
 """How fast each language model was on this machine, kept from start to start."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import structlog
+from pydantic import TypeAdapter
 
-from pipeline.engines.speeds import LanguageModelSpeed
+from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.models import Model
 from pipeline.processor import this_machine
 from pipeline.scheduling.cores import usable_cores
 from server.engines.library import library_title
+from server.kept_json import write_json
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -27,11 +28,11 @@ class SpeedBook:
 
     Attributes:
         speeds: of language models that were measured, by their ids.
-        others_s: what a single caller waits for besides the language model, seconds; 0 where nobody has measured it.
+        others_s: what a single caller waits for besides the language model, seconds; None where nobody has measured it.
     """
 
     speeds: Mapping[str, LanguageModelSpeed] = field(default_factory=dict)
-    others_s: float = 0.0
+    others_s: float | None = None
 
     def expected(self, model: Model, sizes: Mapping[str, int]) -> LanguageModelSpeed | None:
         """The speed of a model, measured or worked out from the one nearest in size; None where nothing was measured.
@@ -53,15 +54,16 @@ class SpeedBook:
         return replace(self, speeds={**self.speeds, model_id: speed})
 
 
+_KEPT = TypeAdapter(SpeedBook)
+
+
 def load_speeds(settings: Settings) -> SpeedBook:
     """What was measured on this machine."""
     try:
-        kept = json.loads(_path(settings).read_text(encoding="utf-8"))
-        speeds = {name: LanguageModelSpeed(**each) for name, each in kept["speeds"].items()}
-        return SpeedBook(speeds, float(kept["others_s"]))
+        return _KEPT.validate_json(_path(settings).read_bytes())
     except FileNotFoundError:
         return SpeedBook()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         log.warning("speeds of language models cannot be read; they are measured again", problem=str(error))
         return SpeedBook()
 
@@ -70,12 +72,14 @@ def keep_speeds(settings: Settings, book: SpeedBook) -> None:
     """Keep what was measured; where nothing can be written it is measured again at the next start."""
     path = _path(settings)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(asdict(book), indent=2), encoding="utf-8")
-        part.replace(path)
+        write_json(path, asdict(book))
     except OSError as error:
         log.warning("the speed of a language model is not kept", path=str(path), problem=str(error))
+
+
+def keep_speed(settings: Settings, model_id: str, speed: LanguageModelSpeed) -> None:
+    """Keep the speed of one model beside those that are kept."""
+    keep_speeds(settings, load_speeds(settings).with_speed(model_id, speed))
 
 
 def _path(settings: Settings) -> Path:

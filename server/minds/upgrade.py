@@ -4,29 +4,28 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from pipeline.call.context import shared_beginning
 from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
-from pipeline.engines.protocols import EngineError, LanguageModel
-from pipeline.engines.speeds import LanguageModelSpeed, measure_language_model
+from pipeline.engines.llm.speed import LanguageModelSpeed, measure_language_model
+from pipeline.engines.protocols import LanguageModel
+from pipeline.engines.speeds import Unmeasured
 from pipeline.models import Model, ModelError, ModelStore
-from pipeline.scheduling.cores import CORES
 from pipeline.scheduling.lanes import Ticket
-from server.calls.capacity import Capacity, calls_in_time, others_s
+from server.calls.capacity import Capacity, others_s
+from server.calls.quiet import CallCameError, Quiet
 from server.engines.factory import build_llm
 from server.minds.choice import choose_among, is_here, too_slow
-from server.minds.speed_book import keep_speeds, load_speeds
+from server.minds.speed_book import keep_speed, keep_speeds, load_speeds
 from server.settings import Settings
 
 SETTLE_S = 20.0
 """Between two measurements of what seems too slow: perhaps the machine was busy with something else."""
-
-QUIET_EVERY_S = 1.0
-"""Between two looks whether there is a call."""
 
 NICE = 19
 """Of the thread that fetches: calls go first."""
@@ -45,7 +44,7 @@ class Upgrade:
     Args:
         settings: the effective ones, `llm_model` being what answers now.
         llm: what answers now.
-        capacity: told how fast the new one is for a caller alone.
+        capacity: told how fast the new one is.
         calls: how many there are.
         tell: says to people what happens.
         store: the weights; those of the settings by default.
@@ -66,6 +65,7 @@ class Upgrade:
         self._llm = llm
         self._capacity = capacity
         self._calls = calls
+        self._quiet = Quiet(calls)
         self._tell = tell
         self._store = store or ModelStore(settings.models_dir)
         self._build = build
@@ -78,10 +78,7 @@ class Upgrade:
         for model_id in choice.better:
             if model_id in known.speeds and await asyncio.to_thread(is_here, self._store, model_id):
                 model = self._store.manifest.get(model_id)
-                other = await self._built(model)
-                if other is not None:
-                    await other.warm_up()
-                    await self._put_in_place(model, other, known.speeds[model_id])
+                if await self._used(model, partial(self._warmed, speed=known.speeds[model_id])):
                     return
 
     async def run(self) -> str:
@@ -94,7 +91,10 @@ class Upgrade:
             if model_id == self._answers:
                 break
             model = self._store.manifest.get(model_id)
-            if await self._fetched(model) and await self._taken(model):
+            if not await self._fetched(model):
+                continue
+            await self._quiet.begins()
+            if await self._used(model, partial(self._judged, model_id=model_id)):
                 break
         return self._answers
 
@@ -104,7 +104,7 @@ class Upgrade:
         if speeds is None:
             return
         known = await asyncio.to_thread(load_speeds, self._settings)
-        if speeds.llm is not None:
+        if not isinstance(speeds.llm, Unmeasured):
             known = known.with_speed(name, speeds.llm)
         await asyncio.to_thread(keep_speeds, self._settings, replace(known, others_s=others_s(speeds)))
 
@@ -117,76 +117,85 @@ class Upgrade:
         )
         try:
             await _in_thread(lambda: self._store.ensure([model.id]))
-        except ModelError as error:
+        except (ModelError, OSError) as error:
             self._tell(f"{model.id} could not be fetched: {error}")
             return False
         return True
 
-    async def _taken(self, model: Model) -> bool:
-        """Load it, measure it, and let it answer where it is quick enough."""
-        await self._quiet()
-        other = await self._built(model)
-        if other is None:
-            return False
-        try:
-            speed, problem = await self._judged(model, other)
-        except BaseException:
-            await other.close()
-            raise
-        if problem:
-            await other.close()
-            self._tell(f"{model.id}: {problem}; {self._llm.model} stays")
-            return False
-        await self._put_in_place(model, other, speed)
-        return True
+    async def _used(self, model: Model, judge: Callable[[LanguageModel], Awaitable[LanguageModelSpeed | str]]) -> bool:
+        """Load a model and let it answer, where that is worth it; whatever goes wrong, it is told, and the rest stays.
 
-    async def _built(self, model: Model) -> LanguageModel | None:
-        settings = self._settings.model_copy(update={"llm_model": model.id})
+        Args:
+            model: which one.
+            judge: tells its speed, or why it is not to answer.
+        """
+        other: LanguageModel | None = None
         try:
-            return await asyncio.to_thread(self._build, settings)
-        except (ModelError, EngineError) as error:
+            other = await asyncio.to_thread(self._build, self._settings.model_copy(update={"llm_model": model.id}))
+            judged = await judge(other)
+            if isinstance(judged, LanguageModelSpeed):
+                await other.prefill(shared_beginning(self._settings.instructions), Ticket())
+                self._put_in_place(model, other, judged)
+                other = None
+                return True
+            self._tell(f"{model.id}: {judged}; {self._llm.model} stays")
+        except Exception as error:  # of any kind: the next one may do
+            log.warning("language model not taken", model=model.id, exc_info=error)
             self._tell(f"{model.id} cannot be used: {error}")
-            return None
+        finally:
+            if other is not None:
+                await other.close()
+        return False
 
-    async def _judged(self, model: Model, other: LanguageModel) -> tuple[LanguageModelSpeed, str]:
-        """Its speed, which is kept, and why it does not answer in time; empty where it does."""
+    async def _warmed(self, other: LanguageModel, speed: LanguageModelSpeed) -> LanguageModelSpeed:
+        await other.warm_up()
+        return speed
+
+    async def _judged(self, other: LanguageModel, model_id: str) -> LanguageModelSpeed | str:
+        """Its speed, which is kept, or why it does not answer in time."""
         speed = await self._measured(other)
-        known = await asyncio.to_thread(load_speeds, self._settings)
-        if too_slow(speed, known, self._settings.llm_model):
+        if speed is not None and await self._problem(speed):
             await asyncio.sleep(SETTLE_S)
-            speed = speed.best_with(await self._measured(other))
-        await asyncio.to_thread(keep_speeds, self._settings, known.with_speed(model.id, speed))
-        return speed, too_slow(speed, known, self._settings.llm_model)
+            again = await self._measured(other)
+            speed = speed if again is None else speed.best_with(again)
+        if speed is None:
+            return "nothing that it says tells its speed"
+        await asyncio.to_thread(keep_speed, self._settings, model_id, speed)
+        return await self._problem(speed) or speed
 
-    async def _measured(self, other: LanguageModel) -> LanguageModelSpeed:
+    async def _problem(self, speed: LanguageModelSpeed) -> str:
+        known = await asyncio.to_thread(load_speeds, self._settings)
+        return too_slow(speed, known, self._settings.llm_model)
+
+    async def _measured(self, other: LanguageModel) -> LanguageModelSpeed | None:
         """Its speed with no call beside it."""
         while True:
-            await self._quiet()
-            await other.warm_up()
-            speed = await measure_language_model(other)
-            if not self._calls():
-                return speed
+            await self._quiet.begins()
+            with contextlib.suppress(CallCameError):
+                return await self._quiet.while_it_lasts(_warm_speed(other))
 
-    async def _put_in_place(self, model: Model, other: LanguageModel, speed: LanguageModelSpeed) -> None:
-        await other.prefill(shared_beginning(self._settings.instructions), Ticket())
-        quick = self._capacity.speeds
-        many = beside = calls_in_time(quick, CORES.count)
-        if quick is not None:
-            self._capacity.alone = quick.with_llm(speed)
-            beside = calls_in_time(self._capacity.alone, CORES.count)
-        self._answers = model.id
+    def _put_in_place(self, model: Model, other: LanguageModel, speed: LanguageModelSpeed) -> None:
+        capacity, crowds = self._capacity, self._settings.llm_model
+        if capacity.wise_only:
+            # The quick one is gone, and the wise one before is the quicker one now.
+            capacity.speeds, capacity.wise_only, crowds = capacity.alone, False, self._answers
+        capacity.wise, self._answers = speed, model.id
         told = f"{model.title} answers from now on ({1 / speed.token_s:.0f} tokens/s on one thread)"
-        if beside >= many:
+        if capacity.most_wise >= capacity.most:
+            capacity.wise_only = True
             self._llm.replace(other)
             self._tell(told)
             return
-        self._llm.replace(other, lambda: self._calls() > beside)
+        # Asked anew each time: the engines may turn out to be quicker than they seemed.
+        self._llm.replace(other, lambda: self._calls() > capacity.most_wise)
+        beside = capacity.most_wise
         at_once = "is one call" if beside == 1 else f"are {beside} calls"
-        self._tell(f"{told} while there {at_once} at most, {self._settings.llm_model} while there are more")
+        self._tell(f"{told} while there {at_once} at most, {crowds} while there are more")
 
-    async def _quiet(self) -> None:
-        while self._calls():  # noqa: ASYNC110 - calls begin and end in many places, and nobody waits for this
-            await asyncio.sleep(QUIET_EVERY_S)
+
+async def _warm_speed(llm: LanguageModel) -> LanguageModelSpeed | None:
+    await llm.warm_up()
+    return await measure_language_model(llm)
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

@@ -98,7 +98,11 @@ class McpTools:
         place = {"item_id": item["id"]}
         self._tell("conversation.item.added", {"previous_item_id": previous, "item": item})
         self._tell("mcp_list_tools.in_progress", place)
-        tools = await self._found(wanted)
+        try:
+            tools = await self._found(wanted)
+        except Exception:  # of any kind: the client waits for the list, or to be told that there is none
+            log.exception("tools of an mcp server not listed", server=label)
+            tools = None
         if self._wanted.get(label) is not wanted:
             return
         if tools is None:

@@ -80,16 +80,20 @@ class SpokenItems:
         return pcm
 
     async def _work(self) -> None:
-        try:
-            while self._waiting:
-                item, sound, after = self._waiting[0]
+        while self._waiting:
+            item, sound, after = self._waiting[0]
+            try:
                 await self._put(item, sound, after)
-                self._waiting.pop(0)
-        finally:
-            self._task = None
+            except Exception:  # of any kind: the items behind it are waited for
+                log.exception("item with audio not put into the conversation")
+            self._waiting.pop(0)
+        self._task = None
         waiting, self._then = self._then, []
         for what in waiting:
-            what()
+            try:
+                what()
+            except Exception:
+                log.exception("work behind an item with audio failed")
 
     async def _put(self, item: MessageItem, sound: list[Pcm], after: str | None) -> None:
         options = self._view.call.options

@@ -11,11 +11,13 @@ import structlog
 
 from media.audio_file import PcmStream
 from persistence.cache.redis_tier import RedisTier
+from persistence.tasks import keep_running
 from pipeline.audio import HEARING_RATE, Pcm
-from pipeline.engines.protocols import SpeechToText, Transcript, VoiceStream
+from pipeline.engines.protocols import EngineError, SpeechToText, Transcript, VoiceStream
 from pipeline.scheduling.lanes import Lane, Ticket, Urgency
 from pipeline.transcription.live import MAX_BACKLOG_S, MAX_CHUNK_S, LiveTranscription, Work
 from pipeline.transcription.segments import Segment, translates, whole_confidence, whole_text
+from server.background import log_failure
 from server.bounds import MAX_SESSION_S
 from server.http.errors import ApiError
 from server.transcription.session_store import SessionState, SessionStore
@@ -112,7 +114,7 @@ class StreamSession:
         self._finishing: asyncio.Task[Result] | None = None
         self._unstored: list[Pcm] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._worker = asyncio.create_task(self._work(), name=f"stream {session_id}")
+        self._worker = keep_running(self._work, f"stream {session_id}")
 
     # What clients ask for --------------------------------------------------------------------------------------------
 
@@ -295,11 +297,11 @@ class StreamSession:
                 continue
             try:
                 transcript = await self._transcribe(work)
-            except FAILURES as error:
+            except Exception as error:  # whatever an engine raises: who waits for the end has to hear of it
                 attempts += 1
                 if work.kind == "final":
                     log.warning("a stretch of a stream is not transcribed yet", problem=str(error), attempt=attempts)
-                    self._failure = error if attempts >= ATTEMPTS else None
+                    self._failure = _as_failure(error) if attempts >= ATTEMPTS else None
                     self._notify()
                     await asyncio.sleep(RETRY_S * min(attempts, 20))
                     continue
@@ -368,10 +370,18 @@ class StreamSession:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # Nobody may be left to hear of its failure.
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.shield(task)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # Nobody is left to hear of its failure.
+            task.add_done_callback(log_failure)
+            raise
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _as_failure(error: Exception) -> Exception:
+    """What an engine has raised, as one of the errors by which there is no transcript."""
+    return error if isinstance(error, FAILURES) else EngineError(f"{type(error).__name__}: {error}")

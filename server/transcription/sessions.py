@@ -12,6 +12,7 @@ from aiohttp import web
 
 from persistence.cache.redis_tier import RedisTier
 from persistence.errors import StoreUnavailableError
+from persistence.tasks import keep_running
 from persistence.values import AudioTranscription
 from pipeline.scheduling.lanes import Lane
 from server.http.errors import ApiError
@@ -57,7 +58,7 @@ class StreamSessions:
         self._sessions: dict[str, StreamSession] = {}
         self._results: OrderedDict[str, tuple[str, Result]] = OrderedDict()
         self._resuming: dict[str, asyncio.Task[StreamSession | None]] = {}
-        self._sweeper = asyncio.create_task(self._sweep(), name="abandoned streams")
+        self._sweeper = keep_running(self._sweep, "abandoned streams")
 
     @property
     def active(self) -> int:

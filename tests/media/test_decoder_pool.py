@@ -17,6 +17,7 @@ from media import decoder_pool
 from media.audio_file import AudioFile, AudioFileError, NoAudioError, RawAudio, UnknownFormatError
 from media.byte_budget import ByteBudget
 from media.decoder_pool import DecodedAudio, DecoderBusyError, DecoderPool
+from media.decoder_wire import Kind
 from media.values import Pcm
 from tests.media.signals import voice
 from tests.media.test_audio_file import ENCODINGS, encoded
@@ -238,3 +239,19 @@ def test_one_that_calculates_for_ever_is_ended_by_the_kernel() -> None:
     program += "with _wall():\n    while True: pass\n"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
     assert run.returncode == -signal.SIGALRM
+
+
+async def test_a_decoder_that_talks_nonsense_does_not_make_a_file_seem_to_end(
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = decoder_pool._Decoder._answer
+
+    async def odd(self: decoder_pool._Decoder) -> tuple[Kind, bytes]:
+        kind, payload = await answer(self)
+        return kind, payload + b"\0" if kind is Kind.PCM else payload
+
+    monkeypatch.setattr(decoder_pool._Decoder, "_answer", odd)
+    audio = await opened(pool, encoded("wav", "pcm_s16le", RATE))
+    with pytest.raises(AudioFileError):
+        await rest(audio)
+    audio.close()

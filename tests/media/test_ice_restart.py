@@ -134,3 +134,27 @@ def test_a_fragment_says_what_was_put_into_it() -> None:
 def test_half_credentials_are_refused(text: str) -> None:
     with pytest.raises(InvalidOfferError, match="ice-"):
         parse_fragment(text)
+
+
+async def test_a_restart_that_fails_in_an_unknown_way_is_told_and_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with endpoint() as server, call(server) as (_, peer, notes):
+        await until(lambda: notes.channel_open)
+        stopped: list[RTCIceTransport] = []
+        stop = RTCIceTransport.stop
+
+        async def broken(*_: object) -> None:
+            raise RuntimeError("nobody expected this")
+
+        async def noted(self: RTCIceTransport) -> None:
+            stopped.append(self)
+            await stop(self)
+
+        monkeypatch.setattr(RTCIceTransport, "start", broken)
+        monkeypatch.setattr(RTCIceTransport, "stop", noted)
+        await peer.restart_ice("abcd", "a" * 22)
+        await until(lambda: any("ICE restart failed" in record.message for record in caplog.records))
+        at_first = len(notes.audio)
+        await until(lambda: len(notes.audio) > at_first + 10)
+        assert stopped

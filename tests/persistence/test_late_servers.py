@@ -81,3 +81,14 @@ async def test_a_pool_that_has_lost_its_connections_is_made_anew(dsn: str) -> No
     async with postgres.connection() as connection:
         assert await connection.fetchval("SELECT 1") == 1
     await postgres.close()
+
+
+async def test_an_index_that_fails_in_an_unknown_way_does_not_end_the_embedding(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: object) -> None:
+        raise RuntimeError("nobody expected this")
+
+    monkeypatch.setattr("persistence.vectors.index.VectorIndex.open", broken)
+    await open_memory()
+    await until(lambda: "embedding worker" in {task.get_name() for task in asyncio.all_tasks()}, 20)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from pipeline.engines.llm.answer_grammar import AnswerGrammar, told_of_form
 from pipeline.engines.llm.context_window import fit_messages
 from pipeline.engines.llm.llama_batch import Logits, PromptPace, Share, SlotTable, StepLimits, Tokens, plan_step
@@ -285,7 +287,11 @@ class Batcher:
         try:
             # What a model thinks has no form.
             grammar = None if job.text.thinking else job.grammar
-            token = job.sampler.sample(logits, grammar.allowed() if grammar is not None else None)
+            allowed = grammar.allowed() if grammar is not None else None
+            token = job.sampler.sample(logits, allowed)
+            while job.generated < job.request.min_tokens and allowed is None and self._model.ends(token):
+                logits[token] = -np.inf
+                token = job.sampler.sample(logits, allowed)
             finished = self._say(job, token, tokens, whole=grammar is not None and grammar.take(token))
         except Exception as error:  # only this request ends
             self._end(job, now, _as_engine_error(error))

@@ -168,6 +168,8 @@ class TransformersLanguageModel:
                     scores = self._evaluate(ids, cache)
                     if formed is not None:
                         scores[~self._torch.from_numpy(formed.allowed()[: len(scores)]).to(self.device)] = -math.inf
+                    if said < request.min_tokens and formed is None:
+                        scores[list(self._ends)] = -math.inf
                     token = self._choose(scores, ids[prompt_tokens:], request, random)
                     whole = formed is not None and formed.take(token)
                     if token in self._ends:

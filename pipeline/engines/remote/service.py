@@ -198,7 +198,11 @@ class RemoteService:
             now = time.monotonic()
             if now >= due or replica.breaker.state(now) != "closed":
                 due = now + PROBE_S
-                await self._probe(replica)
+                try:
+                    await self._probe(replica)
+                except Exception as error:  # of any kind: without probes a server that was gone stays so
+                    replica.failed(now, short(error))
+                    log.exception("a service could not be asked how it does", service=self.name, url=replica.url)
             await asyncio.sleep(RETRY_S)
 
     async def _probe(self, replica: Replica) -> None:

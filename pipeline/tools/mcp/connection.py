@@ -136,8 +136,7 @@ class McpConnection:
                     await self._list(client)
             finally:
                 self._lost()
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+                await _ended(listening)
 
     @contextlib.asynccontextmanager
     async def _transport(self) -> AsyncIterator[Any]:
@@ -162,17 +161,18 @@ class McpConnection:
 
             async def hand_on() -> None:
                 with passed, contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
-                    async for message in received:
-                        await passed.send(message)
-                self._look.set()
+                    try:
+                        async for message in received:
+                            await passed.send(message)
+                    finally:
+                        self._look.set()
 
             task = asyncio.create_task(hand_on())
             try:
                 yield handed_on, sent
             finally:
                 handed_on.close()
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await _ended(task)
 
     async def _list(self, client: Client) -> None:
         found: list[McpTool] = []
@@ -208,6 +208,14 @@ class McpConnection:
         self.listed = ()
         if not self.problem or problem != ENDED:
             self.problem = problem
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end; what it failed with is logged."""
+    task.cancel()
+    (problem,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(problem, Exception):
+        log.error("work for an mcp server failed", exc_info=problem)
 
 
 def _content(result: CallToolResult) -> str:

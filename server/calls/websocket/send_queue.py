@@ -100,6 +100,11 @@ class SocketOutbox:
         except ConnectionError:
             # The task that reads from the socket is told as well, and ends the session.
             self.full = True
+        except Exception:
+            log.exception("nothing more can be sent to a client")
+            self.full = True
+            if self._transport is not None:
+                self._transport.abort()
 
     def _count(self, data: bytes | str, sign: int) -> None:
         self._bytes += sign * len(data)

@@ -11,13 +11,14 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from pipeline.engines.speeds import EngineSpeeds
+from pipeline.engines.llm.speed import LanguageModelSpeed
+from pipeline.engines.speeds import EngineSpeeds, VoiceSpeed
 from pipeline.scheduling.core_budget import Claim, CoreBudget, Room
 from pipeline.scheduling.ticket import Ticket, Urgency
 from server.calls.capacity import calls_in_time
 
-VNNI = EngineSpeeds(2, 0.17, 0.04, 0.06, 0.0475, 0.0095, 0.05, 0.03)
-AVX2 = EngineSpeeds(2, 0.5, 0.16, 0.2, 0.1, 0.02, 0.15, 0.08)
+VNNI = EngineSpeeds(2, 0.17, 0.04, LanguageModelSpeed(0.06, 0.0475, 0.0095), VoiceSpeed(0.05, 0.03))
+AVX2 = EngineSpeeds(2, 0.5, 0.16, LanguageModelSpeed(0.2, 0.1, 0.02), VoiceSpeed(0.15, 0.08))
 
 QUESTION_S, REPLY_TOKENS, CLAUSE_TOKENS, PART_S, PARTS = 2.5, 35, 6, 1.5, 4
 
@@ -87,40 +88,42 @@ class Machine:
 
 def caller(machine: Machine, speeds: EngineSpeeds, dice: random.Random, answers: list[float]) -> Process:
     """Asks, is answered, hears the answer out, and asks again."""
+    figures = dict(speeds.figures())
     while True:
         yield dice.uniform(0.5, 3.0)
         yield QUESTION_S / 2
         if machine.budget.spare():
-            machine.start(Work(Ticket(Urgency.INTERIM), machine.stt, speeds.stt_s))
+            machine.start(Work(Ticket(Urgency.INTERIM), machine.stt, figures["stt_s"]))
         yield QUESTION_S / 2
         ended = machine.now
         yield 0.1
         draft = Ticket(Urgency.SPECULATION, machine.now)
-        words = machine.start(Work(draft, machine.stt, speeds.stt_s))
-        score = machine.start(Work(Ticket(Urgency.SPECULATION, machine.now), machine.turn, speeds.turn_model_s))
+        words = machine.start(Work(draft, machine.stt, figures["stt_s"]))
+        score = machine.start(Work(Ticket(Urgency.SPECULATION, machine.now), machine.turn, figures["turn_model_s"]))
         yield 0.2
         # By now it is the end, whatever the turn model says.
         draft.urgency = Urgency.FINAL_TRANSCRIPT
         score.ticket.cancel()
         yield words
         reply = Ticket(Urgency.FIRST_AUDIO, ended)
-        yield machine.start(Work(reply, machine.llm, speeds.llm_first_token_s))
+        yield machine.start(Work(reply, machine.llm, figures["llm_first_token_s"]))
         for _ in range(CLAUSE_TOKENS):
-            yield machine.start(Work(reply, machine.llm, speeds.llm_token_s))
-        yield machine.start(Work(Ticket(Urgency.FIRST_AUDIO, ended), machine.tts, speeds.tts_first_s))
+            yield machine.start(Work(reply, machine.llm, figures["llm_token_s"]))
+        yield machine.start(Work(Ticket(Urgency.FIRST_AUDIO, ended), machine.tts, figures["tts_first_s"]))
         answers.append(machine.now - ended)
         yield from speak(machine, speeds)
 
 
 def speak(machine: Machine, speeds: EngineSpeeds) -> Process:
     """The rest of the reply: the text on one thread, the voice part by part, urgent only when the audio runs out."""
+    figures = dict(speeds.figures())
     until = machine.now + 1.0
     for part in range(PARTS):
         for _ in range((REPLY_TOKENS - CLAUSE_TOKENS) // PARTS):
             ticket = Ticket(Urgency.RUNNING_DRY if until - machine.now < 2.0 else Urgency.LOOK_AHEAD, until)
-            yield machine.start(Work(ticket, machine.llm, speeds.llm_token_s))
+            yield machine.start(Work(ticket, machine.llm, figures["llm_token_s"]))
         ticket = Ticket(Urgency.RUNNING_DRY if until - machine.now < 1.0 else Urgency.LOOK_AHEAD, until)
-        voice = machine.start(Work(ticket, machine.tts, speeds.tts_share * PART_S))
+        voice = machine.start(Work(ticket, machine.tts, figures["tts_share"] * PART_S))
         while not voice.done and until - machine.now > 1.0:
             yield 0.1
         ticket.urgency = Urgency.RUNNING_DRY

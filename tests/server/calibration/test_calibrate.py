@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engines.speeds import EngineSpeeds
+from pipeline.engines.speeds import EngineSpeeds, Unmeasured, VoiceSpeed
 from pipeline.engines.stt.faster_whisper import FasterWhisper
 from pipeline.engines.stt.window_choice import PADDINGS_S
 from pipeline.scheduling.lanes import Ticket
@@ -43,7 +43,9 @@ async def test_a_service_that_hears_is_measured_once(models_dir: Path, monkeypat
     assert profile.padding_s in PADDINGS_S
     assert engines.stt.window.padding_s == profile.padding_s
     assert profile.speeds is not None
+    assert not isinstance(profile.speeds.stt_s, Unmeasured)
     assert profile.speeds.stt_s > 0
+    assert profile.speeds.llm is Unmeasured.ELSEWHERE
 
 
 @pytest.mark.timeout(300)
@@ -82,7 +84,7 @@ async def test_what_was_measured_of_other_engines_counts_for_nothing(
     monkeypatch.setattr("server.calibration.profile.profile_path", partial(_path_in, tmp_path, profile_path))
     engines = build_engines(settings)
     others = ("tts: timed-tts",)
-    speeds = EngineSpeeds(2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.012, 0.05)
+    speeds = EngineSpeeds(2, Unmeasured.ELSEWHERE, Unmeasured.ELSEWHERE, Unmeasured.ELSEWHERE, VoiceSpeed(0.012, 0.05))
     save_profile(settings, Profile("this one", 2.5, "", speeds=speeds, engines=others))
     try:
         profile = await calibrated(settings, engines)

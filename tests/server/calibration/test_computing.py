@@ -89,6 +89,11 @@ def test_onnxruntime_is_taken_where_it_is_no_slower_and_hears_the_same(seconds: 
     assert best_runtime(()) == "ctranslate2"
 
 
+def test_where_nothing_was_heard_no_words_are_the_same() -> None:
+    silent = (figures("ctranslate2", (1.0, 1.0), "", ""), figures("onnx", (0.5, 0.5), "", ""))
+    assert best_runtime(silent) == "ctranslate2"
+
+
 async def test_the_runtime_is_measured_and_the_engine_is_set_by_it(
     stt: FasterWhisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:

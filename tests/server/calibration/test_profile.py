@@ -1,10 +1,15 @@
 """What was measured, kept and read again."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.engines.speeds import EngineSpeeds
+import pytest
+
+from pipeline.engines.llm.speed import LanguageModelSpeed
+from pipeline.engines.speeds import EngineSpeeds, Unmeasured, VoiceSpeed
+from pipeline.models import Manifest
 from pipeline.processor import this_machine
 from server.calibration.computing import ComputingFigures
 from server.calibration.profile import Profile, load_profile, profile_path, save_profile
@@ -19,7 +24,7 @@ PROFILE = Profile(
     2,
     (ComputingFigures("int8", 1, (0.5, 0.4)), ComputingFigures("float32", 1, (0.4, 0.32))),
     (WindowFigures(8.0, 1.0, 0.1, 0.2), WindowFigures(None, 3.0, 0.0, 0.0)),
-    EngineSpeeds(2, 0.2, 0.04, 0.1, 0.05, 0.01, 0.2, 0.1, stt_threads=2),
+    EngineSpeeds(2, 0.2, 0.04, LanguageModelSpeed(0.1, 0.05, 0.01), VoiceSpeed(0.2, 0.1), stt_threads=2),
 )
 
 
@@ -55,8 +60,41 @@ def test_a_profile_that_cannot_be_read_is_as_good_as_none(tmp_path: Path) -> Non
     assert load_profile(settings(tmp_path)) is None
     path.write_text(json.dumps({"padding_s": 8.0}))
     assert load_profile(settings(tmp_path)) is None
+    save_profile(settings(tmp_path), PROFILE)
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps(kept | {"padding_s": None}))
+    assert load_profile(settings(tmp_path)) is None
 
 
 def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "calibration").write_text("a file where the folder should be")
     assert save_profile(settings(tmp_path), PROFILE) is None
+
+
+def test_why_an_engine_was_not_measured_is_kept(tmp_path: Path) -> None:
+    speeds = EngineSpeeds(2, 0.2, Unmeasured.UNKNOWN, Unmeasured.ELSEWHERE, Unmeasured.ELSEWHERE)
+    save_profile(settings(tmp_path), replace(PROFILE, speeds=speeds))
+    assert load_profile(settings(tmp_path)) == replace(PROFILE, speeds=speeds)
+    found = check_calibration(settings(tmp_path)).found
+    assert "a question of 3 s is text in 200 ms" in found
+    assert "first word" not in found, "nobody knows when it is there"
+
+
+def test_two_servers_that_keep_the_same_profile_write_it_whole(tmp_path: Path) -> None:
+    here = settings(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(path is not None for path in pool.map(lambda _: save_profile(here, PROFILE), range(200)))
+    assert load_profile(here) == PROFILE
+    assert [path.suffix for path in (tmp_path / "calibration").iterdir()] == [".json"]
+
+
+def test_other_weights_of_the_same_name_have_another_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = profile_path(settings(tmp_path))
+    assert profile_path(settings(tmp_path)) == before
+    known = Manifest.load()
+    files = {model.id: tuple(replace(file, sha256="0" * 64) for file in model.files) for model in known.models}
+    models = tuple(
+        replace(model, files=files[model.id]) if model.id == "whisper-base" else model for model in known.models
+    )
+    monkeypatch.setattr(Manifest, "load", lambda: Manifest(models))
+    assert profile_path(settings(tmp_path, stt_model="whisper-base")) != before

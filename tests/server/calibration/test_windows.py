@@ -46,3 +46,9 @@ def test_what_a_call_hears_is_as_long_as_what_was_said() -> None:
 def test_a_few_words_do_not_condemn_a_window(words: int, chosen: float) -> None:
     measured = [WindowFigures(2.5, 1.0, 0.0625, 0.0, words), WindowFigures(8.0, 1.0, 0.03, 0.0, words), FULL]
     assert best_padding(measured) == chosen
+
+
+def test_where_the_full_window_hears_nothing_the_longest_is_taken() -> None:
+    """Nothing was found out: that is no agreement."""
+    measured = [WindowFigures(padding, 1.0, None, 0.0) for padding in (2.5, 8.0)]
+    assert best_padding([*measured, FULL]) == 8.0

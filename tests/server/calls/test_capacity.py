@@ -4,14 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.engines.speeds import EngineSpeeds
+from pipeline.engines.llm.speed import LanguageModelSpeed
+from pipeline.engines.speeds import EngineSpeeds, Unmeasured, VoiceSpeed
 from server.calls.capacity import MOST, RECENT_S, TRANSCRIPTIONS, Capacity, alone_s, calls_in_time, turn_cost_s
 
-VNNI = EngineSpeeds(2, 0.17, 0.04, 0.06, 0.0475, 0.0095, 0.05, 0.03)
+VNNI = EngineSpeeds(2, 0.17, 0.04, LanguageModelSpeed(0.06, 0.0475, 0.0095), VoiceSpeed(0.05, 0.03))
 """Two cores of a server of 2023."""
 
-AVX2 = EngineSpeeds(2, 0.5, 0.16, 0.2, 0.1, 0.02, 0.15, 0.08)
+AVX2 = EngineSpeeds(2, 0.5, 0.16, LanguageModelSpeed(0.2, 0.1, 0.02), VoiceSpeed(0.15, 0.08))
 """Two cores of a processor without VNNI, three times as slow."""
+
+
+ELSEWHERE = EngineSpeeds(2, Unmeasured.ELSEWHERE, Unmeasured.ELSEWHERE, Unmeasured.ELSEWHERE, Unmeasured.ELSEWHERE)
+"""A core whose engines are all in other processes."""
 
 
 def cores(speeds: EngineSpeeds, count: int) -> EngineSpeeds:
@@ -27,8 +32,8 @@ def cores(speeds: EngineSpeeds, count: int) -> EngineSpeeds:
         (cores(AVX2, 1), 1, 2),
         (cores(VNNI, 16), 11, 25),
         (cores(AVX2, 16), 4, 12),
-        (EngineSpeeds(1, 9.0, 2.0, 5.0, 2.5, 0.5, 2.0, 1.0), 1, 1),
-        (EngineSpeeds(2, 0, 0, 0, 0, 0, 0, 0), MOST, MOST),
+        (EngineSpeeds(1, 9.0, 2.0, LanguageModelSpeed(5.0, 2.5, 0.5), VoiceSpeed(2.0, 1.0)), 1, 1),
+        (ELSEWHERE, MOST, MOST),
         (None, 4, 4),
     ],
 )
@@ -37,7 +42,7 @@ def test_slower_engines_and_fewer_cores_mean_fewer_calls(speeds: EngineSpeeds | 
 
 
 def test_a_transcription_on_two_threads_takes_two_cores() -> None:
-    assert turn_cost_s(replace(VNNI, stt_threads=2)) == pytest.approx(turn_cost_s(VNNI) + TRANSCRIPTIONS * VNNI.stt_s)
+    assert turn_cost_s(replace(VNNI, stt_threads=2)) == pytest.approx(turn_cost_s(VNNI) + TRANSCRIPTIONS * 0.17)
 
 
 def test_a_number_that_somebody_set_is_the_answer_however_slow_it_is() -> None:
@@ -74,3 +79,48 @@ def test_work_that_waits_too_long_for_a_core_says_it_at_once() -> None:
 def test_before_anything_was_measured_it_is_cautious() -> None:
     assert Capacity(None, 1).calls(active=0) == 2
     assert Capacity(None, 4).calls(active=0) == 8
+
+
+def test_an_engine_of_which_nothing_is_known_makes_it_cautious() -> None:
+    """It is no engine elsewhere, which would take nothing of our cores."""
+    elsewhere, unknown = (replace(VNNI, llm=why) for why in Unmeasured)
+    assert calls_in_time(elsewhere, 2) > calls_in_time(VNNI, 2) > 4
+    assert calls_in_time(unknown, 2) == calls_in_time(None, 2) == 4
+    assert calls_in_time(replace(AVX2, llm=Unmeasured.UNKNOWN), 2) <= 4
+
+
+def test_engines_elsewhere_are_waited_for_too() -> None:
+    assert alone_s(ELSEWHERE) == pytest.approx(alone_s(None))
+    capacity = Capacity(None, 2, ELSEWHERE)
+    for at in range(4):
+        capacity.answered(alone_s(None), float(at))
+    assert not capacity.late(now=4.0)
+    assert capacity.calls(active=1, now=4.0) == MOST
+
+
+def test_a_slow_engine_elsewhere_is_no_reason_to_refuse_callers_and_a_crowd_is() -> None:
+    capacity = Capacity(None, 2, ELSEWHERE)
+    for at in range(4):
+        capacity.answered(4.0, float(at))
+    assert not capacity.late(now=4.0)
+    for at in range(4, 8):
+        capacity.answered(12.0, float(at))
+    assert capacity.late(now=8.0)
+
+
+def test_a_wise_model_that_answers_all_callers_bounds_them() -> None:
+    wise = LanguageModelSpeed(0.4, 0.3, 0.09)
+    capacity = Capacity(None, 2, VNNI)
+    capacity.wise = wise
+    assert capacity.calls(active=0) == calls_in_time(VNNI, 2)
+    assert capacity.most_wise == calls_in_time(replace(VNNI, llm=wise), 2) < calls_in_time(VNNI, 2)
+    capacity.wise_only = True
+    assert capacity.calls(active=0) == capacity.most_wise
+
+
+def test_what_is_known_of_the_others_counts_for_the_wise_one_too() -> None:
+    capacity = Capacity(None, 2, replace(VNNI, stt_s=2.2))
+    capacity.wise = LanguageModelSpeed(0.4, 0.3, 0.03)
+    before = capacity.most_wise
+    capacity.speeds = VNNI
+    assert capacity.most_wise > before

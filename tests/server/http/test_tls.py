@@ -176,3 +176,23 @@ def closed(client: socket.socket) -> bool:
         return False
     except OSError:
         return True
+
+
+async def test_a_look_at_the_files_that_fails_is_not_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "CHECK_S", 0.01)
+    certificate = Certificate(*make(tmp_path, "first"))
+    looks = 0
+
+    def look() -> tuple[int, ...]:
+        nonlocal looks
+        looks += 1
+        raise RuntimeError("nobody expected this")
+
+    monkeypatch.setattr(certificate, "_changed_at", look)
+    certificate.watch()
+    async with asyncio.timeout(30):
+        while looks < 2:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    await certificate.close()

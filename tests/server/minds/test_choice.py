@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pipeline.engines.speeds import LanguageModelSpeed
+from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.models import Manifest, Model
 from server.minds.choice import MOST_OF_QUICK, choose, too_slow
 from server.minds.speed_book import SpeedBook

@@ -1,16 +1,19 @@
 """A wiser language model takes the place of the quick one while calls are answered."""
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
+from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.engines.protocols import ChatDelta, ChatRequest, Message
-from pipeline.engines.speeds import EngineSpeeds, LanguageModelSpeed
+from pipeline.engines.speeds import EngineSpeeds, VoiceSpeed
 from pipeline.models import FetchError, Manifest, ModelStore, ProgressCallback
 from pipeline.models.progress import no_progress
 from pipeline.scheduling.lanes import Ticket
@@ -22,9 +25,9 @@ from server.settings import Settings
 
 TINY, SMALL, LARGE = "smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"
 REQUEST = ChatRequest((Message("user", "Hello"),))
-SPEEDS = EngineSpeeds(2, 1.2, 0.05, 0.09, 0.1, 1 / 56, 0.1, 0.05)
+SPEEDS = EngineSpeeds(2, 1.2, 0.05, LanguageModelSpeed(0.09, 0.1, 1 / 56), VoiceSpeed(0.1, 0.05))
 QUICK = LanguageModelSpeed(0.09, 0.1, 1 / 56)
-SLOW = EngineSpeeds(2, 0.3, 0.05, 0.9, 1.0, 0.2, 0.1, 0.05)
+SLOW = EngineSpeeds(2, 0.3, 0.05, LanguageModelSpeed(0.9, 1.0, 0.2), VoiceSpeed(0.1, 0.05))
 
 
 class Talker:
@@ -37,6 +40,9 @@ class Talker:
     def __init__(self, model: str, token_s: float = 0.0, slow_answers: int | None = None) -> None:
         self.model = model
         self.closed = False
+        self.heard = 0
+        self.words: tuple[str, ...] = (model, *(" it is",) * 7)
+        self.warm: Exception | None = None
         self.read: list[str] = []
         self._token_s = token_s
         self._slow_answers = slow_answers
@@ -45,14 +51,17 @@ class Talker:
         token_s = self._token_s if self._slow_answers != 0 else 0.0
         if self._slow_answers:
             self._slow_answers -= 1
-        for word in (self.model, " it", " is"):
+        self.heard += 1
+        for word in self.words:
             await asyncio.sleep(token_s)
             yield ChatDelta(word)
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
         self.read.append(request.messages[0].content)
 
-    async def warm_up(self) -> None: ...
+    async def warm_up(self) -> None:
+        if self.warm is not None:
+            raise self.warm
 
     async def close(self) -> None:
         self.closed = True
@@ -104,11 +113,13 @@ class Scene:
         self.told: list[str] = []
         self.built: list[Talker] = []
 
+        self.as_built: Callable[[Talker], None] = lambda _: None
+
         def build(settings: Settings) -> Talker:
             name = settings.llm_model
-            self.built.append(
-                Talker(name, 0.5 if name in {*slow, *slow_at_first} else 0.0, 2 if name in slow_at_first else None)
-            )
+            slow_answers = 2 if name in slow_at_first else None
+            self.built.append(Talker(name, 0.2 if name in {*slow, *slow_at_first} else 0.0, slow_answers))
+            self.as_built(self.built[-1])
             return self.built[-1]
 
         self.upgrade = Upgrade(
@@ -126,7 +137,9 @@ async def test_the_wisest_is_fetched_and_takes_over(tmp_path: Path) -> None:
     assert scene.first.closed  # the wise one of this test is no slower
     assert scene.built[-1].read[-1].startswith(scene.settings.instructions)
     assert scene.capacity.alone is not None
-    assert scene.capacity.alone.llm_token_s < SPEEDS.llm_token_s
+    assert scene.capacity.wise is not None
+    assert scene.capacity.wise.token_s < QUICK.token_s
+    assert scene.capacity.wise_only
     assert set(load_speeds(scene.settings).speeds) == {TINY, LARGE}
     assert "1,117 MB" in scene.told[0]
 
@@ -204,8 +217,7 @@ async def test_one_that_seems_too_slow_is_measured_once_more(tmp_path: Path) -> 
     assert await scene.upgrade.run() == LARGE
 
 
-async def test_nothing_is_loaded_while_there_is_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.minds.upgrade.QUIET_EVERY_S", 0.01)
+async def test_nothing_is_loaded_while_there_is_a_call(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, {TINY})
     scene = Scene(tmp_path, shelf)
     scene.calls = 1
@@ -229,10 +241,81 @@ async def test_a_reply_that_has_begun_is_finished_by_the_model_that_began_it(tmp
             llm.replace(second)
             assert llm.model == "second"
             assert not first.closed
-    assert "".join(said) == "first it is"
+    assert "".join(said) == "first" + " it is" * 7
     await llm.close()
     assert first.closed
     assert second.closed
+
+
+async def test_one_that_fails_makes_room_for_the_next_and_is_closed(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Shelf(tmp_path, {TINY}))
+
+    def fails(talker: Talker) -> None:
+        talker.warm = RuntimeError("out of memory") if talker.model == LARGE else None
+
+    scene.as_built = fails
+    assert await scene.upgrade.run() == SMALL
+    assert scene.built[0].closed
+    assert f"{LARGE} cannot be used: out of memory" in scene.told
+
+
+async def test_one_of_an_earlier_start_that_fails_now_leaves_the_next_best(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Shelf(tmp_path, {TINY, SMALL, LARGE}))
+    kept = {TINY: QUICK, SMALL: LanguageModelSpeed(0.15, 0.1, 1 / 30), LARGE: LanguageModelSpeed(0.2, 0.1, 1 / 21)}
+    keep_speeds(scene.settings, SpeedBook(kept, others_s(SPEEDS)))
+
+    def fails(talker: Talker) -> None:
+        talker.warm = RuntimeError("out of memory") if talker.model == LARGE else None
+
+    scene.as_built = fails
+    await scene.upgrade.take_known()
+    assert scene.llm.model == SMALL
+    assert [each.closed for each in scene.built] == [True, False]
+
+
+async def test_one_that_answers_with_a_single_token_is_not_taken_for_a_quick_one(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Shelf(tmp_path, {TINY, LARGE}, unreachable={SMALL}))
+
+    def terse(talker: Talker) -> None:
+        talker.words = ("Yes.",)
+
+    scene.as_built = terse
+    assert await scene.upgrade.run() == TINY
+    assert LARGE not in load_speeds(scene.settings).speeds
+    assert any("tells its speed" in text for text in scene.told)
+
+
+async def test_a_call_that_comes_while_a_model_is_measured_has_the_machine_for_itself(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Shelf(tmp_path, {TINY, LARGE}), slow={LARGE})
+    running = asyncio.create_task(scene.upgrade.run())
+    async with asyncio.timeout(60):
+        while not (scene.built and scene.built[0].heard):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.005)
+    scene.calls = 1
+    await asyncio.sleep(0.3)
+    heard = scene.built[0].heard
+    assert LARGE not in load_speeds(scene.settings).speeds
+    await asyncio.sleep(0.5)
+    assert scene.built[0].heard == heard == 1, "it was broken off, and does not begin anew beside the call"
+    scene.calls = 0
+    assert await running == SMALL
+    assert LARGE in load_speeds(scene.settings).speeds, "measured behind the call"
+
+
+async def test_how_many_the_wise_one_answers_follows_what_is_known_of_the_other_engines(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Shelf(tmp_path, {TINY, LARGE}))
+    kept = {TINY: QUICK, LARGE: LanguageModelSpeed(0.4, 0.2, 1 / 18)}
+    keep_speeds(scene.settings, SpeedBook(kept, others_s(SPEEDS)))
+    await scene.upgrade.take_known()
+    assert scene.capacity.most_wise == 1
+    scene.calls = 2
+    said = [delta.text async for delta in scene.llm.stream(REQUEST, Ticket())]
+    assert said[0] == TINY
+    # Measured again in a quiet minute.
+    scene.capacity.speeds = replace(SPEEDS, stt_s=0.2)
+    assert scene.capacity.most_wise >= 2
+    said = [delta.text async for delta in scene.llm.stream(REQUEST, Ticket())]
+    assert said[0] == LARGE
 
 
 def test_speeds_are_kept(tmp_path: Path) -> None:
@@ -244,4 +327,15 @@ def test_speeds_are_kept(tmp_path: Path) -> None:
     assert load_speeds(settings) == book == SpeedBook({TINY: QUICK, LARGE: slower}, 0.5)
     for file in (tmp_path / "calibration").iterdir():
         file.write_text("{")
+    assert load_speeds(settings) == SpeedBook()
+
+
+def test_a_speed_that_is_none_is_measured_again(tmp_path: Path) -> None:
+    """Kept by a version that took a reply of a single token for a speed."""
+    settings = Settings(models_dir=tmp_path)
+    keep_speeds(settings, SpeedBook({TINY: QUICK}, 0.5))
+    (file,) = (tmp_path / "calibration").iterdir()
+    kept = json.loads(file.read_text())
+    kept["speeds"][LARGE] = {"first_s": 0.1, "clause_s": 0.0, "token_s": 0.0, "measured": True}
+    file.write_text(json.dumps(kept))
     assert load_speeds(settings) == SpeedBook()

@@ -214,3 +214,14 @@ async def test_a_server_that_is_not_there_is_told_as_failed(monkeypatch: pytest.
             await asyncio.sleep(0.05)
     assert respond(talk)["status"] == "completed"
     talk.session.close()
+
+
+async def test_a_server_that_fails_in_an_unknown_way_is_told_to_have_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("nobody expected this")
+
+    monkeypatch.setattr("server.realtime.mcp_tools._opened", broken)
+    talk = await session(guests=("good.example",), server_label="guest", server_url="https://good.example/mcp")
+    async with asyncio.timeout(PATIENCE_S):
+        while not talk.all("mcp_list_tools.failed"):  # noqa: ASYNC110 - it is told in a thread's time
+            await asyncio.sleep(0.01)

@@ -185,3 +185,21 @@ async def test_audio_that_comes_faster_than_it_is_transcribed_is_held_back_and_a
         assert session._live.backlog_s <= 45
     text = (await session.finish()).text.lower()
     assert text.count("fellow americans") == 3
+
+
+async def test_an_engine_that_fails_in_an_unknown_way_does_not_let_the_end_wait_for_ever(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.transcription.session.RETRY_S", 0.0)
+    session = await sessions.begin()
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ValueError("nobody expected this")
+
+    monkeypatch.setattr(sessions.parts[0], "transcribe", broken)
+    await session.add(speech())
+    with pytest.raises(ApiError) as refused:
+        await asyncio.wait_for(session.finish(), 60)
+    assert refused.value.status == 503
+    monkeypatch.undo()
+    assert (await session.finish()).text == spoken(QUESTION)
