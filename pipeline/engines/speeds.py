@@ -147,7 +147,7 @@ async def measure_speeds(engines: Engines, cores: int | None = None) -> EngineSp
         "turn", engines.turn, lambda: _best(lambda: _timed(engines.turn.completeness(question, _ticket())))
     )
     llm = await _measured("llm", engines.llm, lambda: measure_language_model(engines.llm))
-    threads = getattr(engines.stt, "threads", 1)
+    threads = 1 if isinstance(stt, Unmeasured) else getattr(engines.stt, "threads", 1)
     return EngineSpeeds(CORES.count if cores is None else cores, stt, turn, llm, voice, stt_threads=threads)
 
 
