@@ -27,8 +27,21 @@ QUICK = LanguageModelSpeed(0.09, 0.1, 1 / 56)
 SLOW = EngineSpeeds(2, 0.3, 0.05, 0.9, 1.0, 0.2, 0.1, 0.05)
 
 
+class Clock:
+    """The clock by which speeds are measured: this machine's, and what was only said to have passed."""
+
+    def __init__(self) -> None:
+        self.skipped = 0.0
+
+    def perf_counter(self) -> float:
+        return time.perf_counter() + self.skipped
+
+
+CLOCK = Clock()
+
+
 class Talker:
-    """A language model that says its name, so many seconds a token, in all answers or the first few."""
+    """A language model that says its name, so many seconds of `CLOCK` a token, in all answers or the first few."""
 
     name = "test"
     kind: Literal["in-process", "remote"] = "in-process"
@@ -46,7 +59,8 @@ class Talker:
         if self._slow_answers:
             self._slow_answers -= 1
         for word in (self.model, " it", " is"):
-            await asyncio.sleep(token_s)
+            CLOCK.skipped += token_s
+            await asyncio.sleep(0)
             yield ChatDelta(word)
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
@@ -78,7 +92,8 @@ class Shelf(ModelStore):
 
 @pytest.fixture(autouse=True)
 def _here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is here is what the shelf says; this machine has memory enough, and nothing to settle."""
+    """What is here is what the shelf says; this machine has memory enough, and nothing to settle or to wait for."""
+    monkeypatch.setattr("pipeline.engines.speeds.time", CLOCK)
     monkeypatch.setattr("server.minds.upgrade.SETTLE_S", 0.0)
     monkeypatch.setattr(choice, "is_here", lambda shelf, model_id: model_id in shelf.here)
     monkeypatch.setattr("server.minds.upgrade.is_here", lambda shelf, model_id: model_id in shelf.here)
