@@ -2,7 +2,7 @@
 # make test      the same set-up, the linters, every test
 # make setup     only install, into .venv
 # make models    install and fetch the models
-# make unit      the tests that need no models, servers or browser: Python alone, under a minute
+# make unit      the tests of one process, with no models, servers, browser or call in real time
 # make lint      ruff, mypy and the arrows between the packages: Python alone
 # make fuzz      every parser of strangers' bytes, ten minutes each (ARGS='stun --seconds 60'); SECURITY.md
 # make fmt       let ruff mend what it can
@@ -71,8 +71,9 @@ serve: $(MODELS)
 	@exec $(BIN)/morgan serve $(ARGS)
 
 # CI=true: a test that lacks something here carries too few markers (tests/needs.py), so it fails in place of skipping.
+# A tenth of the random calls; `make test` plays them all.
 unit: dev
-	CI=true $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 -m unit $(ARGS)
+	CI=true RANDOM_SEQUENCES=30 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 -m unit $(ARGS)
 
 test: setup dev $(if $(filter true,$(CI)),$(INSTALLED_TORCH))
 	@.ci/test-tools $(BIN)/python

@@ -1,14 +1,18 @@
 """What a test needs besides Python packages, as markers that are set from the fixtures and helpers it uses.
 
 `-m unit` runs the tests that need nothing of it, which is what `make unit` does on a bare clone. A test declares
-nothing: a marker follows from a fixture anywhere in its closure (`FIXTURES`), or from a helper that its module imports
-(`HELPERS`; then all tests of the module carry it).
+nothing: a marker follows from a fixture anywhere in its closure (`FIXTURES`), from a helper that its module imports
+(`HELPERS`; then all tests of the module carry it), or from what the test itself refers to, through its fixtures and the
+helpers of `tests` (`USES`, seen by `tests.uses`; then that test alone carries it).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from types import ModuleType
 
 import pytest
+
+from tests.uses import used_by
 
 MARKERS: Mapping[str, str] = {
     "models": "weights of models, which `morgan models pull` fetches",
@@ -17,6 +21,9 @@ MARKERS: Mapping[str, str] = {
     "databases": "a PostgreSQL or Valkey, embedded or of the distribution",
     "browser": "Chromium or Firefox",
     "tools": "programs that Python packages do not bring: ffmpeg, node, psql, curl, coturn",
+    "processes": "programs that it starts: Morgan's commands, decoders, pip, MCP servers; seconds each",
+    "calls": "calls over WebRTC, WebSockets or telephone lines, which last as long as what is said in them",
+    "extras": "PyTorch or transformers, which `make dev` leaves out",
     "wall_clock": "asserts real time: one worker runs all of these, one after the other",
     "unit": "none of the above",
 }
@@ -27,6 +34,8 @@ FIXTURES: Mapping[str, str] = {
     "library_dir": "models",
     "shared_audio": "audio",
     "server": "server",
+    "wheel_folder": "processes",
+    "_no_wheels": "processes",  # what the hub does not give, pip is asked for
     "servers": "databases",
     "debian_postgres": "databases",
     "debian_redis": "databases",
@@ -50,6 +59,22 @@ HELPERS: Mapping[str, str] = {
     "persistence.embedded.valkey": "databases",
 }
 """The marker that follows from a name in the test's module: a function or class, or anything of a helper module."""
+
+USES: Mapping[str, str] = {
+    "subprocess": "processes",
+    "sys.executable": "processes",
+    "asyncio.create_subprocess_exec": "processes",
+    "bench.own_server.OwnServer": "processes",
+    "media.decoder_pool.DecoderPool": "processes",
+    "pipeline.models.wheels": "processes",
+    "server.client.caller.Caller": "calls",
+    "media.endpoint.MediaEndpoint": "calls",
+    "tests.e2e.audio_socket_client": "calls",
+    "tests.server.telephone.bridge": "calls",
+    "torch": "extras",
+    "transformers": "extras",
+}
+"""The marker that follows from a name that a test refers to: a module, or a function or class by its dotted name."""
 
 WALL_CLOCK = (
     "tests/media/test_audio_link.py",
@@ -81,10 +106,18 @@ def needs_of(item: pytest.Item) -> Iterator[str]:
     for fixture in getattr(item, "fixturenames", ()):
         if fixture in FIXTURES:
             yield FIXTURES[fixture]
+    for name in used_by(item) & USES.keys():
+        yield USES[name]
     module = getattr(item, "module", None)
     if isinstance(module, ModuleType):
-        for value in vars(module).values():
-            home = value.__name__ if isinstance(value, ModuleType) else str(getattr(value, "__module__", ""))
-            for name in (home, f"{home}.{getattr(value, '__name__', '')}"):
-                if name in HELPERS:
-                    yield HELPERS[name]
+        yield from _needs_of_module(module)
+
+
+@cache
+def _needs_of_module(module: ModuleType) -> frozenset[str]:
+    """What follows from the helpers that a module imports."""
+    found = set()
+    for value in vars(module).values():
+        home = value.__name__ if isinstance(value, ModuleType) else str(getattr(value, "__module__", ""))
+        found |= {HELPERS[name] for name in (home, f"{home}.{getattr(value, '__name__', '')}") if name in HELPERS}
+    return frozenset(found)

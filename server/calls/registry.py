@@ -17,7 +17,6 @@ from pipeline.call.options import CallOptions
 from pipeline.call.requests import EndReply, SayText
 from pipeline.engines.protocols import Engines
 from pipeline.scheduling.cores import CORES
-from server.background import log_failure
 from server.calls.call import Call, CallIdentity
 from server.calls.capacity import Capacity
 from server.calls.defaults import transcript_s
@@ -27,6 +26,7 @@ from server.calls.line_book import LineBook
 from server.calls.parts import CallParts
 from server.calls.peer_sweep import PeerSweep
 from server.conversations.beginnings import Beginning
+from server.observability.background import log_failure
 from server.speech.cache import CachedSpeech
 
 log = structlog.get_logger(__name__)

@@ -20,11 +20,11 @@ from pipeline.scheduling.cores import CORES
 from server.app import SWITCH_INTERVAL_S, Server
 from server.calibration.calibrate import calibrated
 from server.calls.capacity import Capacity
+from server.cli.improvement import improve
 from server.cli.models import rendered_progress
 from server.engines.factory import build_engines, needed_models
 from server.engines.library import fetch_library
 from server.http.tls import CertificateError
-from server.improvement import improve
 from server.minds.choice import chooses_mind, resolved
 from server.observability.logs import configure_logs
 from server.roles import ENGINES_OF, Role, port_of, services_of, takes_calls

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from server.background import log_failure
+from server.observability.background import log_failure
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.models import Model
 from pipeline.processor import this_machine
 from pipeline.scheduling.cores import usable_cores
+from server.calibration.kept_json import write_json
 from server.engines.library import library_title
-from server.kept_json import write_json
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -8,13 +8,14 @@ import heapq
 import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 
 from media.playout import Playout
 from media.values import PlayoutChange
-from pipeline.audio import HEARING_RATE, SPEECH_RATE
+from pipeline.audio import HEARING_RATE, SPEECH_RATE, Pcm
 from pipeline.call.context import Context
 from pipeline.call.effects import (
     AskTurnModel,
@@ -168,6 +169,7 @@ class VirtualCall(ABC):
         self._later: list[tuple[float, int, Input | NextToken, str]] = []
         self._order = itertools.count()
         self._samples = 0
+        self._counted = 0
 
     # What the subclass knows -----------------------------------------------------------------------------------------
 
@@ -208,8 +210,10 @@ class VirtualCall(ABC):
         state = self.machine.state
         for effect in self.handled(message, playhead(self.playout, NETWORK_DELAY_S)):
             self._carry_out(effect)
-        unexpected = [name for name in self.machine.counts if name.startswith("unexpected_")]
-        assert not unexpected, f"{type(message).__name__} in {state}: {unexpected}"
+        if len(self.machine.counts) != self._counted:
+            self._counted = len(self.machine.counts)
+            unexpected = [name for name in self.machine.counts if name.startswith("unexpected_")]
+            assert not unexpected, f"{type(message).__name__} in {state}: {unexpected}"
 
     def handled(self, message: Input, head: Playhead) -> list[Effect]:
         """What the machine wants when it is told this."""
@@ -316,8 +320,7 @@ class VirtualCall(ABC):
             self._at(self.delays.tts, PieceEnded(work.reply, work.piece, failed=True), work.group)
             return
         length = int(len(work.text) * self.speech_s_per_char * SPEECH_RATE)
-        tone = (6000 * np.sin(np.arange(length) * 2 * np.pi * 220 / SPEECH_RATE)).astype(np.int16)
-        self._at(self.delays.tts, PieceSpoken(work.reply, work.piece, SpeechChunk(tone)), work.group)
+        self._at(self.delays.tts, PieceSpoken(work.reply, work.piece, SpeechChunk(_tone(length))), work.group)
         self._at(self.delays.tts, PieceEnded(work.reply, work.piece), work.group)
 
     # Reading ---------------------------------------------------------------------------------------------------------
@@ -329,3 +332,11 @@ class VirtualCall(ABC):
     def when(self, kind: type[object], number: int = 0) -> float:
         """Second at which an event of a kind came."""
         return [at for at, event in self.events if isinstance(event, kind)][number]
+
+
+@lru_cache(maxsize=64)
+def _tone(length: int) -> Pcm:
+    """Samples that sound, int16 at `SPEECH_RATE`; read-only, because pieces of the same length share them."""
+    tone = (6000 * np.sin(np.arange(length) * 2 * np.pi * 220 / SPEECH_RATE)).astype(np.int16)
+    tone.flags.writeable = False
+    return tone

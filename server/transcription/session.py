@@ -17,9 +17,9 @@ from pipeline.engines.protocols import EngineError, SpeechToText, Transcript, Vo
 from pipeline.scheduling.lanes import Lane, Ticket, Urgency
 from pipeline.transcription.live import MAX_BACKLOG_S, MAX_CHUNK_S, LiveTranscription, Work
 from pipeline.transcription.segments import Segment, translates, whole_confidence, whole_text
-from server.background import log_failure
 from server.bounds import MAX_SESSION_S
 from server.http.errors import ApiError
+from server.observability.background import log_failure
 from server.transcription.session_store import SessionState, SessionStore
 from server.transcription.transcriber import FAILURES, no_transcript
 

@@ -27,7 +27,7 @@ async def said(chat: OpenAiChat) -> str:
 
 async def test_a_broken_language_model_is_an_engine_error_and_works_again_afterwards() -> None:
     async with BrokenUpstream().serving() as upstream:
-        chat = OpenAiChat(Endpoint(upstream.url, first_timeout_s=2.0, next_timeout_s=2.0), "m")
+        chat = OpenAiChat(Endpoint(upstream.url, first_timeout_s=1.0, next_timeout_s=1.0), "m")
         rubbish: list[Mode] = ["rubbish"] * len(RUBBISH)
         for mode in ("hangs", "dribbles", "closes", "fails", *rubbish):
             upstream.mode = mode

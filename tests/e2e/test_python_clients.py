@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from agents import function_tool
-from agents.realtime import RealtimeAgent, RealtimeRunner, RealtimeSession
 
 from tests.e2e.python_clients import run_client
 from tests.e2e.realtime_client import sound
 from tests.media.calls import until
 from tests.server.attentive import HEARD, attentive_server
+
+if TYPE_CHECKING:
+    from agents.realtime import RealtimeSession
 
 CLIPS = Path(__file__).parent.parent / "clips"
 
@@ -22,7 +23,6 @@ pytestmark = pytest.mark.timeout(300)
 cities: list[str] = []
 
 
-@function_tool
 def weather(city: str) -> str:
     """The weather of a city, now."""
     cities.append(city)
@@ -30,7 +30,7 @@ def weather(city: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def microphone(session: RealtimeSession) -> AsyncIterator[Callable[[bytes], None]]:
+async def microphone(session: "RealtimeSession") -> AsyncIterator[Callable[[bytes], None]]:
     """A microphone that is on: what it is given it says in real time, and silence for the rest."""
     waiting = bytearray()
 
@@ -52,10 +52,14 @@ async def microphone(session: RealtimeSession) -> AsyncIterator[Callable[[bytes]
 
 async def test_openai_agents_over_a_websocket(tmp_path: Path) -> None:
     """It validates every event with openai-python's types, and tells of what does not pass as an error."""
+    # Not above: it takes seconds to load, also for those who collect this file for other tests.
+    from agents import function_tool
+    from agents.realtime import RealtimeAgent, RealtimeRunner
+
     question, more = (sound(CLIPS / f"{name}.wav").tobytes() for name in ("question", "interruption"))
     told: list[Any] = []
     async with attentive_server(tmp_path) as server:
-        agent = RealtimeAgent(name="Test", instructions="Be brief.", tools=[weather])
+        agent = RealtimeAgent(name="Test", instructions="Be brief.", tools=[function_tool(weather)])
         url = server.url.replace("http", "ws") + "/v1/realtime?model=x"
         session = await RealtimeRunner(agent).run(model_config={"url": url, "api_key": "none"})
         async with session, microphone(session) as say:

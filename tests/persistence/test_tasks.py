@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from persistence.tasks import ended, keep_running
 
 
-async def test_a_task_that_swallows_a_cancellation_ends_all_the_same() -> None:
+async def test_a_task_that_swallows_a_cancellation_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("persistence.tasks.AGAIN_S", 0.01)
     cancelled = 0
 
     async def deaf() -> None:

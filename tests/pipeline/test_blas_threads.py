@@ -16,7 +16,6 @@ print(len(os.listdir("/proc/self/task")))
 """
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     "package", ["pipeline.engines.log_mel", "media.values", "persistence.memory", "server.app", "server.cli.main"]
 )

@@ -9,12 +9,12 @@ from structlog.testing import capture_logs
 
 from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import AbsentEngine, EngineError, Engines
-from server import improvement
-from server.background import log_failure, one_after_another
 from server.calibration.profile import Profile
 from server.calls.capacity import Capacity
+from server.cli import improvement
+from server.cli.improvement import improve
 from server.http.uninterrupted import to_the_end
-from server.improvement import improve
+from server.observability.background import log_failure, one_after_another
 from server.settings import Settings
 from tests.server.minds.test_upgrade import Talker
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ctranslate2.specs import common_spec, transformer_spec
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -48,6 +47,9 @@ def encoder_weights(source: Path, cache: Path) -> Path:
 
 
 def _read(source: Path) -> Any:
+    # Not above: where PyTorch is installed, this loads it, which takes seconds and is needed only to convert.
+    from ctranslate2.specs import common_spec, transformer_spec
+
     config: dict[str, Any] = json.loads((source / "config.json").read_text())
     if config["model_type"] != "bert" or config["hidden_act"] != "gelu":
         raise ValueError(f"model_type {config['model_type']}, hidden_act {config['hidden_act']}")

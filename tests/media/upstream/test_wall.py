@@ -78,6 +78,8 @@ class Upstream:
 
 def touched(text: str, upstream: Upstream) -> Iterator[tuple[int, str]]:
     """Lines that touch a private name: imported, overridden in a subclass, or asked of something else than `self`."""
+    if not any(word in text for word in (*LIBRARIES, "upstream")):
+        return
     tree = ast.parse(text)
     foreign: dict[str, str] = {}
     for node in ast.walk(tree):

@@ -5,7 +5,7 @@ No input leads to a trigger that the state table does not know where the call is
 Every sequence is a list of small integers and floats. What fails is printed, in its shortest form, as the arguments of
 the test; `run` plays them again in virtual time, always with the same outcome, and so does the printed
 `@reproduce_failure` line above the test.
-`MORGAN_TEST_SEQUENCES=10000` (and `--timeout=7200`) plays so many of them.
+`RANDOM_SEQUENCES=10000` (and `--timeout=7200`) plays so many of them.
 """
 
 import os
@@ -46,7 +46,7 @@ from pipeline.tools.toolbox import Toolbox, ToolResult
 from tests.pipeline.call.simulation import Delays, Say, Simulation
 from tests.pipeline.call.stalling_call import StallingCall
 
-EXAMPLES = int(os.environ.get("MORGAN_TEST_SEQUENCES", "300"))
+EXAMPLES = int(os.environ.get("RANDOM_SEQUENCES", "300"))
 
 utterance = st.tuples(
     st.floats(0.05, 2.0),  # pause before

@@ -17,8 +17,8 @@ from server.app import Server
 from server.calibration import quiet_measurement
 from server.calibration.profile import Profile, engine_names, load_profile, save_profile
 from server.cli.checks import check_calibration
+from server.cli.improvement import improve
 from server.client.caller import Caller
-from server.improvement import improve
 from server.minds.choice import resolved
 from server.settings import Settings
 from tests.server.scripted import Ears, call_of, place, scripted_engines

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @asynccontextmanager
 async def served(folder: Path) -> AsyncIterator[tuple[Server, aiohttp.ClientSession]]:
-    async with scripted_server(folder, api_keys=KEY) as server, aiohttp.ClientSession(server.url) as http:
+    async with scripted_server(folder, "Yes.", api_keys=KEY) as server, aiohttp.ClientSession(server.url) as http:
         yield server, http
 
 

@@ -30,8 +30,21 @@ QUICK = LanguageModelSpeed(0.09, 0.1, 1 / 56)
 SLOW = EngineSpeeds(2, 0.3, 0.05, LanguageModelSpeed(0.9, 1.0, 0.2), VoiceSpeed(0.1, 0.05))
 
 
+class Clock:
+    """The clock by which speeds are measured: this machine's, and what was only said to have passed."""
+
+    def __init__(self) -> None:
+        self.skipped = 0.0
+
+    def perf_counter(self) -> float:
+        return time.perf_counter() + self.skipped
+
+
+CLOCK = Clock()
+
+
 class Talker:
-    """A language model that says its name, so many seconds a token, in all answers or the first few."""
+    """A language model that says its name, so many seconds of `CLOCK` a token, in all answers or the first few."""
 
     name = "test"
     kind: Literal["in-process", "remote"] = "in-process"
@@ -44,6 +57,8 @@ class Talker:
         self.words: tuple[str, ...] = (model, *(" it is",) * 7)
         self.warm: Exception | None = None
         self.read: list[str] = []
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
         self._token_s = token_s
         self._slow_answers = slow_answers
 
@@ -52,8 +67,10 @@ class Talker:
         if self._slow_answers:
             self._slow_answers -= 1
         self.heard += 1
+        await self.goes_on.wait()
         for word in self.words:
-            await asyncio.sleep(token_s)
+            CLOCK.skipped += token_s
+            await asyncio.sleep(0)
             yield ChatDelta(word)
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
@@ -87,7 +104,8 @@ class Shelf(ModelStore):
 
 @pytest.fixture(autouse=True)
 def _here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is here is what the shelf says; this machine has memory enough, and nothing to settle."""
+    """What is here is what the shelf says; this machine has memory enough, and nothing to settle or to wait for."""
+    monkeypatch.setattr("pipeline.engines.llm.speed.time", CLOCK)
     monkeypatch.setattr("server.minds.upgrade.SETTLE_S", 0.0)
     monkeypatch.setattr(choice, "is_here", lambda shelf, model_id: model_id in shelf.here)
     monkeypatch.setattr("server.minds.upgrade.is_here", lambda shelf, model_id: model_id in shelf.here)
@@ -287,6 +305,7 @@ async def test_one_that_answers_with_a_single_token_is_not_taken_for_a_quick_one
 
 async def test_a_call_that_comes_while_a_model_is_measured_has_the_machine_for_itself(tmp_path: Path) -> None:
     scene = Scene(tmp_path, Shelf(tmp_path, {TINY, LARGE}), slow={LARGE})
+    scene.as_built = lambda talker: talker.goes_on.clear()
     running = asyncio.create_task(scene.upgrade.run())
     async with asyncio.timeout(60):
         while not (scene.built and scene.built[0].heard):  # noqa: ASYNC110 - nobody tells
@@ -297,6 +316,8 @@ async def test_a_call_that_comes_while_a_model_is_measured_has_the_machine_for_i
     assert LARGE not in load_speeds(scene.settings).speeds
     await asyncio.sleep(0.5)
     assert scene.built[0].heard == heard == 1, "it was broken off, and does not begin anew beside the call"
+    scene.as_built = lambda talker: None
+    scene.built[0].goes_on.set()
     scene.calls = 0
     assert await running == SMALL
     assert LARGE in load_speeds(scene.settings).speeds, "measured behind the call"

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import Engines
-from server.background import one_after_another
 from server.calibration.profile import Profile
 from server.calibration.quiet_measurement import QuietMeasurement
 from server.calls.capacity import Capacity
 from server.minds.upgrade import Upgrade
+from server.observability.background import one_after_another
 from server.settings import Settings
 
 
