@@ -77,7 +77,7 @@ class ToolCallText:
         inner = found.get("function")
         asked: dict[str, Any] = inner if isinstance(inner, dict) else found
         name = asked.get("name")
-        if name not in self._names:
+        if not isinstance(name, str) or name not in self._names:
             return None
         arguments = asked.get("arguments", asked.get("parameters", {}))
         written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
