@@ -97,8 +97,9 @@ class Settled:
 
 
 def windows(count: int) -> list[tuple[int, int]]:
-    """Where to part `count` frames: a short first window, no last one that is shorter than a half of the others."""
-    if count <= FIRST + LATER // 2:
+    """Where to part `count` frames: a short first window, no last one that is shorter than the first, or than half of
+    the others where there are several."""
+    if count <= 2 * FIRST:
         return [(0, count)]
     edges = [0, FIRST]
     while count - edges[-1] > LATER * 3 // 2:
