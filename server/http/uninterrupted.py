@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from server.observability.background import log_failure
+from server.observability.background import shielded
 
 T = TypeVar("T")
 
@@ -22,9 +22,4 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.ensure_future(work)
     _running.add(task)
     task.add_done_callback(_running.discard)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        # Nobody is left to hear of its failure.
-        task.add_done_callback(log_failure)
-        raise
+    return await shielded(task)

@@ -6,9 +6,11 @@ where its failure is gathered or shielded.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -17,6 +19,16 @@ def log_failure(task: asyncio.Task[Any]) -> None:
     """Log what a task has failed with; for `Task.add_done_callback`."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("work in the background failed", task=task.get_name(), exc_info=error)
+
+
+async def shielded(task: asyncio.Task[T]) -> T:
+    """Wait for a task that goes on where its waiter is cancelled; what goes wrong after that is logged."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # Nobody is left to hear of its failure.
+        task.add_done_callback(log_failure)
+        raise
 
 
 async def one_after_another(parts: dict[str, Callable[[], Awaitable[object]]]) -> None:

@@ -19,7 +19,7 @@ from pipeline.transcription.live import MAX_BACKLOG_S, MAX_CHUNK_S, LiveTranscri
 from pipeline.transcription.segments import Segment, translates, whole_confidence, whole_text
 from server.bounds import MAX_SESSION_S
 from server.http.errors import ApiError
-from server.observability.background import log_failure
+from server.observability.background import shielded
 from server.transcription.session_store import SessionState, SessionStore
 from server.transcription.transcriber import FAILURES, no_transcript
 
@@ -370,12 +370,7 @@ class StreamSession:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # Nobody is left to hear of its failure.
-            task.add_done_callback(log_failure)
-            raise
+        await shielded(task)
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
