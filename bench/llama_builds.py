@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.engines.llm.llama_batch import Placement, Share, Tokens
 from pipeline.engines.llm.llama_builds import NATIVE_ID, load_library
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
+from pipeline.engines.llm.llama_slots import Placement, Tokens
+from pipeline.engines.llm.llama_steps import Share
 from pipeline.engines.llm.llama_weights import quick_weights
 from pipeline.models import ModelStore, default_root
 from pipeline.processor import this_machine

@@ -65,7 +65,7 @@ class Endpointing:
         self._turns.evidence.words(more, question=is_question(text))
         answers = self._options.answers_turns
         if answers and text and not turn.draft.failed and not self._recalling.must_wait(turn, text, now):
-            self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
+            self._prepare(turn, text, now)
             self._replying.advance(now)
         self._floor.decide(self._turns.tick(now), now)
 
@@ -78,7 +78,12 @@ class Endpointing:
         if turn is None or not text or not self._recalling.ready(turn, text):
             return
         if self._options.answers_turns and self._what_follows(turn, text) is More.NO:
-            self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
+            self._prepare(turn, text, now)
+
+    def _prepare(self, turn: Turn, text: str, now: float) -> None:
+        """Begin a reply to what may be all words of a turn."""
+        waiting_since = now if turn.draft is None else turn.draft.seen_at
+        self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), waiting_since)
 
     def _what_follows(self, turn: Turn, text: str) -> More:
         """What the words say of what is to come, as the answer to the last reply."""
@@ -110,7 +115,7 @@ class Endpointing:
         if turn.committed:
             self._answer(turn, now)
         elif self._options.answers_turns:
-            self._answering.prepare(turn.item_id, turn.draft.text, self._listening.language_after(turn), now)
+            self._prepare(turn, turn.draft.text, now)
             self._replying.advance(now)
 
     def commit(self, at: float, *, by_client: bool = False) -> None:
@@ -155,7 +160,7 @@ class Endpointing:
             self._add_turn(turn, text)
             self._replying.wish(wish, now)
             return
-        self._answering.prepare(turn.item_id, text, self._listening.language_after(turn), now)
+        self._prepare(turn, text, now)
         self._add_turn(turn, text)
         self._answering.release(now)
         self._replying.advance(now)

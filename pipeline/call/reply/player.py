@@ -63,14 +63,22 @@ class ReplyPlayer:
 
     # Making -----------------------------------------------------------------------------------------------
 
-    def prepare(self, answers: str, said: str, language: str, now: float) -> Reply:
-        """Begin a reply to what may be the user's turn; one that answers the same words is kept."""
+    def prepare(self, answers: str, said: str, language: str, waiting_since: float) -> Reply:
+        """Begin a reply to what may be the user's turn; one that answers the same words is kept.
+
+        Args:
+            answers: item id of the turn.
+            said: its words.
+            language: that the reply is in, ISO 639-1.
+            waiting_since: when the user fell silent, monotonic: of several callers, who has waited longest goes first
+                in every engine.
+        """
         reply = self.reply
         if reply is not None and not reply.released and reply.said is not None:
             if same_words(reply.said, said, language):
                 return reply
             self.discard()
-        reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, now))
+        reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, waiting_since))
         self._context.answer_in(language)
         if not self._carries_out(said, language):
             request = reply.wish.request(self._context, self._options, said)

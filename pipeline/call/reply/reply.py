@@ -264,7 +264,9 @@ class Reply:
         ahead = self._ahead_s(playback)
         if ahead >= (AHEAD_S if self.released else HELD_S):
             return []
-        piece.ticket.urgency, piece.ticket.deadline = self._urgency(ahead), now + ahead
+        silent = not self.audible and not ahead
+        piece.ticket.urgency = self._urgency(ahead)
+        piece.ticket.deadline = self.ticket.deadline if silent else now + ahead
         piece.requested = True
         return [
             Synthesize(

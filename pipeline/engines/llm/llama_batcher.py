@@ -5,18 +5,20 @@ Not thread-safe and without a thread of its own; `llama_worker.py` has it.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.engines.llm.answer_grammar import AnswerGrammar, told_of_form
+from pipeline.engines.llm.answer_grammar import told_of_form
 from pipeline.engines.llm.context_window import fit_messages
-from pipeline.engines.llm.llama_batch import Logits, PromptPace, Share, SlotTable, StepLimits, Tokens, plan_step
+from pipeline.engines.llm.llama_job import Job, last_delta
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, Sampler
+from pipeline.engines.llm.llama_slots import Logits, SlotTable, Tokens
+from pipeline.engines.llm.llama_steps import Share, StepLimits, StepPace, plan_step
 from pipeline.engines.llm.reply_text import ReplyText
 from pipeline.engines.llm.token_cache import PromptTokens
 from pipeline.engines.llm.tool_call_text import ToolCallText
-from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, FinishReason, Message, ToolCall
+from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Message
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.thinking import opens_thought
 
@@ -65,44 +67,6 @@ class LlamaStats:
     waited_s: float = 0.0
 
 
-@dataclass(eq=False, slots=True)
-class Job:
-    """A request on its way.
-
-    Attributes:
-        request: what is asked.
-        ticket: how urgent.
-        generate: False only reads the prompt.
-        on_delta: gets every piece of the reply, the last one with its finish reason.
-        on_end: called once, at the very end, with None or with what went wrong. A cancelled job ends with None.
-        grammar: of the answer, where it has to have a form.
-        withdrawn: nobody wants it any more; like a cancelled ticket, but of this job alone.
-        tokens: prompt and reply, once tokenised.
-        queued_at: when it was handed over, monotonic s; 0 for when it is added.
-    """
-
-    request: ChatRequest
-    ticket: Ticket
-    generate: bool
-    on_delta: Callable[[ChatDelta], None]
-    on_end: Callable[[BaseException | None], None]
-    grammar: AnswerGrammar | None = None
-    withdrawn: bool = False
-    tokens: Tokens | None = None
-    queued_at: float = 0.0
-    prompt_tokens: int = 0
-    most: int = 0
-    generated: int = 0
-    thought: int = 0
-    sampler: Sampler | None = None
-    text: ReplyText = field(default_factory=ReplyText)
-    tools: ToolCallText | None = None
-
-    @property
-    def cancelled(self) -> bool:
-        return self.withdrawn or self.ticket.cancelled
-
-
 class Batcher:
     """Continuous batching over one context.
 
@@ -114,7 +78,8 @@ class Batcher:
         n_ctx: tokens that prompt and reply of a request may have together.
         limits: of a step.
         sampling: how tokens are chosen.
-        threads: that a step has use for; a single token that nobody waits for is made on one.
+        threads: that a step has use for; a single token that nobody waits for is made on one, and any that they save
+            little of.
         granted: told how many threads the next step has use for, says how many it may take.
     """
 
@@ -140,7 +105,7 @@ class Batcher:
         self._sampling = sampling
         self._threads = threads
         self._granted = granted
-        self._pace = PromptPace()
+        self._pace = StepPace()
         self._jobs: dict[Tokens, Job] = {}
         self._order = 0
 
@@ -177,10 +142,20 @@ class Batcher:
             job.on_end(_as_engine_error(error))
             return
         prompt.accept()
+        self._supersede(job.request.conversation, now)
         self._order += 1
         job.prompt_tokens = len(ids)
         job.tokens = Tokens(job.ticket, self._order, job.request.conversation, ids, served_at=job.queued_at or now)
         self._jobs[job.tokens] = job
+
+    def _supersede(self, conversation: str, now: float) -> None:
+        """A conversation goes on: what was still to be read of it ahead of time is part of what comes now, or outdated.
+
+        What it has read stays in its slot for what comes now; in a slot of its own it would cost another call theirs.
+        """
+        reading = [job for job in self._jobs.values() if not job.generate and job.request.conversation == conversation]
+        for job in reading if conversation else ():
+            self._end(job, now, None)
 
     @property
     def most_urgent(self) -> Ticket | None:
@@ -209,7 +184,7 @@ class Batcher:
                 tokens.logits = None
                 self._advance(self._jobs[tokens], known, now)
         waiting = [tokens for tokens in running if tokens.slot is not None and tokens.pending > 0]
-        shares = plan_step(waiting, now, self._limits.paced(self._pace.token_s))
+        shares = plan_step(waiting, now, self._limits.paced(self._pace.token_s), self._pace)
         if shares and not self._evaluate(shares, now):
             # One of them spoiled the batch; alone, it spoils only itself.
             for share in shares:
@@ -222,6 +197,11 @@ class Batcher:
         for job in list(self._jobs.values()):
             self._end(job, 0.0, error)
 
+    def start_over(self, error: Exception) -> None:
+        """End everything, and believe nothing of the cache: a step failed in the middle."""
+        self.abandon(_as_engine_error(error))
+        self._slots.forget()
+
     def _admit(self, now: float) -> None:
         waiting = (tokens for tokens in self._jobs if tokens.slot is None and not tokens.ticket.resting)
         for tokens in sorted(waiting, key=lambda tokens: tokens.rank):
@@ -229,12 +209,12 @@ class Batcher:
             if placement is None:
                 last = self._to_make_room(tokens)
                 if last is None:
-                    return
+                    continue
                 self._slots.release(last, now)
                 self.stats.preempted += 1
                 placement = self._slots.place(tokens, now)
                 if placement is None:
-                    return
+                    continue
             self.stats.waited_s += max(0.0, now - tokens.served_at)
             if not self._context.arrange(placement):
                 tokens.evaluated, tokens.logits = 0, None
@@ -246,8 +226,8 @@ class Batcher:
     def _to_make_room(self, tokens: Tokens) -> Tokens | None:
         """Who gives its slot to a request: the least urgent, else one that rests, but not to a text."""
         running = [other for other in self._jobs if other.slot is not None]
-        last = max(running, key=lambda other: other.rank)
-        if last.ticket.urgency > tokens.ticket.urgency:
+        last = max(running, key=lambda other: other.rank, default=None)
+        if last is None or last.ticket.urgency > tokens.ticket.urgency:
             return last
         resting = [other for other in running if other.ticket.resting]
         if tokens.ticket.urgency is Urgency.BACKGROUND:
@@ -257,7 +237,9 @@ class Batcher:
     def _evaluate(self, shares: list[Share], now: float) -> bool:
         """False when llama.cpp refused; nothing has changed then."""
         alone = len(shares) == 1 and shares[0].length == 1
-        useful = 1 if alone and shares[0].tokens.ticket.optional else self._threads
+        useful = self._threads
+        if alone:
+            useful = 1 if shares[0].tokens.ticket.optional else self._pace.threads(self._threads)
         threads = self._granted(useful)
         self._context.set_threads(threads)
         began = time.perf_counter()
@@ -265,7 +247,7 @@ class Batcher:
             outputs = self._context.evaluate(shares)
         except EngineError:
             return False
-        self._pace.learn(sum(share.length for share in shares), time.perf_counter() - began, threads)
+        self._pace.learn(shares, time.perf_counter() - began, threads)
         self.stats.steps += 1
         self.stats.evaluated += sum(share.length for share in shares)
         for place, (tokens, count) in enumerate(shares):
@@ -309,7 +291,7 @@ class Batcher:
             whole: the grammar lets nothing follow.
         """
         if self._model.ends(token):
-            job.on_delta(_last(job, "", stop=True))
+            job.on_delta(last_delta(job, "", stop=True))
             return True
         job.generated += 1
         self.stats.generated += 1
@@ -317,7 +299,7 @@ class Batcher:
         job.thought += job.text.thinking
         over = whole or job.text.stopped
         if over or job.generated - min(job.thought, MOST_THOUGHT) >= job.most or self._full(tokens):
-            job.on_delta(_last(job, text, stop=over))
+            job.on_delta(last_delta(job, text, stop=over))
             return True
         if job.tools is not None:
             text = job.tools.feed(text)
@@ -364,20 +346,6 @@ class Batcher:
             repeat_penalty=self._sampling.repeat_penalty,
             seed=seed,
         )
-
-
-def _last(job: Job, text: str, *, stop: bool) -> ChatDelta:
-    """The end of a reply: what is left of its words, and what it asks of tools."""
-    text += job.text.finish()
-    calls: tuple[ToolCall, ...] = ()
-    if job.tools is not None:
-        words = job.tools.feed(text)
-        rest, calls = job.tools.finish()
-        text = words + rest
-    # Cut at the limit, the arguments are half an object: nothing to run a tool with.
-    calls = calls if stop and job.request.tool_choice != "none" else ()
-    reason: FinishReason = "tool_calls" if calls else "stop" if stop else "length"
-    return ChatDelta(text, reason, job.prompt_tokens, job.generated, calls)
 
 
 def _as_engine_error(error: Exception) -> EngineError:

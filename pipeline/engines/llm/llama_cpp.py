@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
 from pipeline.engines.llm.answer_grammar import AnswerGrammar, AnswerGrammars
-from pipeline.engines.llm.llama_batcher import Job, LlamaStats
+from pipeline.engines.llm.llama_batcher import LlamaStats
+from pipeline.engines.llm.llama_job import Job
 from pipeline.engines.llm.llama_worker import LlamaOptions, LlamaWorker
 from pipeline.engines.protocols import ChatDelta, ChatRequest, Message
 from pipeline.scheduling.lanes import LaneLoad, Ticket

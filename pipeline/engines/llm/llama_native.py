@@ -22,8 +22,9 @@ from pipeline.engines.llm.llama_api import (
     TokenData,
     TokenDataArray,
 )
-from pipeline.engines.llm.llama_batch import Logits, Placement, Share
 from pipeline.engines.llm.llama_builds import Llama, load_library
+from pipeline.engines.llm.llama_slots import Logits, Placement
+from pipeline.engines.llm.llama_steps import Share
 from pipeline.engines.llm.token_cache import PromptTokens, TokenCache
 from pipeline.engines.protocols import EngineError, EngineUnavailableError
 

@@ -10,15 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.engines.llm.llama_batch import StepLimits
-from pipeline.engines.llm.llama_batcher import Batcher, Job, LlamaStats, Sampling
+import structlog
+
+from pipeline.engines.llm.llama_batcher import Batcher, LlamaStats, Sampling
 from pipeline.engines.llm.llama_builds import load_library
+from pipeline.engines.llm.llama_job import Job
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
+from pipeline.engines.llm.llama_steps import StepLimits
 from pipeline.engines.protocols import EngineError
 from pipeline.scheduling.core_budget import Claim, Room
 from pipeline.scheduling.cores import CORES, Cores
 from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, LaneLoad, Ticket
 from pipeline.scheduling.thread_cpu import name_thread
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +261,12 @@ class LlamaWorker:
             for job in arrived:
                 batcher.add(job, started)
             if self._claim.running:
-                batcher.step(time.monotonic())
+                try:
+                    batcher.step(time.monotonic())
+                except Exception as error:
+                    # What is in hand is lost, and nobody else: without this thread there would be no answers at all.
+                    log.exception("a step of the language model failed")
+                    batcher.start_over(error)
             else:
                 batcher.clear(started)
             with self._wake:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pipeline.engines.llm.answer_grammar import AnswerGrammar, AnswerGrammars, told_of_form
 from pipeline.engines.llm.chat_template import CHATML, ChatTemplate
 from pipeline.engines.llm.context_window import fit_messages
-from pipeline.engines.llm.llama_batch import common_prefix
+from pipeline.engines.llm.llama_slots import common_prefix
 from pipeline.engines.llm.reply_text import ReplyText
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, EngineUnavailableError, Message
 from pipeline.scheduling.lanes import Lane, LaneLoad, Ticket

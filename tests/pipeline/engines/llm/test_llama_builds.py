@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from pipeline.engines.llm.llama_api import ContextParams, LaterContextParams, declare
-from pipeline.engines.llm.llama_batch import Share, Tokens
 from pipeline.engines.llm.llama_builds import (
     NATIVE_ID,
     WHEEL_VERSION,
@@ -22,6 +21,8 @@ from pipeline.engines.llm.llama_builds import (
     wants_native,
 )
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
+from pipeline.engines.llm.llama_slots import Tokens
+from pipeline.engines.llm.llama_steps import Share
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.models import ModelCorruptError, ModelMissingError
 from pipeline.processor import Machine

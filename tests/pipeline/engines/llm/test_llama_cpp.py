@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.engines.llm.context_window import ContextOverflowError
-from pipeline.engines.llm.llama_batch import StepLimits
-from pipeline.engines.llm.llama_batcher import Batcher, Job, Sampling
+from pipeline.engines.llm.llama_batcher import Batcher, Sampling
 from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
+from pipeline.engines.llm.llama_job import Job
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
+from pipeline.engines.llm.llama_steps import StepLimits
 from pipeline.engines.protocols import (
     ChatDelta,
     ChatRequest,
@@ -223,12 +224,9 @@ def test_a_refused_message_leaves_no_tokens_behind(native: NativeModel, folder: 
 async def test_four_replies_at_once_say_what_each_says_alone(lm: LlamaCppLanguageModel) -> None:
     requests = [ask(f"Name a {thing}.", conversation=thing) for thing in ("colour", "fruit", "river", "bird")]
     alone = [said(await collect(lm, request)) for request in requests]
-    steps = lm.stats.steps
     together = await asyncio.gather(*(collect(lm, request) for request in requests))
     assert [beginning(said(deltas)) for deltas in together] == list(map(beginning, alone))
     assert len({said(deltas) for deltas in together}) == 4
-    tokens = [deltas[-1].completion_tokens for deltas in together]
-    assert lm.stats.steps - steps <= max(tokens) + 8 < sum(tokens)
 
 
 async def test_a_cancelled_ticket_ends_the_reply_at_the_next_token(lm: LlamaCppLanguageModel) -> None:

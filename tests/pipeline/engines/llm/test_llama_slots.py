@@ -1,15 +1,11 @@
-"""Which request gets which slot, and what a step evaluates; no model."""
+"""Which request gets which slot; no model."""
 
 import itertools
 
 import numpy as np
-import pytest
 
-from pipeline.engines.llm.llama_batch import PromptPace, SlotTable, StepLimits, Tokens, common_prefix, plan_step
+from pipeline.engines.llm.llama_slots import SlotTable, Tokens, common_prefix
 from pipeline.scheduling.lanes import Ticket, Urgency
-
-LIMITS = StepLimits(chunk=32, aside_chunk=8, patience_s=0.25)
-
 
 _orders = itertools.count(1)
 
@@ -158,94 +154,14 @@ def test_no_slot_is_given_while_all_have_owners() -> None:
     assert table.place(request([1], "a")) is None
 
 
-def test_every_generation_of_the_top_urgency_goes_on_by_one_token() -> None:
-    running = [request([1, 2, 3]) for _ in range(4)]
-    for tokens in running:
-        tokens.evaluated = 2
-    assert [share.length for share in plan_step(running, 0.0, LIMITS)] == [1, 1, 1, 1]
-
-
-def test_prompts_share_the_chunk_by_deadline() -> None:
-    late, soon = request([0] * 100, deadline=9.0), request([0] * 20, deadline=1.0)
-    assert plan_step([late, soon], 0.0, LIMITS) == [(soon, 20), (late, 12)]
-
-
-def test_a_generation_goes_on_while_a_prompt_of_the_same_urgency_is_read() -> None:
-    speaking, reading = request([1, 2], deadline=5.0), request([0] * 100, deadline=1.0)
-    speaking.evaluated = 1
-    assert plan_step([speaking, reading], 0.0, LIMITS) == [(reading, 32), (speaking, 1)]
-
-
-def test_less_urgent_work_waits_and_then_comes_along_in_small_pieces() -> None:
-    urgent, background = request([1]), request([0] * 100, urgency=Urgency.BACKGROUND)
-    assert plan_step([urgent, background], 0.1, LIMITS) == [(urgent, 1)]
-    assert plan_step([urgent, background], 0.3, LIMITS) == [(urgent, 1), (background, 8)]
-
-
-def test_however_many_wait_in_the_background_one_comes_along_at_a_time_and_each_in_its_turn() -> None:
-    urgent = request([1])
-    waiting = [request([0] * 1000, urgency=Urgency.BACKGROUND) for _ in range(4)]
-    came: list[int] = []
-    for step in range(400):
-        now = 0.01 * step
-        beside = [share.tokens for share in plan_step([urgent, *waiting], now, LIMITS)[1:]]
-        assert len(beside) <= 1
-        for tokens in beside:
-            tokens.served_at = now
-            came.append(waiting.index(tokens))
-    assert len(came) == pytest.approx(400 * 0.01 / LIMITS.patience_s, abs=4)
-    assert set(came) == set(range(4))
-
-
-def test_work_of_another_call_that_is_less_urgent_does_not_wait_for_the_background() -> None:
-    urgent, ahead = request([1]), request([0] * 100, urgency=Urgency.LOOK_AHEAD)
-    waiting = [request([0] * 1000, urgency=Urgency.BACKGROUND) for _ in range(4)]
-    assert plan_step([urgent, ahead, *waiting], 0.3, LIMITS) == [(urgent, 1), (ahead, 8)]
-
-
-def test_steps_of_the_background_alone_are_short() -> None:
-    waiting = [request([0] * 100, urgency=Urgency.BACKGROUND) for _ in range(3)]
-    assert sum(share.length for share in plan_step(waiting, 0.0, LIMITS)) == LIMITS.background_chunk
-
-
-def test_a_raised_ticket_counts_from_the_next_step_on() -> None:
-    first, second = request([0] * 50, urgency=Urgency.SPECULATION), request([0] * 50, urgency=Urgency.SPECULATION)
-    assert plan_step([first, second], 0.0, LIMITS)[0].tokens is first
-    second.ticket.urgency = Urgency.FIRST_AUDIO
-    assert plan_step([first, second], 0.0, LIMITS) == [(second, 32)]
-
-
-def test_a_small_model_reads_prompts_in_whole_chunks() -> None:
-    pace = PromptPace()
-    assert LIMITS.paced(pace.token_s) == LIMITS
-    pace.learn(32, 0.23, 1)
-    assert LIMITS.paced(pace.token_s).chunk == 32
-
-
-def test_no_step_of_a_large_model_holds_a_core_for_long() -> None:
-    """1.5 billion parameters: 32 tokens take 1.2 s on one thread, 0.7 s on two."""
-    pace = PromptPace()
-    pace.learn(32, 0.7, 2)
-    pace.learn(32, 1.2, 1)
-    limits = LIMITS.paced(pace.token_s)
-    assert (limits.chunk, limits.background_chunk, limits.aside_chunk) == (8, 8, 4)
-    (share,) = plan_step([request(list(range(100)))], 0.0, limits)
-    assert share.length == 8
-
-
-def test_a_step_that_was_held_up_is_soon_forgotten() -> None:
-    pace = PromptPace()
-    pace.learn(32, 0.2, 1)
-    pace.learn(32, 90.0, 1)
-    assert LIMITS.paced(pace.token_s).chunk == 32
-    late = PromptPace()
-    late.learn(32, 90.0, 1)
-    for _ in range(12):
-        late.learn(8, 0.06, 1)
-    assert LIMITS.paced(late.token_s).chunk == 32
-
-
-def test_single_tokens_say_nothing_of_prompts() -> None:
-    pace = PromptPace()
-    pace.learn(1, 0.1, 1)
-    assert pace.token_s == 0.0
+def test_what_is_read_ahead_of_time_takes_no_slot_of_a_quiet_call() -> None:
+    table = SlotTable(2)
+    slots = {name: fill(table, request([at], name), float(at)) for at, name in ((1, "a"), (2, "b"))}
+    ahead = request([9], "c", urgency=Urgency.LOOK_AHEAD)
+    assert table.place(ahead, 3.0) is None
+    own = table.place(request([1, 4], "a", urgency=Urgency.LOOK_AHEAD), 3.0)
+    assert own is not None
+    assert own.slot == slots["a"]
+    later = table.place(ahead, 100.0)
+    assert later is not None, "that call has been quiet for long"
+    assert later.slot == slots["b"]

@@ -1,0 +1,70 @@
+"""A request to the language model on its way through the batcher."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.engines.llm.answer_grammar import AnswerGrammar
+from pipeline.engines.llm.llama_native import Sampler
+from pipeline.engines.llm.llama_slots import Tokens
+from pipeline.engines.llm.reply_text import ReplyText
+from pipeline.engines.llm.tool_call_text import ToolCallText
+from pipeline.engines.protocols import ChatDelta, ChatRequest, FinishReason, ToolCall
+from pipeline.scheduling.lanes import Ticket
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A request on its way.
+
+    Attributes:
+        request: what is asked.
+        ticket: how urgent.
+        generate: False only reads the prompt.
+        on_delta: gets every piece of the reply, the last one with its finish reason.
+        on_end: called once, at the very end, with None or with what went wrong. A cancelled job ends with None.
+        grammar: of the answer, where it has to have a form.
+        withdrawn: nobody wants it any more; like a cancelled ticket, but of this job alone.
+        tokens: prompt and reply, once tokenised.
+        queued_at: when it was handed over, monotonic s; 0 for when it is added.
+    """
+
+    request: ChatRequest
+    ticket: Ticket
+    generate: bool
+    on_delta: Callable[[ChatDelta], None]
+    on_end: Callable[[BaseException | None], None]
+    grammar: AnswerGrammar | None = None
+    withdrawn: bool = False
+    tokens: Tokens | None = None
+    queued_at: float = 0.0
+    prompt_tokens: int = 0
+    most: int = 0
+    generated: int = 0
+    thought: int = 0
+    sampler: Sampler | None = None
+    text: ReplyText = field(default_factory=ReplyText)
+    tools: ToolCallText | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        return self.withdrawn or self.ticket.cancelled
+
+
+def last_delta(job: Job, text: str, *, stop: bool) -> ChatDelta:
+    """The end of a reply: what is left of its words, and what it asks of tools.
+
+    Args:
+        job: whose reply.
+        text: the last of its words.
+        stop: the model ended it, and not a limit.
+    """
+    text += job.text.finish()
+    calls: tuple[ToolCall, ...] = ()
+    if job.tools is not None:
+        words = job.tools.feed(text)
+        rest, calls = job.tools.finish()
+        text = words + rest
+    # Cut at the limit, the arguments are half an object: nothing to run a tool with.
+    calls = calls if stop and job.request.tool_choice != "none" else ()
+    reason: FinishReason = "tool_calls" if calls else "stop" if stop else "length"
+    return ChatDelta(text, reason, job.prompt_tokens, job.generated, calls)

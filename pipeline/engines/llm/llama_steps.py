@@ -1,0 +1,196 @@
+"""What the next step of llama.cpp evaluates: whose tokens, how many, on how many threads.
+
+A step cannot be interrupted, so what it takes on is what a more urgent request has to wait for. Tokens of several
+conversations in one step are no gain as such: where the kernels are made for one token or for many, two take longer
+together than one after the other (SmolLM2-135M on Zen 4, one thread: 1 token 13 ms, 2 of two conversations 24 to 40, 4
+53, 8 56). Then one conversation after the other goes to the end of its first clause, in the order of their deadlines:
+all are done as soon, and most of them sooner. What a step takes is learnt as steps are made (`StepPace`).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from pipeline.engines.llm.llama_slots import Tokens
+from pipeline.scheduling.lanes import Urgency
+
+FEWEST_TIMED = 8
+"""Tokens of a step that tells how fast prompts are read."""
+
+LEARNING, FORGETTING = 0.1, 0.5
+"""Weight of a step in what is known of the speed: of a slower one, of a quicker one."""
+
+WORTH_BATCHING = 0.75
+"""Tokens of several conversations take at most so much of the time that they take one by one, to be taken together."""
+
+WORTH_THREADS = 0.85
+"""A single token takes at most so much of the time of one thread, to be computed on more: each is a core less for
+speech."""
+
+DOUBTED = 0.99
+"""What was slow may have been held up by another program: each time that it is passed over for that, it counts for so
+much less, until it is tried again."""
+
+
+class Share(NamedTuple):
+    """A request's part in a step: the next `length` tokens that the cache does not hold."""
+
+    tokens: Tokens
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepLimits:
+    """How much one step takes on. A step is what a cancelled or more urgent request has to wait for.
+
+    Attributes:
+        chunk: prompt tokens of a step (32 cost about 130 ms with a 135M model on two cores, and a longer step is
+            hardly cheaper per token).
+        background_chunk: the same where nobody's voice waits for it: half as long to wait for whoever then comes.
+        aside_chunk: prompt tokens of a text whose turn it is beside calls.
+        patience_s: a reply that runs dry gets a step after it was left out for this long,
+        text_patience_s: a text after this; texts take turns at that.
+        step_s: no step of prompts should take longer, however large the model (32 tokens of one with 1.5 billion
+            parameters take 1.2 s on one thread),
+        least: but so many tokens are read at once: with fewer, most of the time goes into reading the weights.
+    """
+
+    chunk: int = 32
+    background_chunk: int = 16
+    aside_chunk: int = 8
+    patience_s: float = 0.25
+    text_patience_s: float = 1.0
+    step_s: float = 0.3
+    least: int = 8
+
+    def paced(self, token_s: float) -> "StepLimits":
+        """The limits for a model that takes so many seconds for a prompt token; 0 where that is not known."""
+        if token_s <= 0:
+            return self
+        within = max(self.least, int(self.step_s / token_s))
+        return replace(
+            self,
+            chunk=min(self.chunk, within),
+            background_chunk=min(self.background_chunk, max(self.least, within // 2)),
+            aside_chunk=min(self.aside_chunk, max(self.least // 2, within // 4)),
+        )
+
+
+class StepPace:
+    """How long steps take, learnt as they are made, for each number of threads.
+
+    What is not known is tried.
+    """
+
+    def __init__(self) -> None:
+        self._prompts: dict[int, float] = {}
+        self._generations: dict[tuple[int, int], float] = {}
+
+    @property
+    def token_s(self) -> float:
+        """Seconds of a prompt token, with the number of threads that makes it longest; 0 before anything is known."""
+        return max(self._prompts.values(), default=0.0)
+
+    def learn(self, shares: Sequence[Share], seconds: float, threads: int) -> None:
+        """A step was made. Single tokens say nothing of prompts, nor prompts of them."""
+        tokens = sum(share.length for share in shares)
+        if tokens == len(shares):
+            key = (tokens, threads)
+            self._generations[key] = _mixed(self._generations.get(key), seconds)
+        elif tokens >= FEWEST_TIMED:
+            self._prompts[threads] = _mixed(self._prompts.get(threads), seconds / tokens)
+
+    def batch(self, waiting: int) -> int:
+        """Of so many conversations that each wait for a token, how many should get it in the same step."""
+        for together in range(waiting, 1, -1):
+            if self._worth_batching(together):
+                return together
+        return 1
+
+    def threads(self, most: int) -> int:
+        """Threads for the token of a single conversation, of so many that it may have."""
+        one, more = self._generations.get((1, 1)), self._generations.get((1, most))
+        if most == 1 or more is None:
+            return most
+        if one is None or more > WORTH_THREADS * one:
+            self._generations[1, most] = more * DOUBTED
+            return 1
+        return most
+
+    def _worth_batching(self, together: int) -> bool:
+        known = {threads: took for (count, threads), took in self._generations.items() if count == together}
+        parts = {
+            threads: took / (together * alone)
+            for threads, took in known.items()
+            if (alone := self._generations.get((1, threads))) is not None
+        }
+        if not parts or min(parts.values()) <= WORTH_BATCHING:
+            return True
+        for threads in parts:
+            self._generations[together, threads] *= DOUBTED
+        return False
+
+
+def _mixed(known: float | None, new: float) -> float:
+    """What is known, with what was measured now: a step that something else held up says little, a quick one a lot."""
+    if known is None:
+        return new
+    change = min(new, 2 * known) - known
+    return known + change * (LEARNING if change > 0 else FORGETTING)
+
+
+def plan_step(running: Iterable[Tokens], now: float, limits: StepLimits, pace: StepPace) -> list[Share]:
+    """What the next step evaluates, most urgent first.
+
+    The most urgent request alone, by deadline: the next stretch of its prompt or its next token; tokens of others of
+    its urgency along with it where that saves time. A reply that runs dry and a text have a step in between after they
+    were left out for long enough; what is read or written ahead of time has not. In the background, where nobody's
+    voice waits, prompts fill a step together.
+
+    Args:
+        running: requests with a slot and something to evaluate.
+        now: seconds.
+        limits: see `StepLimits`.
+        pace: what steps took.
+    """
+    ranked = sorted(running, key=lambda tokens: tokens.rank)
+    if not ranked:
+        return []
+    first = ranked[0]
+    if first.ticket.urgency is Urgency.BACKGROUND:
+        return _background_step(ranked, limits)
+    if (aside := _left_out(ranked, now, limits)) is not None:
+        return [Share(aside, min(aside.pending, limits.aside_chunk))]
+    if first.pending > 1:
+        return [Share(first, min(first.pending, limits.chunk))]
+    speaking = [tokens for tokens in ranked if tokens.ticket.urgency == first.ticket.urgency and tokens.pending == 1]
+    return [Share(tokens, 1) for tokens in speaking[: pace.batch(len(speaking))]]
+
+
+def _background_step(ranked: Sequence[Tokens], limits: StepLimits) -> list[Share]:
+    """Each generation goes on by a token, and the rest is filled with prompts."""
+    room = limits.background_chunk
+    shares = []
+    for tokens in ranked:
+        if tokens.pending == 1:
+            shares.append(Share(tokens, 1))
+        elif room > 0:
+            shares.append(Share(tokens, min(tokens.pending, room)))
+            room -= shares[-1].length
+    return shares
+
+
+def _left_out(ranked: Sequence[Tokens], now: float, limits: StepLimits) -> Tokens | None:
+    """The less urgent request whose turn it is, because it was left out for long enough.
+
+    However many texts there are, one of them at a time: each with its few tokens, they would take more steps than those
+    who are waited for.
+    """
+    less = [tokens for tokens in ranked if tokens.ticket.urgency > ranked[0].ticket.urgency]
+    dry = [tokens for tokens in less if tokens.ticket.urgency is Urgency.RUNNING_DRY]
+    texts = [tokens for tokens in less if tokens.ticket.urgency is Urgency.BACKGROUND]
+    for waiting, patience_s in ((dry, limits.patience_s), (texts, limits.text_patience_s * len(texts))):
+        longest = min(waiting, key=lambda tokens: tokens.served_at, default=None)
+        if longest is not None and now - longest.served_at >= patience_s:
+            return longest
+    return None

@@ -1,0 +1,115 @@
+"""Requests of several conversations in one cache of llama.cpp, step by step."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.engines.llm.llama_batcher import Batcher, Sampling
+from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel
+from pipeline.engines.llm.llama_job import Job
+from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
+from pipeline.engines.llm.llama_steps import StepLimits
+from pipeline.engines.llm.llama_worker import LlamaOptions
+from pipeline.engines.protocols import ChatRequest, EngineError, Message
+from pipeline.scheduling.lanes import Ticket, Urgency
+from tests.pipeline.engines.speech import model as weights
+
+LONG = "I would like to know how the weather will be in Paris tomorrow, and what to wear."
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return weights("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Iterator[NativeModel]:
+    model = NativeModel(find_gguf(folder))
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def batcher(model: NativeModel) -> Iterator[Batcher]:
+    """With two slots."""
+    context = NativeContext(model, slots=2, n_ctx=256, batch=48, threads=1)
+    batcher = Batcher(
+        model,
+        context,
+        slots=2,
+        n_ctx=256,
+        limits=StepLimits(),
+        sampling=Sampling(),
+        threads=1,
+        granted=lambda useful: useful,
+    )
+    yield batcher
+    batcher.abandon(EngineError("over"))
+    context.close()
+
+
+def job(text: str, conversation: str, urgency: Urgency, ends: list[str], *, generate: bool = True) -> Job:
+    """One that notes its conversation when it ends."""
+    request = ChatRequest((Message("user", text),), conversation, 3)
+    return Job(request, Ticket(urgency), generate, lambda delta: None, lambda error: ends.append(conversation))
+
+
+def run(batcher: Batcher, steps: int = 100) -> None:
+    for step in range(steps):
+        batcher.step(step / 100)
+
+
+def test_what_was_to_be_read_ahead_gives_way_to_what_the_conversation_says_next(batcher: Batcher) -> None:
+    ends: list[str] = []
+    for said in (LONG, f"{LONG} And what"):
+        batcher.add(job(said, "call", Urgency.LOOK_AHEAD, ends, generate=False), 0.0)
+    assert ends == ["call"]
+    batcher.add(job(f"{LONG} And what then?", "call", Urgency.FIRST_AUDIO, ends), 0.0)
+    assert ends == ["call", "call"]
+    assert not batcher.running
+    run(batcher)
+    assert ends == ["call"] * 3
+
+
+def test_texts_of_nobody_in_particular_do_not_end_one_another(batcher: Batcher) -> None:
+    ends: list[str] = []
+    for _ in range(2):
+        batcher.add(job(LONG, "", Urgency.BACKGROUND, ends, generate=False), 0.0)
+    assert ends == []
+    run(batcher)
+    assert ends == ["", ""]
+
+
+def test_what_finds_no_slot_ahead_of_time_waits_and_holds_up_nothing(batcher: Batcher) -> None:
+    ends: list[str] = []
+    for name in ("a", "b"):
+        batcher.add(job(LONG, name, Urgency.FIRST_AUDIO, ends), 0.0)
+    run(batcher)
+    batcher.add(job(LONG, "c", Urgency.LOOK_AHEAD, ends, generate=False), 0.0)
+    run(batcher, 5)
+    assert ends == ["a", "b"], "both slots are those of calls between two turns"
+    batcher.add(job(LONG, "text", Urgency.BACKGROUND, ends), 0.0)
+    run(batcher)
+    assert "text" in ends
+
+
+async def test_a_step_that_fails_ends_what_is_in_hand_and_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = LlamaCppLanguageModel(LlamaOptions(folder, threads=1, n_ctx=256, slots=2))
+    request = ChatRequest((Message("user", LONG),), "call", 3)
+
+    async def said() -> str:
+        return "".join([delta.text async for delta in lm.stream(request, Ticket(Urgency.FIRST_AUDIO))])
+
+    try:
+        before = await said()
+        with monkeypatch.context() as broken:
+            broken.setattr(Batcher, "_admit", lambda batcher, now: 1 / 0)
+            with pytest.raises(EngineError, match="ZeroDivisionError"):
+                await asyncio.wait_for(said(), 60)
+        assert await said() == before
+    finally:
+        await lm.close()
