@@ -3,7 +3,7 @@
 `-m unit` runs the tests that need nothing of it, which is what `make unit` does on a bare clone. A test declares
 nothing: a marker follows from a fixture anywhere in its closure (`FIXTURES`), from a helper that its module imports
 (`HELPERS`; then all tests of the module carry it), or from what the test itself refers to, through its fixtures and the
-helpers of `tests` (`USES`, seen by `tests.uses`; then that test alone carries it).
+helpers of `tests` (`USES` and `HELPERS`, seen by `tests.uses`; then that test alone carries it).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,6 +34,7 @@ FIXTURES: Mapping[str, str] = {
     "library_dir": "models",
     "shared_audio": "audio",
     "server": "server",
+    "remembering": "databases",  # a server within the test, with PostgreSQL and Valkey of its own
     "wheel_folder": "processes",
     "_no_wheels": "processes",  # what the hub does not give, pip is asked for
     "servers": "databases",
@@ -106,8 +107,9 @@ def needs_of(item: pytest.Item) -> Iterator[str]:
     for fixture in getattr(item, "fixturenames", ()):
         if fixture in FIXTURES:
             yield FIXTURES[fixture]
-    for name in used_by(item) & USES.keys():
-        yield USES[name]
+    for name in used_by(item):
+        # A helper's function may be met in a fixture of a conftest, which the test's module does not import.
+        yield from (needs[name] for needs in (USES, HELPERS) if name in needs)
     module = getattr(item, "module", None)
     if isinstance(module, ModuleType):
         yield from _needs_of_module(module)

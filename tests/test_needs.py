@@ -14,6 +14,7 @@ pytestmark = pytest.mark.timeout(600)
 CONFTEST = """
 import pytest
 from tests.conftest import pytest_collection_modifyitems, pytest_configure
+from tests.pipeline.engines.speech import model
 
 @pytest.fixture
 def models_dir():
@@ -22,11 +23,16 @@ def models_dir():
 @pytest.fixture
 def engine(models_dir):
     return models_dir
+
+@pytest.fixture
+def voice():
+    return model("a-voice")
 """
 
 TESTS = """
 def test_plain(tmp_path): ...
 def test_with_weights_through_another_fixture(engine): ...
+def test_with_weights_by_a_helper_of_a_fixture(voice): ...
 """
 
 HELPED = """
@@ -79,12 +85,13 @@ def run_pytest(folder: Path, repository: Path, *arguments: str) -> str:
 
 def test_unit_leaves_out_what_needs_something(tmp_path: Path, repository: Path) -> None:
     shown = run_pytest(tmp_path, repository, "-m", "unit")
-    assert "2 passed, 6 deselected" in shown
+    assert "2 passed, 7 deselected" in shown
 
 
 def test_a_marker_follows_from_a_fixture_and_from_a_helper(tmp_path: Path, repository: Path) -> None:
     shown = run_pytest(tmp_path, repository, "-m", "models or audio", "--collect-only")
     assert "test_with_weights_through_another_fixture" in shown
+    assert "test_with_weights_by_a_helper_of_a_fixture" in shown
     assert "test_may_read_a_recording" in shown
     assert "test_plain.py::test_plain" not in shown
 

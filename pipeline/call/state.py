@@ -15,7 +15,13 @@ class State(enum.Enum):
 
 
 class Phase(enum.Enum):
-    """The same in full: what comes next depends on this and nothing else."""
+    """The same in full: what comes next depends on this and nothing else.
+
+    Attributes:
+        state: what the user is told. Kept and not looked up: it is read ten times in each tick of a call.
+    """
+
+    state: State
 
     CONNECTING = "connecting"
     LISTENING = "listening"
@@ -33,11 +39,6 @@ class Phase(enum.Enum):
     ENDED = "ended"
 
     @property
-    def state(self) -> State:
-        """What the user is told."""
-        return _STATES.get(self) or State(self.value)
-
-    @property
     def overlapped(self) -> bool:
         """Whether somebody speaks over the reply, or has done so a moment ago."""
         return self in OVERLAPPED
@@ -51,6 +52,9 @@ class Phase(enum.Enum):
 OVERLAPPED = (Phase.DUCKED, Phase.PAUSED, Phase.WEIGHING)
 
 _STATES = {Phase.USER_PAUSING: State.USER_SPEAKING, **dict.fromkeys(OVERLAPPED, State.SPEAKING)}
+
+for _phase in Phase:
+    _phase.state = _STATES.get(_phase) or State(_phase.value)
 
 
 class Trigger(enum.Enum):

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import structlog
@@ -134,7 +135,9 @@ def _weights(settings: Settings, names: Sequence[str]) -> list[str]:
     return [file.sha256 for model in manifest.models if model.id in names for file in model.files]
 
 
+@cache
 def _version(distribution: str) -> str:
+    """What is installed of a distribution; read once, a process computes with what it began with."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

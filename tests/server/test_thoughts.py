@@ -79,7 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(hook: Receiving, folder: Path) -> AsyncIterator[Server]:
+async def remembering(hook: Receiving, folder: Path) -> AsyncIterator[Server]:
     ears: Any = AttentiveEars()
     settings = Settings(
         port=free_port(), data_dir=folder, greeting="", max_calls=8, webhook_urls=(hook.url,), webhook_secret=SECRET,
@@ -94,10 +94,10 @@ async def running(hook: Receiving, folder: Path) -> AsyncIterator[Server]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def http(running: Server) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(running.url) as session:
+async def http(remembering: Server) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(remembering.url) as session:
         yield session
-    await until(lambda: not running.registry.active)
+    await until(lambda: not remembering.registry.active)
 
 
 def no_thought(told: object) -> None:
@@ -140,8 +140,8 @@ def said_in(answer: str) -> str:
     return "".join(tokens or [each["choices"][0]["delta"].get("content") or "" for each in events])
 
 
-async def test_in_a_call_on_a_websocket(running: Server, http: aiohttp.ClientSession) -> None:
-    async with audio_socket(running.url, user_id="bob") as client:
+async def test_in_a_call_on_a_websocket(remembering: Server, http: aiohttp.ClientSession) -> None:
+    async with audio_socket(remembering.url, user_id="bob") as client:
         await client.say(loud().tobytes())
         for number in range(4):
             await client.until(lambda number=number: len(client.all("response_done")) > number, 60)
@@ -205,15 +205,17 @@ def files_of(folder: Path) -> list[bytes]:
     return [each.read_bytes() for each in folder.rglob("*") if each.is_file()]
 
 
-async def test_nothing_is_heard_sent_back_or_stored(running: Server, http: aiohttp.ClientSession, folder: Path) -> None:
+async def test_nothing_is_heard_sent_back_or_stored(
+    remembering: Server, http: aiohttp.ClientSession, folder: Path
+) -> None:
     """The last test: the words are in the files of the databases, the thoughts in none."""
     no_thought(VOICE.said)
     no_thought([[message.content for message in request.messages] for request in MIND.asked])
     async with http.get("/api/conversations", params={"user_id": "ada"}) as response:
         no_thought(await response.text())
-    assert running.memory.memory is not None
-    await running.memory.memory.outbox.settle(60)
-    async with running.memory.memory.postgres.connection() as connection:
+    assert remembering.memory.memory is not None
+    await remembering.memory.memory.outbox.settle(60)
+    async with remembering.memory.memory.postgres.connection() as connection:
         rows = await connection.fetch("SELECT role, content FROM messages")
         await connection.execute("CHECKPOINT")
     assert [row["content"] for row in rows if row["role"] == "assistant"].count(ANSWER) >= 20

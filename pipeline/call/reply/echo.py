@@ -61,6 +61,8 @@ class EchoGuard:
         self.lag = 0
         self.known = False
         self._played = np.zeros(COMPARED + LAGS)
+        # The same memory; row r lags by LAGS - r.
+        self._lagging = sliding_window_view(self._played, COMPARED)
         self._heard = np.zeros(COMPARED)
         self._quiet = COMPARED + LAGS
         self._until_comparison = EVERY
@@ -93,8 +95,7 @@ class EchoGuard:
 
     def _compare(self) -> None:
         """Look for the delay at which what was heard follows what was played."""
-        # Row r lags by LAGS - r.
-        played = sliding_window_view(self._played, COMPARED)
+        played = self._lagging
         sounding = played > 0
         count = sounding.sum(axis=1)
         if count.max() < SOUNDING:

@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import pytest
@@ -77,10 +78,14 @@ def _characters(token: Any, flags: int) -> frozenset[str]:
                 found |= {one for one in CHARACTERS if part[0] <= ord(one) <= part[1]}
             case "CATEGORY":
                 shorthand = {"DIGIT": r"\d", "SPACE": r"\s", "WORD": r"\w"}[str(part).rsplit("_", 1)[1]]
-                shorthand = shorthand.upper() if "_NOT_" in str(part) else shorthand
-                found |= {one for one in CHARACTERS if re.match(shorthand, one)}
+                found |= _matched(shorthand.upper() if "_NOT_" in str(part) else shorthand)
     negated = str(value[0][0]) == "NEGATE"
     return frozenset(one for one in CHARACTERS if (one in found) != negated)
+
+
+@cache
+def _matched(shorthand: str) -> frozenset[str]:
+    return frozenset(one for one in CHARACTERS if re.match(shorthand, one))
 
 
 def _nullable(tokens: Iterable[Any]) -> bool:
