@@ -237,9 +237,10 @@ class Batcher:
     def _evaluate(self, shares: list[Share], now: float) -> bool:
         """False when llama.cpp refused; nothing has changed then."""
         alone = len(shares) == 1 and shares[0].length == 1
-        useful = self._threads
-        if alone:
-            useful = 1 if shares[0].tokens.ticket.optional else self._pace.threads(self._threads)
+        if alone and shares[0].tokens.ticket.optional:
+            useful = 1
+        else:
+            useful = self._pace.threads(sum(share.length for share in shares), self._threads)
         threads = self._granted(useful)
         self._context.set_threads(threads)
         began = time.perf_counter()

@@ -24,12 +24,13 @@ WORTH_BATCHING = 0.75
 """Tokens of several conversations take at most so much of the time that they take one by one, to be taken together."""
 
 WORTH_THREADS = 0.85
-"""A single token takes at most so much of the time of one thread, to be computed on more: each is a core less for
-speech."""
+"""A step takes at most so much of the time of one thread, to be computed on more: each is a core less for speech."""
 
-DOUBTED = 0.99
+DOUBTED = 0.998
 """What was slow may have been held up by another program: each time that it is passed over for that, it counts for so
 much less, until it is tried again."""
+
+_PROMPT = 0
 
 
 class Share(NamedTuple):
@@ -83,22 +84,21 @@ class StepPace:
     """
 
     def __init__(self) -> None:
-        self._prompts: dict[int, float] = {}
-        self._generations: dict[tuple[int, int], float] = {}
+        # Of so many single tokens in a step, or of one token of a prompt (_PROMPT), on so many threads.
+        self._seconds: dict[tuple[int, int], float] = {}
 
     @property
     def token_s(self) -> float:
         """Seconds of a prompt token, with the number of threads that makes it longest; 0 before anything is known."""
-        return max(self._prompts.values(), default=0.0)
+        return max((took for (count, _), took in self._seconds.items() if count == _PROMPT), default=0.0)
 
     def learn(self, shares: Sequence[Share], seconds: float, threads: int) -> None:
         """A step was made. Single tokens say nothing of prompts, nor prompts of them."""
         tokens = sum(share.length for share in shares)
         if tokens == len(shares):
-            key = (tokens, threads)
-            self._generations[key] = _mixed(self._generations.get(key), seconds)
+            self._learn((tokens, threads), seconds)
         elif tokens >= FEWEST_TIMED:
-            self._prompts[threads] = _mixed(self._prompts.get(threads), seconds / tokens)
+            self._learn((_PROMPT, threads), seconds / tokens)
 
     def batch(self, waiting: int) -> int:
         """Of so many conversations that each wait for a token, how many should get it in the same step."""
@@ -107,36 +107,37 @@ class StepPace:
                 return together
         return 1
 
-    def threads(self, most: int) -> int:
-        """Threads for the token of a single conversation, of so many that it may have."""
-        one, more = self._generations.get((1, 1)), self._generations.get((1, most))
+    def threads(self, tokens: int, most: int) -> int:
+        """Threads for so many tokens of a single conversation, of so many that it may have.
+
+        More than one are no gain where a single token is bound by memory, and where other programs keep the cores busy:
+        threads wait for one another many times in a step.
+        """
+        count = 1 if tokens == 1 else _PROMPT
+        one, more = self._seconds.get((count, 1)), self._seconds.get((count, most))
         if most == 1 or more is None:
             return most
-        if one is None or more > WORTH_THREADS * one:
-            self._generations[1, most] = more * DOUBTED
-            return 1
-        return most
+        if one is not None and more > WORTH_THREADS * one:
+            self._seconds[count, most] = more * DOUBTED
+        return most if one is not None and more <= WORTH_THREADS * one else 1
 
     def _worth_batching(self, together: int) -> bool:
-        known = {threads: took for (count, threads), took in self._generations.items() if count == together}
         parts = {
             threads: took / (together * alone)
-            for threads, took in known.items()
-            if (alone := self._generations.get((1, threads))) is not None
+            for (count, threads), took in self._seconds.items()
+            if count == together and (alone := self._seconds.get((1, threads))) is not None
         }
         if not parts or min(parts.values()) <= WORTH_BATCHING:
             return True
         for threads in parts:
-            self._generations[together, threads] *= DOUBTED
+            self._seconds[together, threads] *= DOUBTED
         return False
 
-
-def _mixed(known: float | None, new: float) -> float:
-    """What is known, with what was measured now: a step that something else held up says little, a quick one a lot."""
-    if known is None:
-        return new
-    change = min(new, 2 * known) - known
-    return known + change * (LEARNING if change > 0 else FORGETTING)
+    def _learn(self, step: tuple[int, int], seconds: float) -> None:
+        """A step that something else held up says little, a quick one a lot."""
+        known = self._seconds.get(step)
+        change = 0.0 if known is None else min(seconds, 2 * known) - known
+        self._seconds[step] = seconds if known is None else known + change * (LEARNING if change > 0 else FORGETTING)
 
 
 def plan_step(running: Iterable[Tokens], now: float, limits: StepLimits, pace: StepPace) -> list[Share]:

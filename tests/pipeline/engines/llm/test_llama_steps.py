@@ -52,7 +52,7 @@ def test_what_is_not_known_is_tried() -> None:
 
 def test_a_step_that_another_program_held_up_is_tried_again() -> None:
     pace = pace_of({1: 0.010, 2: 0.5})
-    sizes = [pace.batch(2) for _ in range(1000)]
+    sizes = [pace.batch(2) for _ in range(3000)]
     assert sizes[0] == 1
     assert 2 in sizes
     assert sizes.index(2) > 100, "not in every other step"
@@ -117,19 +117,31 @@ def test_a_raised_ticket_counts_from_the_next_step_on() -> None:
     assert plan_step([first, second], 0.0, LIMITS, StepPace()) == [(second, 32)]
 
 
+def read(pace: StepPace, tokens: int, seconds: float, threads: int) -> None:
+    pace.learn([Share(request(tokens), tokens)], seconds, threads)
+
+
 def test_a_single_token_takes_a_second_core_only_where_that_saves_time() -> None:
     """On Zen 4 it takes 12.6 ms on one thread and 11.8 on two, on a Xeon 18 and 11."""
     little, much = pace_of({1: 0.0126}), pace_of({1: 0.018})
-    assert little.threads(2) == 2, "it is tried"
+    assert little.threads(1, 2) == 2, "it is tried"
     little.learn([Share(speaking(), 1)], 0.0118, 2)
     much.learn([Share(speaking(), 1)], 0.011, 2)
-    assert little.threads(2) == 1
-    assert much.threads(2) == 2
-    assert StepPace().threads(1) == 1
+    assert little.threads(1, 2) == 1
+    assert much.threads(1, 2) == 2
+    assert StepPace().threads(1, 1) == 1
 
 
-def read(pace: StepPace, tokens: int, seconds: float, threads: int) -> None:
-    pace.learn([Share(request(tokens), tokens)], seconds, threads)
+def test_a_prompt_takes_a_second_core_only_where_other_programs_leave_it_one() -> None:
+    pace = StepPace()
+    read(pace, 32, 0.100, 2)
+    assert pace.threads(20, 2) == 1, "it is tried"
+    read(pace, 32, 0.160, 1)
+    assert pace.threads(20, 2) == 2
+    for _ in range(20):
+        read(pace, 32, 0.200, 2)
+    assert pace.threads(20, 2) == 1
+    assert 2 in [pace.threads(20, 2) for _ in range(1000)], "and again later"
 
 
 def test_a_small_model_reads_prompts_in_whole_chunks() -> None:
