@@ -30,8 +30,7 @@ async def test_a_whole_question_is_complete(turn: SmartTurn, silence_s: float) -
 @pytest.mark.parametrize("cut_s", [0.9, 1.1])
 async def test_a_question_cut_off_in_the_middle_is_not(turn: SmartTurn, cut_s: float, silence_s: float) -> None:
     cut = clip("weather.wav")[: int(cut_s * 16_000)]
-    # 0.57 at most, on a processor without VNNI; the whole question has over 0.9.
-    assert await turn.completeness(followed_by(cut, silence_s), Ticket()) < 0.7
+    assert await turn.completeness(followed_by(cut, silence_s), Ticket()) < 0.5
 
 
 async def test_a_pause_before_the_object_of_a_sentence_is_not_the_end(turn: SmartTurn) -> None:
