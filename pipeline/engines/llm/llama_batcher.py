@@ -174,8 +174,13 @@ class Batcher:
         for job in [job for job in self._jobs.values() if job.cancelled]:
             self._end(job, now, None)
 
-    def step(self, now: float) -> None:
-        """Evaluate one batch: the next token of what runs and the next stretch of what waits; not of what rests."""
+    def step(self, now: float) -> bool:
+        """Evaluate one batch: the next token of what runs and the next stretch of what waits; not of what rests.
+
+        Returns:
+            False where there was nothing to do, because what waits finds no slot.
+        """
+        before = len(self._jobs)
         self.clear(now)
         self._admit(now)
         running = [tokens for tokens in self._jobs if tokens.slot is not None and not tokens.ticket.resting]
@@ -191,6 +196,7 @@ class Batcher:
                 if not self._evaluate([share], now):
                     error = EngineError("the language model could not evaluate this conversation")
                     self._end(self._jobs[share.tokens], now, error)
+        return bool(shares) or len(self._jobs) != before
 
     def abandon(self, error: BaseException) -> None:
         """End everything."""
@@ -205,7 +211,13 @@ class Batcher:
     def _admit(self, now: float) -> None:
         waiting = (tokens for tokens in self._jobs if tokens.slot is None and not tokens.ticket.resting)
         for tokens in sorted(waiting, key=lambda tokens: tokens.rank):
-            placement = self._slots.place(tokens, now)
+            job = self._jobs[tokens]
+            ahead = not job.generate and tokens.ticket.urgency is not Urgency.BACKGROUND
+            placement = self._slots.place(tokens, now, ahead=ahead)
+            if placement is None and ahead:
+                # It would wait for other calls to be over, and has been outdated long before.
+                self._end(job, now, None)
+                continue
             if placement is None:
                 last = self._to_make_room(tokens)
                 if last is None:

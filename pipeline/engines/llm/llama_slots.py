@@ -114,14 +114,15 @@ class SlotTable:
     def __init__(self, size: int) -> None:
         self.slots = [Slot(index) for index in range(size)]
 
-    def place(self, tokens: Tokens, now: float = float("inf")) -> Placement | None:
+    def place(self, tokens: Tokens, now: float = float("inf"), *, ahead: bool = False) -> Placement | None:
         """Give a request a slot; None when there is none for it. The cache must then be changed as it says.
 
         Args:
             tokens: the request.
             now: seconds.
+            ahead: it only reads ahead of time.
         """
-        own, free = self._own(tokens.conversation), self._free(tokens.ticket.urgency, now)
+        own, free = self._own(tokens.conversation), self._free(now, ahead=ahead)
         if not own and not free:
             return None
         shared = {slot.index: common_prefix(slot.content, tokens.ids) for slot in self.slots}
@@ -164,10 +165,10 @@ class SlotTable:
             slot for slot in self.slots if slot.owner is None and conversation and slot.conversation == conversation
         ]
 
-    def _free(self, urgency: Urgency, now: float) -> list[Slot]:
-        """Idle slots that a request of such urgency may take."""
+    def _free(self, now: float, *, ahead: bool) -> list[Slot]:
+        """Idle slots that anybody may take."""
         idle = [slot for slot in self.slots if slot.owner is None]
-        if urgency in (Urgency.INTERIM, Urgency.LOOK_AHEAD):
+        if ahead:
             # What is read ahead of time for one call is not worth what another has read.
             return [slot for slot in idle if not slot.kept(now)]
         if any(slot.owner is not None and slot.owner.ticket.urgency is Urgency.BACKGROUND for slot in self.slots):

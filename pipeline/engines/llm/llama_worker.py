@@ -61,6 +61,9 @@ class LlamaOptions:
     verbose: bool = False
 
 
+STUCK_S = 0.02
+"""Pause behind a step with nothing to do, in which the thread would else keep a core busy."""
+
 THREADS = "llama.cpp"
 """Name of the threads."""
 
@@ -260,9 +263,10 @@ class LlamaWorker:
                 started = self.load.running_since = time.monotonic()
             for job in arrived:
                 batcher.add(job, started)
+            stuck = False
             if self._claim.running:
                 try:
-                    batcher.step(time.monotonic())
+                    stuck = not batcher.step(time.monotonic())
                 except Exception as error:
                     # What is in hand is lost, and nobody else: without this thread there would be no answers at all.
                     log.exception("a step of the language model failed")
@@ -276,6 +280,8 @@ class LlamaWorker:
                 self.load.waited_s = batcher.stats.waited_s
                 self.load.running = batcher.running
                 self.load.waiting = self._held - self.load.running
+                if stuck:
+                    self._wake.wait(STUCK_S)
 
     def _wait_for_turn(self, batcher: Batcher) -> bool:
         """Wait until there is a core for the most urgent request, or something to clear away; False once closed."""

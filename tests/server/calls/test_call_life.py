@@ -403,16 +403,17 @@ async def test_a_caller_who_closes_the_old_connection_while_the_new_offer_is_ans
     running: Server, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = running.registry.endpoint
-    original, closed = endpoint.answer, asyncio.Event()
+    original, asked, closed = endpoint.answer, asyncio.Event(), asyncio.Event()
 
     async def answer(*args: Any, **options: Any) -> Any:
+        asked.set()
         await closed.wait()
         return await original(*args, **options)
 
     async with calling(running, http) as (call, caller, opened), Caller() as second:
         monkeypatch.setattr(endpoint, "answer", answer)
         asking = asyncio.ensure_future(resume(http, opened, await second.offer()))
-        await asyncio.sleep(0.1)
+        await asked.wait()
         await caller.close()
         await until(lambda: not peers(running), timeout=CONNECT_S)
         closed.set()

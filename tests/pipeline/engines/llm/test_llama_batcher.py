@@ -82,17 +82,35 @@ def test_texts_of_nobody_in_particular_do_not_end_one_another(batcher: Batcher) 
     assert ends == ["", ""]
 
 
-def test_what_finds_no_slot_ahead_of_time_waits_and_holds_up_nothing(batcher: Batcher) -> None:
+def test_what_finds_no_slot_ahead_of_time_is_left_out_and_nothing_waits_for_it(batcher: Batcher) -> None:
+    """A request that waits for a slot that nobody works in would keep the thread busy with nothing."""
     ends: list[str] = []
     for name in ("a", "b"):
         batcher.add(job(LONG, name, Urgency.FIRST_AUDIO, ends), 0.0)
     run(batcher)
     batcher.add(job(LONG, "c", Urgency.LOOK_AHEAD, ends, generate=False), 0.0)
     run(batcher, 5)
-    assert ends == ["a", "b"], "both slots are those of calls between two turns"
-    batcher.add(job(LONG, "text", Urgency.BACKGROUND, ends), 0.0)
+    assert ends == ["a", "b", "c"], "both slots are those of calls between two turns"
+    assert not batcher.busy
+
+
+def test_a_step_says_when_there_was_nothing_to_do(batcher: Batcher) -> None:
+    batcher.add(job(LONG, "a", Urgency.FIRST_AUDIO, []), 0.0)
+    assert batcher.step(0.0)
+    while batcher.busy:
+        assert batcher.step(0.0)
+    assert not batcher.step(0.0)
+
+
+@pytest.mark.parametrize("urgency", list(Urgency))
+def test_a_reply_finds_a_slot_however_urgent_it_is(batcher: Batcher, urgency: Urgency) -> None:
+    ends: list[str] = []
+    for name in ("a", "b"):
+        batcher.add(job(LONG, name, Urgency.FIRST_AUDIO, ends), 0.0)
     run(batcher)
-    assert "text" in ends
+    batcher.add(job(LONG, "c", urgency, ends), 0.0)
+    run(batcher)
+    assert ends == ["a", "b", "c"]
 
 
 async def test_a_step_that_fails_ends_what_is_in_hand_and_nothing_else(

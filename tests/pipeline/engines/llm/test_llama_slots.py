@@ -158,10 +158,10 @@ def test_what_is_read_ahead_of_time_takes_no_slot_of_a_quiet_call() -> None:
     table = SlotTable(2)
     slots = {name: fill(table, request([at], name), float(at)) for at, name in ((1, "a"), (2, "b"))}
     ahead = request([9], "c", urgency=Urgency.LOOK_AHEAD)
-    assert table.place(ahead, 3.0) is None
-    own = table.place(request([1, 4], "a", urgency=Urgency.LOOK_AHEAD), 3.0)
+    assert table.place(ahead, 3.0, ahead=True) is None
+    own = table.place(request([1, 4], "a", urgency=Urgency.LOOK_AHEAD), 3.0, ahead=True)
     assert own is not None
     assert own.slot == slots["a"]
-    later = table.place(ahead, 100.0)
+    later = table.place(ahead, 100.0, ahead=True)
     assert later is not None, "that call has been quiet for long"
     assert later.slot == slots["b"]
