@@ -66,6 +66,11 @@ class Machine:
         return asdict(self)
 
 
+def int8_sums_overflow() -> bool:
+    """Whether sums of products of uint8 and int8 stop at 16 bits: on x86 processors with AVX2 and no VNNI."""
+    return platform.machine().lower() in ("x86_64", "amd64") and not this_machine().vnni
+
+
 def this_machine(cpuinfo: Path = CPUINFO, environ: Mapping[str, str] = os.environ) -> Machine:
     """The processor that this runs on.
 

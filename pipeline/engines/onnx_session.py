@@ -2,10 +2,15 @@
 
 import contextlib
 from pathlib import Path
+from typing import Final
 
 import onnxruntime
 
 from pipeline.engines.protocols import EngineUnavailableError
+from pipeline.processor import int8_sums_overflow
+
+EXACT_SUMS: Final = "session.x64quantprecision"
+"""Has onnxruntime compute sums of 8-bit products without overflow."""
 
 onnxruntime.set_default_logger_severity(3)
 
@@ -39,12 +44,16 @@ def open_session(
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "0" if patterns else "1")
     # Spinning threads burn the cores that the other engines and the media loop need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Sums of products of uint8 and int8 overflow on x86 processors that have AVX2 and no VNNI: there weights become
-    # uint8, which has no effect elsewhere. Smart Turn's scores were off by 0.19 on the average, and 4 of 12 on the
-    # other side of a half; with this they are those of a processor with VNNI, in up to 1.8 times as long (measured on
-    # an emulated AMD Zen 3).
-    options.add_session_config_entry("session.x64quantprecision", "1")
     source = str(model) if isinstance(model, Path) else model
+    if int8_sums_overflow():
+        # Weights become uint8. Smart Turn's scores were off by 0.19 on the average, and 4 of 12 on the other side of a
+        # half; with this they are those of a processor with VNNI, in up to 1.8 times as long (measured on an emulated
+        # AMD Zen 3). On a processor with VNNI it would only cost time.
+        options.add_session_config_entry(EXACT_SUMS, "1")
+        with contextlib.suppress(Exception):
+            return onnxruntime.InferenceSession(source, options, providers=providers)
+        # It cannot be done where two operators share their weights.
+        options.add_session_config_entry(EXACT_SUMS, "0")
     try:
         return onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime raises a dozen unrelated types here

@@ -1,7 +1,6 @@
 """Whisper on onnxruntime: states of a window with the silence behind them, and greedy decoding with a draft."""
 
 import json
-import platform
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from pipeline.engines.stt.whisper_onnx.names import (
     STATES,
     VALUES,
 )
-from pipeline.processor import return_free_memory, this_machine
+from pipeline.processor import int8_sums_overflow, return_free_memory
 
 Tensor = Any
 """An `onnxruntime.OrtValue`, which bindings take without a copy."""
@@ -84,7 +83,7 @@ class OnnxWhisper:
     """
 
     def __init__(self, folder: Path, vocabulary: Any, *, threads: int = 1, cache: Path | None = None) -> None:
-        graphs = whisper_graphs(folder, cache, unsigned=needs_unsigned())
+        graphs = whisper_graphs(folder, cache, unsigned=int8_sums_overflow())
         self._encoder = open_session(graphs.encoder, threads=threads, label=f"the encoder of {folder}", patterns=False)
         self._decoder = open_session(graphs.decoder, threads=threads, label=f"the decoder of {folder}", patterns=False)
         del graphs
@@ -190,11 +189,6 @@ class OnnxWhisper:
         heads, d = self._head
         keys, values = np.zeros((heads, d, 0), np.float32), np.zeros((heads, 0, d), np.float32)
         return {PAST_KEYS: _tensor(keys), PAST_VALUES: _tensor(values)}
-
-
-def needs_unsigned() -> bool:
-    """Whether products of uint8 and int8 overflow on this processor, see `GraphBuilder`."""
-    return platform.machine().lower() in ("x86_64", "amd64") and not this_machine().vnni
 
 
 class _Passes:

@@ -14,8 +14,9 @@ from pipeline.engines.log_mel import whisper_features
 from pipeline.engines.stt.faster_whisper import FasterWhisper
 from pipeline.engines.stt.whisper_encoder import window_frames
 from pipeline.engines.stt.whisper_onnx.drafted_decoding import Decoded
-from pipeline.engines.stt.whisper_onnx.onnx_whisper import Heard, OnnxWhisper, Ranking, needs_unsigned
+from pipeline.engines.stt.whisper_onnx.onnx_whisper import Heard, OnnxWhisper, Ranking
 from pipeline.engines.stt.window_choice import KNOWN_SILENCE_S, QUICK_PADDING_S
+from pipeline.processor import int8_sums_overflow
 from pipeline.scheduling.lanes import Ticket
 from pipeline.text.normalise import normalise
 from server.services.health import engine_health
@@ -103,9 +104,9 @@ def test_the_encoder_makes_the_states_of_ctranslate2(stt: FasterWhisper, name: s
 async def test_weights_without_a_sign_compute_the_same(
     stt: FasterWhisper, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if needs_unsigned():
+    if int8_sums_overflow():
         pytest.skip("weights with a sign overflow on this processor: these are what all other tests are of")
-    monkeypatch.setattr("pipeline.engines.stt.whisper_onnx.onnx_whisper.needs_unsigned", lambda: True)
+    monkeypatch.setattr("pipeline.engines.stt.whisper_onnx.onnx_whisper.int8_sums_overflow", lambda: True)
     other = FasterWhisper(model("whisper-base"), runtime="onnx", cache=cache)
     assert len(os.listdir(cache)) == 2  # noqa: PTH208
     ours, theirs = window(stt, clip("hello.wav")), window(other, clip("hello.wav"))
