@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Final
 
 import onnxruntime
+import structlog
 
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.processor import int8_sums_overflow
 
 EXACT_SUMS: Final = "session.x64quantprecision"
 """Has onnxruntime compute sums of 8-bit products without overflow."""
+
+log = structlog.get_logger(__name__)
 
 onnxruntime.set_default_logger_severity(3)
 
@@ -53,6 +56,7 @@ def open_session(
         with contextlib.suppress(Exception):
             return onnxruntime.InferenceSession(source, options, providers=providers)
         # It cannot be done where two operators share their weights.
+        log.warning("8-bit sums may overflow in a model", model=label)
         options.add_session_config_entry(EXACT_SUMS, "0")
     try:
         return onnxruntime.InferenceSession(source, options, providers=providers)

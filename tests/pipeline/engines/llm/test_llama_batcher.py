@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engines.llm.context_window import ContextOverflowError
 from pipeline.engines.llm.llama_batcher import Batcher, Sampling
 from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel
 from pipeline.engines.llm.llama_job import Job
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
 from pipeline.engines.llm.llama_steps import StepLimits
 from pipeline.engines.llm.llama_worker import LlamaOptions
-from pipeline.engines.protocols import ChatRequest, EngineError, Message
-from pipeline.scheduling.lanes import Ticket, Urgency
+from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Message
+from pipeline.scheduling.lanes import LaneClosedError, Ticket, Urgency
 from tests.pipeline.engines.speech import model as weights
 
 LONG = "I would like to know how the weather will be in Paris tomorrow, and what to wear."
@@ -24,16 +25,10 @@ def folder() -> Path:
     return weights("smollm2-135m-instruct")
 
 
-@pytest.fixture(scope="module")
-def model(folder: Path) -> Iterator[NativeModel]:
-    model = NativeModel(find_gguf(folder))
-    yield model
-    model.close()
-
-
 @pytest.fixture
-def batcher(model: NativeModel) -> Iterator[Batcher]:
-    """With two slots."""
+def both(folder: Path) -> Iterator[tuple[NativeModel, Batcher]]:
+    """A model, and a batcher with two slots of it."""
+    model = NativeModel(find_gguf(folder))
     context = NativeContext(model, slots=2, n_ctx=256, batch=48, threads=1)
     batcher = Batcher(
         model,
@@ -45,9 +40,22 @@ def batcher(model: NativeModel) -> Iterator[Batcher]:
         threads=1,
         granted=lambda useful: useful,
     )
-    yield batcher
-    batcher.abandon(EngineError("over"))
-    context.close()
+    try:
+        yield model, batcher
+    finally:
+        batcher.abandon(LaneClosedError("over"))
+        context.close()
+        model.close()
+
+
+@pytest.fixture
+def model(both: tuple[NativeModel, Batcher]) -> NativeModel:
+    return both[0]
+
+
+@pytest.fixture
+def batcher(both: tuple[NativeModel, Batcher]) -> Batcher:
+    return both[1]
 
 
 def job(text: str, conversation: str, urgency: Urgency, ends: list[str], *, generate: bool = True) -> Job:
@@ -111,6 +119,35 @@ def test_a_reply_finds_a_slot_however_urgent_it_is(batcher: Batcher, urgency: Ur
     batcher.add(job(LONG, "c", urgency, ends), 0.0)
     run(batcher)
     assert ends == ["a", "b", "c"]
+
+
+def test_a_refused_message_leaves_no_tokens_behind(model: NativeModel, batcher: Batcher) -> None:
+    ends: list[BaseException | None] = []
+    for words in ("Hello there.", "word " * 50_000):
+        request = ChatRequest((Message("user", words),), "", 12)
+        batcher.add(Job(request, Ticket(), False, lambda delta: None, ends.append), 0.0)
+    assert isinstance(ends[0], ContextOverflowError)
+    assert 0 < model.kept_bytes < 10_000
+
+
+def test_a_request_that_llama_cpp_refuses_fails_alone(model: NativeModel, batcher: Batcher) -> None:
+    deltas: dict[str, list[ChatDelta]] = {"good": [], "bad": []}
+    ends: dict[str, BaseException | None] = {}
+
+    def noted(name: str) -> Job:
+        request = ChatRequest((Message("user", "Hello there."),), name, 4)
+        return Job(request, Ticket(), True, deltas[name].append, lambda error: ends.update({name: error}))
+
+    good, bad = noted("good"), noted("bad")
+    batcher.add(good, 0.0)
+    batcher.add(bad, 0.0)
+    assert bad.tokens is not None
+    bad.tokens.ids[5] = model.size + 7
+    run(batcher)
+    assert isinstance(ends["bad"], EngineError)
+    assert deltas["bad"] == []
+    assert ends["good"] is None
+    assert deltas["good"][-1].completion_tokens > 0
 
 
 async def test_a_step_that_fails_ends_what_is_in_hand_and_nothing_else(

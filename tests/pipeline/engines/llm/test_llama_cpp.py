@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.engines.llm.context_window import ContextOverflowError
-from pipeline.engines.llm.llama_batcher import Batcher, Sampling
+from pipeline.engines.llm.llama_batcher import Sampling
 from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
-from pipeline.engines.llm.llama_job import Job
-from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
-from pipeline.engines.llm.llama_steps import StepLimits
+from pipeline.engines.llm.llama_native import NativeModel, find_gguf
 from pipeline.engines.protocols import (
     ChatDelta,
     ChatRequest,
@@ -197,27 +195,6 @@ async def test_a_message_longer_than_the_context_is_refused(lm: LlamaCppLanguage
         await collect(lm, ask("word " * 1500))
 
 
-def test_a_refused_message_leaves_no_tokens_behind(native: NativeModel, folder: Path) -> None:
-    context = NativeContext(native, slots=1, n_ctx=256, batch=48, threads=1)
-    batcher = Batcher(
-        native,
-        context,
-        slots=1,
-        n_ctx=256,
-        limits=StepLimits(),
-        sampling=Sampling(),
-        threads=1,
-        granted=lambda useful: useful,
-    )
-    ends: list[BaseException | None] = []
-    for words in ("Hello there.", "word " * 50_000):
-        batcher.add(Job(ask(words), Ticket(), False, lambda delta: None, ends.append), 0.0)
-    batcher.abandon(LaneClosedError("over"))
-    context.close()
-    assert isinstance(ends[0], ContextOverflowError)
-    assert 0 < native.kept_bytes < 10_000
-
-
 # In which order
 
 
@@ -341,41 +318,6 @@ async def test_a_request_that_cannot_be_rendered_fails_alone(lm: LlamaCppLanguag
     with pytest.raises(EngineError):
         await collect(lm, ChatRequest(()))
     assert said(await healthy)
-
-
-def test_a_request_that_llama_cpp_refuses_fails_alone(folder: Path) -> None:
-    model = NativeModel(find_gguf(folder))
-    context = NativeContext(model, slots=2, n_ctx=256, batch=48, threads=1)
-    batcher = Batcher(
-        model,
-        context,
-        slots=2,
-        n_ctx=256,
-        limits=StepLimits(),
-        sampling=Sampling(),
-        threads=1,
-        granted=lambda useful: useful,
-    )
-    deltas: dict[str, list[ChatDelta]] = {"good": [], "bad": []}
-    ends: dict[str, BaseException | None] = {}
-
-    def job(name: str) -> Job:
-        request = ask("Hello there.", conversation=name, max_tokens=4)
-        return Job(request, Ticket(), True, deltas[name].append, lambda error: ends.update({name: error}))
-
-    good, bad = job("good"), job("bad")
-    batcher.add(good, 0.0)
-    batcher.add(bad, 0.0)
-    assert bad.tokens is not None
-    bad.tokens.ids[5] = model.size + 7
-    while batcher.busy:
-        batcher.step(0.0)
-    context.close()
-    model.close()
-    assert isinstance(ends["bad"], EngineError)
-    assert deltas["bad"] == []
-    assert ends["good"] is None
-    assert deltas["good"][-1].completion_tokens > 0
 
 
 async def test_closing_fails_what_runs_and_what_comes_later(folder: Path) -> None:
