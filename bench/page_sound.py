@@ -1,8 +1,9 @@
 """How long sound takes through the call page: `python -m bench.page_sound [--calls N] [--bursts N]`.
 
-The real page in a headless Chromium calls the real media endpoint. Bursts of a tone are written to the outgoing queue;
-taken are the moment at which the first packet with sound goes onto the wire (loopback, so that it is there at once) and
-the moment at which the sound comes out of an audio graph on the page's own stream, in an AudioWorklet. Between them lie
+The real page in a headless Chromium calls the real media endpoint. Bursts of a tone are written to the outgoing queue
+at any phase of its clock, after a rest as a call has one while its user speaks; taken are the moment of writing, the
+moment at which the first packet with sound goes onto the wire (loopback, so that it is there at once) and the moment at
+which the sound comes out of an audio graph on the page's own stream, in an AudioWorklet. Between the last two lie
 decryption, Chromium's jitter buffer, the decoder and the graph; not the loudspeaker. Both clocks are the system's, to
 the millisecond.
 """
@@ -10,6 +11,7 @@ the millisecond.
 import argparse
 import asyncio
 import json
+import random
 import statistics
 import time
 from pathlib import Path
@@ -22,12 +24,15 @@ from playwright.async_api import Browser, async_playwright
 from bench.voice_to_voice import percentile
 from media.endpoint import MediaEndpoint
 from media.peer import WebRtcPeer
-from media.values import SEND_RATE, AudioFrame, IceCandidate, MediaConfig, Pcm, PlayoutChange, PlayoutEvent
+from media.values import FRAME_S, SEND_RATE, AudioFrame, IceCandidate, MediaConfig, Pcm, PlayoutChange, PlayoutEvent
 from server.http.page import STATIC
 
 OWED_MS = 60.0
 BURST_S = 0.4
 PAUSE_S = 0.9
+THINKING_S = 0.3
+"""Before a burst, as long as a reply is prepared: the queue does not rest in it."""
+
 CONNECT_S = 60.0
 
 EAR = """async () => {
@@ -59,6 +64,7 @@ class Line:
     def __init__(self, endpoint: MediaEndpoint) -> None:
         self.connected = asyncio.Event()
         self.sent_ms: list[float] = []
+        self.written_ms: list[float] = []
         self.peer: WebRtcPeer | None = None
         self._endpoint = endpoint
 
@@ -85,6 +91,19 @@ class Line:
         if event.change is PlayoutChange.STARTED:
             self.sent_ms.append((time.time() - (time.monotonic() - event.at)) * 1000)
 
+    async def say(self, pcm: Pcm, pause_s: float) -> None:
+        """A burst and the pause behind it."""
+        assert self.peer is not None
+        speaker = self.peer.speaker
+        speaker.rest(False)
+        await asyncio.sleep(THINKING_S)
+        self.written_ms.append(time.time() * 1000)
+        speaker.write(pcm)
+        speaker.finish()
+        await asyncio.sleep(len(pcm) / SEND_RATE)
+        speaker.rest(True)
+        await asyncio.sleep(pause_s - THINKING_S)
+
     def on_audio(self, frame: AudioFrame) -> None:
         """See `PeerListener`."""
 
@@ -109,8 +128,8 @@ class Line:
         """See `PeerListener`."""
 
 
-async def measure(browser: Browser, bursts: int) -> list[float]:
-    """Milliseconds of each burst of one call."""
+async def measure(browser: Browser, bursts: int) -> list[tuple[float, float]]:
+    """Milliseconds of each burst of one call: from its first packet, and from when it was written."""
     endpoint = await MediaEndpoint.open(MediaConfig())
     line = Line(endpoint)
     app = web.Application()
@@ -132,19 +151,20 @@ async def measure(browser: Browser, bursts: int) -> list[float]:
         await asyncio.wait_for(line.connected.wait(), CONNECT_S)
         await page.wait_for_function("() => document.getElementById('voice').srcObject", timeout=CONNECT_S * 1000)
         await page.evaluate(EAR)
-        assert line.peer is not None
         await asyncio.sleep(3)  # the jitter buffer comes down from what it began with
-        line.sent_ms.clear()
+        phases = random.Random(bursts)
         for _ in range(bursts):
-            line.peer.speaker.write(tone())
-            line.peer.speaker.finish()
-            await asyncio.sleep(BURST_S + PAUSE_S)
+            await line.say(tone(), PAUSE_S + phases.uniform(0, 2 * FRAME_S))
         heard: list[float] = await page.evaluate("() => window.heard")
     finally:
         await context.close()
         await runner.cleanup()
         await endpoint.close()
-    return [delay for sent in line.sent_ms if (delay := _delay(sent, heard)) is not None]
+    return [
+        (delay, delay + sent - written)
+        for sent, written in zip(line.sent_ms, line.written_ms, strict=True)
+        if (delay := _delay(sent, heard)) is not None
+    ]
 
 
 async def _page(_: web.Request) -> web.FileResponse:
@@ -182,12 +202,23 @@ async def run(calls: int, bursts: int) -> dict[str, Any]:
         path = chromium(playwright.chromium.executable_path)
         browser = await playwright.chromium.launch(executable_path=path, args=arguments)
         try:
-            delays = [delay for _ in range(calls) for delay in await measure(browser, bursts)]
+            found = [each for _ in range(calls) for each in await measure(browser, bursts)]
         finally:
             await browser.close()
+    delays, waits = [from_packet for from_packet, _ in found], [from_writing for _, from_writing in found]
+    return {
+        "bursts": calls * bursts,
+        "heard": len(found),
+        "owed_ms": OWED_MS,
+        "within": round(sum(delay <= OWED_MS for delay in delays) / len(delays), 3),
+        **_figures(delays),
+        "from_writing": _figures(waits),
+    }
+
+
+def _figures(delays: list[float]) -> dict[str, float]:
     found = {"p50_ms": statistics.median(delays), "p95_ms": percentile(delays, 0.95), "most_ms": max(delays)}
-    within = sum(delay <= OWED_MS for delay in delays) / len(delays)
-    return {"bursts": calls * bursts, "heard": len(delays), "owed_ms": OWED_MS, "within": within, **found}
+    return {name: round(value, 1) for name, value in found.items()}
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The audio of one call as plain samples, both ways, on the clock that all calls share."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -40,12 +41,15 @@ class PcmStats:
 
 
 class PcmLink:
-    """Sound in and out, 20 ms at a time and never ahead of real time; sans-I/O, times are `time.monotonic()` seconds.
+    """Sound in and out, 20 ms at a time; sans-I/O, times are `time.monotonic()` seconds.
+
+    Nothing goes out while there is silence, so that a listener who plays what comes as it comes hears sound the sooner
+    the sooner it is sent: the first frame does not wait for the clock, and the others come at its ticks.
 
     Args:
         listener: hears of audio that comes in and of the playout.
         send: takes 20 ms to send now, shape (480,) at `SEND_RATE`; nothing comes while there is silence.
-        on_begin: called when sound was written and nothing was there before it.
+        call_soon: the event loop's, for sound that begins.
         now: when it begins.
         rate: of the audio that comes in (s16le, mono), Hz.
         tap: listens in on both directions.
@@ -60,7 +64,7 @@ class PcmLink:
         self,
         listener: PcmListener,
         send: Callable[[Pcm], None],
-        on_begin: Callable[[], None],
+        call_soon: Callable[[Callable[[], None]], object],
         now: float,
         rate: int = RECEIVE_RATE,
         tap: AudioTap | None = None,
@@ -69,13 +73,14 @@ class PcmLink:
         self.intake = PcmIntake(rate)
         self.intake.begin(now)
         self.playout = Playout()
-        self.playout.read_by(on_begin)
+        self.playout.read_by(on_begin=lambda: call_soon(self._begin))
         self._listener = listener
         self._send = send
         self._began = now
         self._tap = tap
         self._lead_frames = lead_frames
         self._received = self._sent = 0
+        self._closed = False
 
     def receive(self, data: bytes, now: float) -> None:
         """Take audio in.
@@ -99,14 +104,25 @@ class PcmLink:
             if self._tap is not None:
                 self._tap.on_heard(frame.pcm, frame.said_at)
         for _ in range(due.frames):
-            if self._play(now):
-                for _ in range(self._lead_frames):
-                    self._play(now)
+            self._advance(now)
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self._closed = True
 
     def stats(self, now: float) -> PcmStats:
         """The statistics as of now."""
         intake = self.intake
         return PcmStats(self._received, self._sent, intake.waiting_s, intake.filled_s, now - self._began)
+
+    def _begin(self) -> None:
+        if not self._closed:
+            self._advance(time.monotonic())
+
+    def _advance(self, now: float) -> None:
+        if self._play(now):
+            for _ in range(self._lead_frames):
+                self._play(now)
 
     def _play(self, now: float) -> bool:
         """The next 20 ms; returns whether sound began with them."""

@@ -274,7 +274,7 @@ class WebRtcPeer:
         send, now = self._transport.send, time.monotonic()
         link = AudioLink(self._link_settings(), self._playout, self._listener, send, now, self._tap)
         self._link = link
-        self._playout.read_by(lambda: self._pacer.hurry(self), link.release)
+        self._playout.read_by(link.release)
         self._listener.on_connected()
 
     def _link_settings(self) -> LinkSettings:

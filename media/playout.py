@@ -64,15 +64,15 @@ class Playout:
         self._gain = self._target_gain = 1.0
         self._last_sample = 0
         self._resting = False
-        self._on_begin: Callable[[], None] | None = None
         self._on_taken: Callable[[], None] | None = None
+        self._on_begin: Callable[[], object] | None = None
 
-    def read_by(self, on_begin: Callable[[], None], on_taken: Callable[[], None] | None = None) -> None:
+    def read_by(self, on_taken: Callable[[], None] | None = None, on_begin: Callable[[], object] | None = None) -> None:
         """Take another reader in the place of the one before.
 
         Args:
-            on_begin: called when sound has been written and nothing was there before it.
             on_taken: called when yet another reader takes its place; it must not read any more then.
+            on_begin: called when sound has been written and nothing was there before it.
         """
         taken, self._on_begin, self._on_taken = self._on_taken, on_begin, on_taken
         if taken is not None:

@@ -1,5 +1,6 @@
 """The line of a call over a Realtime WebSocket: audio comes and goes as events."""
 
+import asyncio
 import base64
 import time
 from collections.abc import Collection, Mapping
@@ -61,7 +62,9 @@ class RealtimeLine:
 
     def __init__(self, call: Call, config: SessionConfig, outbox: SocketOutbox, pacer: Pacer) -> None:
         now = time.monotonic()
-        self.link = PcmLink(call, self._say, lambda: pacer.hurry(self), now, RECEIVE_RATE, call.recording, LEAD_FRAMES)
+        self.link = PcmLink(
+            call, self._say, asyncio.get_running_loop().call_soon, now, RECEIVE_RATE, call.recording, LEAD_FRAMES
+        )
         self.session = RealtimeSession(call, config, port=self)
         self.session.sinks.append(self)
         self._call = call
@@ -112,6 +115,7 @@ class RealtimeLine:
     async def close(self, reason: str) -> None:
         """See `Line`."""
         self._pacer.remove(self)
+        self.link.close()
         self.session.close()
         await self._outbox.close(CLOSE_CODES.get(reason, 1000), reason)
 
@@ -221,4 +225,5 @@ class RealtimeLine:
 
     def _end(self, reason: str) -> None:
         self._pacer.remove(self)
+        self.link.close()
         self._call.end_soon(reason)

@@ -1,5 +1,6 @@
 """The line of a call that a telephone bridge brings, whatever the bridge speaks."""
 
+import asyncio
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
@@ -90,7 +91,7 @@ class TelephoneLine:
     ) -> None:
         now = time.monotonic()
         self.link = PcmLink(
-            call, self._say, lambda: pacer.hurry(self), now, wire.rate, call.recording, carrier.lead_frames
+            call, self._say, asyncio.get_running_loop().call_soon, now, wire.rate, call.recording, carrier.lead_frames
         )
         self.keys = KeyReader()
         self._call = call
@@ -184,6 +185,7 @@ class TelephoneLine:
     async def close(self, reason: str) -> None:
         """See `Line`."""
         self._pacer.remove(self)
+        self.link.close()
         if self._leaving is None:
             self._follow_ups.put(self._bridge_id, None)
         self._follow_ups.left(self._bridge_id, time.monotonic())
@@ -265,4 +267,5 @@ class TelephoneLine:
 
     def _end(self, reason: str) -> None:
         self._pacer.remove(self)
+        self.link.close()
         self._call.end_soon(reason)

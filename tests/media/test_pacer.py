@@ -118,37 +118,6 @@ async def test_one_that_does_not_rest_keeps_all_awake() -> None:
     pacer.close()
 
 
-async def test_who_begins_to_speak_does_not_wait_for_the_clock_which_takes_the_time_back_in_the_next_rest() -> None:
-    pacer, member = Pacer(), Member()
-    began = time.monotonic()
-    pacer.add(member)
-    for _ in range(10):
-        await asyncio.sleep(0.03)
-        ticks = len(member.times)
-        pacer.hurry(member)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert len(member.times) == ticks + 1
-    assert (member.frames + member.skipped) * 0.02 > time.monotonic() - began + 0.05
-    member.resting = True
-    await asyncio.sleep(0.5)
-    pacer.close()
-    assert (member.frames + member.skipped) * 0.02 == pytest.approx(time.monotonic() - began, abs=0.06)
-
-
-async def test_nobody_hurries_while_somebody_else_speaks() -> None:
-    pacer, hasty, speaking = Pacer(), Member(), Member()
-    pacer.add(hasty)
-    pacer.add(speaking)
-    await asyncio.sleep(0.05)
-    ticks = len(speaking.times)
-    for _ in range(100):
-        pacer.hurry(hasty)
-    await asyncio.sleep(0.01)
-    pacer.close()
-    assert len(speaking.times) <= ticks + 1
-
-
 async def ticks(member: Member, more: int) -> None:
     """Wait for so many more ticks of a member."""
     wanted = len(member.times) + more
@@ -211,23 +180,6 @@ async def test_a_clock_that_fails_itself_ticks_again() -> None:
     ticked = len(member.times)
     await asyncio.sleep(0.1)
     assert len(member.times) == ticked
-
-
-async def test_who_begins_to_speak_in_a_tick_starts_no_second_clock() -> None:
-    class Hasty(Member):
-        def tick(self, due: Due, now: float, read: bool) -> None:
-            super().tick(due, now, read)
-            if len(self.times) < 20:
-                pacer.hurry(self)
-
-    pacer, member = Pacer(), Hasty()
-    pacer.add(member)
-    await ticks(member, 20)
-    before, began = len(member.times), time.monotonic()
-    await asyncio.sleep(0.5)
-    ticked, passed = len(member.times) - before, time.monotonic() - began
-    pacer.close()
-    assert ticked <= passed / 0.02 + 3
 
 
 async def test_time_lost_to_a_busy_loop_is_caught_up_or_skipped_but_never_stretched() -> None:

@@ -63,7 +63,7 @@ def wire(playout: Playout) -> Wire:
 
 def test_the_beginning_of_sound_is_told_once_per_utterance() -> None:
     playout, begun = Playout(), []
-    playout.read_by(lambda: begun.append(playout.written))
+    playout.read_by(on_begin=lambda: begun.append(playout.written))
     for _ in range(2):
         playout.write(np.full(960, 1000, np.int16))
         playout.write(np.full(960, 1000, np.int16))
@@ -75,8 +75,8 @@ def test_the_beginning_of_sound_is_told_once_per_utterance() -> None:
 
 def test_another_reader_takes_the_place_of_the_one_before() -> None:
     playout, told = Playout(), []
-    playout.read_by(lambda: told.append("first begins"), lambda: told.append("first is taken"))
-    playout.read_by(lambda: told.append("second begins"), lambda: told.append("second is taken"))
+    playout.read_by(lambda: told.append("first is taken"), lambda: told.append("first begins"))
+    playout.read_by(lambda: told.append("second is taken"), lambda: told.append("second begins"))
     playout.write(np.full(960, 1000, np.int16))
     assert told == ["first is taken", "second begins"]
 

@@ -1,5 +1,6 @@
 """The line of a call over a WebSocket."""
 
+import asyncio
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
@@ -47,7 +48,9 @@ class SocketLine:
     kind: SessionKind = "ws"
 
     def __init__(self, call: Call, outbox: SocketOutbox, pacer: Pacer, rate: int) -> None:
-        self.link = PcmLink(call, self._say, lambda: pacer.hurry(self), time.monotonic(), rate, call.recording)
+        self.link = PcmLink(
+            call, self._say, asyncio.get_running_loop().call_soon, time.monotonic(), rate, call.recording
+        )
         self.stopped = False
         self._call = call
         self._outbox = outbox
@@ -103,6 +106,7 @@ class SocketLine:
     async def close(self, reason: str) -> None:
         """See `Line`."""
         self._pacer.remove(self)
+        self.link.close()
         await self._outbox.close(CLOSE_CODES.get(reason, 1000), reason)
 
     # From the clock and the link -------------------------------------------------------------------------------------
@@ -145,4 +149,5 @@ class SocketLine:
 
     def _end(self, reason: str) -> None:
         self._pacer.remove(self)
+        self.link.close()
         self._call.end_soon(reason)
