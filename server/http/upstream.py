@@ -4,13 +4,17 @@ Each has a test (tests/server/http/test_upstream.py), and pyproject.toml bounds 
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, hdrs, web
 from aiohttp.web_protocol import RequestHandler
 from yarl import URL
+
+MOST_UNPACKED = 256 * 1024
+"""Bytes that are unpacked of the rest of a body behind its answer."""
 
 
 class Connection(RequestHandler):
@@ -29,12 +33,33 @@ class Connection(RequestHandler):
     def request_ended(self) -> None:
         """It is answered, or its handler is cancelled."""
 
-    async def _handle_request(self, *args: Any) -> tuple[web.StreamResponse, bool]:
+    async def _handle_request(self, request: web.BaseRequest, *args: Any) -> tuple[web.StreamResponse, bool]:
         self.request_began()
         try:
-            return await super()._handle_request(*args)
+            answered = await super()._handle_request(request, *args)
         finally:
             self.request_ended()
+        if request.headers.get(hdrs.CONTENT_ENCODING):
+            await self._leave_compressed(request.content)
+        return answered
+
+    async def _leave_compressed(self, body: StreamReader) -> None:
+        """Read little more of a compressed body that is answered, and close once the client could see the answer.
+
+        aiohttp reads on for `lingering_time` so that the answer is not lost with the connection, and unpacks what it
+        reads, all that is there without a turn for others: a client's few kilobytes stopped the loop for seconds.
+        """
+        left = MOST_UNPACKED
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._lingering_time):
+                while left > 0 and not body.is_eof():
+                    left -= len(await body.readany())
+                    await asyncio.sleep(0)
+                if not body.is_eof() and self.transport is not None:
+                    self.transport.pause_reading()
+                    await asyncio.sleep(self._lingering_time)
+        if not body.is_eof():
+            self._lingering_time = 0.0
 
 
 class _Server(web.Server):

@@ -99,6 +99,7 @@ async def _read_part(part: BodyPartReader, limit: int, hold: Hold) -> bytes:
     while chunk := await part.read_chunk(65_536):
         hold.more(len(chunk))
         content += chunk
+        await asyncio.sleep(0)  # as in `read_body`
         if len(content) > limit:
             raise _too_large() if limit == MAX_UPLOAD else ApiError(413, "field_too_large", f"{part.name}: too long")
     return bytes(content)

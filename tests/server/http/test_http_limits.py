@@ -1,6 +1,7 @@
 """What the HTTP server puts up with: slow, long, broken and deep requests, and clients that leave."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -70,6 +71,36 @@ async def test_a_body_that_does_not_come_is_told_and_let_go() -> None:
     async with served(patience_s=0.2) as port:
         status, body = await answer(port, post("Content-Length: 100\r\n", b'{"value": '))
     assert (status, body["error"]["code"]) == (408, "body_too_slow")
+
+
+async def test_what_is_left_of_a_compressed_body_that_is_refused_is_not_unpacked() -> None:
+    seen: list[web.Request] = []
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        seen.append(request)
+        return await echo(request)
+
+    bomb = gzip.compress(b" " * (64 << 20))
+    async with served(refuse) as port:
+        status, body = await answer(port, post(f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n", bomb))
+    assert (status, body["error"]["code"]) == (413, "body_too_large")
+    assert seen[0].content.total_bytes < 4 << 20
+
+
+async def test_a_connection_goes_on_behind_a_small_compressed_body_that_nobody_read() -> None:
+    async def deaf(_: web.Request) -> web.StreamResponse:
+        return web.json_response({})
+
+    body = gzip.compress(bytes(9_000))
+    request = post(f"Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n", body)
+    async with served(deaf) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.split()[1] == b"200"
+            assert await reader.readexactly(2) == b"{}"
+        writer.close()
 
 
 async def test_a_body_that_comes_a_byte_at_a_time_is_too_slow() -> None:

@@ -40,3 +40,13 @@ async def test_a_site_has_the_sockets_that_it_listens_on() -> None:
     sockets = getattr(getattr(site, "_server", None), "sockets", ())
     assert len(sockets) == 1, "aiohttp.web.TCPSite._server changed, see server/http/upstream.py"
     await runner.cleanup()
+
+
+async def test_a_connection_waits_for_the_rest_of_a_body_by_a_time_of_its_own() -> None:
+    runner = web.AppRunner(web.Application(), lingering_time=1.5)
+    await runner.setup()
+    assert runner.server is not None
+    connection = runner.server()
+    changed = "aiohttp.web_protocol.RequestHandler._lingering_time changed, see server/http/upstream.py"
+    assert getattr(connection, "_lingering_time", None) == 1.5, changed
+    await runner.cleanup()
