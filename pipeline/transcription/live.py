@@ -19,6 +19,9 @@ from pipeline.transcription.segments import Segment, SpokenLanguage, one_segment
 KEPT_S = 64
 """Audio that is kept; more than what may wait to be transcribed (`MAX_BACKLOG_S` and a chunk)."""
 
+RELEASED_BEHIND_S = 2
+"""Audio that is not needed any more is released so much later: another thread may be reading what was, a moment ago."""
+
 MAX_CHUNK_S = 30
 """Audio that `hear` takes at once."""
 
@@ -119,6 +122,11 @@ class LiveTranscription:
         return " ".join(self._agreement.pending)
 
     @property
+    def memory(self) -> int:
+        """Bytes that the audio takes."""
+        return self._hearing.memory
+
+    @property
     def needed_from(self) -> int:
         """Audio before this sample is not needed any more."""
         return self._waiting[0][0].start if self._waiting else self._segmenter.needed_from
@@ -135,11 +143,13 @@ class LiveTranscription:
 
     def hear(self, pcm: Pcm) -> None:
         """Take in audio: 16 kHz, shape (n,), at most 30 s."""
-        for window in self._hearing.add(pcm, 0.0):
-            self._meter.hear(window, window.probability)
-            span = self._segmenter.hear(window)
-            if span is not None:
-                self._ended(span)
+        for begin in range(0, len(pcm), HEARING_RATE):
+            self._hearing.release(self.needed_from - RELEASED_BEHIND_S * HEARING_RATE)
+            for window in self._hearing.add(pcm[begin : begin + HEARING_RATE], 0.0):
+                self._meter.hear(window, window.probability)
+                span = self._segmenter.hear(window)
+                if span is not None:
+                    self._ended(span)
 
     def finish(self) -> None:
         """The stream is over: the stretch that is under way ends here."""

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from media.values import MediaError
+from persistence.tasks import keep_running
 from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
 from pipeline.engines.protocols import EngineError, Engines
 from pipeline.models import ModelError, ModelStore
+from pipeline.processor import share_malloc_arenas
 from pipeline.scheduling.cores import CORES
 from server.app import SWITCH_INTERVAL_S, Server
 from server.calibration.calibrate import calibrated
@@ -26,6 +28,7 @@ from server.engines.factory import build_engines, needed_models
 from server.engines.library import fetch_library
 from server.http.tls import CertificateError
 from server.minds.choice import chooses_mind, resolved
+from server.observability.freed_memory import give_back_freed_memory
 from server.observability.logs import configure_logs
 from server.roles import ENGINES_OF, Role, port_of, services_of, takes_calls
 from server.services.process import ServiceServer
@@ -55,6 +58,7 @@ def serve(
     except SettingsError as error:
         _stop(f"The settings do not fit.\n{error}", code=2)
     configure_logs(settings)
+    share_malloc_arenas()
     chooses = chooses_mind(settings)
     settings = resolved(settings)
     try:
@@ -106,8 +110,10 @@ async def _run(settings: Settings, engines: Engines) -> None:
         loop.add_signal_handler(signal.SIGHUP, server.certificate.reload)
     capacity = server.capacity if isinstance(server, Server) else Capacity(None, CORES.count, profile.speeds)
     improving = asyncio.create_task(improve(settings, engines, capacity, profile, lambda: server.load, _tell))
+    returning = keep_running(give_back_freed_memory, "freed memory")
     asked = await stopping.get()
     improving.cancel()
+    returning.cancel()
     if asked is signal.SIGTERM and server.busy:
         console.print(f"Waiting up to {settings.drain_s:.0f} s for {server.busy} to end")
     draining = asyncio.create_task(server.stop(settings.drain_s if asked is signal.SIGTERM else 0.0))
@@ -120,7 +126,7 @@ async def _run(settings: Settings, engines: Engines) -> None:
         await server.hurry()
     await draining
     again.cancel()
-    await asyncio.wait((improving,))
+    await asyncio.wait((improving, returning))
     await asyncio.gather(*(engine.close() for engine in engines.all().values()))
 
 

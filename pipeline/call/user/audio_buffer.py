@@ -19,12 +19,17 @@ KEPT_S = 120
 UNKNOWN_DB = (-100.0, -100.0, -100.0, -100.0)
 """Loudness of a window that is missing."""
 
+BEGUN_S = 4
+"""Audio that there is room for at first."""
+
 FORGET_WINDOWS = 10
 """Windows without sound after which the model begins afresh."""
 
 
 class AudioBuffer:
     """Keeps the audio and cuts it into voice activity windows.
+
+    Memory grows with what is needed: the whole of a call up to `kept_s`, of a stream what `release` has left.
 
     Args:
         voice: the call's voice activity stream.
@@ -35,8 +40,10 @@ class AudioBuffer:
     def __init__(self, voice: VoiceStream, *, kept_s: int = KEPT_S, begins_at: int = 0) -> None:
         self._voice = voice
         self._gain = QuietVoiceGain()
-        self._ring = np.zeros(kept_s * HEARING_RATE, np.int16)
+        self._most = kept_s * HEARING_RATE
+        self._ring = np.zeros(min(BEGUN_S * HEARING_RATE, self._most), np.int16)
         self._end = begins_at
+        self._needed_from = begins_at
         self._windowed = begins_at
         self._soundless = 0
         self._missing_from: int | None = None
@@ -45,6 +52,11 @@ class AudioBuffer:
     def end(self) -> int:
         """Number of the next sample."""
         return self._end
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the audio takes."""
+        return self._ring.nbytes
 
     def add(self, pcm: Pcm, at: float, *, missing: bool = False, echo: bool = False) -> list[VoiceHeard]:
         """Take in audio; returns the windows that it completed.
@@ -59,6 +71,7 @@ class AudioBuffer:
             self._missing_from = None
         elif self._missing_from is None:
             self._missing_from = self._end
+        self._make_room(len(pcm))
         size = len(self._ring)
         begin = self._end % size
         room = min(len(pcm), size - begin)
@@ -73,6 +86,20 @@ class AudioBuffer:
             windows.append(self._window(start, at - later, echo))
         return windows
 
+    def release(self, before: int) -> None:
+        """Audio before a sample is not needed any more; it may be kept for a while."""
+        self._needed_from = max(self._needed_from, before)
+
+    def _make_room(self, count: int) -> None:
+        """Have a ring that holds so many more samples beside those that are needed, as far as there may be one."""
+        size, wanted = len(self._ring), self._end + count - self._needed_from
+        if wanted <= size or size == self._most:
+            return
+        kept = np.arange(max(self._end - size, 0), self._end)
+        ring = np.zeros(min(max(2 * size, wanted), self._most), np.int16)
+        ring[kept % len(ring)] = self._ring[kept % size]
+        self._ring = ring
+
     def slice(self, start: int, end: int) -> Waveform:
         """Samples `start` to `end` as a copy, as far as they are kept; shape (n,)."""
         start = max(start, self._end - len(self._ring), 0)
@@ -80,11 +107,9 @@ class AudioBuffer:
         return to_waveform(self._samples(start, end)) if start < end else np.zeros(0, np.float32)
 
     def _samples(self, start: int, end: int) -> Pcm:
-        size = len(self._ring)
-        first, last = start % size, end % size
-        if first < last:
-            return self._ring[first:last]
-        return np.concatenate((self._ring[first:], self._ring[:last]))
+        ring = self._ring
+        first, last = start % len(ring), end % len(ring)
+        return ring[first:last] if first < last else np.concatenate((ring[first:], ring[:last]))
 
     def _window(self, start: int, at: float, echo: bool) -> VoiceHeard:
         if self._missing_from is not None and start >= self._missing_from:

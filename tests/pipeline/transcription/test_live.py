@@ -67,6 +67,17 @@ async def test_silence_and_noise_are_never_transcribed(stt: FasterWhisper, vad: 
     assert live.stable == ""
 
 
+def test_a_long_silence_takes_no_more_memory_than_a_short_one(vad: SileroVad) -> None:
+    live = LiveTranscription(vad.open_stream())
+    live.hear(np.zeros(16_000, np.int16))
+    begun = live.memory
+    for _ in range(4):
+        live.hear(np.zeros(30 * 16_000, np.int16))
+    assert live.memory == begun
+    live.hear(to_pcm(np.tile(clip("jfk.flac"), 2)[: 20 * 16_000]))
+    assert live.memory > begun, "speech is kept until it is text"
+
+
 async def test_a_stream_that_is_taken_up_again_gives_every_word_once(stt: FasterWhisper, vad: SileroVad) -> None:
     speech = to_pcm(clip("jfk.flac"))
     first = LiveTranscription(vad.open_stream())
