@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, RedisError
@@ -28,6 +28,19 @@ from persistence.tasks import ended, keep_running
 log = structlog.get_logger(__name__)
 
 FAILURES = (RedisError, OSError, TimeoutError)
+
+
+def _connections(url: str | None, most: int, timeout_s: float) -> ConnectionPool:
+    """Connections that are waited for when all are in use: many requests at once do not make Redis fail."""
+    return BlockingConnectionPool.from_url(
+        url or "redis://",
+        max_connections=most,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        # Once more, for connections that went stale in the pool.
+        retry=Retry(NoBackoff(), 1),
+    )
 
 
 class RedisTier:
@@ -53,14 +66,8 @@ class RedisTier:
         self.problem = "not connected yet" if url else "there is none"
         self.up = asyncio.Event()
         self._enabled = url is not None
-        self._client: Redis = Redis.from_url(
-            url or "redis://",
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            max_connections=32,
-            # Once more, for connections that went stale in the pool.
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._client: Redis = Redis.from_pool(_connections(url, 32, timeout_s))
+        self._counting = _connections(url, 8, timeout_s)
         self._on_invalidation = on_invalidation
         self._on_reconnect = on_reconnect
         self._pending = PendingWrites(self.figures)
@@ -79,8 +86,8 @@ class RedisTier:
 
     @property
     def pool(self) -> ConnectionPool:
-        """Its connections, for what counts in Redis by itself."""
-        return self._client.connection_pool
+        """Connections for what counts in Redis by itself: strangers' requests take none that memory needs."""
+        return self._counting
 
     async def start(self, patience_s: float) -> bool:
         """Connect; waits for Redis up to `patience_s` seconds and returns whether it is up."""
@@ -103,6 +110,7 @@ class RedisTier:
         await ended(self._tasks)
         with contextlib.suppress(*FAILURES):
             await self._client.aclose()
+            await self._counting.disconnect()
 
     async def get(self, key: str) -> bytes | None:
         """The value of a key, None if there is none.

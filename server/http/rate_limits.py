@@ -58,6 +58,7 @@ class PerClient:
         self._buckets = BUCKETS if window is RateLimitItemPerMinute else BUCKETS_OF_DAYS
         self._redis = redis
         self._memory = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._alone = False
         self._shared: tuple[RedisTier, SlidingWindowCounterRateLimiter] | None = None
 
     async def hit(self, client: str, most: int | None = None) -> int | None:
@@ -73,9 +74,14 @@ class PerClient:
         shared = self._limiter()
         if shared is not None:
             try:
-                return await _hit(shared, limit, digest.hex()[:32])
+                wait_s = await _hit(shared, limit, digest.hex()[:32])
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("limits are counted in memory", problem=f"{type(error).__name__}: {error}")
+                if not self._alone:
+                    log.warning("limits are counted in memory", problem=f"{type(error).__name__}: {error}")
+                self._alone = True
+            else:
+                self._alone = False
+                return wait_s
         return await _hit(self._memory, limit, str(int.from_bytes(digest[:4]) % self._buckets))
 
     def _limiter(self) -> SlidingWindowCounterRateLimiter | None:

@@ -76,3 +76,16 @@ async def test_servers_count_together_and_each_for_itself_while_redis_is_away(sh
     await shared.valkey.stop()
     for counter in (one, other):
         assert [await counter.hit("a third") is None for _ in range(5)] == [True] * 4 + [False]
+
+
+async def test_many_requests_at_once_wait_for_redis_and_take_nothing_from_what_memory_reads(shared: Shared) -> None:
+    tier = shared.tiers[0]
+    counter = PerClient("work", 20, lambda: tier)
+    waits, read = await asyncio.gather(
+        asyncio.gather(*(counter.hit("a crowd") for _ in range(300))),
+        asyncio.gather(*(tier.get(f"nothing-{number}") for number in range(200))),
+    )
+    # Counted in memory, after a failure, another 20 would have been let in.
+    assert sum(wait is None for wait in waits) == 20
+    assert read == [None] * 200
+    assert tier.up.is_set()
