@@ -23,6 +23,7 @@ MARKERS: Mapping[str, str] = {
     "tools": "programs that Python packages do not bring: ffmpeg, node, psql, curl, coturn",
     "processes": "programs that it starts: Morgan's commands, decoders, pip, MCP servers; seconds each",
     "calls": "calls over WebRTC, WebSockets or telephone lines, which last as long as what is said in them",
+    "gpu": "an NVIDIA GPU",
     "extras": "PyTorch or transformers, which `make dev` leaves out",
     "wall_clock": "asserts real time: one worker runs all of these, one after the other",
     "unit": "none of the above",
@@ -33,6 +34,7 @@ FIXTURES: Mapping[str, str] = {
     "models_dir": "models",
     "library_dir": "models",
     "shared_audio": "audio",
+    "on_gpu": "gpu",  # of tests/gpu: weights and speech, beside a GPU
     "server": "server",
     "remembering": "databases",  # a server within the test, with PostgreSQL and Valkey of its own
     "wheel_folder": "processes",

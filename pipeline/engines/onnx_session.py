@@ -1,17 +1,27 @@
 """One way to open an ONNX model: on few threads that never spin, with errors that say what to do."""
 
 import contextlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import onnxruntime
 import structlog
 
+from pipeline.engines.device import Placement, placed
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.processor import int8_sums_overflow
 
 EXACT_SUMS: Final = "session.x64quantprecision"
 """Has onnxruntime compute sums of 8-bit products without overflow."""
+
+_CUDA: Final = "CUDAExecutionProvider"
+_NO_CUDA: Final = "this onnxruntime has no CUDA; onnxruntime-gpu in its place has"
+_CUDA_OPTIONS: Final[Mapping[str, str]] = {
+    # The default tries every algorithm of cuDNN for each new shape, and no two clauses have the same.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "use_tf32": "0",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +49,7 @@ def open_session(
     if isinstance(model, Path) and not model.is_file():
         raise EngineUnavailableError(f"{label} is missing: run `morgan models pull`")
     providers = _providers(device)
+    on_cpu = device == "cpu"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -48,7 +59,7 @@ def open_session(
     # Spinning threads burn the cores that the other engines and the media loop need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = str(model) if isinstance(model, Path) else model
-    if int8_sums_overflow():
+    if on_cpu and int8_sums_overflow():
         # Weights become uint8. Smart Turn's scores were off by 0.19 on the average, and 4 of 12 on the other side of a
         # half; with this they are those of a processor with VNNI, in up to 1.8 times as long (measured on an emulated
         # AMD Zen 3). On a processor with VNNI it would only cost time.
@@ -59,22 +70,52 @@ def open_session(
         log.warning("8-bit sums may overflow in a model", model=label)
         options.add_session_config_entry(EXACT_SUMS, "0")
     try:
-        return onnxruntime.InferenceSession(source, options, providers=providers)
+        session = onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime raises a dozen unrelated types here
         raise EngineUnavailableError(
             f"{label} cannot be loaded ({error}): run `morgan models verify` and pull it again"
         ) from error
+    if not on_cpu and _CUDA not in session.get_providers():
+        # It says so on the console alone, and goes on without.
+        raise EngineUnavailableError(
+            f"{label} cannot be loaded on cuda: onnxruntime does not find CUDA's libraries (cuBLAS, cuDNN 9, cuFFT, "
+            "cuRAND of the version that it was built for); install them, or set the device to cpu"
+        )
+    return session
 
 
-def _providers(device: str) -> list[str]:
+def session_on(
+    label: str,
+    device: str,
+    open_on: Callable[[str], onnxruntime.InferenceSession],
+    feeds: Mapping[str, Any],
+) -> tuple[onnxruntime.InferenceSession, Placement]:
+    """A session where its model computes best.
+
+    Args:
+        label: names the engine in warnings.
+        device: "auto", "cpu" or "cuda".
+        open_on: `open_session` or its like, for "cpu" or "cuda".
+        feeds: inputs of usual size, to try and to time it with.
+
+    Raises:
+        EngineUnavailableError: as `open_session`.
+    """
+    return placed(label, device, open_on, lambda session: session.run(None, dict(feeds)), lacking=lacking_cuda)
+
+
+def lacking_cuda() -> str:
+    """Why onnxruntime cannot use a GPU that is there; "" if it can."""
+    return "" if _CUDA in onnxruntime.get_available_providers() else _NO_CUDA
+
+
+def _providers(device: str) -> list[Any]:
     """What onnxruntime calls a device; the CPU takes what a GPU has no kernel for."""
     if device == "cpu":
         return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise EngineUnavailableError(
-            "this onnxruntime has no CUDA: install onnxruntime-gpu in place of onnxruntime, or set the device to cpu"
-        )
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    if problem := lacking_cuda():
+        raise EngineUnavailableError(f"{problem}: install it, or set the device to cpu")
+    return [(_CUDA, dict(_CUDA_OPTIONS)), "CPUExecutionProvider"]
 
 
 def open_with_output(

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
+from pipeline.engines.device import Device, placed
 from pipeline.engines.protocols import (
     EngineError,
+    EngineUnavailableError,
     LanguageModel,
     SpeechToText,
     TextEmbedder,
@@ -18,7 +20,9 @@ from pipeline.engines.protocols import (
 )
 from pipeline.plugins.engine_plugin import EngineHost, EngineOptions, EnginePlugin
 
-Device = Literal["cpu", "cuda"]
+ALL_LAYERS = 999
+"""More than any model has."""
+
 TorchDevice = Literal["auto", "cpu", "cuda", "mps"]
 TorchType = Literal["auto", "float32", "float16", "bfloat16"]
 
@@ -37,17 +41,27 @@ class OnnxOptions(ModelOptions):
     """One model on ONNX, whose file fixes the compute type.
 
     Attributes:
-        device: cuda needs onnxruntime-gpu in place of onnxruntime.
+        device: cuda needs onnxruntime-gpu in place of onnxruntime; auto: the quicker one, timed at the start.
     """
 
-    device: Device = "cpu"
+    device: Device = "auto"
+
+
+class SileroOptions(ModelOptions):
+    """Silero VAD.
+
+    Attributes:
+        device: the CPU, where it takes a fifth of the time of a GPU.
+    """
+
+    device: Literal["auto", "cpu"] = "auto"
 
 
 class WhisperOptions(ModelOptions):
     """Whisper on CTranslate2.
 
     Attributes:
-        device: cuda needs cuBLAS and cuDNN.
+        device: cuda needs cuBLAS 12; auto: the GPU where it works.
         compute_type: as CTranslate2 names them; auto: what the self-check chooses (cpu), float16 (cuda).
         lanes: transcriptions at once; None: as many as cores.
         runtime: what hears English on its first window: ctranslate2, or onnx (cpu); auto: onnx where the self-check
@@ -55,7 +69,7 @@ class WhisperOptions(ModelOptions):
         languages: ISO 639-1 codes among which to detect.
     """
 
-    device: Device = "cpu"
+    device: Device = "auto"
     compute_type: str = "auto"
     runtime: Literal["auto", "ctranslate2", "onnx"] = "auto"
     lanes: int | None = None
@@ -63,15 +77,19 @@ class WhisperOptions(ModelOptions):
 
 
 class LlamaCppOptions(ModelOptions):
-    """llama.cpp in process, on the CPU.
+    """llama.cpp in process.
 
     Attributes:
-        threads: of the computation; the native build has one.
+        device: cuda needs kernels ("llama-cpp-x86-64-cuda") and cuBLAS 12; auto: the GPU where that works.
+        layers: on the GPU; None for all.
+        threads: of the computation on the CPU; the native build has one.
         requantize: keep a copy of a small model in a form that reads prompts faster, where there is one.
-        library: the build of llama.cpp: wheel; native, with kernels for AVX512-VNNI and AMX, where it is there and
-            loads; auto: that one if it is faster here.
+        library: the build of llama.cpp on the CPU: wheel; native, with kernels for AVX512-VNNI and AMX, where it is
+            there and loads; auto: that one if it is faster here.
     """
 
+    device: Device = "auto"
+    layers: int | None = Field(None, ge=1, le=ALL_LAYERS)
     threads: int
     requantize: bool
     library: Literal["auto", "wheel", "native"] = "auto"
@@ -133,11 +151,11 @@ class BertOptions(ModelOptions):
     """An embedder on CTranslate2.
 
     Attributes:
-        device: cuda needs cuBLAS and cuDNN.
+        device: cuda needs cuBLAS 12; auto: the quicker one, timed at the start.
         compute_type: as CTranslate2 names them.
     """
 
-    device: Device = "cpu"
+    device: Device = "auto"
     compute_type: str = "float32"
 
 
@@ -151,10 +169,10 @@ def _its_model(options: Any) -> Sequence[str]:
     return (options.model,)
 
 
-def _silero(options: OnnxOptions, host: EngineHost) -> VoiceActivityDetector:
+def _silero(options: SileroOptions, host: EngineHost) -> VoiceActivityDetector:
     from pipeline.engines.vad.silero import SileroVad
 
-    return SileroVad(host.folder_of(options.model), device=options.device)
+    return SileroVad(host.folder_of(options.model))
 
 
 def _smart_turn(options: OnnxOptions, host: EngineHost) -> TurnDetector:
@@ -167,15 +185,14 @@ def _whisper(options: WhisperOptions, host: EngineHost) -> SpeechToText:
     from pipeline.engines.stt.faster_whisper import FasterWhisper
 
     # On the CPU the self-check may choose otherwise later: `server.calibration.calibrate.apply`.
-    first = "int8" if options.device == "cpu" else "float16"
     runtime = options.runtime
     if runtime == "auto":
-        runtime = "onnx" if options.device == "cpu" and options.compute_type in ("auto", "int8") else "ctranslate2"
+        runtime = "onnx" if options.compute_type in ("auto", "int8") else "ctranslate2"
     return FasterWhisper(
         host.folder_of(options.model),
         lanes=options.lanes or host.lanes,
         device=options.device,
-        compute_type=first if options.compute_type == "auto" else options.compute_type,
+        compute_type=options.compute_type,
         languages=options.languages,
         vad=host.voice_activity(),
         runtime=runtime,
@@ -184,15 +201,38 @@ def _whisper(options: WhisperOptions, host: EngineHost) -> SpeechToText:
 
 
 def _llama_cpp(options: LlamaCppOptions, host: EngineHost) -> LanguageModel:
-    from pipeline.engines.llm.llama_builds import folder_of_library, load_library
+    from pipeline.engines.llm.llama_builds import ANY_ID, CUDA_ID, folder_of_library, lacking_gpu, load_library
     from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
+    from pipeline.engines.llm.llama_steps import GPU_LIMITS
+    from pipeline.engines.llm.llama_trial import try_on_gpu
     from pipeline.engines.llm.llama_weights import quick_weights
 
-    weights = host.folder_of(options.model)
-    library = folder_of_library(options.library, options.threads, host.folder_of)
-    if options.requantize:
-        weights = quick_weights(weights, host.cache_dir / "requantized", load_library(library))
-    return LlamaCppLanguageModel(LlamaOptions(weights, threads=options.threads, library=library))
+    def load(device: str) -> LlamaCppLanguageModel:
+        weights = host.folder_of(options.model)
+        if device == "cuda":
+            if problem := lacking_gpu():
+                raise EngineUnavailableError(f"{problem}, or set the device to cpu")
+            library, kernels, layers = host.folder_of(ANY_ID), host.folder_of(CUDA_ID), options.layers or ALL_LAYERS
+            try_on_gpu(weights, library, kernels, layers)
+            return LlamaCppLanguageModel(
+                LlamaOptions(
+                    weights,
+                    options.threads,
+                    limits=GPU_LIMITS,
+                    library=library,
+                    kernels=kernels,
+                    gpu_layers=layers,
+                )
+            )
+        chosen = folder_of_library(options.library, options.threads, host.folder_of)
+        if options.requantize:
+            weights = quick_weights(weights, host.cache_dir / "requantized", load_library(chosen))
+        return LlamaCppLanguageModel(LlamaOptions(weights, threads=options.threads, library=chosen))
+
+    # Its weights may take gigabytes and are loaded once; no processor is quicker at them than a GPU.
+    model, placement = placed(LLAMA_CPP.id, options.device, load, lambda _: None, compare=False)
+    model.placement = placement
+    return model
 
 
 def _transformers(options: TransformersOptions, host: EngineHost) -> LanguageModel:
@@ -274,7 +314,7 @@ def _anything(_: Path) -> bool:
     return True
 
 
-SILERO = EnginePlugin("silero", "vad", OnnxOptions, _silero, _its_model)
+SILERO = EnginePlugin("silero", "vad", SileroOptions, _silero, _its_model)
 SMART_TURN = EnginePlugin("smart-turn", "turn", OnnxOptions, _smart_turn, _its_model)
 FASTER_WHISPER = EnginePlugin("faster-whisper", "stt", WhisperOptions, _whisper, _its_model)
 LLAMA_CPP = EnginePlugin("llama.cpp", "llm", LlamaCppOptions, _llama_cpp, _its_model)

@@ -15,7 +15,7 @@ from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S, PADDINGS_S
 from pipeline.models import ModelStore
 from pipeline.processor import this_machine
 from server.calibration.computing import ComputingFigures, choose_computing
-from server.calibration.profile import Profile, engine_names, load_profile, save_profile
+from server.calibration.profile import Profile, devices_of, engine_names, load_profile, save_profile
 from server.calibration.speech_clips import speech_clips
 from server.calibration.windows import WindowFigures, best_padding, compare_windows
 from server.settings import Settings
@@ -73,13 +73,24 @@ async def calibrate(settings: Settings, engines: Engines, *, thorough: bool = Tr
         # First, because windows are judged by the words that come out of this.
         computing = await _choose_computing(settings, engines.stt, clips, thorough)
         compute_type, threads, runtime = engines.stt.compute_type, engines.stt.threads, engines.stt.runtime
-        if clips:
+        if engines.stt.device != "cpu":
+            padding = engines.stt.window.padding_s
+        elif clips:
             paddings = PADDINGS_S if thorough else QUICK_PADDINGS_S
             windows = await compare_windows(engines.stt, clips, paddings)
             padding = best_padding(windows)
     machine = this_machine().describe()
     found = (computing, tuple(windows))
-    profile = Profile(machine, padding, compute_type, threads, *found, runtime=runtime, engines=engine_names(engines))
+    profile = Profile(
+        machine,
+        padding,
+        compute_type,
+        threads,
+        *found,
+        runtime=runtime,
+        engines=engine_names(engines),
+        devices=devices_of(engines),
+    )
     await apply(profile, engines)
     return replace(profile, speeds=await measure_speeds(engines))
 

@@ -3,15 +3,16 @@
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import structlog
 from pydantic import TypeAdapter
 
-from pipeline.engines.protocols import Engines
+from pipeline.engines.protocols import Engine, Engines
 from pipeline.engines.speeds import EngineSpeeds
 from pipeline.engines.stt.runtime import Runtime
 from pipeline.models import ModelStore
@@ -47,6 +48,7 @@ class Profile:
         speeds: of the engines; None where nobody has measured them.
         runtime: what hears English on Whisper's first window.
         engines: that were measured, as `engine_names` tells them.
+        devices: where each engine computes and why, by role; empty where there is no GPU.
     """
 
     machine: str
@@ -58,6 +60,7 @@ class Profile:
     speeds: EngineSpeeds | None = None
     runtime: Runtime = "ctranslate2"
     engines: tuple[str, ...] = ()
+    devices: dict[str, str] = field(default_factory=dict)
 
     def computing_in_words(self) -> str:
         """How Whisper computes, and by how much the other ways are slower or faster."""
@@ -77,8 +80,23 @@ _KEPT = TypeAdapter(Profile)
 
 
 def engine_names(engines: Engines) -> tuple[str, ...]:
-    """Which engine does what: figures of one say nothing about another one."""
-    return tuple(f"{role}: {engine.name}" for role, engine in sorted(engines.all().items()))
+    """Which engine does what, and which on a GPU: figures of one say nothing about another one."""
+    return tuple(
+        f"{role}: {engine.name}{' on cuda' if _configuration(engine).get('device') == 'cuda' else ''}"
+        for role, engine in sorted(engines.all().items())
+    )
+
+
+def devices_of(engines: Engines) -> dict[str, str]:
+    """Where each engine of this process computes and why, by role; empty where there is no GPU."""
+    configured = {role: _configuration(engine) for role, engine in engines.all().items()}
+    return {
+        role: f"{each['device']} ({each['device_reason']})" for role, each in configured.items() if "device" in each
+    }
+
+
+def _configuration(engine: Engine) -> Mapping[str, Any]:
+    return getattr(engine, "configuration", {})
 
 
 def profile_path(settings: Settings, machine: Machine | None = None) -> Path:

@@ -15,6 +15,7 @@ from typing import Literal
 import httpx2
 
 from media.addresses import bound_addresses
+from pipeline.engines.gpu import gpu
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.engines.remote.look_up import look_up
 from pipeline.engines.speeds import Unmeasured
@@ -70,7 +71,7 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield check_calibration(settings)
     yield from check_ports(settings)
     yield from check_services(settings)
-    yield check_gpu()
+    yield from check_gpu(settings)
     yield from check_other_minds(settings)
 
 
@@ -242,9 +243,7 @@ def check_library(settings: Settings) -> Iterator[Check]:
     """Which build of llama.cpp computes, and how a faster one is to be had."""
     title, faster = library_title(settings), faster_library(settings)
     if title:
-        yield Check(
-            "llama.cpp", "ok", f"{title}; another build is faster on this processor: {faster}" if faster else title
-        )
+        yield Check("llama.cpp", "ok", f"{title}; {faster}" if faster else title)
 
 
 def check_folders(settings: Settings) -> Iterator[Check]:
@@ -335,15 +334,26 @@ def _refuses(url: str, key: str) -> bool:
     return answer.status_code in (401, 403, 429)
 
 
-def check_gpu() -> Check:
-    """An NVIDIA GPU and its driver; the default engines run on the CPU."""
+def check_gpu(settings: Settings) -> Iterator[Check]:
+    """An NVIDIA GPU and its driver, and which engines compute on it."""
     path = shutil.which("nvidia-smi")
-    if path is None:
-        return Check("GPU", "ok", "none; the engines run on the CPU")
-    result = _command([path, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"])
-    if result.returncode:
-        return Check("GPU", "warn", (result.stdout or result.stderr).strip(), "The driver does not work; the CPU does.")
-    return Check("GPU", "ok", "; ".join(result.stdout.strip().splitlines()))
+    card = gpu()
+    if path is None and card is None:
+        yield Check("GPU", "ok", "none; the engines run on the CPU")
+        return
+    if card is None:
+        told = _command([str(path)])
+        problem = ((told.stdout or told.stderr).strip().splitlines() or ["no message"])[0]
+        yield Check("GPU", "warn", f"cannot be used: {problem}", "The driver does not work; the CPU does.")
+        return
+    capability, cuda = (".".join(map(str, version)) for version in (card.capability, card.cuda))
+    yield Check("GPU", "ok", f"{card.name}, compute capability {capability}, its driver knows CUDA {cuda}")
+    profile = load_profile(settings)
+    if profile is None:
+        yield Check("Devices", "ok", "not tried yet: the first start does it, or `morgan calibrate`")
+        return
+    for role, device in profile.devices.items():
+        yield Check(f"Device of {role}", "ok", device)
 
 
 def _free(kind: socket.SocketKind, host: str, port: int) -> bool:

@@ -5,19 +5,31 @@ import shutil
 import time
 from pathlib import Path
 
-from pipeline.engines.llm.llama_builds import NATIVE_ID, folder_of_library, native, wants_native, wheel
+from pipeline.engines.llm.llama_builds import (
+    ANY_ID,
+    CUDA_ID,
+    NATIVE_ID,
+    cuda,
+    folder_of_library,
+    native,
+    wants_cuda,
+    wants_native,
+    wheel,
+)
 from pipeline.engines.protocols import EngineError
 from pipeline.models import ModelError, ModelStore, ProgressCallback
 from pipeline.plugins.built_in import LLAMA_CPP, LlamaCppOptions
 from server.engines.factory import engines_here, llm_engine, options_of
 from server.settings import Settings
 
+_WHERE = {NATIVE_ID: "on this processor", CUDA_ID: "on this GPU"}
+
 AGAIN_S = 86_400.0
 """Seconds until a start tries again to fetch what could not be had."""
 
 
 def fetch_library(settings: Settings, progress: ProgressCallback, *, asked: bool = False) -> str:
-    """Fetch the native build of llama.cpp if it is faster here and not there yet.
+    """Fetch the build of llama.cpp for this GPU, or the native one if it is faster here, unless it is there.
 
     Args:
         settings: of the language model.
@@ -28,17 +40,18 @@ def fetch_library(settings: Settings, progress: ProgressCallback, *, asked: bool
         Why it could not be had, in one line; empty where there is nothing to tell.
     """
     options = _options(settings)
-    if options is None or not wants_native(options.library, options.threads):
+    wanted = "" if options is None else _wanted(options)
+    if not wanted:
         return ""
     store = ModelStore(settings.models_dir)
-    tried = store.root / ".incoming" / f"{NATIVE_ID}.not-had"
+    tried = store.root / ".incoming" / f"{wanted}.not-had"
     if not asked and tried.is_file() and 0 <= time.time() - tried.stat().st_mtime < AGAIN_S:
         return ""
     try:
-        store.ensure([NATIVE_ID], progress)
+        store.ensure([ANY_ID, CUDA_ID] if wanted == CUDA_ID else [wanted], progress)
     except ModelError as error:
         _remember(tried)
-        return f"llama.cpp computes out of its wheel; the build that is faster on this processor is not here. {error}"
+        return f"llama.cpp computes out of its wheel; the build that is faster {_WHERE[wanted]} is not here. {error}"
     return ""
 
 
@@ -47,24 +60,41 @@ def library_title(settings: Settings) -> str:
     options = _options(settings)
     if options is None:
         return ""
-    folder = folder_of_library(options.library, options.threads, ModelStore(settings.models_dir).path)
+    store = ModelStore(settings.models_dir)
+    if wants_cuda(options.device) and _is_there(store, CUDA_ID) and _is_there(store, ANY_ID):
+        return cuda().title
+    folder = folder_of_library(options.library, options.threads, store.path)
     return wheel().title if folder is None else native().title
 
 
 def faster_library(settings: Settings) -> str:
-    """How a build of llama.cpp that is faster here is to be had; empty where the fastest one computes."""
+    """Which build of llama.cpp is faster here, and how it is to be had; empty where the fastest one computes."""
     options = _options(settings)
-    if (
-        options is None
-        or not wants_native(options.library, options.threads)
-        or library_title(settings) != wheel().title
-    ):
+    wanted = "" if options is None else _wanted(options)
+    title = library_title(settings)
+    if not wanted or title == cuda().title or (wanted == NATIVE_ID and title != wheel().title):
         return ""
+    store = ModelStore(settings.models_dir)
+    if not _is_there(store, wanted):
+        how = "`morgan models pull` fetches it" if shutil.which("npm") else "install npm, then `morgan models pull`"
+    else:
+        how = f"but what is in {store.path(wanted)} does not load here"
+    return f"another build is faster {_WHERE[wanted]}: {how}"
+
+
+def _wanted(options: LlamaCppOptions) -> str:
+    """Id of the build that should compute in place of the wheel; "" where none should."""
+    if wants_cuda(options.device):
+        return CUDA_ID
+    return NATIVE_ID if wants_native(options.library, options.threads) else ""
+
+
+def _is_there(store: ModelStore, model_id: str) -> bool:
     try:
-        folder = ModelStore(settings.models_dir).path(NATIVE_ID)
+        store.path(model_id)
     except ModelError:
-        return "`morgan models pull` fetches it" if shutil.which("npm") else "install npm, then `morgan models pull`"
-    return f"but what is in {folder} does not load here"
+        return False
+    return True
 
 
 def _remember(tried: Path) -> None:

@@ -77,7 +77,7 @@ class ServiceLoad(BaseModel):
 
 
 class SttHealth(BaseModel):
-    """How the service does; the last three are what the self-check chose, where the engine lets it.
+    """How the service does; the last five are what the self-check chose, where the engine lets it.
 
     Strangers are told its status only.
     """
@@ -94,6 +94,8 @@ class SttHealth(BaseModel):
     compute_type: str | None = None
     threads: int | None = None
     padding_s: float | None = None
+    device: str | None = None
+    device_reason: str | None = None
 
 
 ERRORS = (400, 413, 415, 422, 503)

@@ -27,7 +27,7 @@ class EnginesSettings(BaseModel):
     engine_options: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="Options of engines by their id, over the settings: a JSON object, or tables "
-        "[engine_options.faster-whisper] with device (cpu, cuda), compute_type and what else the engine has.",
+        "[engine_options.faster-whisper] with device (auto, cpu, cuda), compute_type and what else the engine has.",
     )
     stt_engine: str = Field("faster-whisper", description="Id of the speech to text engine.")
     stt_model: str = Field("whisper-base", description="Model id, or a folder with a CTranslate2 Whisper model.")

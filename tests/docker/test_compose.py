@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from persistence.postgres.schema import load_migrations
+from pipeline.engines.llm.llama_builds import ANY_ID, CUDA_ID
 from server.roles import port_of
 from server.settings import Settings, load_settings
 
@@ -196,5 +197,17 @@ def test_images_of_others_are_named_by_their_digest(compose: dict[str, Any], fol
     digest = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
     assert all(digest.fullmatch(compose["services"][store]["image"]) for store in STORES)
     images = re.findall(r"^ARG \w+_IMAGE=(.*)$", (folder / "Dockerfile").read_text(), re.MULTILINE)
-    assert len(images) == 2
+    assert len(images) == 1
     assert all(digest.fullmatch(image) for image in images)
+
+
+def test_every_process_with_engines_has_the_gpu_and_the_kernels_for_it(folder: Path, compose: dict[str, Any]) -> None:
+    overlay = yaml.safe_load((folder / "compose.cuda.yaml").read_text())["services"]
+    morgans = {name for name, service in compose["services"].items() if "morgan:" in service["image"]}
+    assert overlay.keys() == morgans
+    assert {service["build"]["target"] for service in overlay.values()} == {"cuda"}
+    with_gpu = {name for name, service in overlay.items() if "deploy" in service}
+    assert with_gpu == morgans - {"models"}
+    dockerfile = (folder / "Dockerfile").read_text()
+    assert f"morgan models pull {ANY_ID} {CUDA_ID}\n" in dockerfile
+    assert "/opt/models/. /models/" in overlay["models"]["entrypoint"][-1]

@@ -14,7 +14,7 @@ from server.settings import Settings, SettingsError, load_settings
 def test_an_option_without_a_default_is_filled_from_the_setting_of_its_role() -> None:
     assert options_of(FASTER_WHISPER, Settings()).model_dump() == {
         "model": "whisper-base",
-        "device": "cpu",
+        "device": "auto",
         "compute_type": "auto",
         "runtime": "auto",
         "lanes": None,

@@ -8,18 +8,22 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import ctranslate2
 import numpy as np
 from tokenizers import Tokenizer
 
+from pipeline.engines.device import Placement, placed
 from pipeline.engines.embedding.bert_weights import encoder_weights
 from pipeline.engines.protocols import EngineError, EngineUnavailableError
 from pipeline.scheduling.lanes import Lane, Ticket
 
 CAPACITY = 256
 """Texts that may wait; one more raises `LaneFullError`."""
+
+_CPU: Final = ctranslate2.Device.cpu
+_TRIED: Final = "What did we say about the weather in Paris last week?"
 
 LONGEST_CHARS = 20_000
 """Of a text, what lies beyond is not even looked at: 256 tokens are far fewer characters."""
@@ -34,7 +38,7 @@ class BertEmbedder:
     Args:
         folder: a model in the Hugging Face layout, mean pooling.
         cache: where the converted weights are kept.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", or "auto" for the quicker one.
         compute_type: as CTranslate2 names them.
 
     Raises:
@@ -51,13 +55,19 @@ class BertEmbedder:
         self.lane = Lane("embedder", capacity=CAPACITY)
         try:
             # In the lane, because CTranslate2's own threads inherit the niceness of the thread that starts them.
-            self._encoder: Any = self.lane.call(
-                lambda: ctranslate2.Encoder(str(weights), device=device, compute_type=compute_type, intra_threads=1)
-            )
+            self._encoder, self._placement = self.lane.call(partial(self._load, weights, device, compute_type))
+        except EngineUnavailableError:
+            self.lane.close()
+            raise
         except Exception as error:  # a broken model shows as RuntimeError, ValueError or a plain Exception
             self.lane.close()
             raise EngineUnavailableError(f"{weights} cannot be loaded ({error}): delete it and start again") from error
         self.dimensions: int = json.loads((folder / "config.json").read_text())["hidden_size"]
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Where it computes, for health."""
+        return self._placement.configuration
 
     async def embed(self, texts: Sequence[str], ticket: Ticket) -> list[list[float]]:
         """Vectors of length 1 and of `dimensions` numbers, one for each text, in order.
@@ -77,11 +87,25 @@ class BertEmbedder:
         await self.lane.aclose()
         self._encoder.unload_model()
 
+    def _load(self, weights: Path, device: str, compute_type: str) -> tuple[Any, Placement]:
+        def load(where: str) -> Any:
+            return ctranslate2.Encoder(str(weights), device=where, compute_type=compute_type, intra_threads=1)
+
+        ids = self._tokenizer.encode(_TRIED).ids
+        return placed(
+            "the embedder",
+            device,
+            load,
+            lambda encoder: np.asarray(encoder.forward_batch([ids]).last_hidden_state.to_device(_CPU)),
+            discard=lambda encoder: encoder.unload_model(),
+        )
+
     def _embed(self, text: str) -> list[float]:
         """One vector, in the lane."""
         ids = self._tokenizer.encode(readable(text)).ids
         try:
-            hidden = np.asarray(self._encoder.forward_batch([ids]).last_hidden_state)[0]
+            states = self._encoder.forward_batch([ids]).last_hidden_state
+            hidden = np.asarray(states.to_device(_CPU), np.float32)[0]
         except RuntimeError as error:
             raise EngineError(f"{self.model} could not embed a text: {error}") from error
         # One text is one sequence without padding: the mean over its attention mask is the mean.

@@ -13,6 +13,7 @@ from pipeline.engines.protocols import EngineUnavailableError
 
 VOCAB_TYPE_BPE = 2
 FLASH_ATTENTION_OFF = 0
+FLASH_ATTENTION_WHERE_QUICKER = -1
 ERROR_LEVEL = 4
 RANDOM_SEED = 0xFFFFFFFF
 

@@ -20,6 +20,8 @@ from typing import Any, Final, Literal
 
 import structlog
 
+from pipeline.engines.device import NO_GPU
+from pipeline.engines.gpu import gpu
 from pipeline.engines.llm.llama_api import LOG, ContextParams, LaterContextParams, LogCallback, declare
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.models.errors import ModelError, ModelMissingError
@@ -31,12 +33,24 @@ WHEEL_VERSION: Final = "2026.10.11549"
 NATIVE_ID: Final = "llama-cpp-x86-64"
 """Of the native build, in `pipeline/models.toml`."""
 
+ANY_ID: Final = "llama-cpp-x86-64-any"
+"""Of the same with kernels for every processor, beside those for GPUs."""
+
+CUDA_ID: Final = "llama-cpp-x86-64-cuda"
+"""Of its kernels for NVIDIA's GPUs, likewise."""
+
+CUDA_NEEDS: Final = (12, 4)
+"""The version of CUDA that the driver has to know at least."""
+
 LibraryChoice = Literal["auto", "wheel", "native"]
 """Which build computes; native: where it is there and loads; auto: if it is faster here, too."""
 
 _BASE: Final = "libggml-base.so"
 _GGML: Final = "libggml.v0.5.0.so"
 _LLAMA: Final = "libllama.v0.5.0.so"
+_KERNELS: Final = "libggml-cuda.so"
+_GPU_DEVICE: Final = 1
+"""`GGML_BACKEND_DEVICE_TYPE_GPU`."""
 _REMEDY = (
     "install it with `pip install 'morgan-voice[llama]'`, or set an OpenAI-compatible endpoint for the language model"
 )
@@ -55,14 +69,16 @@ class Build:
         most_threads: that may compute; None for as many as one likes.
         repacks: weights are laid out anew at loading, for the processor's own kernels (`use_extra_bufts`).
         reads_all: its kernels read prompts of every quantisation in tiles, so that no copy of the weights is quicker.
+        offloads: layers can be put on a GPU.
     """
 
-    name: Literal["wheel", "native"]
+    name: Literal["wheel", "native", "cuda"]
     title: str
     context_params: type[ctypes.Structure]
     most_threads: int | None
     repacks: bool
     reads_all: bool
+    offloads: bool = False
 
     def threads(self, wanted: int) -> int:
         """Threads of the computation, of so many that it may have."""
@@ -94,6 +110,34 @@ def native() -> Build:
     however long another program keeps one of the cores.
     """
     return Build("native", "llama.cpp v0.5.0", LaterContextParams, 1, repacks=True, reads_all=has_amx())
+
+
+def cuda() -> Build:
+    """The build for NVIDIA's GPUs; what it leaves to the CPU takes one thread, as in `native`."""
+    title = "llama.cpp v0.5.0 with CUDA"
+    return Build("cuda", title, LaterContextParams, 1, repacks=True, reads_all=True, offloads=True)
+
+
+def lacking_gpu() -> str:
+    """Why the build for NVIDIA's GPUs cannot compute on the GPU that is here; "" where it should."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return "there is a build of llama.cpp with CUDA for Linux on x86-64 alone; the transformers engine does without"
+    card = gpu()
+    if card is None:
+        return NO_GPU
+    if card.cuda < CUDA_NEEDS:
+        known, needed = (".".join(map(str, version)) for version in (card.cuda, CUDA_NEEDS))
+        return f"the driver of {card.name} knows CUDA {known}, and llama.cpp needs {needed}: update the driver"
+    return ""
+
+
+def wants_cuda(device: str) -> bool:
+    """Whether the build for NVIDIA's GPUs is to compute on this machine, be it there or not.
+
+    Args:
+        device: "auto", "cpu" or "cuda".
+    """
+    return device == "cuda" or (device == "auto" and gpu() is not None and not lacking_gpu())
 
 
 def faster_here(machine: Machine, threads: int) -> bool:
@@ -144,18 +188,19 @@ def folder_of_library(choice: LibraryChoice, threads: int, folder_of: Callable[[
     return folder
 
 
-def load_library(folder: Path | None = None, *, verbose: bool = False) -> Llama:
+def load_library(folder: Path | None = None, kernels: Path | None = None, *, verbose: bool = False) -> Llama:
     """llama.cpp, loaded once.
 
     Args:
         folder: of the native build; None for the wheel.
+        kernels: folder of kernels for GPUs, beside that build; None for the CPU alone.
         verbose: let it print its log from now on.
 
     Raises:
         EngineUnavailableError: it is not installed, of another version, not for this machine, or does not load.
     """
     LOG.verbose = verbose
-    return _wheel(_shared_library()) if folder is None else _native(folder)
+    return _wheel(_shared_library()) if folder is None else _native(folder, kernels)
 
 
 @functools.cache
@@ -177,8 +222,8 @@ def _wheel(path: Path) -> Llama:
 
 
 @functools.cache
-def _native(folder: Path) -> Llama:
-    build = native()
+def _native(folder: Path, kernels: Path | None) -> Llama:
+    build = native() if kernels is None else cuda()
     try:
         # Each finds the others beside itself. Not RTLD_GLOBAL: the wheel has functions of the same names.
         base, ggml, library = (ctypes.CDLL(str(folder / name)) for name in (_BASE, _GGML, _LLAMA))
@@ -191,8 +236,23 @@ def _native(folder: Path) -> Llama:
     ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
     if not ggml.ggml_backend_dev_count():
         raise EngineUnavailableError(f"{build.title} has no kernels for this processor")
+    if kernels is not None and not _sees_gpu(ggml, kernels):
+        raise EngineUnavailableError(
+            f"{build.title} sees no GPU: it needs libcudart.so.12 and libcublas.so.12 (pip install "
+            "nvidia-cuda-runtime-cu12 nvidia-cublas-cu12), or set the device to cpu"
+        )
     declare(library, build.context_params, build.title)
     return Llama(library, build)
+
+
+def _sees_gpu(ggml: Any, kernels: Path) -> bool:
+    ggml.ggml_backend_load.argtypes = (ctypes.c_char_p,)
+    ggml.ggml_backend_load.restype = ctypes.c_void_p
+    ggml.ggml_backend_load(str(kernels / _KERNELS).encode())
+    ggml.ggml_backend_dev_get.restype, ggml.ggml_backend_dev_get.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    ggml.ggml_backend_dev_type.argtypes = (ctypes.c_void_p,)
+    devices = map(ggml.ggml_backend_dev_get, range(ggml.ggml_backend_dev_count()))
+    return any(ggml.ggml_backend_dev_type(device) == _GPU_DEVICE for device in devices)
 
 
 def _shared_library() -> Path:

@@ -1,10 +1,11 @@
-"""The language model in process: a GGUF file on the CPU through llama.cpp, all conversations in one batch."""
+"""The language model in process: a GGUF file through llama.cpp, all conversations in one batch."""
 
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
+from pipeline.engines.device import Placement
 from pipeline.engines.llm.answer_grammar import AnswerGrammar, AnswerGrammars
 from pipeline.engines.llm.llama_batcher import LlamaStats
 from pipeline.engines.llm.llama_job import Job
@@ -34,6 +35,9 @@ class LlamaCppLanguageModel:
     Args:
         options: see `LlamaOptions`.
 
+    Attributes:
+        placement: where it computes and why, once that is known.
+
     Raises:
         EngineUnavailableError: the package or the file is missing or unusable; the message says what to do.
     """
@@ -42,8 +46,9 @@ class LlamaCppLanguageModel:
     kind: Literal["in-process", "remote"] = "in-process"
     shapes_answers = True
 
-    def __init__(self, options: LlamaOptions) -> None:
+    def __init__(self, options: LlamaOptions, placement: Placement | None = None) -> None:
         self._worker = LlamaWorker(options)
+        self.placement = placement
         self.model = self._worker.title
         self.calls_tools = self._worker.calls_tools
         self._grammars = AnswerGrammars(self._worker.guided_vocabulary)
@@ -53,7 +58,8 @@ class LlamaCppLanguageModel:
     @property
     def configuration(self) -> dict[str, str | int]:
         """What computes, for `/health`."""
-        return {"library": self._worker.library, "threads": self._worker.threads}
+        computing: dict[str, str | int] = {"library": self._worker.library, "threads": self._worker.threads}
+        return computing | (self.placement.configuration if self.placement else {})
 
     @property
     def load(self) -> LaneLoad:

@@ -16,6 +16,7 @@ from pipeline.engines.llm.answer_grammar import Allowed, Spelling, packages
 from pipeline.engines.llm.chat_template import CHATML, ChatTemplate, PromptPiece
 from pipeline.engines.llm.llama_api import (
     FLASH_ATTENTION_OFF,
+    FLASH_ATTENTION_WHERE_QUICKER,
     LOG,
     RANDOM_SEED,
     VOCAB_TYPE_BPE,
@@ -49,14 +50,16 @@ def find_gguf(path: Path) -> Path:
 
 
 class NativeModel:
-    """Weights and vocabulary of a GGUF file, on the CPU.
+    """Weights and vocabulary of a GGUF file.
 
     Args:
         path: the file.
         llama: the build that computes; None for the wheel's.
+        gpu_layers: layers on the GPU, from the last one on; more than there are for all.
 
     Attributes:
         build: which one that is.
+        on_gpu: whether layers are on a GPU.
         title: the name that the file gives itself, else the file's name.
         size: tokens of the vocabulary.
         trained_context: tokens of context that the model was trained for.
@@ -65,12 +68,12 @@ class NativeModel:
         EngineUnavailableError: the package is missing or the file cannot be read.
     """
 
-    def __init__(self, path: Path, llama: Llama | None = None) -> None:
+    def __init__(self, path: Path, llama: Llama | None = None, gpu_layers: int = 0) -> None:
         llama = llama or load_library()
-        self.build = llama.build
+        self.build, self.on_gpu = llama.build, gpu_layers > 0
         self.library = llama.functions
         parameters = self.library.llama_model_default_params()
-        parameters.n_gpu_layers = 0
+        parameters.n_gpu_layers = gpu_layers
         parameters.use_extra_bufts = self.build.repacks
         LOG.last_error = ""
         self.handle = self.library.llama_model_load_from_file(str(path).encode(), parameters)
@@ -197,8 +200,8 @@ class NativeContext:
 
     Each sequence has cells of its own ("streams" in llama.cpp). In one buffer for all, every token attends over the
     cells of all sequences: with 500 tokens in each of 8, one token took 22 ms instead of 9 and sixteen took 105 instead
-    of 39. Flash attention is off because on a CPU it makes small steps slower (26 ms instead of 11 for one token at
-    1,200 of context).
+    of 39. Flash attention is off on a CPU because it makes small steps slower there (26 ms instead of 11 for one token
+    at 1,200 of context).
 
     Args:
         model: the weights.
@@ -221,7 +224,7 @@ class NativeContext:
         parameters.n_batch = parameters.n_ubatch = batch
         parameters.n_threads = parameters.n_threads_batch = threads
         parameters.kv_unified = False
-        parameters.flash_attn_type = FLASH_ATTENTION_OFF
+        parameters.flash_attn_type = FLASH_ATTENTION_WHERE_QUICKER if model.on_gpu else FLASH_ATTENTION_OFF
         self._handle = self._library.llama_init_from_model(model.handle, parameters)
         if not self._handle:
             raise EngineUnavailableError(

@@ -9,7 +9,7 @@ all are done as soon, and most of them sooner. What a step takes is learnt as st
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pipeline.engines.llm.llama_slots import Tokens
 from pipeline.scheduling.lanes import Urgency
@@ -75,6 +75,11 @@ class StepLimits:
             background_chunk=min(self.background_chunk, max(self.least, within // 2)),
             aside_chunk=min(self.aside_chunk, max(self.least // 2, within // 4)),
         )
+
+
+GPU_LIMITS: Final = StepLimits(chunk=512, background_chunk=256, aside_chunk=64)
+"""On a GPU, where 512 tokens of a prompt take hardly longer than one; fewer for a model that is slow there too
+(`StepLimits.paced`)."""
 
 
 class StepPace:

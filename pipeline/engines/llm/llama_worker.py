@@ -46,6 +46,8 @@ class LlamaOptions:
         limits: of a step.
         nice: niceness added to the thread (Linux).
         library: folder of the native build of llama.cpp; None for the wheel.
+        kernels: folder of its kernels for GPUs; None for the CPU alone.
+        gpu_layers: layers on a GPU; more than there are for all.
         verbose: let llama.cpp print its log.
     """
 
@@ -58,6 +60,8 @@ class LlamaOptions:
     limits: StepLimits = field(default_factory=StepLimits)
     nice: int = 1
     library: Path | None = None
+    kernels: Path | None = None
+    gpu_layers: int = 0
     verbose: bool = False
 
 
@@ -231,7 +235,8 @@ class LlamaWorker:
 
     def _load(self, opened: ExitStack) -> Batcher:
         options = self._options
-        model = NativeModel(self._path, load_library(options.library, verbose=options.verbose))
+        llama = load_library(options.library, options.kernels, verbose=options.verbose)
+        model = NativeModel(self._path, llama, options.gpu_layers)
         opened.callback(model.close)
         self._model = model
         self.title, self.library = model.title, model.build.title

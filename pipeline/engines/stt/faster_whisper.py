@@ -32,6 +32,7 @@ from pipeline.engines.stt.transcript_doubts import Doubt, audible_seconds
 from pipeline.engines.stt.whisper_encoder import WhisperEncoder
 from pipeline.engines.stt.whisper_pieces import Question, Rung, TranscriptPiece, agree, joined, least_bad, rungs
 from pipeline.engines.stt.whisper_reading import (
+    BEAMS,
     LOW_CONFIDENCE,
     NO_SPEECH,
     READ_AGAIN,
@@ -40,8 +41,14 @@ from pipeline.engines.stt.whisper_reading import (
     read,
     start_of,
 )
-from pipeline.engines.stt.whisper_weights import load_whisper, require_files
-from pipeline.engines.stt.window_choice import DEFAULT_PADDING_S, PLAIN_PADDING_S, WindowChoice, known_silence_s
+from pipeline.engines.stt.whisper_weights import computing_on, load_whisper, place_whisper, require_files
+from pipeline.engines.stt.window_choice import (
+    DEFAULT_PADDING_S,
+    FULL_PADDING_S,
+    PLAIN_PADDING_S,
+    WindowChoice,
+    known_silence_s,
+)
 from pipeline.engines.stt.windows import split_at_quiet_points
 from pipeline.engines.stt.word_alignment import aligned, shifted
 from pipeline.engines.vad.voice_check import holds_voice
@@ -52,13 +59,6 @@ if TYPE_CHECKING:
     from pipeline.engines.stt.quick_english import QuickEnglish
 
 _SHORTEST = HEARING_RATE // 50
-_BEAM = 2
-"""Hypotheses side by side in languages other than English. There the model is less sure of a token, and greedy decoding
-goes astray on windows of any length: of 15 clips, heard some five times with noise or a shift, 22.4 % of the words
-came out wrong, with two hypotheses 18.7 %, with five 18.4 %, with five on 30 s windows 18.3 %. Two cost 7 % of the
-decoder's time, five 44. English has 30 wrong words of 656 without, 28 with two, 25 with five, which cost half of the
-whole time more.
-"""
 
 log = structlog.get_logger(__name__)
 
@@ -71,13 +71,13 @@ class FasterWhisper:
         lanes: transcriptions that run at the same time; they share the weights.
         threads: inside one transcription. CTranslate2 fixes them when it loads the weights, so that each transcription
             waits for as many cores (`pipeline.scheduling.core_budget`), and those that can wait hold as many too.
-        device: "cpu" or "cuda".
-        compute_type: as CTranslate2 names them.
-        padding_s: silence behind the speech in the encoder's first window, seconds, to begin with.
+        device: "cpu", "cuda", or "auto" for a GPU that works.
+        compute_type: as CTranslate2 names them; "auto": int8 on the CPU, float16 on a GPU.
+        padding_s: silence in the encoder's first window, seconds, to begin with; on a GPU it is the full window.
         languages: ISO 639-1 codes among which to detect; empty for all.
         vad: tells voice from noise where Whisper itself doubts that there is speech.
         capacity: transcriptions that may wait.
-        runtime: what hears English on its first window: "onnx" where it can, see `whisper_onnx`; "ctranslate2".
+        runtime: what hears English on its first window: "onnx" on the CPU, see `whisper_onnx`; "ctranslate2".
         cache: where weights are kept as other runtimes read them; None to convert them anew.
 
     Attributes:
@@ -85,8 +85,7 @@ class FasterWhisper:
         compute_type: as CTranslate2 names them; `reload` changes it, and the threads.
         threads: inside one transcription.
         device: "cpu" or "cuda".
-        folder: of the model.
-        cache: where its weights are kept as other runtimes read them.
+        folder, cache: of the model, and where its weights are kept as other runtimes read them.
         heard: how many windows were heard ("windows"), how many again ("again"), and the doubts by name.
 
     Raises:
@@ -113,30 +112,31 @@ class FasterWhisper:
     ) -> None:
         require_files(folder)
         self.model = folder.name
-        self.window = WindowChoice(padding_s)
         self.heard: Counter[str] = Counter()
         self.folder = folder
         self._vad = vad
-        self.device, self.compute_type, self.threads, self._lanes = device, compute_type, threads, lanes
+        self.threads, self._lanes = threads, lanes
         self._precise: WhisperEncoder | None = None
         self._loading = threading.Lock()
         self._languages = frozenset(languages)
         self._tokenizers: dict[str, Any] = {}
-        self.lane = Lane(self.name, workers=lanes, capacity=capacity, threads=threads if device == "cpu" else 1)
+        self.lane = Lane(self.name, workers=lanes, capacity=capacity, threads=threads)
+        load = partial(place_whisper, folder, lanes, threads, device, compute_type)
         try:
             # In the lane, because CTranslate2's own threads inherit the niceness of the thread that starts them.
-            load = partial(load_whisper, folder, lanes, threads, device, compute_type)
-            whisper, self._vocabulary = self.lane.call(load)
-        except Exception as error:  # a broken model shows as RuntimeError, ValueError or a plain Exception
+            (whisper, self._vocabulary), self._placement = self.lane.call(load)
+        except EngineUnavailableError:
             self.lane.close()
-            remedy = "run `morgan models verify` and pull it again"
-            if device != "cpu":
-                remedy = "check its driver, cuBLAS and cuDNN, or set the device to cpu"
-            raise EngineUnavailableError(f"{folder} cannot be loaded on {device} ({error}): {remedy}") from error
+            raise
+        self.device = self._placement.device
+        self.compute_type = computing_on(self.device, compute_type)
+        if self.device != "cpu":
+            padding_s, self.lane.threads = FULL_PADDING_S, 1
+        self.window = WindowChoice(padding_s)
         self._encoder = WhisperEncoder(whisper)
         self.cache = cache
         self._quick: QuickEnglish | None = None
-        if runtime == "onnx":
+        if runtime == "onnx" and self.device == "cpu":
             try:
                 self._quick = self.lane.call(partial(self._load_quick, threads))
             except EngineUnavailableError as error:
@@ -205,7 +205,7 @@ class FasterWhisper:
     @property
     def configuration(self) -> dict[str, Any]:
         """What was chosen for this machine, for health."""
-        chosen = {"compute_type": self.compute_type, "threads": self.threads}
+        chosen = {"compute_type": self.compute_type, "threads": self.threads, **self._placement.configuration}
         return {**chosen, "padding_s": self.window.padding_s, "runtime": self.runtime}
 
     @property
@@ -386,7 +386,7 @@ class FasterWhisper:
     ) -> tuple[TranscriptPiece, list[int]]:
         """The words of an encoding by CTranslate2, and their tokens."""
         tokenizer = self._tokenizer(language.code)
-        start, beams = start_of(question, tokenizer, timestamps=timestamps), 1 if language.code == "en" else _BEAM
+        start, beams = start_of(question, tokenizer, timestamps=timestamps), 1 if language.code == "en" else BEAMS
         reading = read(model, encoded, start, most_tokens(question), beams)
         return judged(reading, question, tokenizer, language, audible_s, timestamps=timestamps)
 

@@ -10,7 +10,7 @@ from pipeline.engines.protocols import Transcript, Word
 from pipeline.engines.stt.encoded_silence import LONGEST_FRAMES
 from pipeline.engines.stt.spoken_language import LanguageChoice
 from pipeline.engines.stt.transcript_doubts import Doubt
-from pipeline.engines.stt.window_choice import PLAIN_PADDING_S
+from pipeline.engines.stt.window_choice import FULL_PADDING_S, PLAIN_PADDING_S
 from pipeline.text.normalise import normalise
 from pipeline.text.repetition import said_once
 
@@ -82,6 +82,10 @@ def rungs(first: Rung, seconds: float, *, precise: bool) -> Iterator[Rung]:
     """
     assert first.padding_s is not None
     yield first
+    if first.padding_s >= FULL_PADDING_S:
+        # The full one makes nothing of a short word now and then; shorter ones by themselves do.
+        yield from map(Rung, LONGER_S)
+        return
     longest = LONGEST_FRAMES * HOP / HEARING_RATE - seconds
     for padding in LONGER_S:
         if first.padding_s < padding < longest:

@@ -19,6 +19,9 @@ not show it: of a read book none was doubled with 5 s, so none on clear speech m
 shorter than 8 s.
 """
 
+FULL_PADDING_S: Final = 30.0
+"""Fills Whisper's window behind any speech."""
+
 DEFAULT_PADDING_S: Final = QUICK_PADDING_S
 
 _COUNTED: Final = 60

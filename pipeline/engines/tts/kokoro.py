@@ -12,9 +12,11 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 
 from pipeline.audio import SPEECH_RATE, to_pcm
-from pipeline.engines.onnx_session import open_with_output
+from pipeline.engines.device import Placement, placed
+from pipeline.engines.onnx_session import lacking_cuda, open_with_output
 from pipeline.engines.protocols import EngineUnavailableError, SpeechChunk, Voice
 from pipeline.engines.tts.espeak import Espeak
 from pipeline.engines.tts.phoneme_timing import is_sounding, time_words, within
@@ -31,6 +33,8 @@ _DURATIONS = "/encoder/Round_output_0"
 
 _STEP = 600
 _LONGEST = 508
+_TRIED = (30, 60)
+"""Phonemes of a clause that a device is tried with, from and to."""
 _SLOWEST, _FASTEST = 0.25, 4.0
 
 _LANGUAGES: Final = {"a": "en-US", "b": "en-GB", "e": "es", "f": "fr-FR", "h": "hi", "i": "it", "p": "pt-BR"}
@@ -71,7 +75,7 @@ class Kokoro:
         threads: threads inside one synthesis.
         capacity: clauses that may wait in the lane.
         default: id of the voice that speaks unasked, such as "af_heart"; the first one if not given.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", or "auto" for the quicker one.
 
     Raises:
         EngineUnavailableError: the folder lacks something, or the phonemizer is not installed.
@@ -108,13 +112,15 @@ class Kokoro:
         self.default_voice = default or next(iter(self._styles))
         self.lane = Lane(self.name, workers=lanes, capacity=capacity, threads=threads, pausing=True)
         try:
-            self._session = self.lane.call(
-                partial(open_with_output, models[0], _DURATIONS, threads=threads, device=device)
-            )
+            self._session, self._placement = self.lane.call(partial(self._open, models[0], threads, device))
         except BaseException:
             self.lane.close()
             raise
-        self._inputs = [each.name for each in self._session.get_inputs()]
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Where it computes, for health."""
+        return self._placement.configuration
 
     def synthesize(
         self, text: str, ticket: Ticket, *, voice: str | None = None, speed: float = 1.0
@@ -141,6 +147,27 @@ class Kokoro:
         """Stop the lane."""
         await self.lane.aclose()
 
+    def _open(self, model: Path, threads: int, device: str) -> tuple[InferenceSession, Placement]:
+        sounds, random = sorted(self._vocabulary.values()), np.random.default_rng(0)
+
+        def say_something(session: InferenceSession) -> None:
+            # Of another length each time, as clauses are: a GPU has to be prepared for each.
+            ids = random.choice(sounds, int(random.integers(*_TRIED)))
+            self._run(session, [0, *ids.tolist(), 0], self.default_voice, 1.0)
+
+        def open_on(where: str) -> InferenceSession:
+            return open_with_output(model, _DURATIONS, threads=threads, device=where)
+
+        return placed(self.name, device, open_on, say_something, lacking=lacking_cuda)
+
+    def _run(self, session: InferenceSession, ids: Sequence[int], voice: str, speed: float) -> list[Any]:
+        style = self._styles[voice][len(ids) - 3].reshape(1, -1)
+        given = (np.array([ids], np.int64), style, np.array([speed], np.float32))
+        # The published files have their inputs in one order, under two names.
+        names = [each.name for each in session.get_inputs()]
+        outputs: list[Any] = session.run(None, dict(zip(names, given, strict=True)))
+        return outputs
+
     def _say(self, text: str, voice: Voice, speed: float) -> Iterator[SpeechChunk]:
         for piece in split_speakable(text):
             phonemes = self._phonemes(piece, voice.language)
@@ -149,9 +176,7 @@ class Kokoro:
 
     def _say_piece(self, text: str, phonemes: str, voice: Voice, speed: float) -> Iterator[SpeechChunk]:
         ids = [0, *(self._vocabulary[phoneme] for phoneme in phonemes), 0]
-        style = self._styles[voice.id][len(phonemes) - 1].reshape(1, -1)
-        given = (np.array([ids], np.int64), style, np.array([speed], np.float32))
-        outputs: list[Any] = self._session.run(None, dict(zip(self._inputs, given, strict=True)))
+        outputs = self._run(self._session, ids, voice.id, speed)
         speech, cut = trim_edges(outputs[0].reshape(-1), SPEECH_RATE, text)
         if speech.size == 0:
             return

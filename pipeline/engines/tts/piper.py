@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.audio import SPEECH_RATE, to_pcm
+from pipeline.engines.device import placed
+from pipeline.engines.onnx_session import lacking_cuda
 from pipeline.engines.protocols import EngineUnavailableError, SpeechChunk, Voice, Word
 from pipeline.engines.tts.espeak import ESPEAK
 from pipeline.engines.tts.phoneme_timing import is_sounding, time_words, within
@@ -27,6 +30,8 @@ from pipeline.scheduling.lanes import Lane, Ticket
 
 _SLOWEST, _FASTEST = 0.25, 4.0
 _REFERENCE = "The quick brown fox jumps over the lazy dog."
+_REFERENCES = tuple(_REFERENCE[:length] for length in (44, 20, 30, 39, 25))
+"""Clauses that a device is tried with."""
 _REFERENCE_RMS = 0.1
 _HIGHEST_PEAK = 0.9
 _SENTENCE_LENGTH, _CLAUSE_LENGTH, _LONGEST = 25, 120, 240
@@ -49,7 +54,7 @@ class Piper:
         threads: threads inside one synthesis.
         capacity: clauses that may wait in the lane.
         default: id of the voice that speaks unasked; the first one if not given.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", or "auto" for the quicker one.
 
     Raises:
         EngineUnavailableError: piper-tts is not installed, or a voice is missing or broken.
@@ -88,6 +93,12 @@ class Piper:
             raise EngineUnavailableError(f"no Piper voice {default!r}; there are {', '.join(self._speakers)}")
         self.default_voice = default or self.voices[0].id
         self.model = self.default_voice
+        self._placement = self._speakers[self.default_voice].model.placement
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Where it computes, for health."""
+        return self._placement.configuration
 
     def synthesize(
         self, text: str, ticket: Ticket, *, voice: str | None = None, speed: float = 1.0
@@ -149,9 +160,17 @@ class _VoiceModel:
                 f"{description} is missing or broken ({error}): run `morgan models pull`"
             ) from error
         self._config = config
-        self._decoder = VitsDecoder(file, config.hop_length, threads, device)
         # Only its phonemizer is used, which asks for no session.
         self._piper = PiperVoice(session=None, config=config)
+        references = cycle(self._ids(self._phonemes(text))[0] for text in _REFERENCES)
+        self._decoder, self.placement = placed(
+            f"{Piper.name} {self.id}",
+            device,
+            partial(VitsDecoder, file, config.hop_length, threads),
+            # Of another length each time, as clauses are: a GPU has to be prepared for each.
+            lambda decoder: [*self._settle(next(references), 1.0, None, decoder).sound],
+            lacking=lacking_cuda,
+        )
         self._gain = 1.0
         self._gain = self._measured_gain()
 
@@ -228,7 +247,9 @@ class _VoiceModel:
             ends.append(len(ids))
         return [*ids, *table["$"]], ends
 
-    def _settle(self, ids: Sequence[int], speed: float, speaker: int | None) -> Settled:
+    def _settle(
+        self, ids: Sequence[int], speed: float, speaker: int | None, decoder: VitsDecoder | None = None
+    ) -> Settled:
         config = self._config
         scales = [config.noise_scale, config.length_scale / speed, config.noise_w_scale]
         feeds: dict[str, Any] = {
@@ -238,7 +259,7 @@ class _VoiceModel:
         }
         if config.num_speakers > 1:
             feeds["sid"] = np.array([config.default_speaker_id if speaker is None else speaker], np.int64)
-        return self._decoder.settle(feeds)
+        return (decoder or self._decoder).settle(feeds)
 
     def _resampled(self, parts: Iterator[Part]) -> Iterator[NDArray[np.int16]]:
         """At `SPEECH_RATE` and the loudness of the other voices; no part waits for the next one."""

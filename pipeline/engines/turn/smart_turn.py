@@ -5,13 +5,13 @@ with the probability that the speaker is done.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.audio import Waveform
+from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.log_mel import turn_features
-from pipeline.engines.onnx_session import open_session
+from pipeline.engines.onnx_session import open_session, session_on
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.scheduling.lanes import Lane, Ticket
 
@@ -26,7 +26,7 @@ class SmartTurn:
         folder: holds `smart-turn-v3*.onnx`.
         threads: threads inside one run.
         capacity: questions that may wait in the lane.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", or "auto" for the quicker one.
 
     Raises:
         EngineUnavailableError: the model is missing or broken.
@@ -38,10 +38,18 @@ class SmartTurn:
     def __init__(self, folder: Path, *, threads: int = 1, capacity: int = 256, device: str = "cpu") -> None:
         path = max(folder.glob(_FILE_PATTERN), default=folder / _FILE_PATTERN)
         self.model = folder.name
-        self._session = open_session(path, threads=threads, device=device)
+        second = {_INPUT: turn_features(np.zeros(HEARING_RATE, np.float32))[None]}
+        self._session, self._placement = session_on(
+            self.name, device, lambda where: open_session(path, threads=threads, device=where), second
+        )
         if [tensor.name for tensor in self._session.get_inputs()] != [_INPUT]:
             raise EngineUnavailableError(f"{path} is not Smart Turn v3: run `morgan models pull`")
         self.lane = Lane(self.name, capacity=capacity, threads=threads)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Where it computes, for health."""
+        return self._placement.configuration
 
     async def completeness(self, audio: Waveform, ticket: Ticket) -> float:
         """Probability (0 to 1) that the turn is over.

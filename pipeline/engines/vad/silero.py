@@ -1,7 +1,8 @@
 """Voice activity by Silero VAD (https://github.com/snakers4/silero-vad), ONNX, 16 kHz.
 
 The model hears 512 new samples (32 ms) together with the 64 before them and carries an LSTM state from window to
-window. A window costs about 0.1 ms, less than a hop to another thread, so it runs in place.
+window. A window costs about 0.1 ms, less than a hop to another thread, so it runs in place. On a GPU (an H200) it took
+five times as long, so there is no way to run it there.
 """
 
 from pathlib import Path
@@ -75,7 +76,6 @@ class SileroVad:
 
     Args:
         folder: holds `silero_vad_16k_op15.onnx` or `silero_vad.onnx`.
-        device: "cpu" or "cuda".
 
     Raises:
         EngineUnavailableError: neither file is there, or it is not the model.
@@ -84,10 +84,10 @@ class SileroVad:
     name = "silero"
     kind: Literal["in-process", "remote"] = "in-process"
 
-    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
+    def __init__(self, folder: Path) -> None:
         self.model = folder.name
         path = next((folder / file for file in _FILES if (folder / file).is_file()), folder / _FILES[0])
-        self._session = open_session(path, device=device)
+        self._session = open_session(path)
         if not {"input", "state", "sr"} <= {tensor.name for tensor in self._session.get_inputs()}:
             raise EngineUnavailableError(f"{path} is not Silero VAD 5 or newer: run `morgan models pull`")
 

@@ -4,16 +4,20 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
+from pipeline.engines.gpu import Gpu
 from pipeline.engines.llm.speed import LanguageModelSpeed
+from pipeline.engines.protocols import Engines
 from pipeline.engines.speeds import EngineSpeeds, Unmeasured, VoiceSpeed
 from pipeline.models import Manifest
 from pipeline.processor import this_machine
 from server.calibration.computing import ComputingFigures
-from server.calibration.profile import Profile, load_profile, profile_path, save_profile
+from server.calibration.profile import Profile, devices_of, engine_names, load_profile, profile_path, save_profile
 from server.calibration.windows import WindowFigures
+from server.cli import checks
 from server.cli.checks import check_calibration
 from server.settings import Settings
 
@@ -98,3 +102,28 @@ def test_other_weights_of_the_same_name_have_another_profile(tmp_path: Path, mon
     )
     monkeypatch.setattr(Manifest, "load", lambda: Manifest(models))
     assert profile_path(settings(tmp_path, stt_model="whisper-base")) != before
+
+
+class OnGpu:
+    """An engine that computes on a GPU."""
+
+    name = "an engine"
+    configuration: ClassVar[dict[str, str]] = {"device": "cuda", "device_reason": "2 ms on a card, 9 ms on the CPU"}
+
+
+def test_figures_of_an_engine_on_the_gpu_are_no_figures_of_it_on_the_cpu() -> None:
+    on_cpu = type("OnCpu", (), {"name": "an engine"})()
+    on_gpu: Any = OnGpu()
+    engines = [Engines(stt=stt, llm=on_cpu, tts=on_cpu, turn=on_cpu, vad=on_cpu) for stt in (on_cpu, on_gpu)]
+    assert [engine_names(each)[1] for each in engines] == ["stt: an engine", "stt: an engine on cuda"]
+    assert [devices_of(each) for each in engines] == [{}, {"stt": "cuda (2 ms on a card, 9 ms on the CPU)"}]
+
+
+def test_the_doctor_says_where_each_engine_computes_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "gpu", lambda: Gpu("a card", (9, 0), (13, 0)))
+    [_, untried] = checks.check_gpu(settings(tmp_path))
+    assert untried.found.startswith("not tried yet")
+    save_profile(settings(tmp_path), replace(PROFILE, devices={"stt": "cuda (a card was tried, and works)"}))
+    [card, device] = checks.check_gpu(settings(tmp_path))
+    assert card.found == "a card, compute capability 9.0, its driver knows CUDA 13.0"
+    assert (device.name, device.found) == ("Device of stt", "cuda (a card was tried, and works)")

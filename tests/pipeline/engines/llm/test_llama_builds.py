@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.engines.gpu import Gpu
+from pipeline.engines.llm import llama_builds
 from pipeline.engines.llm.llama_api import ContextParams, LaterContextParams, declare
 from pipeline.engines.llm.llama_builds import (
     NATIVE_ID,
@@ -16,8 +18,10 @@ from pipeline.engines.llm.llama_builds import (
     Build,
     faster_here,
     folder_of_library,
+    lacking_gpu,
     load_library,
     native,
+    wants_cuda,
     wants_native,
 )
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
@@ -155,3 +159,33 @@ def test_both_builds_score_the_next_token_alike(models_dir: Path, library_dir: P
     assert float(np.corrcoef(one, two)[0, 1]) > 0.995
     assert set(np.argsort(one)[-3:]) & set(np.argsort(two)[-3:])
     assert said[0] == also_said[0]
+
+
+CARD = Gpu("a card", (9, 0), (12, 8))
+
+
+@pytest.mark.parametrize(
+    ("card", "device", "wanted"),
+    [(CARD, "auto", True), (CARD, "cpu", False), (None, "auto", False), (None, "cuda", True)],
+)
+def test_kernels_for_a_gpu_are_wanted_where_there_is_one_or_they_are_asked_for(
+    card: Gpu | None, device: str, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama_builds, "gpu", lambda: card)
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert wants_cuda(device) is wanted
+
+
+def test_an_old_driver_is_told_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llama_builds, "gpu", lambda: Gpu("a card", (7, 5), (11, 4)))
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert lacking_gpu() == "the driver of a card knows CUDA 11.4, and llama.cpp needs 12.4: update the driver"
+    assert not wants_cuda("auto")
+
+
+def test_kernels_that_see_no_gpu_say_what_they_need(library_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "libggml-cuda.so").write_bytes(b"\x7fELF for libcublas.so.12, which is not here")
+    with pytest.raises(EngineUnavailableError, match=r"sees no GPU: .*libcublas\.so\.12.*set the device to cpu"):
+        load_library(library_dir, tmp_path)
