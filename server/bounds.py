@@ -145,6 +145,21 @@ MAX_ITEM_CHARS = 4_000_000
 MAX_HELD_EVENTS = 200
 """[events] Of a Realtime client that wait for the audio sent before them."""
 
+MAX_MESSAGE_BURST = 1_000
+"""[messages] On the data channel of a call at once: a client that takes up a long conversation tells it all."""
+
+MESSAGES_A_SECOND = 50
+"""[messages] On it in the long run; what comes faster is refused with `rate_limit_exceeded`."""
+
+MAX_MESSAGE_CHARS_BURST = 4 * 1024 * 1024
+"""[characters] Of such messages at once."""
+
+MESSAGE_CHARS_A_SECOND = 256 * 1024
+"""[characters] Of them in the long run."""
+
+FLOOD_MESSAGES = 200
+"""[messages] Refused one after the other end the call (`flooded`)."""
+
 MAX_INSTRUCTIONS = 16_000
 """[characters] Of what a caller says about how Morgan should be."""
 

@@ -21,6 +21,9 @@ class ChannelTalk(Protocol):
     def receive(self, text: str) -> None:
         """The client said something; whatever it is, the call goes on."""
 
+    def refuse(self, code: str, why: str) -> None:
+        """What the client says is left out; it is told once for all that follows."""
+
     def tell(self, event: CallEvent) -> None:
         """Something happened in the call."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -18,11 +19,14 @@ from pipeline.call.events import CallEvent
 from pipeline.call.inputs import KeyPressed
 from server.calls.call import Call, CallIdentity, CallOverError
 from server.calls.channel_talk import Json, MakeTalk
+from server.calls.message_pace import MessagePace
 from server.calls.registry import CallRegistry, CallsFullError, DrainingError
 from server.conversations.beginnings import Beginning
 
 EARLY_EVENTS = 500
 """Events kept until the data channel stands; the oldest go first."""
+
+TOO_FAST = "You say more than a call takes in; what comes until you slow down is left out, and then the call ends"
 
 DELIBERATE = frozenset({"hangup", "dtls_closed", "bye"})
 """Ways in which a connection ends because the far end wanted it."""
@@ -99,6 +103,7 @@ class WebRtcLine:
         self._answering = asyncio.Lock()
         self._leaving: dict[WebRtcPeer, asyncio.Task[None]] = {}
         self._closed = False
+        self._pace = MessagePace(time.monotonic())
         self.talk = make_talk(call, self.put)
         self._early: deque[Json] = deque(maxlen=EARLY_EVENTS)
         self._grace: asyncio.TimerHandle | None = None
@@ -286,7 +291,12 @@ class WebRtcLine:
 
     def on_message(self, text: str) -> None:
         """The client said something on the data channel."""
-        self.talk.receive(text)
+        if self._pace.take(len(text), time.monotonic()):
+            self.talk.receive(text)
+        elif self._pace.flooded:
+            self._call.end_soon("flooded")
+        elif self._pace.refused == 1:
+            self.talk.refuse("rate_limit_exceeded", TOO_FAST)
 
     def on_playout(self, connection: "_Connection", event: PlayoutEvent) -> None:
         """The outgoing audio started or stopped."""

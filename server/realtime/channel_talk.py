@@ -6,6 +6,7 @@ from pipeline.call.events import CallEvent
 from server.calls.call import Call
 from server.calls.channel_talk import ChannelTalk, MakeTalk
 from server.realtime.abilities import abilities_of
+from server.realtime.errors import RealtimeError
 from server.realtime.items import Json
 from server.realtime.session import RealtimeSession
 from server.realtime.session_config import SessionConfig
@@ -57,6 +58,10 @@ class RealtimeTalk(SessionTalk):
     def receive(self, text: str) -> None:
         """See `ChannelTalk`."""
         self.session.receive(text, self)
+
+    def refuse(self, code: str, why: str) -> None:
+        """See `ChannelTalk`."""
+        self.session.refuse(RealtimeError(code, why), None, self)
 
     def put(self, message: Json) -> None:
         """See `Sink`."""

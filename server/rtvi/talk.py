@@ -83,6 +83,10 @@ class RtviTalk(SessionTalk):
         self._count += 1
         self._send({"label": LABEL, "type": kind, "id": message_id or f"m{self._count}", "data": data})
 
+    def refuse(self, code: str, why: str) -> None:
+        """See `ChannelTalk`; this protocol has no codes."""
+        self._refuse(why, None)
+
     def put(self, message: Json) -> None:
         """See `server.realtime.ends.Sink`: of what the session tells this client alone, errors matter."""
         if message["type"] == "error":

@@ -161,6 +161,8 @@ async def test_a_transcription_on_two_threads_takes_two_cores(stt: FasterWhisper
         "threads": 2,
         "padding_s": DEFAULT_PADDING_S,
         "runtime": "ctranslate2",
+        "device": "cpu",
+        "device_reason": "set so",
     }
     assert stt.lane.threads == 2
     assert (await stt.transcribe(clip("hello.wav"), Ticket(), language="en")).text

@@ -1,6 +1,7 @@
 """A call's life and its failures: what breaks in one call touches no other, and of an ended call nothing is left."""
 
 import asyncio
+import contextlib
 import json
 import time
 import uuid
@@ -18,11 +19,12 @@ from media.endpoint import EndpointFullError, MediaEndpoint
 from media.values import IceCandidate, InvalidOfferError
 from pipeline.call.inputs import StopReply, UserTyped
 from server.app import Server
+from server.bounds import MAX_MESSAGE_BURST
 from server.calls.call import Call, CallOverError
 from server.calls.peer_sweep import PeerSweep
 from server.calls.webrtc_line import WebRtcLine
 from server.calls.websocket.line import SocketLine
-from server.client.caller import Caller
+from server.client.caller import Caller, CallFailedError
 from server.engines.factory import build_engines
 from server.settings import Settings
 from tests.media.calls import Notes, until
@@ -125,6 +127,42 @@ def raising(error: Exception) -> Callable[..., Any]:
         raise error
 
     return broken
+
+
+# What clients send --------------------------------------------------------------------------------------------------
+
+
+CLEAR = '{"type": "input_audio_buffer.clear"}'
+
+
+def cleared(caller: Caller) -> int:
+    return sum(event["type"] == "input_audio_buffer.cleared" for event in events(caller))
+
+
+def refusals(caller: Caller) -> list[str]:
+    return [event["error"]["code"] for event in events(caller) if event["type"] == "error"]
+
+
+async def test_a_client_that_floods_its_data_channel_is_told_and_its_call_ends_and_the_others_go_on(
+    running: Server, http: aiohttp.ClientSession
+) -> None:
+    async with calling(running, http) as (call, caller, _), calling(running, http) as (other_call, other, _):
+        sent = 0
+        while not refusals(caller):
+            for _ in range(100):
+                caller.send(CLEAR)
+            sent += 100
+            await until(lambda so_far=sent: cleared(caller) >= so_far or refusals(caller))  # type: ignore[misc]
+        assert sent > MAX_MESSAGE_BURST, "so many may come at once"
+        while call.ended_reason is None:
+            with contextlib.suppress(CallFailedError):
+                caller.send(CLEAR)
+            await asyncio.sleep(0.001)
+        assert call.ended_reason == "flooded"
+        assert refusals(caller) == ["rate_limit_exceeded"]
+        other.send('{"type": "session.update", "session": {"type": "realtime"}}')
+        await until(lambda: answers(other))
+        assert other_call.ended_reason is None
 
 
 # The call's own code ------------------------------------------------------------------------------------------------
