@@ -50,7 +50,8 @@ class Connection(RequestHandler):
         reads, all that is there without a turn for others: a client's few kilobytes stopped the loop for seconds.
         """
         left = MOST_UNPACKED
-        with contextlib.suppress(TimeoutError):
+        # What cannot be unpacked raises here, too, and was answered.
+        with contextlib.suppress(TimeoutError, web.RequestPayloadError):
             async with asyncio.timeout(self._lingering_time):
                 while left > 0 and not body.is_eof():
                     left -= len(await body.readany())

@@ -87,6 +87,20 @@ async def test_what_is_left_of_a_compressed_body_that_is_refused_is_not_unpacked
     assert seen[0].content.total_bytes < 4 << 20
 
 
+async def test_a_body_that_cannot_be_unpacked_is_answered_and_writes_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def deaf(_: web.Request) -> web.StreamResponse:
+        return web.json_response({})
+
+    broken = b"\x1f\x8b no gzip at all" * 50
+    for handler, expected in ((echo, 400), (deaf, 200)):
+        async with served(handler) as port:
+            head = f"Content-Encoding: gzip\r\nContent-Length: {len(broken)}\r\n"
+            assert (await answer(port, post(head, broken)))[0] == expected
+    assert [record.message for record in caplog.records if record.exc_info] == []
+
+
 async def test_a_connection_goes_on_behind_a_small_compressed_body_that_nobody_read() -> None:
     async def deaf(_: web.Request) -> web.StreamResponse:
         return web.json_response({})
