@@ -39,7 +39,7 @@ from pipeline.engines.tts.piper import Piper
 from pipeline.engines.tts.vits_decoder import VitsDecoder
 from pipeline.engines.turn.smart_turn import SmartTurn
 from pipeline.engines.vad.silero import SileroVad
-from pipeline.plugins.built_in import BERT, FASTER_WHISPER, KOKORO, LLAMA_CPP, PIPER, SILERO, SMART_TURN
+from pipeline.plugins.built_in import ALL_LAYERS, BERT, FASTER_WHISPER, KOKORO, LLAMA_CPP, PIPER, SILERO, SMART_TURN
 from pipeline.plugins.engine_plugin import EngineHost, EnginePlugin
 from pipeline.processor import this_machine
 from pipeline.scheduling.cores import CORES, usable_cores
@@ -231,7 +231,7 @@ async def _llama(place: Place) -> dict[str, Any]:
             library=place.models / ANY_ID,
             kernels=place.models / CUDA_ID,
             limits=GPU_LIMITS,
-            gpu_layers=999,
+            gpu_layers=ALL_LAYERS,
         ),
     }
     for device, options in ways.items():

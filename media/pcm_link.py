@@ -41,7 +41,7 @@ class PcmStats:
 
 
 class PcmLink:
-    """Sound in and out, 20 ms at a time; sans-I/O, times are `time.monotonic()` seconds.
+    """Sound in and out, 20 ms at a time; no I/O of its own, times are `time.monotonic()` seconds.
 
     Nothing goes out while there is silence, so that a listener who plays what comes as it comes hears sound the sooner
     the sooner it is sent: the first frame does not wait for the clock, and the others come at its ticks.

@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, JsonValue
 
 from server.http.body_deadline import in_time
-from server.http.errors import errors_as_json
+from server.http.errors import errors_as_json, read_body
 from server.http.operation import operation
 from server.http.server import HttpRunner
 from server.http.uninterrupted import to_the_end
@@ -85,6 +85,40 @@ async def test_what_is_left_of_a_compressed_body_that_is_refused_is_not_unpacked
         status, body = await answer(port, post(f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n", bomb))
     assert (status, body["error"]["code"]) == (413, "body_too_large")
     assert seen[0].content.total_bytes < 4 << 20
+
+
+async def test_a_compressed_body_that_is_there_at_once_is_read_with_turns_for_others() -> None:
+    turns = [0]
+
+    async def read(request: web.Request) -> web.StreamResponse:
+        begun = others.turns
+        body = await read_body(request, 16 << 20)
+        turns[0] = others.turns - begun
+        return web.json_response({"bytes": len(body)})
+
+    body = gzip.compress(bytes(8 << 20))
+    others = Others()
+    async with served(read) as port:
+        head = f"Connection: close\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n"
+        assert await answer(port, post(head, body)) == (200, {"bytes": 8 << 20})
+    others.stop()
+    # Of 512 pieces, 16 KiB each.
+    assert turns[0] > 250
+
+
+class Others:
+    """What else the event loop has to do: counts its turns."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self._turn()
+
+    def _turn(self) -> None:
+        self.turns += 1
+        self._handle = asyncio.get_running_loop().call_soon(self._turn)
+
+    def stop(self) -> None:
+        self._handle.cancel()
 
 
 async def test_a_body_that_cannot_be_unpacked_is_answered_and_writes_no_traceback(
