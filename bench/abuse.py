@@ -342,8 +342,10 @@ async def run(folder: Path, clients: int, seconds: float, calls: int) -> tuple[l
             *("--attack", f"{server.port}:{media_port}"),
             stdout=subprocess.PIPE,
         )
-        phases.append(await watch.phase("during", talks, seconds))
-        attack.terminate()
+        try:
+            phases.append(await watch.phase("during", talks, seconds))
+        finally:
+            attack.terminate()
         told, _ = await attack.communicate()
         answers.update(json.loads(told or b"{}"))
         await asyncio.sleep(REST_S)

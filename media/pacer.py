@@ -7,6 +7,7 @@ from typing import Protocol
 
 from media.audio_sender import Due, FrameClock
 from media.phase_lock import EARLY_S, PhaseLock
+from media.upstream.event_loop import Appointment, call_punctually
 from media.values import FRAME_S
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,8 @@ class Pacer:
         self._clock = FrameClock()
         self._lock = PhaseLock(FRAME_S, 0.0)
         self._shifted = False
-        self._timer: asyncio.Handle | None = None
+        self._timer: Appointment | None = None
+        self._reading = False
         self._planned_at = float("inf")
 
     def add(self, member: Paced) -> None:
@@ -120,7 +122,7 @@ class Pacer:
         Args:
             now: `time.monotonic()`.
         """
-        if self._timer is None or self._held:
+        if self._timer is None or self._held or self._reading:
             return
         if self._clock.next_at - now <= EARLY_S:
             self._timer.cancel()
@@ -129,21 +131,26 @@ class Pacer:
             self._shifted = True
             self._clock.shift(self._lock.shift(now, self._clock.next_at))
 
-    def _tick(self) -> None:
+    def _tick(self, in_pass: bool = False) -> None:
+        """Tick and plan the next.
+
+        Args:
+            in_pass: whether a pass of the loop was interrupted, which has not yet come to the packets.
+        """
         resting = False
         try:
-            resting = self._turn()
+            resting = self._turn(in_pass)
         except Exception:
             self.failures += 1
             logger.exception("the 20 ms clock failed in a tick")
         finally:
             self._arm(resting)
 
-    def _turn(self) -> bool:
+    def _turn(self, in_pass: bool) -> bool:
         """Do what is due; returns whether all members rest."""
         read = not self._held or self._unread >= TICKS_UNREAD or len(self._members) > FEW
         self._unread = 0 if read else self._unread + 1
-        if read and self._held:
+        if read and (self._held or in_pass):
             self._read()
         now = time.monotonic()
         self._note_lateness(now - self._planned_at)
@@ -165,12 +172,15 @@ class Pacer:
             self.late += 1
 
     def _read(self) -> None:
+        self._reading = True
         try:
             if self._source is not None:
                 self._source.read()
         except Exception:
             self.failures += 1
             logger.exception("packets could not be read; the members tick without them")
+        finally:
+            self._reading = False
 
     def _leave_out(self, member: Paced, error: Exception) -> None:
         """One broken call must neither silence the others nor be tried again and again."""
@@ -186,7 +196,7 @@ class Pacer:
             self._timer = None
         if self._members:
             self._planned_at = self._clock.next_at + (REST_FRAMES - 1) * FRAME_S * resting
-            self._timer = self._loop.call_later(max(0.0, self._planned_at - time.monotonic()), self._tick)
+            self._timer = call_punctually(self._loop, self._planned_at, self._tick)
 
     def _hold(self, held: bool) -> None:
         if held is not self._held and self._source is not None:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from media.upstream.event_loop import PunctualEventLoop
 from media.values import MediaError
 from persistence.tasks import keep_running
 from pipeline.engines.llm.replaceable import ReplaceableLanguageModel
@@ -74,7 +75,8 @@ def serve(
         _stop(str(error))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
-        asyncio.run(_run(settings, engines))
+        with asyncio.Runner(loop_factory=PunctualEventLoop) as runner:
+            runner.run(_run(settings, engines))
     except (MediaError, EngineError, CertificateError) as error:
         _stop(str(error))
     except OSError as error:
