@@ -95,9 +95,13 @@ class AudioBuffer:
         size, wanted = len(self._ring), self._end + count - self._needed_from
         if wanted <= size or size == self._most:
             return
-        kept = np.arange(max(self._end - size, 0), self._end)
         ring = np.zeros(min(max(2 * size, wanted), self._most), np.int16)
-        ring[kept % len(ring)] = self._ring[kept % size]
+        at = max(self._end - size, 0)
+        while at < self._end:
+            here, there = at % size, at % len(ring)
+            run = min(size - here, len(ring) - there, self._end - at)
+            ring[there : there + run] = self._ring[here : here + run]
+            at += run
         self._ring = ring
 
     def slice(self, start: int, end: int) -> Waveform:
