@@ -13,14 +13,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pipeline.scheduling.core_budget import Claim, Room
 from pipeline.scheduling.cores import CORES, Cores
 from pipeline.scheduling.pipe import Pipe, post, storable
-from pipeline.scheduling.thread_cpu import cpu_of, name_thread
+from pipeline.scheduling.thread_cpu import cpu_by_thread_name, cpu_of, name_thread
 from pipeline.scheduling.ticket import Ticket, Urgency
 
 __all__ = ["Lane", "LaneClosedError", "LaneFullError", "LaneLoad", "Ticket", "Urgency"]
@@ -73,10 +73,13 @@ class LaneLoad:
     running_since: float | None = None
     threads: str = ""
 
-    @property
-    def cpu_s(self) -> float | None:
-        """CPU seconds of its threads; None where there are none, or the system does not tell (only Linux does)."""
-        return cpu_of(self.threads) if self.threads else None
+    def cpu_s(self, spent: Mapping[str, float] | None = None) -> float | None:
+        """CPU seconds of its threads; None where there are none, or the system does not tell (only Linux does).
+
+        Args:
+            spent: what `cpu_by_thread_name` told, for those who ask for many lanes; None asks for this one.
+        """
+        return cpu_of(self.threads, cpu_by_thread_name() if spent is None else spent) if self.threads else None
 
 
 class Lane:

@@ -5,8 +5,10 @@ all threads of an engine have one name. Linux only; elsewhere there are no figur
 """
 
 import contextlib
+import os
 import threading
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 _TASKS = Path("/proc/self/task")
@@ -27,11 +29,20 @@ def cpu_by_thread_name() -> dict[str, float]:
         for task in _TASKS.iterdir():
             # A thread may end between the two reads.
             with contextlib.suppress(OSError, ValueError, IndexError):
-                name = (task / "comm").read_text().removesuffix("\n")
-                seconds[name] += int((task / "schedstat").read_text().split()[0]) / 1e9
+                name = _read(f"{task}/comm").decode().removesuffix("\n")
+                seconds[name] += int(_read(f"{task}/schedstat").split()[0]) / 1e9
     return dict(seconds)
 
 
-def cpu_of(name: str) -> float | None:
-    """CPU seconds of the threads with a name; None where the system does not tell."""
-    return cpu_by_thread_name().get(name[:_LONGEST])
+def _read(path: str) -> bytes:
+    """A small file of the kernel's; a third of the time that `open` takes, and there are two for each thread."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 256)
+    finally:
+        os.close(descriptor)
+
+
+def cpu_of(name: str, spent: Mapping[str, float]) -> float | None:
+    """CPU seconds of the threads with a name, out of what `cpu_by_thread_name` told; None where it does not tell."""
+    return spent.get(name[:_LONGEST])

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.scheduling.cores import Cores, usable_cores
 from pipeline.scheduling.lanes import Lane, Ticket, Urgency
-from pipeline.scheduling.thread_cpu import cpu_of
+from pipeline.scheduling.thread_cpu import cpu_by_thread_name, cpu_of
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -242,12 +242,12 @@ async def test_the_cpu_time_of_a_lane_is_that_of_its_threads_and_of_those_they_s
         helper.start()
         burn()
         # Both are looked at while they live.
-        found.append(cpu_of("cpu-time"))
+        found.append(cpu_of("cpu-time", cpu_by_thread_name()))
         helper.join()
 
     found: list[float | None] = []
     await lane.run(burn, Ticket())
-    alone = lane.load.cpu_s
+    alone = lane.load.cpu_s()
     assert alone is not None
     assert alone >= 0.04
     await lane.run(with_help, Ticket())
