@@ -50,6 +50,9 @@ FEWEST_CONNECTIONS = 16
 
 SETTLE_LOOK_S = 0.05
 
+OLDER_COLLECTED_AFTER = 100
+"""Collections of younger objects before one of all."""
+
 SHED_LOG_S = 60.0
 """Shortest pause between two log records of connections that were given up."""
 
@@ -288,6 +291,12 @@ def allowing_no_ipv6() -> Iterator[None]:
 
 
 def settled_memory() -> None:
-    """Keep the collector from walking through what was loaded, which stays for good, while a call waits."""
+    """Keep the collector from walking through what was loaded, which stays for good, while a call waits.
+
+    It walks through what came since and lives on ten times less often than it is used to: beside 200 clients that takes
+    30 ms, in which no sound goes out.
+    """
     gc.collect()
     gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, OLDER_COLLECTED_AFTER)
