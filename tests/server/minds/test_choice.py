@@ -1,6 +1,7 @@
 """Which language model a machine is given."""
 
 import dataclasses
+import platform
 from pathlib import Path
 
 import pytest
@@ -117,8 +118,8 @@ def test_memory_is_that_of_the_gpu_where_the_language_model_lies_there(
     monkeypatch.setattr(choice, "free_gpu_memory", lambda: 3 * GIB)
     monkeypatch.setattr(choice, "usable_memory", lambda: 9 * GIB)
     monkeypatch.setattr(llama_builds, "gpu", lambda: Gpu("a card", (9, 0), (13, 0)))
-    monkeypatch.setattr(llama_builds.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(llama_builds.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     settings = Settings(models_dir=tmp_path)
     assert free_memory(settings) == FreeMemory(9 * GIB), "its kernels are not here"
     monkeypatch.setattr(library, "_is_there", lambda *_: True)
@@ -136,8 +137,8 @@ def test_tokens_are_cached_for_as_many_conversations_as_llama_cpp_has() -> None:
 
 def test_speeds_on_a_gpu_are_kept_for_that_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_is_there", lambda *_: True)
-    monkeypatch.setattr(llama_builds.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(llama_builds.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     settings = Settings(models_dir=tmp_path)
 
     def put_in(name: str) -> None:
