@@ -28,8 +28,9 @@ from pipeline.call.memories import Memories
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder
 from pipeline.call.user.audio_buffer import AudioBuffer
+from pipeline.engines.device import device_of
 from pipeline.engines.protocols import Engines, ToolCall
-from pipeline.scheduling.cores import CORES
+from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.reply_length import ReplyLength
 
@@ -123,7 +124,7 @@ class EngineWork:
         return tasks
 
     async def _transcribe(self, work: Transcribe) -> None:
-        if work.optional and (self._interims or not CORES.spare()):
+        if work.optional and (self._interims or not slots_of(device_of(self._engines.stt)).spare()):
             self._post(Transcribed(work.job, None))
             return
         self._interims += work.optional

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal, TypeVar
@@ -104,6 +104,15 @@ def placed(
         return made, Placement("cuda", reason)
     discard(made)
     return other, Placement("cpu", reason)
+
+
+def device_of(engine: object) -> str:
+    """Where an engine computes, such as "cpu" or "cuda"; "cpu" where it does not say.
+
+    What works elsewhere counts as the CPU: it may well share ours.
+    """
+    configured: Mapping[str, Any] = getattr(engine, "configuration", {})
+    return str(configured.get("device") or getattr(engine, "device", "cpu"))
 
 
 def _as_asked(label: str, build: Callable[[str], T], trial: Callable[[T], object]) -> T:

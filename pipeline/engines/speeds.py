@@ -12,6 +12,7 @@ import soxr
 import structlog
 
 from pipeline.audio import HEARING_RATE, SPEECH_RATE, Waveform, to_waveform
+from pipeline.engines.device import device_of
 from pipeline.engines.llm.speed import QUESTIONS, LanguageModelSpeed, measure_language_model
 from pipeline.engines.protocols import AbsentEngine, Engine, EngineError, Engines, SpeechToText, TextToSpeech
 from pipeline.scheduling.cores import CORES
@@ -70,6 +71,7 @@ class EngineSpeeds:
         llm: of the language model.
         voice: of the voice.
         stt_threads: that a transcription keeps busy.
+        on_gpu: roles of the engines that compute on a GPU, and keep no core busy.
     """
 
     cores: int
@@ -78,6 +80,7 @@ class EngineSpeeds:
     llm: LanguageModelSpeed | Unmeasured
     voice: VoiceSpeed | Unmeasured
     stt_threads: int = 1
+    on_gpu: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -148,7 +151,9 @@ async def measure_speeds(engines: Engines, cores: int | None = None) -> EngineSp
     )
     llm = await _measured("llm", engines.llm, lambda: measure_language_model(engines.llm))
     threads = 1 if isinstance(stt, Unmeasured) else getattr(engines.stt, "threads", 1)
-    return EngineSpeeds(CORES.count if cores is None else cores, stt, turn, llm, voice, stt_threads=threads)
+    on_gpu = tuple(role for role in ("stt", "turn", "llm", "tts") if device_of(engines.all().get(role)) != "cpu")
+    count = CORES.count if cores is None else cores
+    return EngineSpeeds(count, stt, turn, llm, voice, stt_threads=threads, on_gpu=on_gpu)
 
 
 def _ticket() -> Ticket:

@@ -96,6 +96,7 @@ class Mind:
         right: of the sixty questions of `morgan bench minds`; None where they were not asked.
         parameters: billions.
         context: tokens that it was trained for.
+        cache: bytes that it keeps of a token, in 16 bits: layers x key-value heads x their width x 4.
         tools: whether it was trained to call tools.
         languages: ISO 639-1, the first one best.
     """
@@ -104,6 +105,7 @@ class Mind:
     right: int | None
     parameters: float
     context: int
+    cache: int
     tools: bool
     languages: tuple[str, ...]
 
@@ -252,6 +254,7 @@ def _mind(table: Mapping[str, Any], where: str) -> Mind:
             int(table["right"]) if "right" in table else None,
             float(table["parameters"]),
             int(table["context"]),
+            int(table["cache"]),
             table["tools"] is True,
             tuple(str(code) for code in table["languages"]),
         )

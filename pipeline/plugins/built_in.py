@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr
 
 from pipeline.engines.device import Device, placed
+from pipeline.engines.gpu import ALL_LAYERS
 from pipeline.engines.protocols import (
     EngineError,
     EngineUnavailableError,
@@ -19,9 +20,6 @@ from pipeline.engines.protocols import (
     VoiceActivityDetector,
 )
 from pipeline.plugins.engine_plugin import EngineHost, EngineOptions, EnginePlugin
-
-ALL_LAYERS = 999
-"""More than any model has."""
 
 TorchDevice = Literal["auto", "cpu", "cuda", "mps"]
 TorchType = Literal["auto", "float32", "float16", "bfloat16"]

@@ -2,7 +2,8 @@
 
 Engines run their work in threads of their own (`pipeline.scheduling.lanes`, `pipeline.engines.llm.llama_worker`); each
 takes a core here before a job and gives it back afterwards, so that urgent work never shares a core with what can
-wait. The event loop and the media are not counted: they take a few percent of a core and a better niceness.
+wait. The event loop and the media are not counted: they take a few percent of a core and a better niceness. Nor is
+what computes on a GPU: it has slots of its own.
 """
 
 import asyncio
@@ -195,3 +196,22 @@ def _quota(root: Path) -> float | None:
 
 CORES = Cores()
 """Those of this process."""
+
+GPU_SLOTS = Cores(16)
+"""Jobs at once on a GPU, by the same rules: an engine that computes there asks for a slot, and leaves the cores to the
+others. As many as Whisper hears in one batch (`pipeline.engines.stt.whisper_batches`); other engines have few jobs at
+once."""
+
+
+def slots_of(device: str) -> Cores:
+    """Where the jobs of an engine find room.
+
+    Args:
+        device: that it computes on, such as "cpu" or "cuda".
+    """
+    return CORES if device == "cpu" else GPU_SLOTS
+
+
+def longest_wait_s() -> float:
+    """Seconds for which the oldest urgent piece of work of any engine has been waiting for room."""
+    return max(CORES.waiting_s(), GPU_SLOTS.waiting_s())

@@ -133,6 +133,28 @@ class Lane:
             for _ in range(workers):
                 self._add_worker()
 
+    def among(self, cores: Cores, workers: int) -> "Lane":
+        """This lane, or one in its place whose jobs find room elsewhere; for one that has no jobs yet.
+
+        Engines load in their lane, and know only then where they compute.
+
+        Args:
+            cores: where the cores come from.
+            workers: jobs that run at the same time, where the lane is another one.
+        """
+        if cores is self._cores:
+            return self
+        self._shut()
+        return Lane(
+            self.name,
+            workers=workers,
+            capacity=self._capacity,
+            backlog=self._backlog,
+            nice=self._nice,
+            pausing=self._pausing,
+            cores=cores,
+        )
+
     async def run(self, function: Callable[[], T], ticket: Ticket) -> T:
         """Run a blocking function in the lane and return what it returns.
 

@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
+from pipeline.engines.device import device_of
+from pipeline.engines.gpu import gpu
 from pipeline.engines.protocols import Engine, Engines
 from pipeline.engines.speeds import EngineSpeeds
 from pipeline.engines.stt.runtime import Runtime
@@ -80,9 +82,11 @@ _KEPT = TypeAdapter(Profile)
 
 
 def engine_names(engines: Engines) -> tuple[str, ...]:
-    """Which engine does what, and which on a GPU: figures of one say nothing about another one."""
+    """Which engine does what, and which on which GPU: figures of one say nothing about another one."""
+    card = gpu()
+    place = f" on {card.name if card else 'cuda'}"
     return tuple(
-        f"{role}: {engine.name}{' on cuda' if _configuration(engine).get('device') == 'cuda' else ''}"
+        f"{role}: {engine.name}{place if device_of(engine) == 'cuda' else ''}"
         for role, engine in sorted(engines.all().items())
     )
 

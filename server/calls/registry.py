@@ -16,7 +16,7 @@ from pipeline.call.events import CallEvent
 from pipeline.call.options import CallOptions
 from pipeline.call.requests import EndReply, SayText
 from pipeline.engines.protocols import Engines
-from pipeline.scheduling.cores import CORES
+from pipeline.scheduling.cores import longest_wait_s
 from server.calls.call import Call, CallIdentity
 from server.calls.capacity import Capacity
 from server.calls.defaults import transcript_s
@@ -112,12 +112,12 @@ class CallRegistry:
     @property
     def capacity(self) -> int:
         """Calls that may be open now; where nobody has set it, it falls while callers wait too long."""
-        return self._capacity.calls(len(self._calls), CORES.waiting_s())
+        return self._capacity.calls(len(self._calls), longest_wait_s())
 
     @property
     def late(self) -> bool:
         """Whether callers wait much longer than one alone would, so that nobody else is let in."""
-        return self._capacity.late(CORES.waiting_s())
+        return self._capacity.late(longest_wait_s())
 
     def answered(self, seconds: float) -> None:
         """A turn was answered, so long after its last sound."""

@@ -15,7 +15,7 @@ from pipeline.engines.speeds import Unmeasured
 from pipeline.models import ModelError, ModelStore
 from server.calibration.calibrate import calibrate as measure
 from server.calibration.profile import Profile, save_profile
-from server.calls.capacity import calls_in_time, others_s, turn_cost_s
+from server.calls.capacity import calls_in_time, others_s, turn_cost_s, turn_on_gpu_s
 from server.cli.models import rendered_progress
 from server.engines.factory import build_engines, needed_models
 from server.engines.library import fetch_library
@@ -85,4 +85,6 @@ def _show(profile: Profile) -> None:
         for name, value in profile.speeds.figures():
             typer.echo(f"{name:20} {value:.4g}")
         typer.echo(f"{'a turn, core seconds':20} {turn_cost_s(profile.speeds):.2f}")
+        if profile.speeds.on_gpu:
+            typer.echo(f"{'on the GPU, seconds':20} {turn_on_gpu_s(profile.speeds):.2f}")
         typer.echo(f"{'calls in time':20} {calls_in_time(profile.speeds, profile.speeds.cores)}")

@@ -15,7 +15,7 @@ from typing import Literal
 import httpx2
 
 from media.addresses import bound_addresses
-from pipeline.engines.gpu import gpu
+from pipeline.engines.gpu import free_gpu_memory, gpu
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.engines.remote.look_up import look_up
 from pipeline.engines.speeds import Unmeasured
@@ -347,7 +347,9 @@ def check_gpu(settings: Settings) -> Iterator[Check]:
         yield Check("GPU", "warn", f"cannot be used: {problem}", "The driver does not work; the CPU does.")
         return
     capability, cuda = (".".join(map(str, version)) for version in (card.capability, card.cuda))
-    yield Check("GPU", "ok", f"{card.name}, compute capability {capability}, its driver knows CUDA {cuda}")
+    free = free_gpu_memory()
+    memory = f"{card.memory / GIB:.1f} GiB" if free is None else f"{free / GIB:.1f} of {card.memory / GIB:.1f} GiB free"
+    yield Check("GPU", "ok", f"{card.name}, {memory}, compute capability {capability}, its driver knows CUDA {cuda}")
     profile = load_profile(settings)
     if profile is None:
         yield Check("Devices", "ok", "not tried yet: the first start does it, or `morgan calibrate`")

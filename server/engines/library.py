@@ -67,6 +67,13 @@ def library_title(settings: Settings) -> str:
     return wheel().title if folder is None else native().title
 
 
+def all_on_gpu(settings: Settings) -> bool:
+    """Whether all layers of a language model lie on a GPU with these settings, as far as that is known before it
+    loads."""
+    options = _options(settings)
+    return options is not None and options.layers is None and library_title(settings) == cuda().title
+
+
 def faster_library(settings: Settings) -> str:
     """Which build of llama.cpp is faster here, and how it is to be had; empty where the fastest one computes."""
     options = _options(settings)

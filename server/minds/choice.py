@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.engines.gpu import free_gpu_memory
 from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.models import Model, ModelStore
 from pipeline.processor import usable_memory
 from server.calls.capacity import others_s
 from server.engines.factory import engines_here, llm_engine
+from server.engines.library import all_on_gpu
 from server.minds.speed_book import SpeedBook, load_speeds
 from server.settings import AUTO_MIND, Settings
 
@@ -26,6 +28,33 @@ FORETOLD = 1.25
 MEMORY_OF_SIZE = 1.5
 MEMORY_BESIDE = 300_000_000
 """Memory that a model takes: its file, half as much again for the conversations, and what works beside it."""
+
+CACHED_TOKENS = 8 * 2048
+"""Tokens of conversations that a GPU keeps memory for from the start; elsewhere it is taken as they come."""
+
+GPU_BESIDE = 500_000_000
+"""Memory of a GPU that llama.cpp takes for what it computes, whatever the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreeMemory:
+    """What a language model may take.
+
+    Attributes:
+        free: bytes; None where that is not known.
+        on_gpu: whether it is the GPU's.
+    """
+
+    free: int | None
+    on_gpu: bool = False
+
+    def lacking_for(self, model: Model) -> str:
+        """Why a model does not fit, in words; empty where it does."""
+        taken = memory_on_gpu(model) if self.on_gpu else memory_of(model)
+        if self.free is None or taken <= self.free:
+            return ""
+        what = "memory of the GPU" if self.on_gpu else "memory"
+        return f"takes {taken / 1e9:.1f} GB of {what}, and {self.free / 1e9:.1f} are free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +97,20 @@ def memory_of(model: Model) -> int:
     return int(model.size * MEMORY_OF_SIZE) + MEMORY_BESIDE
 
 
-def choose(minds: Sequence[Model], known: SpeedBook, memory: int | None) -> Choice:
+def memory_on_gpu(model: Model) -> int:
+    """Bytes of a GPU's memory that a language model takes there, about."""
+    cache = model.mind.cache if model.mind is not None else 0
+    return model.size + cache * CACHED_TOKENS + GPU_BESIDE
+
+
+def choose(minds: Sequence[Model], known: SpeedBook, memory: FreeMemory, loaded: str = "") -> Choice:
     """Choose among models.
 
     Args:
         minds: language models, one of them fetched unasked (`Model.default`).
         known: what was measured on this machine.
-        memory: bytes that may be used; None where that is not known.
+        memory: that may be used.
+        loaded: id of a model that answers already, and has taken its memory.
     """
     sizes = {model.id: model.size for model in minds}
     first = quick_model(minds)
@@ -87,9 +123,8 @@ def choose(minds: Sequence[Model], known: SpeedBook, memory: int | None) -> Choi
             return f"{model.id}: nothing is measured yet"
         if problem := too_slow(speed, known, first.id):
             return f"{model.id}: {problem}"
-        if memory is not None and memory_of(model) > memory:
-            return f"{model.id}: takes {memory_of(model) / 1e9:.1f} GB of memory, and {memory / 1e9:.1f} are free"
-        return ""
+        lacking = "" if model.id == loaded else memory.lacking_for(model)
+        return f"{model.id}: {lacking}" if lacking else ""
 
     wiser = {model.id: against(model) for model in ranked if _wisdom(model) > _wisdom(first)}
     better = tuple(name for name, problem in wiser.items() if not problem)
@@ -117,10 +152,17 @@ def choose_mind(settings: Settings) -> Choice:
     return choose_among(settings, ModelStore(settings.models_dir))
 
 
-def choose_among(settings: Settings, store: ModelStore) -> Choice:
-    """Choose among all language models of a store, whatever the settings name."""
+def choose_among(settings: Settings, store: ModelStore, loaded: str = "") -> Choice:
+    """Choose among all language models of a store, whatever the settings name; `loaded` as in `choose`."""
     minds = language_models(store)
-    return choose(minds, load_speeds(settings), usable_memory())
+    return choose(minds, load_speeds(settings), free_memory(settings), loaded)
+
+
+def free_memory(settings: Settings) -> FreeMemory:
+    """Memory that a language model of these settings may take: the GPU's where all of it lies there."""
+    if all_on_gpu(settings):
+        return FreeMemory(free_gpu_memory(), on_gpu=True)
+    return FreeMemory(usable_memory())
 
 
 def resolved(settings: Settings) -> Settings:

@@ -8,12 +8,13 @@ from pathlib import Path
 import structlog
 from pydantic import TypeAdapter
 
+from pipeline.engines.gpu import gpu
 from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.models import Model
 from pipeline.processor import this_machine
 from pipeline.scheduling.cores import usable_cores
 from server.calibration.kept_json import write_json
-from server.engines.library import library_title
+from server.engines.library import all_on_gpu, library_title
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -83,9 +84,11 @@ def keep_speed(settings: Settings, model_id: str, speed: LanguageModelSpeed) -> 
 
 
 def _path(settings: Settings) -> Path:
-    """One file for each processor, number of cores and build of llama.cpp."""
+    """One file for each processor, number of cores, build of llama.cpp and GPU that it computes on."""
     cores = str(settings.cores or usable_cores())
-    told = "\n".join((this_machine().describe(), cores, library_title(settings), str(settings.llm_threads)))
+    card = gpu() if all_on_gpu(settings) else None
+    computing = (library_title(settings), str(settings.llm_threads), *((card.name,) if card else ()))
+    told = "\n".join((this_machine().describe(), cores, *computing))
     return (
         settings.models_dir / "calibration" / f"language-models-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
     )

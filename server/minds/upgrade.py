@@ -84,7 +84,7 @@ class Upgrade:
     async def run(self) -> str:
         """Fetch and take the wisest; returns the id of the model that answers afterwards."""
         await self._keep_quick()
-        choice = await asyncio.to_thread(choose_among, self._settings, self._store)
+        choice = await asyncio.to_thread(choose_among, self._settings, self._store, self._answers)
         if choice.left:
             self._tell(f"Wiser language models that this machine does not afford: {'; '.join(choice.left)}")
         for model_id in choice.better:

@@ -11,7 +11,7 @@ from media.endpoint import MediaEndpoint
 from persistence.memory import Memory
 from pipeline.engines.protocols import Engine, Engines
 from pipeline.engines.stt.transcript_doubts import Doubt
-from pipeline.scheduling.cores import CORES
+from pipeline.scheduling.cores import CORES, GPU_SLOTS
 from pipeline.scheduling.lanes import Lane, LaneLoad
 from pipeline.scheduling.thread_cpu import cpu_by_thread_name
 from server.engines.watch import EngineWatch, Watches
@@ -188,6 +188,7 @@ def _of_lanes(engines: Mapping[str, Engine]) -> Iterator[Metric]:
     yield from (waiting, running, jobs, busy, cpu, waited)
     yield GaugeMetricFamily("morgan_cores", "Cores that models may keep busy.", CORES.count)
     yield GaugeMetricFamily("morgan_cores_used", "Cores that models keep busy now.", CORES.used)
+    yield GaugeMetricFamily("morgan_gpu_jobs", "Pieces of work on a GPU now, which keep no core busy.", GPU_SLOTS.used)
 
 
 def _of_engines(watches: Mapping[str, EngineWatch]) -> Iterator[Metric]:

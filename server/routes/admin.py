@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from pipeline.scheduling.cores import CORES
+from pipeline.scheduling.cores import CORES, longest_wait_s
 from server.calls.call import Call
 from server.calls.registry import CallRegistry
 from server.calls.requests import REGISTRY
@@ -146,7 +146,7 @@ def _capacity(calls: CallRegistry) -> dict[str, Any]:
         "late": calls.late,
         "cores": CORES.count,
         "cores_used": CORES.used,
-        "waiting_s": round(CORES.waiting_s(), 3),
+        "waiting_s": round(longest_wait_s(), 3),
     }
 
 

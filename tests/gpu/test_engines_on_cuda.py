@@ -1,33 +1,12 @@
 """Every engine on an NVIDIA GPU says what it says on the CPU. `python -m bench.gpu` prints the figures."""
 
-import os
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from bench.gpu import Place, devices, embedder, kokoro, llama, piper, read_clips, turn, whisper
-from pipeline.engines.gpu import gpu, load_cuda_libraries
+from bench.gpu import devices, embedder, kokoro, piper, turn
+from bench.gpu_batches import llama, whisper
+from bench.gpu_place import Place
 from pipeline.engines.llm.llama_builds import ANY_ID, CUDA_ID
-
-MODELS = Path(os.environ.get("MORGAN_MODELS_DIR", Path.home() / ".cache" / "morgan" / "models"))
-CLIPS = os.environ.get("MORGAN_GPU_CLIPS", Path(__file__).parents[3] / "shared" / "audio" / "dev")
-NAMES = ("az_whats_the_weather_like", "az_good_morning", "coffee_00_253b08c9", "arctic_a0024")
-
-
-@pytest.fixture(scope="module")
-def on_gpu() -> Place:
-    """The weights, and some speech; skips where there is no GPU, also under CI, whose machines have none."""
-    if gpu() is None:
-        pytest.skip("There is no NVIDIA GPU.")
-    load_cuda_libraries()
-    return Place(MODELS, read_clips(Path(CLIPS), NAMES))
-
-
-def needs(name: str) -> None:
-    """Skip where a model is not there."""
-    if not (MODELS / name).is_dir():
-        pytest.skip(f"{name} is not in {MODELS}.")
+from tests.gpu.weights import needs
 
 
 def test_ends_of_turns_are_judged_alike(on_gpu: Place) -> None:
@@ -66,9 +45,7 @@ def test_whisper_in_float16_hears_the_words_of_float32_alone_and_in_batches(on_g
 
 
 def test_the_layers_of_a_language_model_lie_on_the_gpu_and_its_words_make_sense(on_gpu: Place) -> None:
-    needs(ANY_ID)
-    needs(CUDA_ID)
-    needs("smollm2-135m-instruct")
+    needs(ANY_ID, CUDA_ID, "smollm2-135m-instruct")
     found = llama(on_gpu)
     assert "Paris" in found["cuda says"]
     # The weights are 98 MB, and 16 conversations of 2,048 tokens 750.
@@ -76,8 +53,7 @@ def test_the_layers_of_a_language_model_lie_on_the_gpu_and_its_words_make_sense(
 
 
 def test_each_engine_says_where_it_computes_and_why(on_gpu: Place) -> None:
-    for name in (ANY_ID, CUDA_ID, "kokoro-82m"):
-        needs(name)
+    needs(ANY_ID, CUDA_ID, "kokoro-82m")
     found: dict[str, Any] = devices(on_gpu)
     found.pop("silero")  # The CPU, always.
     assert all(each["device"] in ("cpu", "cuda") and each["device_reason"] for each in found.values())

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from pipeline.engines.device import Placement, placed
 from pipeline.engines.embedding.bert_weights import encoder_weights
 from pipeline.engines.protocols import EngineError, EngineUnavailableError
+from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Lane, Ticket
 
 CAPACITY = 256
@@ -62,6 +63,7 @@ class BertEmbedder:
         except Exception as error:  # a broken model shows as RuntimeError, ValueError or a plain Exception
             self.lane.close()
             raise EngineUnavailableError(f"{weights} cannot be loaded ({error}): delete it and start again") from error
+        self.lane = self.lane.among(slots_of(self._placement.device), workers=1)
         self.dimensions: int = json.loads((folder / "config.json").read_text())["hidden_size"]
 
     @property

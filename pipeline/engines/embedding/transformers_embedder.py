@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pipeline.engines.embedding.bert_embedder import CAPACITY, readable
 from pipeline.engines.protocols import EngineUnavailableError
+from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Lane, Ticket
 
 LONGEST = 256
@@ -51,7 +52,7 @@ class TransformersEmbedder:
             raise EngineUnavailableError(f"{folder} cannot be loaded ({error}): run `morgan models pull`") from error
         self._network = network.to(self._device).eval()
         self.dimensions: int = network.config.hidden_size
-        self.lane = Lane("embedder", capacity=CAPACITY)
+        self.lane = Lane("embedder", capacity=CAPACITY, cores=slots_of(self._device))
 
     async def embed(self, texts: Sequence[str], ticket: Ticket) -> list[list[float]]:
         """Vectors of length 1 and of `dimensions` numbers, one for each text, in order; see `BertEmbedder.embed`."""

@@ -5,6 +5,7 @@ An H200 whose driver knew CUDA 13.0 was such a case, with kernels that had been 
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -12,19 +13,20 @@ from pipeline.engines.gpu import load_cuda_libraries
 from pipeline.engines.llm.llama_builds import load_library
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
 from pipeline.engines.llm.llama_slots import Tokens
-from pipeline.engines.llm.llama_steps import Share
+from pipeline.engines.llm.llama_steps import GPU_LIMITS, Share
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.scheduling.lanes import Ticket
 
 LIMIT_S: Final = 600.0
-"""For a trial. A driver that meets these kernels for the first time compiles them: 40 s on an H200, and then 1 s."""
+"""For a trial. A driver that meets these kernels for the first time compiles them, those of one prompt and one token in
+40 s on an H200; it keeps them, and later trials take 1 s."""
 
-PROMPT: Final = 64
-"""Tokens that are read at once, before one is read alone: the kernels of both are others."""
+CONVERSATIONS: Final = 4
+"""Side by side, at most."""
 
 
 def try_on_gpu(weights: Path, library: Path, kernels: Path, layers: int) -> None:
-    """Have a model read a prompt and a token on the GPU.
+    """Have a model read on the GPU what it may be given there.
 
     Args:
         weights: a GGUF file, or a folder with one.
@@ -45,6 +47,44 @@ def try_on_gpu(weights: Path, library: Path, kernels: Path, layers: int) -> None
         raise EngineUnavailableError(f"llama.cpp fails on the GPU: {_last_word(ran.stdout + ran.stderr)}")
 
 
+def steps(most: int) -> list[tuple[int, ...]]:
+    """Steps that a model is tried with: the tokens of each conversation in one.
+
+    llama.cpp has other kernels for one token, for a few and for many, and for several conversations. The driver
+    compiles each when it is first wanted; on an H200 callers had no word for 3 to 5 s where that was in a call.
+
+    Args:
+        most: tokens of a conversation in one step.
+    """
+    alone = [(most >> halved,) for halved in range(most.bit_length())]
+    together = [(count,) * conversations for conversations in (2, CONVERSATIONS) for count in (1, 8, 32)]
+    return [*alone, *together]
+
+
+def read_all(context: NativeContext, most: int) -> list[float]:
+    """Have each of `steps` read, in a context for `tokens_of` each of so many conversations; seconds of each."""
+    took: list[float] = []
+    read = [Tokens(Ticket(), 1, "", [], served_at=0.0) for _ in range(CONVERSATIONS)]
+    for slot, tokens in enumerate(read):
+        tokens.slot = slot
+    for counts in steps(most):
+        began = time.perf_counter()
+        shares = [Share(tokens, count) for tokens, count in zip(read, counts, strict=False)]
+        for tokens, count in shares:
+            tokens.ids.extend(range(count))
+        for logits in context.evaluate(shares).values():
+            logits.argmax()
+        for tokens, count in shares:
+            tokens.evaluated += count
+        took.append(time.perf_counter() - began)
+    return took
+
+
+def tokens_of(most: int) -> int:
+    """Tokens of the longest conversation in `steps`."""
+    return sum(counts[0] for counts in steps(most))
+
+
 def _last_word(printed: str) -> str:
     """The line that tells what went wrong, among a backtrace and all else."""
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
@@ -55,13 +95,9 @@ def _last_word(printed: str) -> str:
 def _compute(weights: Path, library: Path, kernels: Path, layers: int) -> None:
     load_cuda_libraries()
     model = NativeModel(find_gguf(weights), load_library(library, kernels, verbose=True), layers)
-    context = NativeContext(model, slots=1, n_ctx=256, batch=PROMPT, threads=1)
-    tokens = Tokens(Ticket(), 1, "", [*range(PROMPT)], served_at=0.0)
-    tokens.slot = 0
-    for count in (PROMPT, 1):
-        [logits] = context.evaluate([Share(tokens, count)]).values()
-        tokens.evaluated += count
-        tokens.ids.append(int(logits.argmax()))
+    most = GPU_LIMITS.chunk
+    context = NativeContext(model, slots=CONVERSATIONS, n_ctx=tokens_of(most), batch=most, threads=1)
+    read_all(context, most)
     context.close()
     model.close()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from pipeline.engines.gpu import ALL_LAYERS
 from pipeline.engines.llm.llama_batcher import Batcher, LlamaStats, Sampling
 from pipeline.engines.llm.llama_builds import load_library
 from pipeline.engines.llm.llama_job import Job
@@ -19,7 +20,7 @@ from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_g
 from pipeline.engines.llm.llama_steps import StepLimits
 from pipeline.engines.protocols import EngineError
 from pipeline.scheduling.core_budget import Claim, Room
-from pipeline.scheduling.cores import CORES, Cores
+from pipeline.scheduling.cores import Cores, slots_of
 from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, LaneLoad, Ticket
 from pipeline.scheduling.thread_cpu import name_thread
 
@@ -47,7 +48,7 @@ class LlamaOptions:
         nice: niceness added to the thread (Linux).
         library: folder of the native build of llama.cpp; None for the wheel.
         kernels: folder of its kernels for GPUs; None for the CPU alone.
-        gpu_layers: layers on a GPU; more than there are for all.
+        gpu_layers: layers on a GPU; `ALL_LAYERS` for all. Then it asks for slots of the GPU in place of cores.
         verbose: let llama.cpp print its log.
     """
 
@@ -80,7 +81,7 @@ class LlamaWorker:
 
     Args:
         options: see `LlamaOptions`.
-        cores: where the cores come from.
+        cores: where the cores come from; those of the process, or slots of the GPU, if not given.
 
     Attributes:
         load: the same counters as a lane has.
@@ -93,7 +94,7 @@ class LlamaWorker:
         EngineUnavailableError: the package or the file is missing or unusable; the message says what to do.
     """
 
-    def __init__(self, options: LlamaOptions, cores: Cores = CORES) -> None:
+    def __init__(self, options: LlamaOptions, cores: Cores | None = None) -> None:
         self.load = LaneLoad(threads=THREADS)
         self.title = ""
         self.n_ctx = options.n_ctx
@@ -101,8 +102,8 @@ class LlamaWorker:
         self.threads = options.threads
         self._options = options
         self._path = find_gguf(options.path)
-        self._cores = cores
-        self._wake = threading.Condition(cores.lock)
+        self._cores = cores or slots_of("cuda" if options.gpu_layers >= ALL_LAYERS else "cpu")
+        self._wake = threading.Condition(self._cores.lock)
         self._claim = Claim(Ticket(), Room(1), start=self._wake.notify_all)
         self._inbox: list[Job] = []
         self._held = 0

@@ -16,6 +16,7 @@ from pipeline.engines.llm.context_window import fit_messages
 from pipeline.engines.llm.llama_slots import common_prefix
 from pipeline.engines.llm.reply_text import ReplyText
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, EngineUnavailableError, Message
+from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Lane, LaneLoad, Ticket
 from pipeline.text.thinking import opens_thought
 
@@ -87,7 +88,13 @@ class TransformersLanguageModel:
         else:
             self._random.seed()
         self._grammars = AnswerGrammars(self._guided_vocabulary)
-        self._lane = Lane("transformers", capacity=64, threads=threads if self.device == "cpu" else 1, pausing=True)
+        self._lane = Lane(
+            "transformers",
+            capacity=64,
+            threads=threads if self.device == "cpu" else 1,
+            pausing=True,
+            cores=slots_of(self.device),
+        )
 
     @property
     def load(self) -> LaneLoad:

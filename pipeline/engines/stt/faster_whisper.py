@@ -29,6 +29,7 @@ from pipeline.engines.protocols import EngineUnavailableError, Transcript, Voice
 from pipeline.engines.stt.runtime import Runtime
 from pipeline.engines.stt.spoken_language import LanguageChoice
 from pipeline.engines.stt.transcript_doubts import Doubt, audible_seconds
+from pipeline.engines.stt.whisper_batches import MOST
 from pipeline.engines.stt.whisper_encoder import WhisperEncoder
 from pipeline.engines.stt.whisper_pieces import Question, Rung, TranscriptPiece, agree, joined, least_bad, rungs
 from pipeline.engines.stt.whisper_reading import (
@@ -53,6 +54,7 @@ from pipeline.engines.stt.windows import split_at_quiet_points
 from pipeline.engines.stt.word_alignment import aligned, shifted
 from pipeline.engines.vad.voice_check import holds_voice
 from pipeline.processor import return_free_memory
+from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Lane, Ticket, Urgency
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class FasterWhisper:
 
     Args:
         folder: a converted model: `model.bin`, `config.json`, `tokenizer.json`.
-        lanes: transcriptions that run at the same time; they share the weights.
+        lanes: transcriptions at the same time; they share the weights. On a GPU as many as it hears in one batch.
         threads: inside one transcription. CTranslate2 fixes them when it loads the weights, so that each transcription
             waits for as many cores (`pipeline.scheduling.core_budget`), and those that can wait hold as many too.
         device: "cpu", "cuda", or "auto" for a GPU that works.
@@ -111,9 +113,8 @@ class FasterWhisper:
         cache: Path | None = None,
     ) -> None:
         require_files(folder)
-        self.model = folder.name
+        self.folder, self.model = folder, folder.name
         self.heard: Counter[str] = Counter()
-        self.folder = folder
         self._vad = vad
         self.threads, self._lanes = threads, lanes
         self._precise: WhisperEncoder | None = None
@@ -130,9 +131,8 @@ class FasterWhisper:
             raise
         self.device = self._placement.device
         self.compute_type = computing_on(self.device, compute_type)
-        if self.device != "cpu":
-            padding_s, self.lane.threads = FULL_PADDING_S, 1
-        self.window = WindowChoice(padding_s)
+        self.lane = self.lane.among(slots_of(self.device), workers=MOST)
+        self.window = WindowChoice(padding_s if self.device == "cpu" else FULL_PADDING_S)
         self._encoder = WhisperEncoder(whisper)
         self.cache = cache
         self._quick: QuickEnglish | None = None

@@ -16,6 +16,7 @@ from pipeline.engines.tts.piper import split_speakable
 from pipeline.engines.tts.speech_edges import trim_edges
 from pipeline.engines.tts.tempo import change_tempo
 from pipeline.engines.tts.word_timing import estimate_word_times
+from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Lane, Ticket
 
 VOICE = "csm-streaming"
@@ -70,7 +71,7 @@ class Csm:
         self.model = folder.name
         self.voices: Sequence[Voice] = (Voice(VOICE, "CSM", "en", self.name),)
         self.default_voice = VOICE
-        self.lane = Lane(self.name, capacity=capacity)
+        self.lane = Lane(self.name, capacity=capacity, cores=slots_of(self.device))
 
     def synthesize(
         self, text: str, ticket: Ticket, *, voice: str | None = None, speed: float = 1.0

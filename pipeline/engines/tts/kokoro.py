@@ -23,6 +23,7 @@ from pipeline.engines.tts.phoneme_timing import is_sounding, time_words, within
 from pipeline.engines.tts.piper import split_speakable
 from pipeline.engines.tts.speech_edges import trim_edges
 from pipeline.engines.tts.word_timing import estimate_word_times
+from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Lane, Ticket
 
 Style = NDArray[np.float32]
@@ -116,6 +117,7 @@ class Kokoro:
         except BaseException:
             self.lane.close()
             raise
+        self.lane = self.lane.among(slots_of(self._placement.device), workers=lanes)
 
     @property
     def configuration(self) -> dict[str, Any]:

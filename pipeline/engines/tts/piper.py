@@ -26,6 +26,7 @@ from pipeline.engines.tts.phoneme_timing import is_sounding, time_words, within
 from pipeline.engines.tts.speech_edges import Part, SpeechEdges
 from pipeline.engines.tts.vits_decoder import Settled, VitsDecoder
 from pipeline.engines.tts.word_timing import estimate_word_times
+from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Lane, Ticket
 
 _SLOWEST, _FASTEST = 0.25, 4.0
@@ -94,6 +95,9 @@ class Piper:
         self.default_voice = default or self.voices[0].id
         self.model = self.default_voice
         self._placement = self._speakers[self.default_voice].model.placement
+        devices = {model.placement.device for model in models}
+        # A voice on the CPU takes a core whatever the others do.
+        self.lane = self.lane.among(slots_of("cpu" if "cpu" in devices else self._placement.device), workers=lanes)
 
     @property
     def configuration(self) -> dict[str, Any]:

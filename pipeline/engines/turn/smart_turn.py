@@ -13,6 +13,7 @@ from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.log_mel import turn_features
 from pipeline.engines.onnx_session import open_session, session_on
 from pipeline.engines.protocols import EngineUnavailableError
+from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Lane, Ticket
 
 _FILE_PATTERN = "smart-turn-v3*.onnx"
@@ -44,7 +45,10 @@ class SmartTurn:
         )
         if [tensor.name for tensor in self._session.get_inputs()] != [_INPUT]:
             raise EngineUnavailableError(f"{path} is not Smart Turn v3: run `morgan models pull`")
-        self.lane = Lane(self.name, capacity=capacity, threads=threads)
+        slots = slots_of(self._placement.device)
+        self.lane = Lane(
+            self.name, capacity=capacity, threads=1 if self._placement.device != "cpu" else threads, cores=slots
+        )
 
     @property
     def configuration(self) -> dict[str, Any]:

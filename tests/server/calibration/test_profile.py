@@ -14,6 +14,7 @@ from pipeline.engines.protocols import Engines
 from pipeline.engines.speeds import EngineSpeeds, Unmeasured, VoiceSpeed
 from pipeline.models import Manifest
 from pipeline.processor import this_machine
+from server.calibration import profile
 from server.calibration.computing import ComputingFigures
 from server.calibration.profile import Profile, devices_of, engine_names, load_profile, profile_path, save_profile
 from server.calibration.windows import WindowFigures
@@ -111,19 +112,23 @@ class OnGpu:
     configuration: ClassVar[dict[str, str]] = {"device": "cuda", "device_reason": "2 ms on a card, 9 ms on the CPU"}
 
 
-def test_figures_of_an_engine_on_the_gpu_are_no_figures_of_it_on_the_cpu() -> None:
+def test_figures_of_an_engine_on_the_gpu_are_no_figures_of_it_on_the_cpu_or_on_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(profile, "gpu", lambda: Gpu("a card", (9, 0), (13, 0)))
     on_cpu = type("OnCpu", (), {"name": "an engine"})()
     on_gpu: Any = OnGpu()
     engines = [Engines(stt=stt, llm=on_cpu, tts=on_cpu, turn=on_cpu, vad=on_cpu) for stt in (on_cpu, on_gpu)]
-    assert [engine_names(each)[1] for each in engines] == ["stt: an engine", "stt: an engine on cuda"]
+    assert [engine_names(each)[1] for each in engines] == ["stt: an engine", "stt: an engine on a card"]
     assert [devices_of(each) for each in engines] == [{}, {"stt": "cuda (2 ms on a card, 9 ms on the CPU)"}]
 
 
 def test_the_doctor_says_where_each_engine_computes_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "gpu", lambda: Gpu("a card", (9, 0), (13, 0)))
+    monkeypatch.setattr(checks, "gpu", lambda: Gpu("a card", (9, 0), (13, 0), memory=8 << 30))
+    monkeypatch.setattr(checks, "free_gpu_memory", lambda: 15 << 29)
     [_, untried] = checks.check_gpu(settings(tmp_path))
     assert untried.found.startswith("not tried yet")
     save_profile(settings(tmp_path), replace(PROFILE, devices={"stt": "cuda (a card was tried, and works)"}))
     [card, device] = checks.check_gpu(settings(tmp_path))
-    assert card.found == "a card, compute capability 9.0, its driver knows CUDA 13.0"
+    assert card.found == "a card, 7.5 of 8.0 GiB free, compute capability 9.0, its driver knows CUDA 13.0"
     assert (device.name, device.found) == ("Device of stt", "cuda (a card was tried, and works)")

@@ -6,7 +6,17 @@ import pytest
 
 from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.engines.speeds import EngineSpeeds, Unmeasured, VoiceSpeed
-from server.calls.capacity import MOST, RECENT_S, TRANSCRIPTIONS, Capacity, alone_s, calls_in_time, turn_cost_s
+from server.calls.capacity import (
+    MOST,
+    RECENT_S,
+    REPLY_TOKENS,
+    TRANSCRIPTIONS,
+    Capacity,
+    alone_s,
+    calls_in_time,
+    turn_cost_s,
+    turn_on_gpu_s,
+)
 
 VNNI = EngineSpeeds(2, 0.17, 0.04, LanguageModelSpeed(0.06, 0.0475, 0.0095), VoiceSpeed(0.05, 0.03))
 """Two cores of a server of 2023."""
@@ -43,6 +53,18 @@ def test_slower_engines_and_fewer_cores_mean_fewer_calls(speeds: EngineSpeeds | 
 
 def test_a_transcription_on_two_threads_takes_two_cores() -> None:
     assert turn_cost_s(replace(VNNI, stt_threads=2)) == pytest.approx(turn_cost_s(VNNI) + TRANSCRIPTIONS * 0.17)
+
+
+def test_what_computes_on_a_gpu_takes_no_core_and_the_gpu_one_thing_at_a_time() -> None:
+    on_gpu = replace(VNNI, on_gpu=("stt", "llm"))
+    heard, written = TRANSCRIPTIONS * 0.17, 0.06 + REPLY_TOKENS * 0.0095
+    assert turn_on_gpu_s(on_gpu) == pytest.approx(heard + written)
+    assert turn_cost_s(on_gpu) == pytest.approx(turn_cost_s(VNNI) - heard - written)
+    assert turn_on_gpu_s(VNNI) == 0.0
+    # A GPU that hears and writes in a tenth of the time leaves the cores to the voice and to the turn model.
+    quick = replace(on_gpu, stt_s=0.017, llm=VNNI.llm.times(0.1))  # type: ignore[union-attr]
+    assert calls_in_time(quick, 2) > 2 * calls_in_time(VNNI, 2)
+    assert calls_in_time(replace(quick, stt_s=1.0), 2) == calls_in_time(replace(quick, stt_s=1.0), 64) < 3
 
 
 def test_a_number_that_somebody_set_is_the_answer_however_slow_it_is() -> None:

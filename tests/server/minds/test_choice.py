@@ -1,13 +1,30 @@
 """Which language model a machine is given."""
 
 import dataclasses
+import platform
+from pathlib import Path
 
 import pytest
 
+from pipeline.engines.gpu import Gpu
+from pipeline.engines.llm import llama_builds
+from pipeline.engines.llm.llama_cpp import LlamaOptions
 from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.models import Manifest, Model
-from server.minds.choice import MOST_OF_QUICK, choose, too_slow
-from server.minds.speed_book import SpeedBook
+from server.engines import library
+from server.minds import choice, speed_book
+from server.minds.choice import (
+    CACHED_TOKENS,
+    MOST_OF_QUICK,
+    FreeMemory,
+    choose,
+    free_memory,
+    memory_of,
+    memory_on_gpu,
+    too_slow,
+)
+from server.minds.speed_book import SpeedBook, keep_speed, load_speeds
+from server.settings import Settings
 
 TINY, SMALL, LARGE = "smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"
 ALL_MINDS = tuple(model for model in Manifest.load().models if model.role == "llm")
@@ -36,10 +53,13 @@ def mind(model_id: str) -> Model:
     return next(model for model in MINDS if model.id == model_id)
 
 
-def chosen(known: SpeedBook, memory: int | None = 16 * GIB) -> tuple[str, tuple[str, ...]]:
+ENOUGH = FreeMemory(16 * GIB)
+
+
+def chosen(known: SpeedBook, memory: FreeMemory = ENOUGH) -> tuple[str, tuple[str, ...]]:
     """What answers, and what is better."""
-    choice = choose(MINDS, known, memory)
-    return choice.now, choice.better
+    found = choose(MINDS, known, memory)
+    return found.now, found.better
 
 
 def test_before_anything_is_measured_the_quick_one_answers_and_nothing_is_fetched() -> None:
@@ -63,8 +83,73 @@ def test_on_slow_cores_none_is_fetched_that_speaks_slower_than_speech() -> None:
 
 
 def test_memory_bounds_it_too() -> None:
-    assert chosen(QUICK_CORES, 3 * GIB // 2) == (TINY, (SMALL,))
-    assert choose(MINDS, QUICK_CORES, None).better == (LARGE, SMALL)
+    assert chosen(QUICK_CORES, FreeMemory(3 * GIB // 2)) == (TINY, (SMALL,))
+    assert choose(MINDS, QUICK_CORES, FreeMemory(None)).better == (LARGE, SMALL)
+
+
+@pytest.mark.parametrize(("free_gb", "fit"), [(2.2, (LARGE, SMALL)), (2.0, (SMALL,)), (1.0, ())])
+def test_on_a_gpu_its_free_memory_bounds_it_and_conversations_take_theirs_from_the_start(
+    free_gb: float, fit: tuple[str, ...]
+) -> None:
+    gpu = FreeMemory(int(free_gb * 1e9), on_gpu=True)
+    assert chosen(QUICK_CORES, gpu) == (TINY, fit)
+
+
+def test_qwen3_4b_keeps_as_much_for_conversations_as_it_weighs() -> None:
+    large = next(model for model in ALL_MINDS if model.id == "qwen3-4b-instruct-2507")
+    assert memory_on_gpu(large) - large.size == pytest.approx(2.9e9, rel=0.02)
+    assert memory_on_gpu(large) > memory_of(large)
+
+
+def test_what_is_not_free_on_the_gpu_is_told() -> None:
+    (too_big,) = choose(MINDS, QUICK_CORES, FreeMemory(1_500_000_000, on_gpu=True)).left
+    assert too_big == f"{LARGE}: takes 2.1 GB of memory of the GPU, and 1.5 are free"
+
+
+def test_one_that_answers_already_has_its_memory() -> None:
+    none_left = FreeMemory(0, on_gpu=True)
+    assert choose(MINDS, QUICK_CORES, none_left, loaded=LARGE).better == (LARGE,)
+    assert choose(MINDS, QUICK_CORES, none_left).better == ()
+
+
+def test_memory_is_that_of_the_gpu_where_the_language_model_lies_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "free_gpu_memory", lambda: 3 * GIB)
+    monkeypatch.setattr(choice, "usable_memory", lambda: 9 * GIB)
+    monkeypatch.setattr(llama_builds, "gpu", lambda: Gpu("a card", (9, 0), (13, 0)))
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    settings = Settings(models_dir=tmp_path)
+    assert free_memory(settings) == FreeMemory(9 * GIB), "its kernels are not here"
+    monkeypatch.setattr(library, "_is_there", lambda *_: True)
+    assert free_memory(settings) == FreeMemory(3 * GIB, on_gpu=True)
+    some_layers = settings.model_copy(update={"engine_options": {"llama.cpp": {"layers": 8}}})
+    assert free_memory(some_layers) == FreeMemory(9 * GIB)
+    on_cpu = settings.model_copy(update={"engine_options": {"llama.cpp": {"device": "cpu"}}})
+    assert free_memory(on_cpu) == FreeMemory(9 * GIB)
+
+
+def test_tokens_are_cached_for_as_many_conversations_as_llama_cpp_has() -> None:
+    options = LlamaOptions(Path())
+    assert options.slots * options.n_ctx == CACHED_TOKENS
+
+
+def test_speeds_on_a_gpu_are_kept_for_that_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_is_there", lambda *_: True)
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    settings = Settings(models_dir=tmp_path)
+
+    def put_in(name: str) -> None:
+        for module in (llama_builds, speed_book):
+            monkeypatch.setattr(module, "gpu", lambda: Gpu(name, (9, 0), (13, 0)))
+
+    put_in("a card")
+    keep_speed(settings, TINY, XEON)
+    assert load_speeds(settings).speeds == {TINY: XEON}
+    put_in("another card")
+    assert load_speeds(settings).speeds == {}
 
 
 def test_one_that_turned_out_too_slow_is_not_tried_again() -> None:
@@ -74,22 +159,22 @@ def test_one_that_turned_out_too_slow_is_not_tried_again() -> None:
 
 def test_one_that_was_deleted_is_fetched_again() -> None:
     known = QUICK_CORES.with_speed(LARGE, LanguageModelSpeed(0.2, 0.1, 0.1))
-    assert choose(MINDS, known, 16 * GIB).better[0] == LARGE
+    assert choose(MINDS, known, ENOUGH).better[0] == LARGE
 
 
 def test_where_the_hub_is_reached_further_ones_are_tried_before_those_of_the_index() -> None:
-    better = choose(ALL_MINDS, dataclasses.replace(slower(0.2), others_s=0.5), 16 * GIB).better
+    better = choose(ALL_MINDS, dataclasses.replace(slower(0.2), others_s=0.5), ENOUGH).better
     assert better[:3] == ("qwen3-4b-instruct-2507", "qwen3-1.7b", LARGE)
 
 
 def test_wisdom_goes_before_speed_and_the_order_of_the_manifest() -> None:
     turned = tuple(reversed(MINDS))
-    assert choose(turned, QUICK_CORES, 16 * GIB).better == (LARGE, SMALL)
+    assert choose(turned, QUICK_CORES, ENOUGH).better == (LARGE, SMALL)
 
 
 def test_a_model_whose_wisdom_nobody_knows_is_not_chosen() -> None:
     unknown = tuple(dataclasses.replace(each, mind=None) if each.id == LARGE else each for each in MINDS)
-    assert choose(unknown, slower(1.0), 16 * GIB).better == (SMALL,)
+    assert choose(unknown, slower(1.0), ENOUGH).better == (SMALL,)
 
 
 @pytest.mark.parametrize(("model", "first_s", "tokens_s"), [(SMALL, 0.24, 21), (LARGE, 0.69, 11)])
@@ -125,9 +210,9 @@ def test_a_caller_waits_half_as_long_again_at_most(as_long: float, problem: bool
 
 
 def test_why_a_wiser_one_is_not_chosen_is_told() -> None:
-    few_tokens, *_ = choose(MINDS, slower(2.0), 16 * GIB).left
+    few_tokens, *_ = choose(MINDS, slower(2.0), ENOUGH).left
     assert few_tokens == f"{LARGE}: about 4 tokens/s here, too slow for a call"
-    (late,) = choose(MINDS, slower(1.0), 16 * GIB).left
+    (late,) = choose(MINDS, slower(1.0), ENOUGH).left
     assert late == f"{LARGE}: about 1.0 s to the first clause here, a caller would wait 2.3 times as long"
-    (too_big,) = choose(MINDS, QUICK_CORES, 3 * GIB // 2).left
+    (too_big,) = choose(MINDS, QUICK_CORES, FreeMemory(3 * GIB // 2)).left
     assert too_big == f"{LARGE}: takes 2.0 GB of memory, and 1.6 are free"

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engines.llm.llama_trial import _last_word, try_on_gpu
+from pipeline.engines.llm.llama_builds import load_library
+from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
+from pipeline.engines.llm.llama_steps import GPU_LIMITS
+from pipeline.engines.llm.llama_trial import CONVERSATIONS, _last_word, read_all, steps, tokens_of, try_on_gpu
 from pipeline.engines.protocols import EngineUnavailableError
 from tests.pipeline.engines.speech import model
 
@@ -31,6 +34,24 @@ def test_a_process_that_ends_is_an_error_that_a_caller_can_catch(
     monkeypatch.setattr("sys.executable", str(dying))
     with pytest.raises(EngineUnavailableError, match=r"llama\.cpp fails on the GPU: CUDA error: out of memory"):
         try_on_gpu(tmp_path, tmp_path, tmp_path, 999)
+
+
+def test_a_step_of_every_size_is_tried_alone_and_with_other_conversations() -> None:
+    tried = steps(GPU_LIMITS.chunk)
+    alone = {counts[0] for counts in tried if len(counts) == 1}
+    assert all(any(size <= each < 2 * size for size in alone) for each in range(1, GPU_LIMITS.chunk + 1))
+    assert {len(counts) for counts in tried} == {1, 2, CONVERSATIONS}
+    assert all(sum(counts) <= GPU_LIMITS.chunk for counts in tried)
+
+
+def test_a_model_reads_all_of_them() -> None:
+    read = NativeModel(find_gguf(model("smollm2-135m-instruct")), load_library(), 0)
+    context = NativeContext(read, slots=CONVERSATIONS, n_ctx=tokens_of(64), batch=4 * 32, threads=1)
+    try:
+        read_all(context, 64)
+    finally:
+        context.close()
+        read.close()
 
 
 def test_where_there_is_no_gpu_the_trial_says_what_is_missing(library_dir: Path, tmp_path: Path) -> None:
