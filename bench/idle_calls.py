@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable
 import psutil
 
 from media.endpoint import MediaEndpoint
+from media.upstream.event_loop import PunctualEventLoop
 from media.values import AudioFrame, MediaConfig, PlayoutEvent
 from pipeline.engines.protocols import Engines
 from server.app import SWITCH_INTERVAL_S, Server
@@ -260,7 +261,8 @@ def main() -> None:
         asyncio.run(run_callers())
     else:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        asyncio.run(measure(arguments))
+        with asyncio.Runner(loop_factory=PunctualEventLoop) as runner:
+            runner.run(measure(arguments))
 
 
 if __name__ == "__main__":
