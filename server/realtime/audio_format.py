@@ -1,6 +1,5 @@
 """Audio as it travels in events: base64 of 24 kHz samples, or of G.711 at 8 kHz."""
 
-import base64
 import binascii
 from typing import Any
 
@@ -42,7 +41,7 @@ class Decoder:
             RealtimeError: it is no base64.
         """
         try:
-            data = base64.b64decode(text.encode("ascii"), validate=True)
+            data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
         except (binascii.Error, ValueError):
             message = f"Invalid '{param}': expected base64 of {self.wire['type']}."
             raise RealtimeError("invalid_value", message, param) from None

@@ -143,7 +143,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
 async def transcribe_realtime(request: web.Request, body: RealtimeAudio) -> web.StreamResponse:
     """Transcribe a piece of audio that comes as base64 in JSON; speech is told from silence."""
     began = time.monotonic()
-    data = decode_base64(body.audio_data, "audio_data")
+    data = await decode_base64(body.audio_data, "audio_data")
     hold_of(request).more(len(data))
     upload = Upload(data, None if container_format(data) in ("wav", "flac", "ogg", "matroska") else body.sample_rate)
     language = await request.app[TRANSCRIBER].language(body.language)

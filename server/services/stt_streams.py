@@ -154,7 +154,7 @@ async def add_chunk(request: web.Request, params: StreamPath) -> web.Response:
         data, sequence = await read_body(request, MAX_CHUNK), None
     else:
         body = await read_json(request, StreamChunk, MAX_CHUNK)
-        data, sequence = decode_base64(body.audio_data, "audio_data"), body.sequence
+        data, sequence = await decode_base64(body.audio_data, "audio_data"), body.sequence
         hold_of(request).more(len(data))
     await session.add(data, sequence)
     return web.json_response(await session.partial(len(data)))
@@ -225,7 +225,7 @@ async def _take(
         return False
     said = parse_socket_message(data, _MESSAGES)
     if isinstance(said, StreamAudio):
-        await session.add(decode_base64(said.audio_data, "audio_data"), said.sequence)
+        await session.add(await decode_base64(said.audio_data, "audio_data"), said.sequence)
         return False
     result = await request.app[SESSIONS].end(session.id, principal_of(request))
     await socket.send_json({"type": "final", **_told(result)})

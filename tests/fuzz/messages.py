@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from pipeline.engines.llm.tool_call_text import ToolCallText
@@ -38,12 +38,19 @@ def _told(refused: ApiError) -> None:
     assert len(json.dumps(refused.body()).encode()) < 70_000
 
 
+def _at_once(reading: Coroutine[Any, Any, bytes]) -> None:
+    """Read what is too short for others to have a turn meanwhile; no loop is needed for it."""
+    with contextlib.suppress(StopIteration):
+        reading.send(None)
+        reading.close()
+
+
 def _audio_socket(data: bytes) -> None:
     for line in data.split(b"\n"):
         try:
             message = parse_message(as_text(line))
             if isinstance(message, Audio):
-                decode_base64(message.data, "data")
+                _at_once(decode_base64(message.data, "data"))
         except ApiError as refused:
             _told(refused)
 
@@ -53,7 +60,7 @@ def _stream_socket(data: bytes) -> None:
         try:
             message = parse_socket_message(as_text(line), stt_streams._MESSAGES)
             if isinstance(message, stt_streams.StreamAudio):
-                decode_base64(message.audio_data, "audio_data")
+                _at_once(decode_base64(message.audio_data, "audio_data"))
         except ApiError as refused:
             _told(refused)
 

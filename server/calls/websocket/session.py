@@ -58,7 +58,7 @@ class AudioSession(CallSocket):
             case Ping():
                 self._outbox.put({"type": "pong"})
             case Audio():
-                self._hear(decode_base64(message.data, "data"))
+                self._hear(await decode_base64(message.data, "data"))
             case Text():
                 call, _ = self._open()
                 call.actor.post(UserTyped(message.text.strip()))

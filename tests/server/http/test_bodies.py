@@ -1,14 +1,12 @@
 """What bodies cost beyond their bytes."""
 
 import json
-import tracemalloc
 
 import pytest
 
 from server.bounds import MAX_PROBLEMS, MAX_SCHEMA_PARTS
 from server.http.errors import ApiError, parse_json
 from server.services.llm import Prompt
-from server.transcription.fields import decode_base64
 from server.v1.chat_request import ChatCompletionRequest
 
 
@@ -19,20 +17,6 @@ def test_a_body_with_many_problems_is_answered_with_their_number() -> None:
         parse_json(body, Prompt)
     assert refused.value.status == 422
     assert len(json.dumps(refused.value.body())) < 500
-
-
-def test_blanks_in_base64_cost_no_more_than_their_bytes() -> None:
-    tracemalloc.start()
-    assert decode_base64("A \n" * 400_000, "audio_data") == b"\0" * 300_000
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 4_000_000
-
-
-@pytest.mark.parametrize("text", ["AAA", "A\u00e9==", "A-_=", "====", "\ud800"])
-def test_what_is_no_base64_is_refused(text: str) -> None:
-    with pytest.raises(ApiError, match="audio_data is not base64"):
-        decode_base64(text, "audio_data")
 
 
 def test_a_few_problems_are_told_one_by_one() -> None:
