@@ -19,7 +19,7 @@ from pipeline.call.user.turn import Draft, Turn
 from pipeline.call.wish import AS_ALWAYS
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.groups import More, wanted
-from pipeline.text.languages import unclear_prompt
+from pipeline.text.languages import UNCLEAR, phrase_in
 from pipeline.text.unfinished import is_question, what_follows
 
 
@@ -223,7 +223,8 @@ class Endpointing:
         self._floor.counts["unclear"] += 1
         self._unclear_in_a_row += 1
         self._out.emit(TurnUnclear(turn.item_id, turn.disbelieved, self._listening.voice_s(turn)))
-        text, language = unclear_prompt(self._options.unclear_prompt, self._listening.language)
+        spoken = self._answering.spoken_in(self._listening.language)
+        text, language = phrase_in(UNCLEAR, self._options.unclear_prompt, spoken)
         asks = bool(text) and self._options.answers_turns and self._unclear_in_a_row <= self._options.unclear_prompts
         if not asks:
             self._left_unanswered(now)
@@ -269,6 +270,6 @@ class Endpointing:
             now: monotonic time.
             said: the words of the running turn that are certain.
         """
-        self._context.answer_in(self._listening.language)
+        self._answering.answer_in(self._listening.language)
         request = AS_ALWAYS.request(self._context, self._options, said)
         self._out.do(Prefill("prefill", request, Ticket(Urgency.LOOK_AHEAD, now)))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import ToolSpec
-from pipeline.text.languages import UNCLEAR
+from pipeline.text.languages import APOLOGIES, UNCLEAR
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 
 
@@ -28,7 +28,7 @@ class CallOptions:
         farewell: said when the call itself failed and has to end; empty for nothing.
         shutdown_prompt: said when a restart of the server is about to end a call that cannot go on; empty for nothing.
         owed_reply: where the conversation ends with words of the user, they are answered as soon as the call stands.
-        unclear_prompt: said when somebody spoke and no words could be made out, see `unclear_prompt`; empty for none.
+        unclear_prompt: said when somebody spoke and no words could be made out, see `phrase_in`; empty for none.
         unclear_prompts: how often in a row; then the call waits for a turn that can be understood.
         max_tokens: most tokens of a reply.
         short_replies: whether replies end with a sentence once they are as long as the question asks (`ReplyLength`).
@@ -68,7 +68,7 @@ class CallOptions:
     speed: float = 1.0
     greeting: str = ""
     idle_prompt: str = "Are you still there?"
-    apology: str = "Sorry, something went wrong on my side. Could you say that again?"
+    apology: str = APOLOGIES["en"]
     farewell: str = "Sorry, something went wrong on my side, and I have to hang up. Please call again."
     shutdown_prompt: str = ""
     owed_reply: bool = False

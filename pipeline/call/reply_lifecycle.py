@@ -12,6 +12,7 @@ from pipeline.call.shared_state import SharedState
 from pipeline.call.state import State, Trigger
 from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import ToolCall
+from pipeline.text.languages import APOLOGIES, phrase_in
 from pipeline.tools.toolbox import ToolResult
 
 ReplyWork: TypeAlias = ReplyText | ReplyTextEnded | ToolsAsked | ToolRan | PieceSpoken | PieceEnded
@@ -106,7 +107,9 @@ class ReplyLifecycle:
         self._out.emit(CallFault(code, message))
         self._floor.watchdog.thinking(now)
         self._answering.cut("turn_detected")
-        self._answering.say(self._options.apology, None, now, answers)
+        spoken = self._answering.spoken_in(self._listening.language)
+        text, language = phrase_in(APOLOGIES, self._options.apology, spoken)
+        self._answering.say(text, language, now, answers)
 
     def say(self, text: str, now: float) -> None:
         """Say something unasked, if nobody is speaking."""

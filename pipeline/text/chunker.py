@@ -7,9 +7,12 @@ from typing import Final, NamedTuple
 from pipeline.text.words import (
     ARTICLES_AND_PREPOSITIONS,
     CONJUNCTIONS,
+    FULL_WIDTH_SENTENCE_ENDS,
     MONTHS,
+    SENTENCE_ENDS,
     Span,
     count_words,
+    ends_unspaced,
     is_abbreviation,
     is_cjk,
     primary_language,
@@ -18,9 +21,7 @@ from pipeline.text.words import (
 
 _CLOSERS: Final = "\"'”’»)]}*_"
 _OPENERS: Final = "\"'“‘«([{*_"
-_SENTENCE_ENDS: Final = (".", "!", "?", "…")
-_CLAUSE_ENDS: Final = (",", ";", ":", "—", "–")
-_CJK_SENTENCE_ENDS: Final = "。！？｡"
+_CLAUSE_ENDS: Final = (",", ";", ":", "—", "–", "،", "؛")
 _CJK_CLAUSE_ENDS: Final = "，、；：､"
 _DASHES: Final = frozenset({"-", "–", "—", "--"})
 _PHRASE_PREPOSITIONS: Final = frozenset(
@@ -145,7 +146,7 @@ class TextChunker:
 
     def _take(self, end: int) -> str:
         piece, self._buffer = self._buffer[:end], self._buffer[end:]
-        self._in_sentence = not piece.endswith("\n") and not piece.rstrip(_CLOSERS + " ").endswith(_SENTENCE_ENDS)
+        self._in_sentence = not piece.endswith("\n") and not piece.rstrip(_CLOSERS + " ").endswith(SENTENCE_ENDS)
         if count_words(piece) and not piece.lstrip().startswith(_FENCE):
             self._given += 1
         return piece
@@ -163,13 +164,13 @@ class TextChunker:
                 return len(self._buffer)
         if character.isspace():
             return self._end_at_space(character)
-        if character in _CJK_SENTENCE_ENDS or character in _CJK_CLAUSE_ENDS or is_cjk(character):
+        if character in FULL_WIDTH_SENTENCE_ENDS or character in _CJK_CLAUSE_ENDS or is_cjk(character):
             return self._end_at_cjk(character)
         return 0
 
     def _end_at_cjk(self, character: str) -> int:
         limits, words = self._limits(), count_words(self._buffer)
-        if character in _CJK_SENTENCE_ENDS:
+        if character in FULL_WIDTH_SENTENCE_ENDS:
             least = 1
         else:
             least = limits.clause if character in _CJK_CLAUSE_ENDS else limits.most
@@ -207,7 +208,7 @@ class TextChunker:
     def _ends_sentence(self, tokens: list[Span]) -> bool:
         """Whether the last token ends a sentence, given that white space follows."""
         word = self._text(tokens[-1])
-        if not word.rstrip(_CLOSERS).endswith(_SENTENCE_ENDS):
+        if not word.rstrip(_CLOSERS).endswith(SENTENCE_ENDS):
             return False
         if is_abbreviation(word, first=self._is_first(tokens)):
             return False
@@ -219,7 +220,7 @@ class TextChunker:
 
     def _ends_clause(self, tokens: list[Span]) -> bool:
         word = self._text(tokens[-1])
-        return word in _DASHES or word.rstrip(_CLOSERS).endswith(_CLAUSE_ENDS)
+        return word in _DASHES or word.rstrip(_CLOSERS).endswith(_CLAUSE_ENDS) or ends_unspaced(word)
 
     def _leans(self, tokens: list[Span]) -> bool:
         """Whether the last token belongs to what follows: an article, a preposition, the first part of a number."""

@@ -1,166 +1,32 @@
-"""English readings of units, ordinals, fractions, years and abbreviations; all its rules in order."""
+"""English readings of ordinals, versions, years and abbreviations; all rules of English in order."""
 
 import re
 from typing import Final
 
 from pipeline.text import numbers
 from pipeline.text.english_dates import DATE_RULES, year_words
-from pipeline.text.english_names import NUMBER_NAME_RULES
+from pipeline.text.english_fractions import FRACTION_RULES
+from pipeline.text.english_money import MONEY_RULES
+from pipeline.text.english_names import NUMBER_NAME_RULES, PRE_RELEASE, pre_release
 from pipeline.text.english_roman import ROMAN_RULES
 from pipeline.text.english_signs import NAME_RULES, SIGN_RULES
-from pipeline.text.reading import POINT_NUMBER, Match, Reader, Rule
+from pipeline.text.english_units import UNIT_RULES
+from pipeline.text.reading import Match, Reader, Rule
 from pipeline.text.words import word_set
 
-_UNITS: Final[dict[str, tuple[str, str]]] = {
-    "km/h": ("kilometer per hour", "kilometers per hour"),
-    "kph": ("kilometer per hour", "kilometers per hour"),
-    "mph": ("mile per hour", "miles per hour"),
-    "m/s": ("meter per second", "meters per second"),
-    "km²": ("square kilometer", "square kilometers"),
-    "km2": ("square kilometer", "square kilometers"),
-    "m²": ("square meter", "square meters"),
-    "m2": ("square meter", "square meters"),
-    "m³": ("cubic meter", "cubic meters"),
-    "cm³": ("cubic centimeter", "cubic centimeters"),
-    "km": ("kilometer", "kilometers"),
-    "cm": ("centimeter", "centimeters"),
-    "mm": ("millimeter", "millimeters"),
-    "µm": ("micrometer", "micrometers"),
-    "nm": ("nanometer", "nanometers"),
-    "m": ("meter", "meters"),
-    "mi": ("mile", "miles"),
-    "ft": ("foot", "feet"),
-    "yd": ("yard", "yards"),
-    "kg": ("kilogram", "kilograms"),
-    "mg": ("milligram", "milligrams"),
-    "µg": ("microgram", "micrograms"),
-    "g": ("gram", "grams"),
-    "lbs": ("pound", "pounds"),
-    "lb": ("pound", "pounds"),
-    "oz": ("ounce", "ounces"),
-    "ml": ("milliliter", "milliliters"),
-    "mL": ("milliliter", "milliliters"),
-    "cl": ("centiliter", "centiliters"),
-    "l": ("liter", "liters"),
-    "L": ("liter", "liters"),
-    "°C": ("degree Celsius", "degrees Celsius"),
-    "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
-    "℃": ("degree Celsius", "degrees Celsius"),
-    "℉": ("degree Fahrenheit", "degrees Fahrenheit"),
-    "°": ("degree", "degrees"),
-    "kWh": ("kilowatt hour", "kilowatt hours"),
-    "MW": ("megawatt", "megawatts"),
-    "kW": ("kilowatt", "kilowatts"),
-    "W": ("watt", "watts"),
-    "V": ("volt", "volts"),
-    "mAh": ("milliamp hour", "milliamp hours"),
-    "GHz": ("gigahertz", "gigahertz"),
-    "MHz": ("megahertz", "megahertz"),
-    "kHz": ("kilohertz", "kilohertz"),
-    "Hz": ("hertz", "hertz"),
-    "dB": ("decibel", "decibels"),
-    "TB": ("terabyte", "terabytes"),
-    "GB": ("gigabyte", "gigabytes"),
-    "MB": ("megabyte", "megabytes"),
-    "KB": ("kilobyte", "kilobytes"),
-    "kB": ("kilobyte", "kilobytes"),
-    "Mbps": ("megabit per second", "megabits per second"),
-    "Gbps": ("gigabit per second", "gigabits per second"),
-    "kcal": ("kilocalorie", "kilocalories"),
-    "hrs": ("hour", "hours"),
-    "hr": ("hour", "hours"),
-    "h": ("hour", "hours"),
-    "mins": ("minute", "minutes"),
-    "min": ("minute", "minutes"),
-    "secs": ("second", "seconds"),
-    "sec": ("second", "seconds"),
-    "ms": ("millisecond", "milliseconds"),
-    "s": ("second", "seconds"),
-    "%": ("percent", "percent"),
-    "ha": ("hectare", "hectares"),
-    "sq ft": ("square foot", "square feet"),
-    "fl oz": ("fluid ounce", "fluid ounces"),
-    "MB/s": ("megabyte per second", "megabytes per second"),
-    "GB/s": ("gigabyte per second", "gigabytes per second"),
-    "rpm": ("revolution per minute", "revolutions per minute"),
-    "bpm": ("beat per minute", "beats per minute"),
-    "fps": ("frame per second", "frames per second"),
-    "psi": ("pound per square inch", "pounds per square inch"),
-    "ppm": ("part per million", "parts per million"),
-    "hPa": ("hectopascal", "hectopascals"),
-    "kPa": ("kilopascal", "kilopascals"),
-    "kJ": ("kilojoule", "kilojoules"),
-    "mV": ("millivolt", "millivolts"),
-    "kV": ("kilovolt", "kilovolts"),
-    "mA": ("milliampere", "milliamperes"),
-    "GW": ("gigawatt", "gigawatts"),
-    "mW": ("milliwatt", "milliwatts"),
-    "px": ("pixel", "pixels"),
-    "µs": ("microsecond", "microseconds"),
-    "μs": ("microsecond", "microseconds"),
-    "μm": ("micrometer", "micrometers"),
-    "μg": ("microgram", "micrograms"),
-    "ns": ("nanosecond", "nanoseconds"),
-    "PB": ("petabyte", "petabytes"),
-    "kbps": ("kilobit per second", "kilobits per second"),
-    "Ω": ("ohm", "ohms"),
-    "kΩ": ("kiloohm", "kiloohms"),
-    "in²": ("square inch", "square inches"),
-    "L/min": ("liter per minute", "liters per minute"),
-    "cal": ("calorie", "calories"),
-    "Wh": ("watt hour", "watt hours"),
-    "kt": ("knot", "knots"),
-}
-_UNIT: Final = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
-_MEASURE: Final = re.compile(
-    rf"(?P<number>{POINT_NUMBER})(?P<gap>[ \u00a0\u202f-]?)(?P<unit>{_UNIT})(?![\w²³])(?:\.(?=\s+[a-z]))?"
-)
-_PER: Final = re.compile(
-    r"(?<=\w)/(?P<unit>second|sec|minute|min|hour|hr|h|day|night|week|month|mo|year|yr|person|kg|km|s)\b"
-)
-_PER_WORDS: Final = {
-    "sec": "second", "s": "second", "min": "minute", "hr": "hour", "h": "hour", "mo": "month", "yr": "year",
-    "kg": "kilogram", "km": "kilometer",
-}  # fmt: skip
-
-
-def _read_measure(match: Match, reader: Reader) -> bool:
-    unit = match["unit"]
-    if unit == "s" and not match["gap"]:
-        return False  # "1980s", "80s"
-    spoken = reader.number(match["number"])
-    if spoken is None:
-        return False
-    reader.say(spoken, match, "number")
-    singular = match["number"] == "1" or match["gap"] == "-"
-    reader.say(_UNITS[unit][0 if singular else 1], match, "unit")
-    return True
-
-
-def _read_per(match: Match, reader: Reader) -> bool:
-    reader.say(f"per {_PER_WORDS.get(match['unit'], match['unit'])}", match)
-    return True
-
-
 _ORDINAL: Final = re.compile(r"(?P<number>\d{1,3}(?:,\d{3})+|\d{1,9})(?:st|nd|rd|th)(?!\w)", re.IGNORECASE)
-_DECADE: Final = re.compile(r"['’]?(?P<century>1\d|20)?(?P<decade>\d0)['’]?s(?!\w)")
+_DECADE: Final = re.compile(r"['’]?(?P<century>1[1-9]|20)?(?P<decade>\d0)['’]?s(?!\w)")
 _TENS_PLURAL: Final = {
     "00": "hundreds", "10": "tens", "20": "twenties", "30": "thirties", "40": "forties", "50": "fifties",
     "60": "sixties", "70": "seventies", "80": "eighties", "90": "nineties",
 }  # fmt: skip
-_VERSION: Final = re.compile(r"\d+(?:\.\d+){2,}(?![\w])")
-_YEAR: Final = re.compile(r"(?P<year>1[1-9]\d{2}|20\d{2})(?!\w|[.,:/%°]\d|[%°])")
+_VERSION: Final = re.compile(rf"(?P<number>\d+(?:\.\d+){{2,}}){PRE_RELEASE}(?!\w)")
+_IP: Final = re.compile(r"(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?::(?P<port>\d{1,5})|/(?P<mask>\d{1,2}))?(?![\w/]|\.\d)")
+_YEAR: Final = re.compile(r"(?P<year>1\d{3}|20\d{2})(?!\w|[.,:/%°]\d|[%°])")
 _YEAR_CUES: Final = word_set(
     "in since by of year until till from to before after during around circa between and spring summer autumn fall"
     " winter early late mid"
 )
-_MIXED: Final = re.compile(r"(?P<whole>\d+)[ ](?P<top>\d{1,2})/(?P<bottom>\d{1,2})(?![\d/]|\.\d)")
-_FRACTION: Final = re.compile(r"(?P<top>\d{1,2})/(?P<bottom>\d{1,3})(?![\d/]|\.\d)")
-_PARTS: Final = {2: ("half", "halves"), 4: ("quarter", "quarters")}
-_VULGAR: Final = re.compile(r"(?P<whole>\d+)?(?P<part>[½¼¾⅓⅔⅛⅜⅝⅞])")
-_VULGAR_PARTS: Final = {
-    "½": (1, 2), "¼": (1, 4), "¾": (3, 4), "⅓": (1, 3), "⅔": (2, 3), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8),
-}  # fmt: skip
 
 
 def _read_ordinal(match: Match, reader: Reader) -> bool:
@@ -182,61 +48,66 @@ def _read_decade(match: Match, reader: Reader) -> bool:
     return True
 
 
-def _read_version(match: Match, reader: Reader) -> bool:
-    """Versions part by part, IP addresses digit by digit."""
-    if match.group().count(".") == 3 and re.search(r"\d{3}", match.group()):
-        reader.say(" dot ".join(numbers.digits(part, "en") or part for part in match.group().split(".")), match)
-        return True
-    parts = [reader.number(part) or part for part in match.group().split(".")]
-    reader.say(" point ".join(parts), match)
+_PLURAL: Final = re.compile(r"(?P<number>\d{1,3}(?:,\d{3})?|\d{4})s(?!\w)")
+_ROUND: Final = {"100": "hundreds", "1000": "thousands"}
+
+
+def _read_plural(match: Match, reader: Reader) -> bool:
+    """ "hundreds", "fifty-twos", "sixes"."""
+    number = match["number"].replace(",", "")
+    said = numbers.cardinal(int(number), "en") or number
+    plural = f"{said[:-1]}ies" if said.endswith("y") else f"{said}es" if said.endswith("six") else f"{said}s"
+    reader.say(_ROUND.get(number, plural), match)
     return True
+
+
+def _read_version(match: Match, reader: Reader) -> bool:
+    """Part by part."""
+    parts = [reader.number(part) or part for part in match["number"].split(".")]
+    reader.say(f"{' point '.join(parts)} {pre_release(match)}", match)
+    return True
+
+
+_PRIVATE: Final = ("0", "10", "127")
+
+
+def _read_ip(match: Match, reader: Reader) -> bool:
+    """An IP address, with its port or the length of its network: long parts digit by digit."""
+    parts, tail = match["address"].split("."), match["port"] or match["mask"]
+    if any(int(part) > 255 for part in parts):
+        return False
+    if not tail and parts[0] not in _PRIVATE and not any(len(part) == 3 for part in parts):
+        return False  # a version as well
+    said = [(numbers.digits(part, "en") if len(part) == 3 else reader.number(part)) or part for part in parts]
+    if match["port"]:
+        said[-1] += f" colon {numbers.digits(match['port'], 'en')}"
+    elif match["mask"]:
+        said[-1] += f" slash {reader.number(match['mask'])}"
+    reader.say(" dot ".join(said), match)
+    return True
+
+
+_MODEL_OF: Final = re.compile(r"\s[A-Z][a-z]")
+_OLD_CUES: Final = word_set("in since year circa around")
+_YEAR_IS: Final = re.compile(r"\s+(?:was|is|will|were|had|has|saw|brought|could|may|might|would)\b")
 
 
 def _read_year(match: Match, reader: Reader) -> bool:
     """Years are read in pairs where a word before or the end of the phrase behind says that it is one."""
-    after = match.string[match.end() :]
-    if reader.writer.last_word.lower() not in _YEAR_CUES and not re.match(r"\s*(?:[-–,.;:!?)]|$|AD|BC|CE)", after):
+    after, year, last = match.string[match.end() :], int(match["year"]), reader.writer.last_word.lower()
+    if year < 1100 and (last not in _OLD_CUES or year == 1000):
         return False
-    if int(match["year"]) < 1600 and reader.writer.last_word.lower() not in _YEAR_CUES:
+    if not reader.writer.open and _YEAR_IS.match(after):
+        reader.say(year_words(year), match)  # "2030 will be warm."
+        return True
+    if last in ("the", "a", "an") and _MODEL_OF.match(after):
+        reader.say(year_words(year), match)  # "the 1984 Olympics"
+        return True
+    if last not in _YEAR_CUES and not re.match(r"\s*(?:[-–,.;:!?)]|$|AD|BC|CE)", after):
         return False
-    reader.say(year_words(int(match["year"])), match)
-    return True
-
-
-def _fraction_words(top: int, bottom: int) -> str | None:
-    one, many = _PARTS.get(bottom, ("", ""))
-    if not one:
-        one = numbers.ordinal(bottom, "en") or ""
-        many = f"{one}s"
-    return f"{numbers.cardinal(top, 'en')} {one if top == 1 else many}" if one else None
-
-
-def _read_fraction(match: Match, reader: Reader) -> bool:
-    """Common fractions; anything else ("24/7", "9/11") is two numbers."""
-    top, bottom = int(match["top"]), int(match["bottom"])
-    spoken = _fraction_words(top, bottom) if 0 < top < bottom and bottom in (2, 3, 4, 5, 6, 8, 10, 12, 16) else None
-    reader.say(spoken or f"{numbers.cardinal(top, 'en')} {numbers.cardinal(bottom, 'en')}", match)
-    return True
-
-
-def _say_mixed(whole: int, top: int, bottom: int, match: Match, reader: Reader) -> bool:
-    part = _fraction_words(top, bottom) if 0 < top < bottom else None
-    if part is None:
+    if year < 1600 and last not in _YEAR_CUES:
         return False
-    part = re.sub(r"^one (?=half|quarter)", "a ", part)
-    reader.say(f"{numbers.cardinal(whole, 'en')} and {part}", match)
-    return True
-
-
-def _read_mixed(match: Match, reader: Reader) -> bool:
-    return _say_mixed(int(match["whole"]), int(match["top"]), int(match["bottom"]), match, reader)
-
-
-def _read_vulgar(match: Match, reader: Reader) -> bool:
-    top, bottom = _VULGAR_PARTS[match["part"]]
-    if match["whole"]:
-        return _say_mixed(int(match["whole"]), top, bottom, match, reader)
-    reader.say(_fraction_words(top, bottom) or match["part"], match)
+    reader.say(year_words(year), match)
     return True
 
 
@@ -252,15 +123,24 @@ _WORDS: Final = {
     "appt": "appointment", "apt": "apartment", "fig": "figure", "figs": "figures", "vol": "volume", "jr": "junior",
     "sr": "senior", "inc": "incorporated", "ltd": "limited", "corp": "corporation", "max": "maximum", "min": "minimum",
     "avg": "average", "tel": "telephone", "ext": "extension", "temp": "temperature", "ed": "edition", "al": "al",
-    "bros": "brothers", "govt": "government", "cf": "compare", "incl": "including", "excl": "excluding",
+    "bros": "brothers", "govt": "government", "cf": "compare", "ca": "circa", "eq": "equation", "ch": "chapter",
+    "incl": "including", "excl": "excluding",
 }  # fmt: skip
+_NEVER_LAST: Final = word_set("vs approx ca fig figs vol tel ext est cf eq ch")
+"""Abbreviations behind which something follows: their full stop ends no sentence."""
+
 _WEEKDAYS: Final = {
     "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thur": "Thursday",
     "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday",
 }  # fmt: skip
 _LATIN: Final = re.compile(r"(?P<which>e\.?g|i\.?e)(?:\.(?!\w)|(?<=\.[ge])(?!\w))\.?", re.IGNORECASE)
+_CIRCA: Final = re.compile(r"c\.\s?(?=[12]\d{3}(?!\d))")
 _DOTTED: Final = re.compile(r"(?P<word>[A-Za-z]{2,6})\.(?!\w)")
 _BARE_TITLE: Final = re.compile(r"(?P<word>Dr|Mr|Mrs|Ms|Prof)(?=\s+[A-Z])")
+_DAY: Final = "|".join(sorted(_WEEKDAYS, key=len, reverse=True))
+_BARE_DAY: Final = re.compile(rf"(?P<word>{_DAY})(?P<first>(?=\s\d|,?\s(?:and\s|or\s)?(?:{_DAY})\b))?(?!\w)")
+_DAY_BEFORE: Final = re.compile(rf"\b(?:{_DAY}),?\s(?:and\s|or\s)?\Z")
+_NUMBERED_STREET: Final = re.compile(r"\d(?:st|nd|rd|th)\s\Z", re.IGNORECASE)
 _SLASHED: Final = re.compile(r"(?P<word>w/o|w/|vs|b/c)(?!\w)", re.IGNORECASE)
 _SLASHED_WORDS: Final = {"w/o": "without", "w/": "with", "vs": "versus", "b/c": "because"}
 
@@ -272,8 +152,10 @@ def _read_latin(match: Match, reader: Reader) -> bool:
     return True
 
 
-def _expand(word: str, after: str, last_word: str) -> tuple[str, bool]:
+def _expand(word: str, before: str, after: str, last_word: str) -> tuple[str, bool]:
     """What an abbreviation stands for ("" when it is none), and whether its full stop can also end a sentence."""
+    if word in _PLACES and _NUMBERED_STREET.search(before):
+        return _PLACES[word], True
     named = re.match(r"\s+[A-Z]", after) is not None
     if word in _TITLES and (word not in _PLACES or (named and not _is_street(last_word))):
         return _TITLES[word], False
@@ -283,7 +165,7 @@ def _expand(word: str, after: str, last_word: str) -> tuple[str, bool]:
         return _TITLES[word], False
     if word in _WEEKDAYS and re.match(r",|\s+\d|\s*[-–]|\s+(?:at|and|to)\b", after):
         return _WEEKDAYS[word], False
-    return _WORDS.get(word.lower(), ""), True
+    return _WORDS.get(word.lower(), ""), word.lower() not in _NEVER_LAST
 
 
 def _is_street(last_word: str) -> bool:
@@ -292,11 +174,12 @@ def _is_street(last_word: str) -> bool:
 
 def _read_dotted(match: Match, reader: Reader) -> bool:
     after = match.string[match.end() :]
-    spoken, can_end = _expand(match["word"], after, reader.writer.last_word)
+    before = match.string[max(0, match.start() - 4) : match.start()]
+    spoken, can_end = _expand(match["word"], before, after, reader.writer.last_word)
     if not spoken:
         return False
     reader.say(spoken, match)
-    if can_end and re.match(r"\s+[A-Z]|\s*$|\s*\n", after):
+    if re.match(r"\s*(?:$|\n)", after) or (can_end and re.match(r"\s+[A-Z]", after)):
         reader.writer.mark(".", match.end(), match.end())
     return True
 
@@ -306,27 +189,43 @@ def _read_bare_title(match: Match, reader: Reader) -> bool:
     return True
 
 
+def _read_circa(match: Match, reader: Reader) -> bool:
+    reader.say("circa", match)
+    return True
+
+
+def _read_bare_day(match: Match, reader: Reader) -> bool:
+    """Before a number, and one of several: "Sat" and "Sun" are words as well."""
+    before = match.string[max(0, match.start() - 16) : match.start()]
+    if match["first"] is None and not _DAY_BEFORE.search(before):
+        return False
+    reader.say(_WEEKDAYS[match["word"]], match)
+    return True
+
+
 def _read_slashed(match: Match, reader: Reader) -> bool:
     reader.say(_SLASHED_WORDS[match["word"].lower()], match)
     return True
 
 
 ENGLISH_RULES: Final[tuple[Rule, ...]] = (
+    *MONEY_RULES,
     *NUMBER_NAME_RULES,
     *DATE_RULES,
     *ROMAN_RULES,
     *NAME_RULES,
     (_LATIN, _read_latin),
+    (_CIRCA, _read_circa),
     (_DOTTED, _read_dotted),
     (_BARE_TITLE, _read_bare_title),
+    (_BARE_DAY, _read_bare_day),
     (_SLASHED, _read_slashed),
     (_DECADE, _read_decade),
+    (_PLURAL, _read_plural),
     (_ORDINAL, _read_ordinal),
-    (_MIXED, _read_mixed),
-    (_VULGAR, _read_vulgar),
-    (_FRACTION, _read_fraction),
-    (_MEASURE, _read_measure),
-    (_PER, _read_per),
+    *FRACTION_RULES,
+    *UNIT_RULES,
+    (_IP, _read_ip),
     (_VERSION, _read_version),
     (_YEAR, _read_year),
     *SIGN_RULES,

@@ -19,7 +19,10 @@ _DAY: Final = r"(?P<day>3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?"
 _YEAR: Final = r"(?P<year>1\d{3}|20\d{2})"
 _NOT_MORE: Final = r"(?![\w%°]|[.,:/-]\d)"
 
-_ISO_DATE: Final = re.compile(r"(?P<year>\d{4})-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12]\d|3[01])(?![\d-])")
+_ISO_DATE: Final = re.compile(
+    r"(?P<year>\d{4})-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12]\d|3[01])(?![\d-])"
+    r"(?:T(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)(?::[0-5]\d(?:\.\d{1,9})?)?(?P<zone>Z)?)?"
+)
 _SLASH_DATE: Final = re.compile(r"(?P<first>\d{1,2})/(?P<second>\d{1,2})/(?P<year>\d{4}|\d{2})(?![\d/])")
 _MONTH_DAY: Final = re.compile(rf"{_MONTH}\s+{_DAY}(?:(?:,\s*|\s+){_YEAR})?{_NOT_MORE}")
 _DAY_MONTH: Final = re.compile(rf"{_DAY}(?P<of>\s+of)?\s+{_MONTH}(?:(?:,\s*|\s+){_YEAR})?(?!\w)")
@@ -41,8 +44,10 @@ def _ordinal(day: int) -> str:
 
 def _read_iso_date(match: Match, reader: Reader) -> bool:
     month, day = MONTH_NAMES[int(match["month"]) - 1], _ordinal(int(match["day"]))
-    reader.say(f"{month} {day}, {year_words(int(match['year']))}", match)
-    # A time joined by the "T" of ISO 8601 is read as one of its own.
+    said = f"{month} {day}, {year_words(int(match['year']))}"
+    if match["hour"]:
+        said += f", {_time(int(match['hour']), int(match['minute']))}{' UTC' if match['zone'] else ''}"
+    reader.say(said, match)
     return True
 
 
@@ -55,6 +60,14 @@ def _read_slash_date(match: Match, reader: Reader) -> bool:
     if len(match["year"]) == 2:
         year += 2000 if year < 70 else 1900
     reader.say(f"{MONTH_NAMES[month - 1]} {_ordinal(day)}, {year_words(year)}", match)
+    return True
+
+
+_MONTH_OF_YEAR: Final = re.compile(r"(?<![\d/])(?P<month>0?[1-9]|1[0-2])/(?P<year>(?:19|20)\d{2})(?![\d/])")
+
+
+def _read_month_of_year(match: Match, reader: Reader) -> bool:
+    reader.say(f"{MONTH_NAMES[int(match['month']) - 1]} {year_words(int(match['year']))}", match)
     return True
 
 
@@ -102,13 +115,17 @@ def _end_half(match: Match, reader: Reader) -> None:
         reader.writer.mark(".", match.end(), match.end())
 
 
-def _read_clock(match: Match, reader: Reader) -> bool:
-    hour, minute = int(match["hour"]), int(match["minute"])
-    spoken = numbers.cardinal(hour, "en") or match["hour"]
+def _time(hour: int, minute: int, *, half: bool = False) -> str:
+    spoken = numbers.cardinal(hour, "en") or str(hour)
     if minute:
-        spoken += f" {'oh ' if minute < 10 else ''}{numbers.cardinal(minute, 'en')}"
-    elif not match["half"]:
-        spoken += " o'clock" if 1 <= hour <= 12 else " hundred"
+        return f"{spoken} {'oh ' if minute < 10 else ''}{numbers.cardinal(minute, 'en')}"
+    if half:
+        return spoken
+    return spoken + (" o'clock" if 1 <= hour <= 12 else " hundred")
+
+
+def _read_clock(match: Match, reader: Reader) -> bool:
+    spoken = _time(int(match["hour"]), int(match["minute"]), half=bool(match["half"]))
     if match["second"] and int(match["second"]):
         spoken += f" and {numbers.cardinal(int(match['second']), 'en')} seconds"
     reader.say(spoken + _half(match), match)
@@ -147,6 +164,7 @@ def _read_phone(match: Match, reader: Reader) -> bool:
 DATE_RULES: Final[tuple[Rule, ...]] = (
     (_ISO_DATE, _read_iso_date),
     (_SLASH_DATE, _read_slash_date),
+    (_MONTH_OF_YEAR, _read_month_of_year),
     (_MONTH_DAY, _read_month_day),
     (_DAY_MONTH, _read_day_month),
     (_MONTH_YEAR, _read_month_year),

@@ -35,6 +35,7 @@ _TITLED: Final = re.compile(
 )
 _NAMED: Final = re.compile(r"\b(?P<given>[A-Z][a-z]{1,20})\s(?:[A-Z]\.?\s)?[A-Z][a-z]{1,20}\s\Z")
 _BEFORE: Final = 60
+_SMALL: Final = re.compile(r"(?<=[ \u00a0])(?=[ivx]{2})(?P<roman>x{0,3}(?:ix|iv|v?i{0,3}))(?![\w'’])")
 
 
 def _value(roman: str) -> int:
@@ -53,6 +54,8 @@ def _read_roman(match: Match, reader: Reader) -> bool:
         r"(?:st|nd|rd|th)?\s+(?:century|centuries|dynasty|[Oo]lympi)", after
     ):
         return _say(numbers.ordinal(value, "en"), match, reader)
+    if len(roman) >= 4 and 1000 <= value <= 2100:
+        return _say(numbers.year(value, "en"), match, reader)
     if not before.endswith((" ", "\u00a0")) or not last:
         return False
     lower = last.lower()
@@ -67,6 +70,8 @@ def _read_roman(match: Match, reader: Reader) -> bool:
         # "Type C", "Grade D", "Class M": letters.
         return roman not in ("C", "D", "L", "M") and _say(numbers.cardinal(value, "en"), match, reader)
     if not last[0].isupper() or set(roman) - set("IVXL") or roman == "L" or roman == "XL":
+        return False
+    if (lower, roman) == ("malcolm", "X"):
         return False
     if lower in _NAMES:
         if roman == "I" and not _RULES.match(after) and not (_IS.match(after) and _TITLED.search(before)):
@@ -92,4 +97,12 @@ def _say(words: str | None, match: Match, reader: Reader) -> bool:
     return True
 
 
-ROMAN_RULES: Final[tuple[Rule, ...]] = ((_NUMERAL, _read_roman),)
+def _read_small(match: Match, reader: Reader) -> bool:
+    """ "Scene ii", "page iv": behind a word whose numerals are plain numbers."""
+    if reader.writer.last_word.lower() not in _COUNTED:
+        return False
+    reader.say(numbers.cardinal(_value(match["roman"].upper()), "en") or match.group(), match)
+    return True
+
+
+ROMAN_RULES: Final[tuple[Rule, ...]] = ((_NUMERAL, _read_roman), (_SMALL, _read_small))

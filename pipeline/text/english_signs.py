@@ -7,12 +7,25 @@ from pipeline.text import numbers
 from pipeline.text.reading import Match, Reader, Rule
 
 _RANGE: Final = re.compile(
-    r"(?:(?<=[\d%°])[-–—]|(?<=[ap]m)[-–—]|(?<=[ap]\.m\.)[-–—]|(?<=\d[kKMB])[-–—]|(?<=[\d%°]\s)[–—]\s)(?=[$€£¥]?\d)"
+    r"(?:(?<=[\d%°])[-–—]|(?<=\d(?:st|nd|rd|th))[-–—]|(?<=[ap]m)[-–—]|(?<=[ap]\.m\.)[-–—]|(?<=\d[kKMB])[-–—]|(?<=[\d%°]\s)[–—]\s)(?=[$€£¥]?\d)"
 )
-_MATHS: Final = re.compile(r"(?:(?<=\d)(?P<tight>[*×x÷−])|(?<=\d\s)(?P<spaced>[*×x÷−-])\s)(?=\d)")
-_MATHS_WORDS: Final = {"*": "times", "×": "times", "x": "by", "÷": "divided by", "−": "minus", "-": "minus"}
+_MATHS: Final = re.compile(r"(?:(?<=\d)(?P<tight>[*×x÷−])|(?<=\d\s)(?P<spaced>[*×x÷−/-])\s)(?=\d)")
+_MATHS_WORDS: Final = {
+    "*": "times",
+    "×": "times",
+    "x": "by",
+    "÷": "divided by",
+    "/": "divided by",
+    "−": "minus",
+    "-": "minus",
+}
 _MULTIPLE: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)x(?!\w)")
-_POWER: Final = re.compile(r"\^(?P<exponent>\d+)")
+_SCIENTIFIC: Final = re.compile(
+    r"(?<![\w.])(?P<base>\d{1,9}(?:\.\d{1,9})?)[eE](?P<sign>[+−-]?)(?P<exponent>\d{1,3})(?![\w.])"
+)
+_CHAIN_BEFORE: Final = re.compile(r"[-–—A-Za-z][\d.,:]{1,12}\Z")
+_CHAIN_AFTER: Final = re.compile(r"[$€£¥]?[\d.,:]{0,12}\d[-–—][\dA-Z]")
+_POWER: Final = re.compile(r"\^(?P<sign>[-−])?(?P<exponent>\d{1,4})(?!\d)")
 _APPROXIMATELY: Final = re.compile(r"~(?=\s?[$€£]?\d)")
 _NUMBER_SIGN: Final = re.compile(r"(?:#|№\s?|Nos?\.\s?)(?=\d)")
 _HASHTAG: Final = re.compile(r"#(?=[^\W\d])")
@@ -20,7 +33,18 @@ _LETTER_NUMBER: Final = re.compile(r"(?<!\w)(?P<letter>[A-Z])-?(?P<number>\d{1,3
 
 
 def _read_range(match: Match, reader: Reader) -> bool:
+    """Declined for one of several dashes in a row, and behind a letter with a number: those are codes."""
+    before = match.string[max(0, match.start() - 16) : match.start()]
+    if _CHAIN_BEFORE.search(before) or _CHAIN_AFTER.match(match.string, match.end()):
+        return False
     reader.say("to", match)
+    return True
+
+
+def _read_scientific(match: Match, reader: Reader) -> bool:
+    sign = "minus " if match["sign"] in ("-", "−") else ""
+    exponent = numbers.cardinal(int(match["exponent"]), "en")
+    reader.say(f"{reader.number(match['base'])} times ten to the power of {sign}{exponent}", match)
     return True
 
 
@@ -37,8 +61,9 @@ def _read_multiple(match: Match, reader: Reader) -> bool:
 
 def _read_power(match: Match, reader: Reader) -> bool:
     exponent = match["exponent"]
-    named = {"2": "squared", "3": "cubed"}.get(exponent)
-    reader.say(named or f"to the power of {numbers.cardinal(int(exponent), 'en')}", match)
+    minus = "minus " if match["sign"] else ""
+    named = None if minus else {"2": "squared", "3": "cubed"}.get(exponent)
+    reader.say(named or f"to the power of {minus}{numbers.cardinal(int(exponent), 'en')}", match)
     return True
 
 
@@ -66,7 +91,7 @@ def _read_letter_number(match: Match, reader: Reader) -> bool:
 
 _RATIO: Final = re.compile(r"(?<![\d:])(?P<left>\d{1,4}):(?P<right>\d{1,4})(?![\d:])")
 _HEIGHT: Final = re.compile(r"(?P<feet>\d)['’′]\s?(?P<inches>1[01]|\d)(?:[\"”″]|''|(?!\w))")
-_SCALED: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<scale>k|K|M|B|bn|mn)(?!\w)")
+_SCALED: Final = re.compile(r"(?<![A-Za-z])(?P<number>\d+(?:\.\d+)?)(?P<scale>k|K|M|B|bn|mn)(?!\w)")
 _SCALES: Final = {
     "k": "thousand", "K": "thousand", "M": "million", "mn": "million", "B": "billion", "bn": "billion",
 }  # fmt: skip
@@ -87,7 +112,8 @@ def _read_height(match: Match, reader: Reader) -> bool:
 
 
 def _read_scaled(match: Match, reader: Reader) -> bool:
-    if match.group() == "4K":
+    # "4K" is a screen, and "12700K" a processor.
+    if match.group() == "4K" or len(match["number"].partition(".")[0]) > 3:
         return False
     reader.say(f"{reader.number(match['number'])} {_SCALES[match['scale']]}", match)
     return True
@@ -130,6 +156,7 @@ NAME_RULES: Final[tuple[Rule, ...]] = (
 """To be tried before abbreviations and plain numbers."""
 
 SIGN_RULES: Final[tuple[Rule, ...]] = (
+    (_SCIENTIFIC, _read_scientific),
     (_SCALED, _read_scaled),
     (_RANGE, _read_range),
     (_MATHS, _read_maths),

@@ -1,5 +1,6 @@
 """Languages by name, and what Morgan says in them by itself."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -51,22 +52,64 @@ FILLERS: Final = MappingProxyType(
 """What is said while something takes its time, by ISO 639-1 code."""
 
 
-def filler_in(text: str, language: str) -> str:
-    """What to say while something takes its time: that which was set; the English one of `FILLERS` stands for all."""
-    return FILLERS.get(primary_language(language), text) if text == FILLERS["en"] else text
+UNSPEAKABLE: Final = MappingProxyType(
+    {
+        "en": "Sorry, I cannot say that aloud.",
+        "de": "Entschuldigung, das kann ich nicht aussprechen.",
+        "fr": "Désolé, je ne peux pas le dire à voix haute.",
+        "es": "Lo siento, no puedo decirlo en voz alta.",
+        "it": "Mi dispiace, non posso dirlo ad alta voce.",
+        "pt": "Desculpe, não consigo dizer isso em voz alta.",
+        "nl": "Sorry, dat kan ik niet hardop zeggen.",
+    }
+)
+"""What is said for a reply without a word that the voice could say, by ISO 639-1 code of the voice."""
 
 
-def unclear_prompt(text: str, language: str) -> tuple[str, str | None]:
-    """What to say when the words could not be made out.
+def unspeakable_in(language: str) -> str:
+    """What to say for a reply without a word that a voice of this language could say."""
+    return UNSPEAKABLE.get(primary_language(language), UNSPEAKABLE["en"])
+
+
+APOLOGIES: Final = MappingProxyType(
+    {
+        "en": "Sorry, something went wrong on my side. Could you say that again?",
+        "de": "Entschuldigung, bei mir ist etwas schiefgegangen. Können Sie das bitte wiederholen?",
+        "fr": "Pardon, j'ai eu un problème. Pouvez-vous répéter ?",
+        "es": "Perdón, algo ha fallado por mi parte. ¿Puede repetirlo?",
+        "it": "Scusi, qualcosa è andato storto da parte mia. Può ripetere?",
+        "pt": "Desculpe, algo correu mal do meu lado. Pode repetir?",
+        "nl": "Sorry, er ging bij mij iets mis. Kunt u dat herhalen?",
+    }
+)
+"""What is said when an engine failed, by ISO 639-1 code."""
+
+DELAYS: Final = MappingProxyType(
+    {
+        "en": "Sorry, this is taking me a moment.",
+        "de": "Entschuldigung, das dauert einen Moment.",
+        "fr": "Pardon, cela me prend un instant.",
+        "es": "Perdón, esto me lleva un momento.",
+        "it": "Scusi, mi serve un momento.",
+        "pt": "Desculpe, isto está a demorar um momento.",
+        "nl": "Sorry, dit duurt even.",
+    }
+)
+"""What is said when the language model gives no sign of itself, by ISO 639-1 code."""
+
+
+def phrase_in(phrases: Mapping[str, str], text: str, language: str) -> tuple[str, str | None]:
+    """One of these phrases in a language.
 
     Args:
-        text: that was set; the English one of `UNCLEAR` stands for all of them.
-        language: of the call, ISO 639-1.
+        phrases: by ISO 639-1 code.
+        text: that was set; the English one stands for all of them.
+        language: to be said in, ISO 639-1.
 
     Returns:
         The words and their language; None where a text was set without its language.
     """
-    if text != UNCLEAR["en"]:
+    if text != phrases["en"]:
         return text, None
     code = primary_language(language)
-    return (UNCLEAR[code], code) if code in UNCLEAR else (text, "en")
+    return (phrases[code], code) if code in phrases else (text, "en")

@@ -24,6 +24,11 @@ class Reader:
         """Say words for a group of a match."""
         self.writer.say(words, match.start(group), match.end(group))
 
+    @property
+    def counts_as_one(self) -> bool:
+        """Whether what is counted next stands in the singular all the same, as in "a five dollar bill"."""
+        return self.language.startswith("en") and self.writer.last_word.lower() in ("a", "an")
+
     def number(self, written: str) -> str | None:
         """The words of a written number with group and decimal marks; None where the language cannot say it."""
         mark = self.words.decimal_mark
@@ -60,8 +65,10 @@ _DOMAIN: Final = re.compile(
     rf"(?:[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?\.){{1,8}}(?:{_TLDS})(?:\.(?:uk|au|nz|br|za))?(?![\w@-]|\.[a-z])(?::\d+)?(?:/[^\s<>\"“”]*)?",
     re.IGNORECASE,
 )
+_LOCALHOST: Final = re.compile(r"localhost(?=[:/])(?::\d{1,5})?(?:/[^\s<>\"“”]*)?")
 _EMAIL: Final = re.compile(r"(?:mailto:|(?<![\w.+-]))(?P<name>[\w.+-]*\w)@(?P<host>[\w-]+(?:\.[\w-]+)+)")
-_PATH: Final = re.compile(r"(?<![\w/])~?/(?:[\w.-]+/)*[\w.-]*\w/?")
+_PATH: Final = re.compile(r"(?<![\w/])(?:~|\.{1,2})?/(?:[\w.-]+/)*[\w.-]*\w/?")
+_RELATIVE_PATH: Final = re.compile(r"(?<![\w/.-])[A-Za-z_](?:[\w-]{0,63}/){1,8}[\w-]{1,64}\.[a-z]\w{0,9}(?!\w)")
 _FILE: Final = re.compile(r"[A-Za-z][\w-]{0,63}(?:\.[a-z]\w{0,31}){1,8}(?!\w)")
 _HANDLE: Final = re.compile(r"(?<!\w)@(?=\w)")
 _ADDRESS_PART: Final = re.compile(r"[^\W\d_]+|\d+|[./_@:~+-]")
@@ -73,11 +80,13 @@ def _spell_address(text: str, reader: Reader) -> str:
     words = reader.words
     if not words.dot:
         return text
-    names = {".": words.dot, "/": words.slash, "-": words.dash, "_": words.underscore, "@": words.at, ":": "", "~": "",
-             "+": words.symbols.get("+", "+")}  # fmt: skip
-    said = []
+    names = {".": words.dot, "/": words.slash, "-": words.dash, "_": words.underscore, "@": words.at, "~": "tilde",
+             ":": words.symbols.get(":", ""), "+": words.symbols.get("+", "+")}  # fmt: skip
+    said: list[str] = []
     for part in _ADDRESS_PART.findall(text):
-        if part.isdecimal():
+        if part.isdecimal() and said and said[-1] == words.symbols.get(":"):
+            said.append(numbers.digits(part, reader.language) or part)  # a port
+        elif part.isdecimal():
             said.append((reader.number(part) if len(part) <= 4 else numbers.digits(part, reader.language)) or part)
         else:
             said.append(names.get(part, part))
@@ -138,27 +147,30 @@ ADDRESS_RULES: Final[tuple[Rule, ...]] = (
     (_EMAIL, read_email),
     (_URL, read_url),
     (_DOMAIN, read_url),
+    (_LOCALHOST, read_url),
     (_PATH, read_path),
+    (_RELATIVE_PATH, read_path),
     (_HANDLE, _read_handle),
 )
 FILE_RULE: Final[Rule] = (_FILE, read_path)
 
 
-def _say_money(amount: str, currency: Currency, reader: Reader) -> str | None:
+def money_words(amount: str, currency: Currency, reader: Reader) -> str | None:
+    """An amount as it is said; None where the language cannot say it."""
     integer, _, fraction = amount.partition(reader.words.decimal_mark)
     whole, cents = int(re.sub(r"\D", "", integer) or "0"), int(fraction) if len(fraction) == 2 else 0
     if fraction and (len(fraction) != 2 or not currency.minor_many):
         spoken = reader.number(amount)
-        return f"{spoken} {currency.many}" if spoken else None
+        return f"{spoken} {currency.one if reader.counts_as_one else currency.many}" if spoken else None
     parts = []
     if whole or not cents:
         count = numbers.counted(whole, reader.language, feminine=currency.feminine)
         if whole == 1 and not currency.feminine:
             count = reader.words.one
-        parts.append(f"{count} {currency.one if whole == 1 else currency.many}")
+        parts.append(f"{count} {currency.one if whole == 1 or reader.counts_as_one else currency.many}")
     if cents:
         count = reader.words.one if cents == 1 else numbers.counted(cents, reader.language)
-        minor = currency.minor_one if cents == 1 else currency.minor_many
+        minor = currency.minor_one if cents == 1 or reader.counts_as_one else currency.minor_many
         english = reader.language.startswith("en")
         if parts and not english:
             parts.append(str(count))  # "drei Euro fünfzig", "tres euros cincuenta"
@@ -167,7 +179,11 @@ def _say_money(amount: str, currency: Currency, reader: Reader) -> str | None:
     return " ".join(parts)
 
 
-_SCALES: Final = {"k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b": "billion", "t": "trillion"}
+SCALES: Final = {
+    "k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b": "billion", "t": "trillion",
+    "tn": "trillion",
+}  # fmt: skip
+SCALE: Final = r"(?:\s?(?P<scale>thousand|million|billion|trillion|(?:bn|mn|tn|[kKMBT])(?![\w])|(?<=\d)[mb](?!\w)))?"
 
 
 def _read_money(match: Match, reader: Reader) -> bool:
@@ -177,9 +193,10 @@ def _read_money(match: Match, reader: Reader) -> bool:
     scale = match["scale"]
     if scale:
         amount = reader.number(match["amount"])
-        spoken = f"{amount} {_SCALES.get(scale.lower(), scale)} {currency.many}" if amount else None
+        unit = currency.one if reader.counts_as_one else currency.many
+        spoken = f"{amount} {SCALES.get(scale.lower(), scale)} {unit}" if amount else None
     else:
-        spoken = _say_money(match["amount"], currency, reader)
+        spoken = money_words(match["amount"], currency, reader)
     if spoken:
         reader.say(spoken, match)
     return spoken is not None
@@ -207,11 +224,10 @@ def number_rules(words: Vocabulary) -> tuple[Rule, ...]:
     """Money, dates and versions left as they are, signs and plain numbers, with the marks of the language."""
     number = POINT_NUMBER if words.decimal_mark == "." else COMMA_NUMBER
     symbols = "|".join(re.escape(symbol) for symbol in sorted(words.currencies, key=len, reverse=True))
-    scale = r"(?:\s?(?P<scale>thousand|million|billion|trillion|(?:bn|mn|[kKMBT])(?![\w])))?"
     rules: list[Rule] = []
     if symbols:
         rules += [
-            (re.compile(rf"(?P<symbol>{symbols})\s?(?P<amount>{number}){scale}(?![.,]?\d)"), _read_money),
+            (re.compile(rf"(?P<symbol>{symbols})\s?(?P<amount>{number}){SCALE}(?![.,]?\d)"), _read_money),
             (re.compile(rf"(?P<amount>{number})(?P<scale>(?!))?\s?(?P<symbol>{symbols})(?!\w)"), _read_money),
         ]
     else:
@@ -232,8 +248,8 @@ _MARKS: Final = {
     "。": ".", "！": "!", "？": "?", "，": ",", "、": ",", "；": ";", "：": ":", "।": ".", "؟": "?", "،": ",",
 }  # fmt: skip
 _WORD: Final = re.compile(
-    r"[^\s\d.,;:!?…—–|→←↑↓。！？，、；：।؟،¿¡\"“”„«»‹›()\[\]{}<>/\\@#&%$€£¥₹*+=~^_\-−°×÷²³±≈§≤≥'’‘]"
-    r"[^\s\d.,;:!?…—–|→←↑↓。！？，、；：।؟،¿¡\"“”„«»‹›()\[\]{}<>/\\@#&%$€£¥₹*+=~^_\-−°×÷²³±≈§≤≥'’‘]*"
+    r"[^\s\d.,;:!?…—–|→←↑↓。！？，、；：।؟،¿¡\"“”„«»‹›()\[\]{}<>/\\@#&%$€£¥₹*+=~^_\-−°×÷²³±≈§≤≥≠√∞'’‘]"
+    r"[^\s\d.,;:!?…—–|→←↑↓。！？，、；：।؟،¿¡\"“”„«»‹›()\[\]{}<>/\\@#&%$€£¥₹*+=~^_\-−°×÷²³±≈§≤≥≠√∞'’‘]*"
     r"(?:['’-][^\W\d_]+)*"
 )
 _ELLIPSIS: Final = re.compile(r"\.{2,}|…")
@@ -241,7 +257,7 @@ _SPACED_DASH: Final = re.compile(r"(?<=\s)(?:--?|[–—])(?=\s)|(?<=\w)--(?=\w)
 _BRACKET: Final = re.compile(r"[()\[\]{}]")
 _BLANK_LINE: Final = re.compile(r"[ \t\r]*\n\s*")
 _MARK: Final = re.compile(f"[{re.escape(''.join(_MARKS))}]")
-_SYMBOL: Final = re.compile(r"[&+=%@°×÷²³±≈§<>≤≥]")
+_SYMBOL: Final = re.compile(r"[&+=%@°×÷²³±≈§<>≤≥≠√∞]")
 
 
 def _read_word(match: Match, reader: Reader) -> bool:

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from pipeline.text.words import is_abbreviation
+from pipeline.text.words import FULL_WIDTH_SENTENCE_ENDS, SPACED_SENTENCE_ENDS, is_abbreviation
 
 ORDINARY_WORDS: Final = 35
 """Words after which a reply ends with the sentence: about 14 s of speech."""
@@ -25,7 +25,7 @@ _LONG = re.compile(
 _CJK_LONG = re.compile(
     "故事|解释|解釋|说明|說明|介绍|介紹|为什么|為什麼|怎么|详细|継続|説明|物語|なぜ|どうやって|이야기|설명|왜"
 )
-_END = re.compile(r"[.!?…][\"'”’»)\]*]*(?=\s)|[。！？｡]|\n\s*\n")
+_END = re.compile(rf"[{SPACED_SENTENCE_ENDS}][\"'”’»)\]*]*(?=\s)|[{FULL_WIDTH_SENTENCE_ENDS}]|\n\s*\n")
 _LAST_WORD = re.compile(r"\S+$")
 
 

@@ -22,6 +22,17 @@ _LATIN: Final = word_set(
 )
 """Languages whose voices know Latin letters only."""
 
+_OTHER: Final = word_set(
+    "am ar as ba be bg bn bo fa gu he hi hy ja ka kk km kn ko lo mk ml mn mr my ne pa ps ru sa sd si sr ta te tg th tt"
+    " uk ur yi yue zh"
+)
+"""Languages that are not written in Latin letters. Greek is not among them: voices know its letters by their names."""
+
+
+def has_sounds(voice: str, language: str) -> bool:
+    """Whether a voice of one language can say what is written in another, as far as is known (ISO 639-1)."""
+    return not (primary_language(voice) in _LATIN and primary_language(language) in _OTHER)
+
 
 @lru_cache(maxsize=32)
 def unspoken(language: str) -> re.Pattern[str] | None:

@@ -65,6 +65,8 @@ ENGLISH: Final = Vocabulary(
         "INR": Currency("rupee", "rupees", "paisa", "paise"),
         "CHF": Currency("franc", "francs", "centime", "centimes"),
     }
+    | dict.fromkeys(("Rs.", "Rs"), Currency("rupee", "rupees", "paisa", "paise"))
+    | dict.fromkeys(("₿", "BTC"), Currency("bitcoin", "bitcoins"))
     | dict.fromkeys(("₩", "KRW"), Currency("won", "won"))
     | dict.fromkeys(("₽", "RUB"), Currency("ruble", "rubles", "kopeck", "kopecks"))
     | dict.fromkeys(("₺", "TRY"), Currency("lira", "lira", "kurus", "kurus"))
@@ -83,7 +85,8 @@ ENGLISH: Final = Vocabulary(
     | {"SEK": Currency("Swedish krona", "Swedish kronor", "ore", "ore")},
     {"&": "and", "+": "plus", "=": "equals", "%": "percent", "@": "at", "°": "degrees", "×": "times", "÷": "divided by",
      "²": "squared", "³": "cubed", "±": "plus or minus", "≈": "about", "§": "section", "<": "less than",
-     ">": "greater than", "≤": "at most", "≥": "at least"},
+     ">": "greater than", "≤": "at most", "≥": "at least", "≠": "is not equal to", "√": "the square root of",
+     "∞": "infinity", ":": "colon"},
 )  # fmt: skip
 
 _EURO_CENT: Final = ("cent", "cents")
@@ -96,7 +99,8 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
             Currency("Dollar", "Dollar", "Cent", "Cent"), Currency("Euro", "Euro", "Cent", "Cent"),
             Currency("Pfund", "Pfund", "Penny", "Pence"), "Yen",
         ),
-        {"&": "und", "+": "plus", "=": "gleich", "%": "Prozent", "@": "ät", "°": "Grad", "×": "mal", "§": "Paragraph"},
+        {"&": "und", "+": "plus", "=": "gleich", "%": "Prozent", "@": "ät", "°": "Grad", "×": "mal", "§": "Paragraph",
+         ":": "Doppelpunkt"},
     ),
     "fr": Vocabulary(
         ",", "virgule", "moins", "pour cent", "point", "barre oblique", "arobase", "tiret", "tiret bas", "un",
@@ -104,7 +108,8 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
             Currency("dollar", "dollars", *_EURO_CENT), Currency("euro", "euros", "centime", "centimes"),
             Currency("livre", "livres", "penny", "pence", feminine=True), "yens",
         ),
-        {"&": "et", "+": "plus", "=": "égale", "%": "pour cent", "@": "arobase", "°": "degrés", "×": "fois"},
+        {"&": "et", "+": "plus", "=": "égale", "%": "pour cent", "@": "arobase", "°": "degrés", "×": "fois",
+         ":": "deux-points"},
     ),
     "es": Vocabulary(
         ",", "coma", "menos", "por ciento", "punto", "barra", "arroba", "guion", "guion bajo", "un",
@@ -112,7 +117,8 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
             Currency("dólar", "dólares", "centavo", "centavos"), Currency("euro", "euros", "céntimo", "céntimos"),
             Currency("libra", "libras", "penique", "peniques", feminine=True), "yenes",
         ),
-        {"&": "y", "+": "más", "=": "igual a", "%": "por ciento", "@": "arroba", "°": "grados", "×": "por"},
+        {"&": "y", "+": "más", "=": "igual a", "%": "por ciento", "@": "arroba", "°": "grados", "×": "por",
+         ":": "dos puntos"},
     ),
     "it": Vocabulary(
         ",", "virgola", "meno", "per cento", "punto", "barra", "chiocciola", "trattino", "trattino basso", "un",
@@ -121,7 +127,8 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
             Currency("euro", "euro", "centesimo", "centesimi"),
             Currency("sterlina", "sterline", "penny", "pence", feminine=True), "yen",
         ),
-        {"&": "e", "+": "più", "=": "uguale", "%": "per cento", "@": "chiocciola", "°": "gradi", "×": "per"},
+        {"&": "e", "+": "più", "=": "uguale", "%": "per cento", "@": "chiocciola", "°": "gradi", "×": "per",
+         ":": "due punti"},
     ),
     "pt": Vocabulary(
         ",", "vírgula", "menos", "por cento", "ponto", "barra", "arroba", "hífen", "sublinhado", "um",
@@ -130,7 +137,8 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
             Currency("libra", "libras", "péni", "pence", feminine=True), "ienes",
         )
         | dict.fromkeys(("R$", "BRL"), Currency("real", "reais", "centavo", "centavos")),
-        {"&": "e", "+": "mais", "=": "igual a", "%": "por cento", "@": "arroba", "°": "graus", "×": "vezes"},
+        {"&": "e", "+": "mais", "=": "igual a", "%": "por cento", "@": "arroba", "°": "graus", "×": "vezes",
+         ":": "dois pontos"},
     ),
     "nl": Vocabulary(
         ",", "komma", "min", "procent", "punt", "slash", "apenstaartje", "streepje", "laag streepje", "één",
@@ -138,7 +146,8 @@ VOCABULARIES: Final[dict[str, Vocabulary]] = {
             Currency("dollar", "dollar", "cent", "cent"), Currency("euro", "euro", "cent", "cent"),
             Currency("pond", "pond", "penny", "pence"), "yen",
         ),
-        {"&": "en", "+": "plus", "=": "is", "%": "procent", "@": "apenstaartje", "°": "graden", "×": "maal"},
+        {"&": "en", "+": "plus", "=": "is", "%": "procent", "@": "apenstaartje", "°": "graden", "×": "maal",
+         ":": "dubbele punt"},
     ),
 }  # fmt: skip
 """By ISO 639-1 code."""

@@ -8,9 +8,19 @@ CJK: Final = (
 )
 """Character class body of the scripts that are written without spaces between words (Han, Kana)."""
 
-_THAI: Final = re.compile(r"[\u0e01-\u0e4e]+")
+SPACED_SENTENCE_ENDS: Final = ".!?…।॥؟۔።។။"
+"""Marks that end a sentence where white space follows: Latin, Devanagari, Arabic, Ethiopic, Khmer, Burmese."""
+
+FULL_WIDTH_SENTENCE_ENDS: Final = "。！？｡"
+"""Those of Chinese and Japanese, behind which no space stands."""
+
+SENTENCE_ENDS: Final = tuple(SPACED_SENTENCE_ENDS + FULL_WIDTH_SENTENCE_ENDS)
+
+_UNSPACED: Final = r"\u0e01-\u0e4e\u0e81-\u0ece\u1000-\u1049\u1780-\u17d3"
+_THAI: Final = re.compile(f"[{_UNSPACED}]+")
+_ENDS_UNSPACED: Final = re.compile(f"[{_UNSPACED}][\"'”’)\\]]*$")
 _THAI_WORD: Final = 4
-"""Characters of a Thai word: its spaces part clauses, not words."""
+"""Characters of a word of Thai, Lao, Burmese and Khmer: their spaces part clauses, not words."""
 
 _CJK_CHARACTER: Final = re.compile(f"[{CJK}]")
 _WORD: Final = re.compile(r"\S+")
@@ -34,9 +44,14 @@ def is_cjk(character: str) -> bool:
     return _CJK_CHARACTER.match(character) is not None
 
 
+def ends_unspaced(text: str) -> bool:
+    """Whether a text ends with a letter of a script whose spaces part clauses: Thai, Lao, Burmese, Khmer."""
+    return _ENDS_UNSPACED.search(text) is not None
+
+
 def count_words(text: str) -> int:
     """Number of whitespace-delimited words that hold a letter or a digit; two Han or Kana characters count as one,
-    four Thai ones likewise."""
+    four of Thai, Lao, Burmese and Khmer likewise."""
     cjk = len(_CJK_CHARACTER.findall(text))
     if cjk:
         text = _CJK_CHARACTER.sub(" ", text)

@@ -9,6 +9,7 @@ from typing import Final
 
 from pipeline.engines.protocols import Transcript, Word
 from pipeline.engines.stt.hallucination import clean_transcript
+from pipeline.text.words import SENTENCE_ENDS
 
 PAUSE_S = 0.8
 """A pause that parts two segments, whatever the words."""
@@ -28,7 +29,7 @@ LANGUAGE_TOLD_S = 1.5
 ONE_LANGUAGE_S = 60.0
 """Speech in one language after which another one is not likely to come."""
 
-_SENTENCE_END: Final = re.compile(r"[.?!。？！…]['\")\]”’»]*$")
+_SENTENCE_END: Final = re.compile(rf"[{''.join(SENTENCE_ENDS)}]['\")\]”’»]*$")
 
 
 @dataclass(frozen=True, slots=True)

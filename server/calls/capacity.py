@@ -34,11 +34,14 @@ MOST = 64
 GUESSED_PER_CORE = 2
 """Calls for a core of a processor of which nothing is known."""
 
-GUESSED_STT_S, GUESSED_TURN_MODEL_S, GUESSED_VOICE_S, GUESSED_CLAUSE_S = 0.25, 0.05, 0.1, 0.5
+GUESSED_STT_S, GUESSED_VOICE_S, GUESSED_CLAUSE_S = 0.25, 0.1, 0.5
 """What a caller waits for an engine of which nothing is known here: it works elsewhere, or was not measured."""
 
-DECISION_S = 0.3
-"""From the end of speech to the decision that the turn is over."""
+BEGIN_S = 0.08
+"""From the last sound of speech until its words are asked for: what comes of them is worked out on suspicion."""
+
+DECISION_S = 0.25
+"""From the last sound until the turn is over, the median of `morgan bench waits`: no answer is heard before."""
 
 LATE = 2.5
 """An answer is late when it takes so many times as long as for a caller alone."""
@@ -103,20 +106,32 @@ def calls_in_time(speeds: EngineSpeeds | None, cores: int) -> int:
 
 
 def alone_s(speeds: EngineSpeeds | None) -> float:
-    """About how long a single caller waits for an answer."""
+    """About how long a single caller waits for an answer, seconds."""
     llm = Unmeasured.UNKNOWN if speeds is None else speeds.llm
-    return others_s(speeds) + (GUESSED_CLAUSE_S if isinstance(llm, Unmeasured) else llm.voiced_s)
+    return wait_s(others_s(speeds), GUESSED_CLAUSE_S if isinstance(llm, Unmeasured) else llm.voiced_s)
+
+
+def wait_s(others: float, voiced: float) -> float:
+    """About how long a single caller waits whose answer is begun on suspicion, while the decision is pending.
+
+    Args:
+        others: what runs ahead of the language model and behind it, seconds (`others_s`).
+        voiced: until the language model has a clause to say (`LanguageModelSpeed.voiced_s`).
+    """
+    return max(DECISION_S, others + voiced)
 
 
 def others_s(speeds: EngineSpeeds | None) -> float:
-    """What a single caller waits for besides the language model."""
+    """What runs in turns with the language model for a single caller, seconds: the transcript and the first sound.
+
+    The turn model and the wait for the decision run beside them; on a single core the turn model runs ahead of them.
+    """
     if speeds is None:
-        return DECISION_S + GUESSED_STT_S + GUESSED_TURN_MODEL_S + GUESSED_VOICE_S
-    stt_s, turn_model_s = _known(speeds.stt_s), _known(speeds.turn_model_s)
-    heard = GUESSED_STT_S if stt_s is None else stt_s
-    judged = GUESSED_TURN_MODEL_S if turn_model_s is None else turn_model_s
+        return BEGIN_S + GUESSED_STT_S + GUESSED_VOICE_S
+    heard = GUESSED_STT_S if isinstance(speeds.stt_s, Unmeasured) else speeds.stt_s
     spoken = GUESSED_VOICE_S if isinstance(speeds.voice, Unmeasured) else speeds.voice.first_s
-    return DECISION_S + heard + judged + spoken
+    judged = 0.0 if speeds.cores > 1 else _known(speeds.turn_model_s) or 0.0
+    return BEGIN_S + heard + judged + spoken
 
 
 class Capacity:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pipeline.call.options import CallOptions
 from pipeline.engines.speeds import EngineSpeeds, Unmeasured
 from pipeline.scheduling.cores import CORES
-from pipeline.text.languages import unclear_prompt
+from pipeline.text.languages import APOLOGIES, DELAYS, UNCLEAR, phrase_in
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.settings import Settings
 
@@ -54,11 +54,10 @@ def fixed_phrases(settings: Settings, options: CallOptions) -> list[str | tuple[
     fixed = [
         options.greeting,
         settings.telephone_greeting,
-        options.apology,
-        options.delay_apology,
         options.farewell,
         options.shutdown_prompt,
         options.idle_prompt,
         options.filler,
     ]
-    return [*fixed, *{unclear_prompt(options.unclear_prompt, code) for code in ("", *settings.languages)}]
+    own = ((UNCLEAR, options.unclear_prompt), (APOLOGIES, options.apology), (DELAYS, options.delay_apology))
+    return [*fixed, *{phrase_in(phrases, text, code) for phrases, text in own for code in ("", *settings.languages)}]

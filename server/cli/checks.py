@@ -29,7 +29,7 @@ from server.calls.capacity import calls_in_time
 from server.conversations.tools import NO_TOOL_MODEL
 from server.engines.factory import engines_here, llm_engine, mind_of, needed_models
 from server.engines.library import faster_library, library_title
-from server.minds.endpoints import found_here
+from server.minds.endpoints import clouds_known, found_here
 from server.roles import SERVICES, port_of, services_of, takes_calls
 from server.settings import Settings
 
@@ -76,11 +76,15 @@ def all_checks(settings: Settings) -> Iterator[Check]:
 
 
 def check_other_minds(settings: Settings) -> Iterator[Check]:
-    """Language models that other programs on this machine have."""
+    """Language models that other programs on this machine have, and services of which there is a key."""
     for program, (url, models) in found_here().items():
         if settings.llm_base_url != url:
             shown = ", ".join(models[:5]) + (", ..." if len(models) > 5 else "")
             yield Check(program, "ok", f"{shown}; `morgan models use {url}` lets it answer")
+    for cloud in clouds_known():
+        if settings.llm_base_url != cloud.url:
+            found = f"{cloud.key} is set: with its value in MORGAN_LLM_API_KEY, `morgan models use {cloud.url}"
+            yield Check(cloud.name, "ok", f"{found} --model NAME` lets it answer")
 
 
 def check_calibration(settings: Settings) -> Check:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from persistence.values import Passage
+from pipeline.text.words import SENTENCE_ENDS
 
 MAX_FILE = 64 * 1024 * 1024
 """Bytes of a file."""
@@ -24,7 +25,7 @@ MOST_CARRIED = 400
 MOST_PLACE = 200
 """Characters of the headings that a passage is found under."""
 
-_SENTENCE_END = re.compile(r"[.!?…。！？:]\W*(?:\s|$)")
+_SENTENCE_END = re.compile(rf"[{''.join(SENTENCE_ENDS)}:]\W*(?:\s|$)")
 
 _BLOCKS = ("p", "li", "dt", "dd", "blockquote", "pre", "td", "th", "figcaption", "address")
 _NOT_READ = ("script", "style", "noscript", "template", "svg", "nav", "head", "iframe")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from persistence.values import Passage
+from pipeline.text.words import SENTENCE_ENDS
 
 MOST_CHARS = 420
 """Of a passage: about seventy words. Longer ones are of several things, and found for none of them; a prompt has room
@@ -15,7 +16,7 @@ FEWEST_CHARS = 120
 OVERLAP_CHARS = 140
 """At the beginning of a passage the last sentence of the one before is said again, if it is no longer than this."""
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"')\]”’»]*\s+")
+_SENTENCE_END = re.compile(rf"(?<=[{''.join(SENTENCE_ENDS)}])[\"')\]”’»]*\s+")
 _SPACE = re.compile(r"[^\S\n]+")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 

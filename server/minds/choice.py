@@ -7,7 +7,7 @@ from pipeline.engines.gpu import free_gpu_memory
 from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.models import Model, ModelStore
 from pipeline.processor import usable_memory
-from server.calls.capacity import others_s
+from server.calls.capacity import others_s, wait_s
 from server.engines.factory import engines_here, llm_engine
 from server.engines.library import all_on_gpu
 from server.minds.speed_book import SpeedBook, load_speeds
@@ -85,7 +85,7 @@ def too_slow(speed: LanguageModelSpeed, known: SpeedBook, quick_id: str) -> str:
     about = "" if speed.measured else "about "
     if speed.token_s > SPOKEN_TOKEN_S:
         return f"{about}{1 / speed.token_s:.0f} tokens/s here, too slow for a call"
-    as_long = 1.0 if quick is None else (others + speed.voiced_s) / (others + quick.voiced_s)
+    as_long = 1.0 if quick is None else wait_s(others, speed.voiced_s) / wait_s(others, quick.voiced_s)
     clause = f"{about}{speed.voiced_s:.1f} s to the first clause here"
     if as_long > MOST_OF_QUICK * (1.0 if speed.measured else FORETOLD):
         return f"{clause}, a caller would wait {as_long:.1f} times as long"

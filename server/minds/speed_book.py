@@ -29,7 +29,8 @@ class SpeedBook:
 
     Attributes:
         speeds: of language models that were measured, by their ids.
-        others_s: what a single caller waits for besides the language model, seconds; None where nobody has measured it.
+        others_s: what runs in turns with the language model for a single caller (`capacity.others_s`); None where
+            nobody has measured it.
     """
 
     speeds: Mapping[str, LanguageModelSpeed] = field(default_factory=dict)

@@ -26,14 +26,12 @@ from pipeline.call.events import (
     TurnLatency,
 )
 from pipeline.text.added_words import added_words
-from pipeline.text.words import is_abbreviation
+from pipeline.text.words import SENTENCE_ENDS, is_abbreviation
 
 Json: TypeAlias = dict[str, Any]
 
 Told: TypeAlias = tuple[str, Json]
 """Type and data of a message."""
-
-SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 INTERNAL = "internal_error"
 """The fault that ends a call."""

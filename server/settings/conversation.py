@@ -5,7 +5,7 @@ import re
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from pipeline.call.turn_taking.config import TurnTakingConfig
-from pipeline.text.languages import UNCLEAR
+from pipeline.text.languages import APOLOGIES, DELAYS, UNCLEAR
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.mcp.declaration import McpServer
 from server.settings.types import Listed
@@ -60,11 +60,13 @@ class ConversationSettings(BaseModel):
     greeting: str = Field("", description="Said when a call stands; empty: Morgan waits for the user.")
     idle_prompt: str = Field("Are you still there?", description="Said after turn_taking.idle_prompt_s of silence.")
     apology: str = Field(
-        "Sorry, something went wrong on my side. Could you say that again?", description="Said when an engine failed."
+        APOLOGIES["en"],
+        description="Said when an engine failed; the default one in the language of the voice.",
     )
     delay_apology: str = Field(
-        "Sorry, this is taking me a moment.",
-        description="Said in calls when the language model gives no sign of itself; empty: nothing.",
+        DELAYS["en"],
+        description="Said in calls when the language model gives no sign of itself; the default one in the language of "
+        "the voice; empty: nothing.",
     )
     delay_apology_after_s: float = Field(3.5, ge=0, description="So long after the end of the user's turn.")
     farewell: str = Field(

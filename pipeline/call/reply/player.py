@@ -79,11 +79,20 @@ class ReplyPlayer:
                 return reply
             self.discard()
         reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, waiting_since))
-        self._context.answer_in(language)
+        self.answer_in(language)
         if not self._carries_out(said, language):
             request = reply.wish.request(self._context, self._options, said)
             self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
         return reply
+
+    def spoken_in(self, language: str) -> str:
+        """The language, ISO 639-1, that a caller who speaks this one hears: that of the voice."""
+        return self._voices.prepared_in(self._voices.speaking(language), language)
+
+    def answer_in(self, language: str) -> None:
+        """The caller speaks this language, ISO 639-1: have the language model answer in it, if it can be heard then."""
+        spoken = AS_ALWAYS.is_spoken(self._options)
+        self._context.answer_in(self._voices.answers_in(language) if spoken else language)
 
     def _carries_out(self, said: str, language: str) -> bool:
         """Whether the user has agreed with these words to what a tool is to do: the new reply does it, then."""
@@ -105,7 +114,7 @@ class ReplyPlayer:
         """
         self.discard()
         self._new_reply(None, "", language, Ticket(Urgency.FIRST_AUDIO, now))
-        self._context.answer_in(language)
+        self.answer_in(language)
         if self._tools is not None:
             self._tools.begin_with(call, result)
         self.release(now)
@@ -124,7 +133,7 @@ class ReplyPlayer:
         """
         self.discard()
         reply = self._new_reply(answers, "", language, Ticket(Urgency.FIRST_AUDIO, now), wish)
-        self._context.answer_in(language)
+        self.answer_in(language)
         last = self._context.entries[-1] if self._context.entries else None
         if last is None or last.role != "user" or not self._carries_out(last.text, language):
             request = wish.request(self._context, self._options, said)

@@ -19,6 +19,7 @@ from pipeline.engines.protocols import SpeechChunk, Word
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.chunker import TextChunker
 from pipeline.text.spoken import Spoken, speak
+from pipeline.text.words import SENTENCE_ENDS
 
 HELD_S = 0.6
 """Most speech that is synthesised for a reply that may never be released."""
@@ -55,7 +56,7 @@ LOOK_AHEAD_SAMPLES = SPEECH_RATE * 65 // 10_000
 
 LEAD_FRAMES = 15
 
-CLAUSE_MARKS = tuple(".!?,;:…。！？，；：、")
+CLAUSE_MARKS = (*SENTENCE_ENDS, *",;:，；：、،؛")
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from pipeline.call.options import CallOptions
 from pipeline.call.reply.filler import Filler
 from pipeline.call.reply.reply import Reply
 from pipeline.call.reply.thinking import Thinking
+from pipeline.text.languages import APOLOGIES, phrase_in, unspeakable_in
 
 
 class ReplyWords:
@@ -23,7 +24,7 @@ class ReplyWords:
     def __init__(self, reply: Reply, options: CallOptions, outbox: EffectQueue) -> None:
         self.filler = Filler(reply, options)
         self._reply = reply
-        self._apology = options.apology
+        self._apology, _ = phrase_in(APOLOGIES, options.apology, reply.language)
         self._out = outbox
         self._thinking = Thinking()
         self._told = 0
@@ -47,11 +48,20 @@ class ReplyWords:
         self._reply.add_text(text, now)
 
     def end(self, now: float, *, failed: bool) -> None:
-        """The language model is done; where nothing but a filler was said, the user hears that it failed."""
+        """The language model is done; where nothing, or nothing but a filler, can be heard, the user is told why."""
         self._thinking.pause()
         if failed and self.filler.alone:
             self._reply.add_text(self._apology, now)
+        elif not failed and self._reply.speaks and self._reply.answers is not None:
+            failed = not self._heard_of(now)
         self._reply.end_text(now, failed)
+
+    def _heard_of(self, now: float) -> bool:
+        """Whether the user hears anything of the reply, were it that its words cannot be said; False: it has none."""
+        self._reply.pause_text(now)
+        if self._reply.first_clause_at is None and self._reply.text.strip():
+            self._reply.add_text(unspeakable_in(self._reply.language), now)
+        return bool(self._reply.text.strip())
 
     def give_up(self, now: float) -> None:
         """Wait for the language model no more."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.engines.protocols import Voice
+from pipeline.text.scripts import has_sounds
 from pipeline.text.words import primary_language
 
 
@@ -52,3 +53,12 @@ class VoiceChoice:
         """
         own = self.language if voice is None else self._languages.get(voice)
         return own or language or "en"
+
+    def answers_in(self, language: str) -> str:
+        """The language to answer in: that of the caller, unless the voice has no sounds for its letters.
+
+        Args:
+            language: of the caller, ISO 639-1.
+        """
+        spoken = self.prepared_in(self.speaking(language), language)
+        return language if has_sounds(spoken, language) else spoken

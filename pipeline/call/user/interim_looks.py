@@ -11,6 +11,7 @@ from pipeline.engines.protocols import Transcript
 from pipeline.engines.stt.hallucination import clean_transcript
 from pipeline.scheduling.lanes import Ticket
 from pipeline.text.agreement import LocalAgreement
+from pipeline.text.words import SENTENCE_ENDS
 
 GUESS_S = 0.45
 """Sound behind a transcript that may hold no further word; a fifth of all turns end so."""
@@ -18,7 +19,8 @@ GUESS_S = 0.45
 GUESSED_WORDS = 3
 """Fewer of a user who still speaks are hardly all."""
 
-SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
+WHOLE = tuple(mark for mark in SENTENCE_ENDS if mark != "…")
+"""Marks behind a whole sentence; Whisper writes "…" where one goes on."""
 
 
 class InterimLooks:
@@ -123,7 +125,7 @@ class InterimLooks:
         if end - last.end > GUESS_S * HEARING_RATE or last.end <= turn.segment_start:
             return ""
         text = turn.whole(clean_transcript(last.transcript))
-        whole = text.endswith(SENTENCE_ENDS) and (turn.draft is not None or len(text.split()) >= GUESSED_WORDS)
+        whole = text.endswith(WHOLE) and (turn.draft is not None or len(text.split()) >= GUESSED_WORDS)
         self._guess = text if whole else ""
         return self._guess
 

@@ -28,6 +28,7 @@ from pipeline.engines.tts.vits_decoder import Settled, VitsDecoder
 from pipeline.engines.tts.word_timing import estimate_word_times
 from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Lane, Ticket
+from pipeline.text.words import SENTENCE_ENDS
 
 _SLOWEST, _FASTEST = 0.25, 4.0
 _REFERENCE = "The quick brown fox jumps over the lazy dog."
@@ -37,7 +38,7 @@ _REFERENCE_RMS = 0.1
 _HIGHEST_PEAK = 0.9
 _SENTENCE_LENGTH, _CLAUSE_LENGTH, _LONGEST = 25, 120, 240
 _BREAKS = (
-    (_SENTENCE_LENGTH, re.compile(r"[.!?…。！？][\"'”’)\]]*\s+")),
+    (_SENTENCE_LENGTH, re.compile(rf"[{''.join(SENTENCE_ENDS)}][\"'”’)\]]*\s+")),
     (_CLAUSE_LENGTH, re.compile(r"[,;:–—]\s+")),
     (_LONGEST, re.compile(r"\s+")),
 )

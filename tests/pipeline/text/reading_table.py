@@ -170,9 +170,99 @@ def _compare(rng: random.Random) -> Pair:
     )
 
 
+def _room(rng: random.Random) -> Pair:
+    floor, door = rng.randint(1, 9), rng.randint(1, 40)
+    noun = rng.choice(["Room", "Suite", "Apartment", "Route"])
+    return f"look for {noun} {floor}{door:02d} there", f"look for {noun} {cardinal(floor)} {minute(door)} there"
+
+
+def _house(rng: random.Random) -> Pair:
+    hundreds, rest, letter = rng.randint(11, 49), rng.randint(10, 99), rng.choice(["", "A", "B"])
+    street = rng.choice(["Baker Street", "Oak Avenue", "Mill Road"])
+    said = f"{cardinal(hundreds)} {cardinal(rest)}{f' {letter}' if letter else ''}"
+    return f"We live at {hundreds}{rest}{letter} {street}.", f"We live at {said} {street}."
+
+
+def _numbered_street(rng: random.Random) -> Pair:
+    number = rng.randint(4, 99)
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number // 10 != 1 else "th"
+    return f"on {number}{ending} St. and back", f"on {ordinal(number)} Street and back"
+
+
+def _duration(rng: random.Random) -> Pair:
+    hours, minutes = rng.randint(2, 9), rng.randint(2, 59)
+    gap, end = rng.choice(["", " "]), rng.choice(["m", "min"])
+    return f"it took {hours}h{gap}{minutes}{end} to get there", (
+        f"it took {cardinal(hours)} hours {cardinal(minutes)} minutes to get there"
+    )
+
+
+def _money_range(rng: random.Random) -> Pair:
+    low, dash = rng.randint(2, 400), rng.choice("-–")
+    high = low + rng.randint(1, 400)
+    symbol, name = rng.choice([("$", "dollars"), ("€", "euros"), ("£", "pounds")])
+    scale = rng.choice(["", " million"])
+    return f"around {symbol}{low}{dash}{high}{scale} a year", (
+        f"around {cardinal(low)} to {cardinal(high)}{scale} {name} a year"
+    )
+
+
+def _counted_as_one(rng: random.Random) -> Pair:
+    number = rng.choice([5, 10, 16, 20, 50])
+    written, name, thing = rng.choice(
+        [
+            ("${} ", "dollar", "bill"),
+            ("{} km ", "kilometer", "run"),
+            ("{}GB ", "gigabyte", "disk"),
+            ("{} min ", "minute", "walk"),
+        ]
+    )
+    return f"take a {written.format(number)}{thing} now", f"take a {cardinal(number)} {name} {thing} now"
+
+
+def _rating(rng: random.Random) -> Pair:
+    whole, part = rng.randint(1, 9), rng.randint(1, 9)
+    return f"rated {whole}.{part}/10 by most", f"rated {cardinal(whole)} point {cardinal(part)} out of ten by most"
+
+
+def _port(rng: random.Random) -> Pair:
+    port = some_digits(rng, 4)
+    return f"at localhost:{port} here", f"at localhost colon {digits(port)} here"
+
+
+def _relative_path(rng: random.Random) -> Pair:
+    folder, name = rng.choice(["src", "docs", "lib"]), rng.choice(["main", "index", "notes"])
+    before, said = rng.choice([("", ""), ("./", "dot slash "), ("~/", "tilde slash ")])
+    return f"see {before}{folder}/{name}.md there", f"see {said}{folder} slash {name} dot md there"
+
+
+def _pre_release(rng: random.Random) -> Pair:
+    parts, number = [rng.randint(0, 20) for _ in range(3)], rng.randint(1, 9)
+    stage, said = rng.choice([("-beta.", "beta"), ("-alpha", "alpha"), ("rc", "R C")])
+    version = " point ".join(map(cardinal, parts))
+    return f"try v{'.'.join(map(str, parts))}{stage}{number} first", (
+        f"try version {version} {said} {cardinal(number)} first"
+    )
+
+
+def _score(rng: random.Random) -> Pair:
+    left, right = rng.randint(11, 40), rng.randint(11, 40)
+    verb = rng.choice(["won", "lost", "beat them", "are leading, the score is"])
+    return f"They {verb} {left}:{right} today", f"They {verb} {cardinal(left)} to {cardinal(right)} today"
+
+
+def _scientific(rng: random.Random) -> Pair:
+    base, exponent, minus = rng.randint(1, 9), rng.randint(2, 30), rng.choice(["", "-"])
+    power = f"{'minus ' if minus else ''}{cardinal(exponent)}"
+    return f"about {base}e{minus}{exponent} of them", (
+        f"about {cardinal(base)} times ten to the power of {power} of them"
+    )
+
+
 GRAMMARS: tuple[Grammar, ...] = (
     _counted, _ruler, _pronoun, _vanity, _isbn, _zip, _card, _flight, _jet, _shares, _cents, _currency, _clock, _hours,
-    _range, _unit, _version, _mail, _path, _compare,
+    _range, _unit, _version, _mail, _path, _compare, _room, _house, _numbered_street, _duration, _money_range,
+    _counted_as_one, _rating, _port, _relative_path, _pre_release, _score, _scientific,
 )  # fmt: skip
 
 

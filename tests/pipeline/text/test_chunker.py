@@ -173,6 +173,20 @@ def test_chinese_is_cut_at_its_own_punctuation() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "pieces"),
+    [
+        ("hi", "नमस्ते। आज मौसम अच्छा है। कल बारिश होगी।", ["नमस्ते। ", "आज मौसम अच्छा है। ", "कल बारिश होगी।"]),
+        ("ar", "كيف حالك؟ الطقس جميل اليوم.", ["كيف حالك؟ ", "الطقس جميل اليوم."]),
+        ("ur", "میں ٹھیک ہوں۔ آپ کیسے ہیں؟", ["میں ٹھیک ہوں۔ ", "آپ کیسے ہیں؟"]),
+        ("th", "สวัสดีครับ วันนี้อากาศดีมาก เราไปตลาดกันเถอะ", ["สวัสดีครับ ", "วันนี้อากาศดีมาก เราไปตลาดกันเถอะ"]),
+        ("km", "សួស្តីអ្នក ថ្ងៃនេះអាកាសធាតុល្អណាស់ តោះទៅផ្សារ", ["សួស្តីអ្នក ", "ថ្ងៃនេះអាកាសធាតុល្អណាស់ ", "តោះទៅផ្សារ"]),
+    ],
+)
+def test_other_scripts_are_cut_at_their_own_marks_and_pauses(language: str, text: str, pieces: list[str]) -> None:
+    assert pieces_of(text, language) == pieces
+
+
 def test_endless_text_without_spaces_is_cut() -> None:
     pieces = pieces_of("x" * 2000, size=7)
     assert max(map(len, pieces)) <= 600

@@ -44,6 +44,13 @@ def test_numbers_and_abbreviations_end_no_sentence() -> None:
     assert reply.endswith("Dr. Brown measured at 3.5 degrees.")
 
 
+@pytest.mark.parametrize("sentence", ["आज मौसम बहुत अच्छा है और हम बाहर जा सकते हैं। ", "هل تريد أن نذهب إلى السوق اليوم؟ "])
+def test_marks_of_other_scripts_end_a_reply(sentence: str) -> None:
+    reply = written(ReplyLength("?"), sentence * 20, 3)
+    assert reply.strip().endswith(sentence.strip()[-1])
+    assert len(reply.split()) < 60
+
+
 def test_a_script_without_spaces_is_measured_too() -> None:
     length = ReplyLength("猫还是狗?")
     reply = written(length, "狗每天都想和你一起出去散步,也很忠诚。" * 20, 2)

@@ -209,6 +209,102 @@ def test_other_languages(language: str, written: str, said: str) -> None:
     assert speakable(written, language) == said
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("1-877-KARS-4-KIDS", "one eight seven seven kars four kids"),
+        ("the 49ers and the 76ers", "the forty-niners and the seventy-sixers"),
+        ("I-405, US-101 and Form 1099", "I four oh five, US one oh one and Form ten ninety-nine"),
+        (
+            "Her card ends in 4242, the year in 1984.",
+            "Her card ends in four two four two, the year in nineteen eighty-four.",
+        ),
+        ("John 3:16, Psalm 23:1-4", "John three sixteen, Psalm twenty-three one to four"),
+        ("it began at 21:19 and we won 21:19", "it began at twenty-one nineteen and we won twenty-one to nineteen"),
+        ("WWII, MMXXIV, Scene ii, Malcolm X", "World War two, twenty twenty-four, Scene two, Malcolm X"),
+        ("i7-12700K, B2B, 1-2-3", "i seven twelve thousand seven hundred K, B two B, one two three"),
+        ("100s of B-52s, the 6s", "hundreds of B fifty-twos, the sixes"),
+    ],
+)
+def test_numbers_that_are_names(written: str, said: str) -> None:
+    assert speakable(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("£3m, $1.2tn, €10k", "three million pounds, one point two trillion dollars, ten thousand euros"),
+        ("$5–10 million", "five to ten million dollars"),
+        ("$1.50-2", "one dollar and fifty cents to two dollars"),
+        ("Rs. 500, ₿2, ¢5", "five hundred rupees, two bitcoins, five cents"),
+        ("12,50 € or €3,20", "twelve euros and fifty cents or three euros and twenty cents"),
+        ("the $5 bill costs a $5 bill", "the five dollars bill costs a five dollar bill"),
+    ],
+)
+def test_more_money(written: str, said: str) -> None:
+    assert speakable(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("8.5/10, 10/10, 4/5 stars", "eight point five out of ten, ten out of ten, four out of five stars"),
+        ("odds of 5/2, 1/20 of it, on 1/20", "odds of five to two, one twentieth of it, on one twenty"),
+        (
+            "10 / 2 = 5, √16, 10^-3",
+            "ten divided by two equals five, the square root of sixteen, ten to the power of minus three",
+        ),
+        (
+            "120/80 mmHg, 10 mg/dL",
+            "one hundred and twenty over eighty millimeters of mercury, ten milligrams per deciliter",
+        ),
+        (
+            "9.8 m/s², 3 sq. ft., 2 tbsp",
+            "nine point eight meters per second squared, three square feet, two tablespoons",
+        ),
+        ('6 ft 2 in, an 8" pizza', "six feet two inches, an eight inch pizza"),
+        ('he said "I have 8" twice', "he said I have eight twice"),
+        ("40° 26′ 46″ N", "forty degrees twenty-six minutes forty-six seconds north"),
+        ("2 lbs., 1 oz", "two pounds, one ounce"),
+    ],
+)
+def test_measures_and_shares(written: str, said: str) -> None:
+    assert speakable(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("2024-05-01T10:30:00Z", "May first, twenty twenty-four, ten thirty UTC"),
+        ("in 1066, c. 1850, 6/2024", "in ten sixty-six, circa eighteen fifty, June twenty twenty-four"),
+        ("2030 will be warm.", "twenty thirty will be warm."),
+        (
+            "the 1984 Olympics for 1984 people",
+            "the nineteen eighty-four Olympics for one thousand nine hundred and eighty-four people",
+        ),
+        ("2023/24", "twenty twenty-three to twenty-four"),
+        ("Sat 10–2, Mon and Wed, we sat", "Saturday ten to two, Monday and Wednesday, we sat"),
+        ("the 1st–3rd", "the first to third"),
+    ],
+)
+def test_more_dates(written: str, said: str) -> None:
+    assert speakable(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("10.0.0.1:443", "ten dot zero dot zero dot one colon four four three"),
+        ("192.168.0.0/16", "one nine two dot one six eight dot zero dot zero slash sixteen"),
+        ("version 1.2.3.4", "version one point two point three point four"),
+        ("run ./build.sh", "run dot slash build dot sh"),
+        ("and/or, he/she", "and or, he she"),
+    ],
+)
+def test_more_addresses(written: str, said: str) -> None:
+    assert speakable(written) == said
+
+
 def sources(text: str) -> list[tuple[str, str]]:
     spoken = speak(text)
     return [(w, text[s.start : s.end]) for w, s in zip(spoken.text.split(), spoken.spans, strict=True)]

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.call.events import PlaybackStarted
+from pipeline.call.options import CallOptions
 from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.engines.speeds import EngineSpeeds, Unmeasured, VoiceSpeed
 from server.calls.capacity import (
@@ -17,6 +19,7 @@ from server.calls.capacity import (
     turn_cost_s,
     turn_on_gpu_s,
 )
+from tests.pipeline.call.simulation import Delays, Say, Simulation
 
 VNNI = EngineSpeeds(2, 0.17, 0.04, LanguageModelSpeed(0.06, 0.0475, 0.0095), VoiceSpeed(0.05, 0.03))
 """Two cores of a server of 2023."""
@@ -27,6 +30,10 @@ AVX2 = EngineSpeeds(2, 0.5, 0.16, LanguageModelSpeed(0.2, 0.1, 0.02), VoiceSpeed
 
 ELSEWHERE = EngineSpeeds(2, Unmeasured.ELSEWHERE, Unmeasured.ELSEWHERE, Unmeasured.ELSEWHERE, Unmeasured.ELSEWHERE)
 """A core whose engines are all in other processes."""
+
+
+CLAUSE_TOKENS = 4
+FOUR_TOKENS = "It is sunny today. The wind blows from the west."
 
 
 def cores(speeds: EngineSpeeds, count: int) -> EngineSpeeds:
@@ -65,6 +72,26 @@ def test_what_computes_on_a_gpu_takes_no_core_and_the_gpu_one_thing_at_a_time() 
     quick = replace(on_gpu, stt_s=0.017, llm=VNNI.llm.times(0.1))  # type: ignore[union-attr]
     assert calls_in_time(quick, 2) > 2 * calls_in_time(VNNI, 2)
     assert calls_in_time(replace(quick, stt_s=1.0), 2) == calls_in_time(replace(quick, stt_s=1.0), 64) < 3
+
+
+@pytest.mark.parametrize("stt_s", [0.05, 0.15, 0.3, 0.6])
+@pytest.mark.parametrize("turn_model_s", [0.04, 0.16])
+@pytest.mark.parametrize(("first_s", "token_s"), [(0.05, 0.01), (0.3, 0.05)])
+@pytest.mark.parametrize("sound_s", [0.05, 0.15])
+def test_a_caller_alone_waits_as_long_as_a_call_in_virtual_time(
+    stt_s: float, turn_model_s: float, first_s: float, token_s: float, sound_s: float
+) -> None:
+    """The decision is pending while the transcript, the reply and its sound are worked out."""
+    question = Say(1.0, 2.4, "What is the weather in Paris?")
+    delays = Delays(stt=stt_s, turn=turn_model_s, llm_first=first_s, llm_token=token_s, tts=sound_s)
+    call = Simulation([question], reply=FOUR_TOKENS, options=CallOptions(transcript_s=stt_s), delays=delays).run(8)
+    llm = LanguageModelSpeed(first_s, CLAUSE_TOKENS * token_s, token_s)
+    speeds = EngineSpeeds(2, stt_s, turn_model_s, llm, VoiceSpeed(0.05, sound_s))
+    assert alone_s(speeds) == pytest.approx(call.when(PlaybackStarted) - question.end, abs=0.05)
+
+
+def test_on_a_single_core_the_turn_model_runs_ahead_of_the_transcript() -> None:
+    assert alone_s(cores(AVX2, 1)) == pytest.approx(alone_s(AVX2) + 0.16)
 
 
 def test_a_number_that_somebody_set_is_the_answer_however_slow_it_is() -> None:

@@ -1,11 +1,13 @@
 """`morgan models`, as its users run it."""
 
+import hashlib
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,70 @@ def test_a_malformed_setting_stops_the_command_with_its_name(weights: Path) -> N
     result = morgan_models(weights, "list", MORGAN_PROT="9000")
     assert (result.returncode, result.stdout) == (2, "")
     assert "MORGAN_PROT is not a setting (did you mean MORGAN_PORT?)" in result.stderr
+
+
+def use(weights: Path, *arguments: str, **environ: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """`morgan models use`, and the settings file behind it."""
+    config = weights.parent / ".config" / "morgan" / "morgan.toml"
+    result = morgan_models(weights, "use", *arguments, HOME=str(weights.parent), **environ)
+    return result, tomllib.loads(config.read_text()) if config.exists() else {}
+
+
+def test_use_auto_and_a_file_here_are_settings_of_the_next_start(weights: Path) -> None:
+    result, kept = use(weights, "auto")
+    assert (result.returncode, kept) == (0, {"llm_model": "auto"})
+    assert "auto answers from the next start on" in result.stdout
+    mind = weights.parent / "mind.gguf"
+    mind.write_bytes(b"GGUF")
+    _, kept = use(weights, str(mind))
+    assert kept == {"llm_model": str(mind)}
+
+
+def test_use_of_an_endpoint_asks_it_for_its_first_model_and_of_a_name_leaves_it(weights: Path) -> None:
+    with running_hub() as endpoint:
+        endpoint.files["v1/models"] = json.dumps({"data": [{"id": "qwen3:4b"}, {"id": "llama3.2:3b"}]}).encode()
+        url = f"{endpoint.endpoint}/v1"
+        assert use(weights, url)[1] == {"llm_base_url": url, "llm_model": "qwen3:4b"}
+        assert use(weights, url, "--model", "llama3.2:3b")[1] == {"llm_base_url": url, "llm_model": "llama3.2:3b"}
+    assert use(weights, "auto")[1] == {"llm_model": "auto"}
+
+
+def test_use_of_a_file_of_the_hub_fetches_it_by_the_hash_that_the_hub_tells(weights: Path) -> None:
+    content, commit = b"GGUF" + b"weights" * 1000, "1" * 40
+    lfs = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    told = {"sha": commit, "siblings": [{"rfilename": "mind.gguf", "size": len(content), "lfs": lfs}]}
+    with running_hub() as hub:
+        hub.files["api/models/owner/mind?blobs=true"] = json.dumps(told).encode()
+        hub.files[f"owner/mind/resolve/{commit}/mind.gguf"] = content
+        online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.endpoint}
+        result, kept = use(weights, "hf:owner/mind/mind.gguf", **online)
+    assert result.returncode == 0, result.stderr
+    assert kept == {"llm_model": "owner-mind"}
+    assert (weights / "owner-mind" / "mind.gguf").read_bytes() == content
+    assert "owner-mind" in morgan_models(weights, "list", COLUMNS="160").stdout
+
+
+def test_use_of_what_there_is_not_changes_nothing_and_names_what_there_is(weights: Path) -> None:
+    result, kept = use(weights, "gpt-17")
+    assert (result.returncode, kept) == (2, {})
+    assert "there is no language model gpt-17: smollm2-135m-instruct, " in result.stderr
+
+
+def test_use_says_so_where_the_environment_goes_before_the_file(weights: Path) -> None:
+    result, kept = use(weights, "auto", MORGAN_LLM_MODEL="smollm2-135m-instruct")
+    assert (result.returncode, kept) == (2, {})
+    assert "MORGAN_LLM_MODEL is set in the environment" in result.stderr
+
+
+def test_list_tells_of_every_mind_how_wise_it_is_how_fast_here_and_which_one_answers(weights: Path) -> None:
+    minds = {model.id: model.mind for model in Manifest.load().models if model.mind is not None}
+    shown = morgan_models(weights, "list", COLUMNS="160", MORGAN_LLM_MODEL="qwen3-1.7b").stdout
+    table = shown[shown.index("Language models") :].splitlines()
+    for model_id, mind in minds.items():
+        line = next(line for line in table if f" {model_id} " in line)
+        assert (str(mind.right) if mind.right is not None else "not asked") in line
+        assert "not measured" in line
+        assert line.lstrip().startswith("*") is (model_id == "qwen3-1.7b")
 
 
 def events(*phases: tuple[Any, int]) -> list[FetchProgress]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server.cli.checks import check_other_minds
-from server.minds.endpoints import first_model, found_here, models_at
+from server.minds.endpoints import CLOUDS, first_model, found_here, models_at
 from server.settings import Settings, SettingsError
 
 
@@ -42,6 +42,12 @@ class Endpoint:
         self.thread.join()
 
 
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cloud in CLOUDS:
+        monkeypatch.delenv(cloud.key, raising=False)
+
+
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     endpoint = Endpoint()
@@ -69,3 +75,20 @@ def test_the_doctor_offers_what_runs_here(endpoint: Endpoint, monkeypatch: pytes
     assert "llama3.2:3b, qwen3:4b" in check.found
     assert f"morgan models use {endpoint.url}" in check.found
     assert list(check_other_minds(Settings(llm_base_url=endpoint.url))) == []
+
+
+@pytest.mark.parametrize(("owner", "found"), [("vllm", True), ("morgan", False), (None, False)])
+def test_vllm_is_told_from_a_morgan_on_the_same_port(endpoint: Endpoint, owner: str | None, found: bool) -> None:
+    model = {"id": "Qwen/Qwen3-4B"} if owner is None else {"id": "Qwen/Qwen3-4B", "owned_by": owner}
+    endpoint.answer = json.dumps({"data": [model]})
+    assert found_here({"vLLM": endpoint.url}) == ({"vLLM": (endpoint.url, ["Qwen/Qwen3-4B"])} if found else {})
+
+
+def test_the_doctor_offers_a_service_of_which_there_is_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.minds.endpoints.LOCAL", {})
+    monkeypatch.setenv("MISTRAL_API_KEY", "secret")
+    (check,) = check_other_minds(Settings())
+    assert (check.name, check.verdict) == ("Mistral", "ok")
+    assert "morgan models use https://api.mistral.ai/v1" in check.found
+    assert "secret" not in check.found
+    assert list(check_other_minds(Settings(llm_base_url="https://api.mistral.ai/v1"))) == []
