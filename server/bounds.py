@@ -16,6 +16,12 @@ MAX_CONNECTIONS_EACH = 128
 
 # Requests ------------------------------------------------------------------------------------------------------------
 
+MAX_HEADERS = 64
+"""[headers] Of a request."""
+
+MAX_HEADER_BYTES = 8_190
+"""[bytes] Of each of them, and of the request line."""
+
 MAX_HELD = 256 * 1024 * 1024
 """[bytes] Of all bodies in hand at the same time, as they are once unpacked, of the audio in their base64, and of
 decoded audio that waits to be transcribed. With more, a request is told to come again (503)."""
@@ -41,6 +47,15 @@ MAX_PROMPT_BODY = 1024 * 1024
 MAX_SPEECH_BODY = 256 * 1024
 """[bytes] Of a text to be said, in its longest spelling in JSON."""
 
+MAX_JSON_PARTS = 50_000
+"""[values] Of JSON, in a body or in a message: lists, objects, texts, numbers (422, or an `error`)."""
+
+MAX_JSON_LISTS = 20_000
+"""[values] Of them, lists and objects."""
+
+MAX_TOKEN_PARTS = 300_000
+"""[values] Of a body with texts for vectors, which may come as tokens; OpenAI's limit too."""
+
 MAX_PROBLEMS = 50
 """[problems] Of a body that are told one by one; of more, their number is."""
 
@@ -49,6 +64,12 @@ MAX_SESSION_CONFIG = 64 * 1024
 
 MAX_KEPT_SESSIONS = 16 * 1024 * 1024
 """[bytes] Of all such sessions in memory; beyond that the oldest are in Redis only."""
+
+MAX_TOKEN_CHARS = 6_000
+"""[characters] Of a token that this server gives out; a longer one would not fit into a header."""
+
+MAX_JWT_CHARS = 8_000
+"""[characters] Of an identity provider's."""
 
 MAX_JWKS = 256 * 1024
 """[bytes] Of the keys at `MORGAN_JWT_JWKS_URL`."""
@@ -66,6 +87,9 @@ MAX_UPLOAD = 25 * 1024 * 1024
 
 MAX_PARTS = 32
 """[fields] Of a form; one of them is a file."""
+
+MAX_FORM_LINES = 1_024
+"""[lines] Around the fields of a form: boundaries, headers, and whatever comes before the first."""
 
 MAX_FIELD = 16 * 1024
 """[bytes] Of a field of a form that is no file."""
@@ -141,6 +165,12 @@ MAX_ITEMS = 2_000
 
 MAX_ITEM_CHARS = 4_000_000
 """[characters] Of all of them together, as JSON; likewise."""
+
+MAX_CALL_ARGUMENTS = 32_000
+"""[characters] Of the arguments of a function call that a Realtime client puts into the conversation."""
+
+MAX_CALL_RESULT = 100_000
+"""[characters] Of what came of one."""
 
 MAX_HELD_EVENTS = 200
 """[events] Of a Realtime client that wait for the audio sent before them."""

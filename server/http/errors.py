@@ -15,8 +15,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from persistence.errors import BadCursorError, InvalidTextError, StoreUnavailableError, TextTooLongError
-from server.bounds import MAX_PROBLEMS
+from server.bounds import MAX_JSON_LISTS, MAX_JSON_PARTS, MAX_PROBLEMS
 from server.http.held_bytes import NoRoomError, hold_of
+from server.http.json_parts import has_too_many_parts
 
 log = structlog.get_logger(__name__)
 
@@ -162,23 +163,24 @@ def require_json(request: web.Request) -> None:
         raise ApiError(415, "unsupported_media_type", "The body must be JSON, with `Content-Type: application/json`")
 
 
-async def read_json(request: web.Request, model: type[Body], limit: int) -> Body:
-    """The body as a validated model.
+async def read_json(request: web.Request, model: type[Body], limit: int, most_values: int = MAX_JSON_PARTS) -> Body:
+    """The body as a validated model, of so many bytes and values.
 
     Raises:
         ApiError: 415 of another type, 413 too long, 400 not JSON, 422 not what the model says, naming each field.
     """
     require_json(request)
-    return parse_json(await read_body(request, limit), model)
+    return parse_json(await read_body(request, limit), model, most_values)
 
 
-def parse_json(body: bytes, model: type[Body]) -> Body:
+def parse_json(body: bytes, model: type[Body], most_values: int = MAX_JSON_PARTS) -> Body:
     """Bytes as a validated model; errors as `read_json`."""
+    _refuse_many_parts(body, most_values)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
         _refuse_many(error, "invalid_body")
-        if any(problem["type"] == "json_invalid" for problem in error.errors(include_url=False)):
+        if any(problem["type"] == "json_invalid" for problem in _problems(error)):
             raise ApiError(400, "invalid_json", "The body is not JSON") from None
         raise _explained(error, "invalid_body") from None
 
@@ -195,11 +197,13 @@ def parse_socket_message(text: str, messages: "TypeAdapter[Message]") -> Message
     Raises:
         ApiError: 400 no JSON or of no known type, 422 not what its type asks for, naming the field.
     """
+    data = text.encode("utf-8", "surrogatepass")
+    _refuse_many_parts(data, MAX_JSON_PARTS)
     try:
-        return messages.validate_json(text.encode("utf-8", "surrogatepass"))
+        return messages.validate_json(data)
     except ValidationError as error:
         _refuse_many(error, "invalid_body")
-        problem = error.errors(include_url=False)[0]
+        problem = error.errors(include_url=False, include_input=False)[0]
         match problem["type"]:
             case "json_invalid":
                 message = "Text messages are JSON; audio comes in binary ones"
@@ -226,6 +230,19 @@ def read_query(request: web.Request, model: type[Body]) -> Body:
         raise _explained(error, "invalid_parameter") from None
 
 
+def _refuse_many_parts(json: bytes, most: int) -> None:
+    """Raises ApiError where a text has more values than its form needs."""
+    if has_too_many_parts(json, most):
+        raise ApiError(
+            422, "too_many_values", f"JSON may have at most {most} values, and {MAX_JSON_LISTS} lists and objects"
+        )
+
+
+def _problems(error: ValidationError) -> list[Any]:
+    """What is wrong, without what it is wrong with: to make objects of a whole body takes its time."""
+    return error.errors(include_url=False, include_context=False, include_input=False)
+
+
 def _refuse_many(error: ValidationError, code: str) -> None:
     """Raises ApiError where there are too many problems to tell: only to list them would take its time."""
     count = error.error_count()
@@ -236,7 +253,7 @@ def _refuse_many(error: ValidationError, code: str) -> None:
 
 def _explained(error: ValidationError, code: str, skip: int = 0) -> ApiError:
     """The problems by field; `skip` parts at the front of their names are none."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = _problems(error)
     details = [
         {
             "field": ".".join(str(part) for part in problem["loc"][skip:]),

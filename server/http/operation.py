@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from aiohttp import web
 from pydantic import BaseModel
 
-from server.bounds import MAX_BODY
+from server.bounds import MAX_BODY, MAX_JSON_PARTS
 from server.http.errors import read_json, read_query
 from server.identity.scopes import Scope
 
@@ -44,6 +44,7 @@ class Operation:
         params: path and query parameters.
         body: a JSON body.
         body_limit: bytes, of the body of whatever type.
+        body_values: values that a JSON body may have in it.
         uploads: media types of bodies that the handler reads by itself, beside or instead of JSON.
         upload_schema: schema of a multipart form among them.
         answers: by status.
@@ -69,6 +70,7 @@ class Operation:
     cost: Cost | None = None
     scope: Scope | None = None
     signed: bool = False
+    body_values: int = MAX_JSON_PARTS
 
 
 Routed = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -91,6 +93,7 @@ def operation(
     cost: Cost | None = None,
     scope: Scope | None = None,
     signed: bool = False,
+    body_values: int = MAX_JSON_PARTS,
 ) -> Callable[[Callable[..., Awaitable[web.StreamResponse]]], Routed]:
     """Describe a handler and validate for it; goes between the route and the handler.
 
@@ -101,7 +104,20 @@ def operation(
     Args: see `Operation`.
     """
     described = Operation(
-        tag, params, body, body_limit, uploads, upload_schema, answers or {}, errors, open, socket, cost, scope, signed
+        tag,
+        params,
+        body,
+        body_limit,
+        uploads,
+        upload_schema,
+        answers or {},
+        errors,
+        open,
+        socket,
+        cost,
+        scope,
+        signed,
+        body_values,
     )
 
     def decorate(handler: Callable[..., Awaitable[web.StreamResponse]]) -> Routed:
@@ -111,7 +127,7 @@ def operation(
             if params is not None:
                 given["params"] = read_query(request, params)
             if body is not None and not uploads:
-                given["body"] = await read_json(request, body, body_limit)
+                given["body"] = await read_json(request, body, body_limit, body_values)
             return await handler(request, **given)
 
         setattr(validated, _ATTRIBUTE, described)

@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 
 from server.addresses import listening_addresses
-from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
+from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH, MAX_HEADER_BYTES, MAX_HEADERS
 from server.http.connection_book import ConnectionBook
 from server.http.errors import ApiError
 from server.http.networks import network
@@ -31,11 +31,6 @@ IDLE_S = 75.0
 
 LINGER_S = 2.0
 """How long the rest of a body that nobody wants is read, so that the client gets to see the answer."""
-
-MAX_HEADERS = 64
-MAX_LINE_BYTES = 8190
-"""Of the request line and of each header."""
-
 
 ACCEPTED_AT_ONCE = 16
 """Connections that asyncio takes from the kernel in one go, before any of them can be given up."""
@@ -177,8 +172,8 @@ class HttpRunner(Runner):
             keepalive_timeout=IDLE_S,
             lingering_time=LINGER_S,
             max_headers=MAX_HEADERS,
-            max_line_size=MAX_LINE_BYTES,
-            max_field_size=MAX_LINE_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
         )
 
     async def cleanup(self) -> None:

@@ -8,12 +8,11 @@ import jwt
 
 from persistence.errors import InvalidTextError
 from persistence.text import check_id
+from server.bounds import MAX_JWT_CHARS
 from server.identity.errors import TokenError
 from server.identity.jwt_keys import JwtKeys
 from server.identity.principal import Principal
 from server.identity.scopes import ALL, Scope
-
-MAX_JWT_CHARS = 8_000
 
 MORGAN = "morgan:"
 """May stand before the names of our scopes, where the provider has others of the same name."""

@@ -19,6 +19,7 @@ import jwt
 import structlog
 from aiohttp import web
 
+from server.bounds import MAX_TOKEN_CHARS
 from server.identity.errors import TokenError, TokenTooLargeError
 from server.identity.grant import Grant, TokenKind
 from server.identity.kept_sessions import KeptSessions
@@ -30,9 +31,6 @@ PREFIXES: Mapping[TokenKind, str] = {"join": "mt_", "page": "ms_", "realtime": "
 ISSUER = "morgan"
 SECRET_FILE = "token-secret"  # noqa: S105 - a name
 SECRET_BYTES = 32
-MAX_TOKEN_CHARS = 6_000
-"""A longer one is none: it would not fit into a header."""
-
 log = structlog.get_logger(__name__)
 
 

@@ -1,5 +1,6 @@
 """Documents on their way into memory: sections that somebody has read from a file become passages that can be found."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 
@@ -18,10 +19,17 @@ async def add_document(memory: Memory, user_id: str, source: str, title: str, se
         TextNotStoredError: no text is kept.
         StoreUnavailableError: PostgreSQL does not answer.
     """
-    passages = cut(sections)
+    # Megabytes of words take a second to be cut, in which the event loop has the sound of calls to see to.
+    passages, digest = await asyncio.to_thread(_read, title, sections)
     if len(passages) > MAX_PASSAGES:
-        raise TextTooLongError(f"sections make {len(passages)} passages; at most {MAX_PASSAGES} are stored")
+        raise TextTooLongError(f"sections make more than the {MAX_PASSAGES} passages that are stored")
+    return await memory.add_document(user_id, source, title, digest, passages)
+
+
+def _read(title: str, sections: Sequence[Passage]) -> tuple[list[Passage], str]:
+    """The passages of a document, and its digest."""
+    passages = cut(sections, MAX_PASSAGES)
     digest = hashlib.sha256()
     for text in (title, *(part for each in passages for part in (each.place, each.content))):
         digest.update(text.encode("utf-8", "replace") + b"\0")
-    return await memory.add_document(user_id, source, title, digest.hexdigest(), passages)
+    return passages, digest.hexdigest()

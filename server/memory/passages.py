@@ -21,15 +21,18 @@ _SPACE = re.compile(r"[^\S\n]+")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
-def cut(sections: Iterable[Passage]) -> list[Passage]:
+def cut(sections: Iterable[Passage], most: int | None = None) -> list[Passage]:
     """The passages of a document, in order.
 
     Args:
         sections: its parts with their places (pages, or what stands under a heading); passages do not cross them.
+        most: no further section is looked at once there are more; None for no bound.
     """
     found: list[Passage] = []
     for section in sections:
         found += [Passage(text, section.place) for text in _cut(section.content)]
+        if most is not None and len(found) > most:
+            break
     return found
 
 
@@ -37,14 +40,16 @@ def _cut(text: str) -> list[str]:
     """One section."""
     passages: list[str] = []
     begun: list[str] = []
-    carried = 0
+    carried = length = 0
     for sentence in _sentences(text):
-        if begun and sum(map(len, begun)) + len(begun) + len(sentence) > MOST_CHARS and len(begun) > carried:
+        if len(begun) > carried and length + len(sentence) > MOST_CHARS:
             passages.append(" ".join(begun))
             last = begun[-1]
             begun = [last] if len(last) <= OVERLAP_CHARS and len(last) + len(sentence) < MOST_CHARS else []
             carried = len(begun)
+            length = len(last) + 1 if begun else 0
         begun.append(sentence)
+        length += len(sentence) + 1
     rest = begun[carried:]
     if not rest:
         return passages

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
-from server.bounds import MAX_INSTRUCTIONS, MAX_TEXT
+from server.bounds import MAX_CALL_ARGUMENTS, MAX_CALL_RESULT, MAX_INSTRUCTIONS, MAX_JSON_PARTS, MAX_TEXT
+from server.http.json_parts import has_too_many_parts
 from server.realtime.errors import RealtimeError, validated
 from server.realtime.session_schema import (
     Format,
@@ -25,8 +26,6 @@ from server.realtime.session_schema import (
 ItemId = Annotated[str, Field(min_length=1, max_length=64)]
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
-
-MAX_ARGUMENTS = 32_000
 
 # Items ---------------------------------------------------------------------------------------------------------------
 
@@ -94,7 +93,7 @@ class FunctionCallItem(_Item):
 
     type: Literal["function_call"]
     name: Name
-    arguments: Annotated[str, Field(max_length=MAX_ARGUMENTS)]
+    arguments: Annotated[str, Field(max_length=MAX_CALL_ARGUMENTS)]
     call_id: ItemId | None = None
 
 
@@ -112,7 +111,7 @@ class FunctionOutputItem(_Item):
 
     type: Literal["function_call_output"]
     call_id: ItemId
-    output: Annotated[str, Field(max_length=100_000)] | Annotated[list[OutputPart], Field(max_length=100)]
+    output: Annotated[str, Field(max_length=MAX_CALL_RESULT)] | Annotated[list[OutputPart], Field(max_length=100)]
 
     def words(self) -> str:
         """The result as one text."""
@@ -310,6 +309,8 @@ def parse_event(text: str) -> tuple[ClientEvent | None, str | None, RealtimeErro
 
 
 def _parsed(text: str) -> dict[str, Any]:
+    if has_too_many_parts(text.encode("utf-8", "surrogatepass")):
+        raise RealtimeError("too_many_values", f"A message may have at most {MAX_JSON_PARTS} values in it.")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

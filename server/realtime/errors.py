@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from server.bounds import MAX_PROBLEMS
+
 Model = TypeVar("Model")
 
 _CODES = {
@@ -72,6 +74,9 @@ def validated(adapter: TypeAdapter[Model], value: Any, prefix: str = "") -> Mode
     try:
         return adapter.validate_python(value, strict=True)
     except ValidationError as error:
+        # Only to list very many takes its time, and one is told.
+        if (count := error.error_count()) > MAX_PROBLEMS:
+            raise RealtimeError("invalid_value", f"{count} fields are not of the form that is expected.") from None
         problem = error.errors(include_url=False, include_input=False)[0]
         raise _told(problem["type"], problem["msg"], place(prefix, problem["loc"]), problem.get("ctx", {})) from None
 

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 from multidict import CIMultiDict
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +19,7 @@ from server.calls.trickle import SDPFRAG, apply_fragment
 from server.calls.webrtc_line import open_webrtc
 from server.http.acting import acting_user
 from server.http.errors import ApiError, read_body
+from server.http.forms import form_parts
 from server.http.operation import Answer, Routed, operation
 from server.http.rate_limits import client_of
 from server.identity.errors import TokenTooLargeError
@@ -190,20 +192,15 @@ async def _offer(request: web.Request) -> tuple[str, dict[str, Any] | None]:
 
 
 async def _form(request: web.Request) -> dict[str, bytes]:
-    fields: dict[str, bytes] = {}
-    reader = await request.multipart()
-    while (part := await reader.next()) is not None:
-        name = getattr(part, "name", None)
-        limit = {"sdp": MAX_BODY, "session": MAX_REALTIME_SESSION}.get(name or "")
-        if limit is None or not isinstance(part, BodyPartReader):
-            raise ApiError(400, "unknown_parameter", f"The form has `sdp` and `session`, not `{str(name)[:64]}`")
-        data = bytearray()
-        while chunk := await part.read_chunk():
-            data += chunk
-            if len(data) > limit:
-                raise ApiError(413, "body_too_large", f"`{name}` may have at most {limit} bytes")
-        fields[str(name)] = bytes(data)
-    return fields
+    limits = {"sdp": MAX_BODY, "session": MAX_REALTIME_SESSION}
+
+    def limit_of(name: str) -> int:
+        if name not in limits:
+            raise ApiError(400, "unknown_parameter", f"The form has `sdp` and `session`, not `{name[:64]}`")
+        return limits[name]
+
+    async with aclosing(form_parts(request, limit_of)) as parts:
+        return {part.name: part.data async for part in parts}
 
 
 def _text(data: bytes, name: str) -> str:

@@ -11,6 +11,7 @@ from server.calls.websocket.send_queue import SocketOutbox
 from server.http.errors import ApiError
 from server.http.rate_limits import client_of
 from server.http.uninterrupted import to_the_end
+from server.http.web_socket import open_socket
 from server.realtime.channel_talk import SessionTalk
 from server.realtime.openings import beginning_of
 from server.realtime.session import RealtimeSession
@@ -22,10 +23,6 @@ from server.routes.calls import no_capacity
 PROTOCOL = "realtime"
 """Of those that a browser offers; the others carry its key, and the version of its SDK."""
 
-HEARTBEAT_S = 20.0
-
-CLOSE_S = 2.0
-
 
 async def prepared(request: web.Request) -> web.WebSocketResponse:
     """The WebSocket.
@@ -33,18 +30,8 @@ async def prepared(request: web.Request) -> web.WebSocketResponse:
     Raises:
         ApiError: 400, the request is for none.
     """
-    socket = web.WebSocketResponse(
-        protocols=(PROTOCOL,),
-        heartbeat=HEARTBEAT_S,
-        max_msg_size=2 * MAX_REALTIME_EVENT,
-        timeout=CLOSE_S,
-        compress=False,
-        writer_limit=1,
-    )
-    if not socket.can_prepare(request):
-        raise ApiError(400, "websocket_expected", "This address is a WebSocket; WebRTC begins at /v1/realtime/calls")
-    await socket.prepare(request)
-    return socket
+    expected = "This address is a WebSocket; WebRTC begins at /v1/realtime/calls"
+    return await open_socket(request, 2 * MAX_REALTIME_EVENT, expected, (PROTOCOL,))
 
 
 async def serve_call(request: web.Request, config: SessionConfig) -> web.WebSocketResponse:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.call.wish import ReplyWish
 from pipeline.engines.protocols import Message, ToolCall
+from server.bounds import MAX_ITEM_CHARS
 from server.realtime.client_events import (
     AskedItem,
     FunctionCallItem,
@@ -79,9 +80,18 @@ def asked_messages(items: Sequence[AskedItem], find: Callable[[str], Json]) -> t
         find: an item of the conversation by its id.
 
     Raises:
-        RealtimeError: there is no item of an id.
+        RealtimeError: there is no item of an id, or it is too much: an item may be named many times.
     """
-    return tuple(message for item in items for message in _messages(item, find))
+    messages: list[Message] = []
+    chars = 0
+    for item in items:
+        found = _messages(item, find)
+        chars += sum(len(each.content) + sum(len(call.arguments) for call in each.tool_calls) for each in found)
+        if chars > MAX_ITEM_CHARS:
+            message = f"The input of a response may have at most {MAX_ITEM_CHARS} characters"
+            raise RealtimeError("invalid_value", message, "response.input")
+        messages += found
+    return tuple(messages)
 
 
 def _messages(item: AskedItem, find: Callable[[str], Json]) -> list[Message]:

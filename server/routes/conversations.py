@@ -1,5 +1,6 @@
 """`/api/conversations`: what was said, to be listed, read, taken away and deleted."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -193,7 +194,9 @@ async def export_conversation(request: web.Request, params: Export) -> web.Respo
     render, content_type = EXPORTS[params.format]
     name = export.file_name(found, params.format)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return web.Response(text=render(found, messages), content_type=content_type, charset="utf-8", headers=headers)
+    # As long as all that was ever said in it: in one go it would keep the event loop from the sound of calls.
+    text = await asyncio.to_thread(render, found, messages)
+    return web.Response(text=text, content_type=content_type, charset="utf-8", headers=headers)
 
 
 @routes.delete("/api/conversations/{conversation_id}")

@@ -14,6 +14,7 @@ from server.http.acting import acting_user
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
 from server.http.uninterrupted import to_the_end
+from server.http.web_socket import open_socket
 from server.identity.errors import TokenTooLargeError
 from server.identity.grant import Grant
 from server.identity.principal import principal_of
@@ -26,12 +27,10 @@ from server.telephone.session import StreamSession
 from server.telephone.wishes import LineWishes
 from server.transcription.transcriber import TRANSCRIBER
 
-HEARTBEAT_S = 20.0
-"""A bridge that does not answer a ping within half of this is gone."""
-
-CLOSE_S = 2.0
-
 HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
+
+MAX_FIELDS = 256
+"""Of a bridge's form; Twilio's have some thirty."""
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
@@ -70,17 +69,9 @@ async def media_stream(request: web.Request) -> web.StreamResponse:
     if name not in DIALECTS:
         raise ApiError(404, "unknown_dialect", f"Known are {', '.join(get_args(DialectName))}")
     dialect = DIALECTS[name]
-    socket = web.WebSocketResponse(
-        heartbeat=HEARTBEAT_S,
-        max_msg_size=MAX_LINE_MESSAGE,
-        timeout=CLOSE_S,
-        compress=False,
-        writer_limit=1,
-        protocols=(dialect.subprotocol,) if dialect.subprotocol else (),
-    )
-    if not socket.can_prepare(request):
-        raise ApiError(400, "websocket_expected", "This address is a WebSocket, for the bridges of telephone lines")
-    await socket.prepare(request)
+    protocols = (dialect.subprotocol,) if dialect.subprotocol else ()
+    expected = "This address is a WebSocket, for the bridges of telephone lines"
+    socket = await open_socket(request, MAX_LINE_MESSAGE, expected, protocols)
     session = StreamSession(request, socket, dialect, desk)
     try:
         await session.run()
@@ -105,12 +96,12 @@ async def answer_line(request: web.Request, params: OneBridge) -> web.Response:
     Twilio, Telnyx and Plivo get XML, jambonz JSON, Asterisk the uuid for its AudioSocket. The query may say how the
     call is to be: user_id, conversation_id, language, voice and instructions.
     """
-    asked = await _asked(request)
+    told = await asked(request)
     desk, principal = request.app[DESK], principal_of(request)
     wishes = LineWishes.of(request.query)
     if wishes.language:
         wishes.language = await request.app[TRANSCRIBER].language(wishes.language) or ""
-    caller, called = (asked.get(name) or asked.get(name.lower()) or "" for name in ("From", "To"))
+    caller, called = (told.get(name) or told.get(name.lower()) or "" for name in ("From", "To"))
     user_id = acting_user(request, wishes.user_id or desk.user_of(caller))
     if params.bridge == "asterisk":
         announced = AnnouncedCall(principal, user_id, wishes)
@@ -136,7 +127,7 @@ async def answer_line(request: web.Request, params: OneBridge) -> web.Response:
     params=OneBridge,
     uploads=(FORM, JSON),
     answers={200: Answer("What to do with the caller", content=("text/xml", JSON, "text/plain"))},
-    errors=(413,),
+    errors=(400, 413),
     signed=True,
 )
 async def follow_line(request: web.Request, params: OneBridge) -> web.Response:
@@ -145,13 +136,17 @@ async def follow_line(request: web.Request, params: OneBridge) -> web.Response:
     The call is named as the bridge names it: CallSid, CallUUID, call_sid, or uuid.
     """
     answers = ANSWERS[params.bridge]
-    asked = await _asked(request)
-    target = request.app[DESK].follow_ups.take(asked.get(answers.call_id, ""), time.monotonic())
+    told = await asked(request)
+    target = request.app[DESK].follow_ups.take(told.get(answers.call_id, ""), time.monotonic())
     return _answered(params.bridge, answers.follow(target))
 
 
-async def _asked(request: web.Request) -> dict[str, str]:
-    """What a bridge says of a call: fields of a form, of JSON, or of the query."""
+async def asked(request: web.Request) -> dict[str, str]:
+    """What a bridge says of a call: fields of a form, of JSON, or of the query.
+
+    Raises:
+        ApiError: 400 none of these, 413 too long.
+    """
     if (request.content_length or 0) > MAX_BODY:
         raise ApiError(413, "body_too_large", f"The body may have at most {MAX_BODY} bytes")
     # Whoever looked for a signature has read it already.
@@ -164,7 +159,10 @@ async def _asked(request: web.Request) -> dict[str, str]:
             raise ApiError(400, "invalid_json", "The body is not JSON") from None
         found |= told if isinstance(told, dict) else {}
     else:
-        found |= dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=256))
+        try:
+            found |= dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        except ValueError:
+            raise ApiError(400, "invalid_form", f"The form may have at most {MAX_FIELDS} fields") from None
     return {name: value for name, value in found.items() if isinstance(value, str)}
 
 

@@ -4,14 +4,9 @@ from aiohttp import web
 
 from server.bounds import MAX_SOCKET_MESSAGE
 from server.calls.websocket.session import AudioSession
-from server.http.errors import ApiError
 from server.http.operation import Answer, operation
 from server.http.uninterrupted import to_the_end
-
-HEARTBEAT_S = 20.0
-"""A client that does not answer a ping within half of this is gone."""
-
-CLOSE_S = 2.0
+from server.http.web_socket import open_socket
 
 routes = web.RouteTableDef()
 
@@ -30,12 +25,8 @@ async def audio_socket(request: web.Request) -> web.StreamResponse:
     (sample_rate, format), binary audio as it is to be heard, "audio_end", "response_done" or "interrupted" (text: what
     was heard; drop what is not played yet), "state", "latency", "error" (error: code, message) and "ended" (reason).
     """
-    socket = web.WebSocketResponse(
-        heartbeat=HEARTBEAT_S, max_msg_size=MAX_SOCKET_MESSAGE, timeout=CLOSE_S, compress=False, writer_limit=1
-    )
-    if not socket.can_prepare(request):
-        raise ApiError(400, "websocket_expected", "This address is a WebSocket; to POST audio use /api/audio")
-    await socket.prepare(request)
+    expected = "This address is a WebSocket; to POST audio use /api/audio"
+    socket = await open_socket(request, MAX_SOCKET_MESSAGE, expected)
     session = AudioSession(request, socket)
     try:
         await session.run()

@@ -12,15 +12,13 @@ from server.bounds import MAX_CHUNK, MAX_SMALL_BODY
 from server.http.errors import ApiError, parse_socket_message, read_body, read_json
 from server.http.held_bytes import hold_of
 from server.http.operation import Answer, operation
+from server.http.web_socket import open_socket
 from server.identity.principal import principal_of
 from server.transcription.fields import LanguageWanted, SampleRate, decode_base64
 from server.transcription.session import Result, StreamSession
 from server.transcription.sessions import SESSIONS
 from server.transcription.transcriber import TRANSCRIBER, segment_json
 from server.transcription.uploads import RAW_TYPES
-
-HEARTBEAT_S = 20.0
-"""A WebSocket that does not answer a ping within half of this is gone."""
 
 CHUNK_TYPES = (*RAW_TYPES, "application/octet-stream")
 
@@ -190,10 +188,8 @@ async def stream_socket(request: web.Request, params: StreamPath) -> web.StreamR
     {"type":"final","text","language","confidence","segments","duration_s"}. Who only disconnects can come back.
     """
     session = await request.app[SESSIONS].get(params.session_id, principal_of(request))
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_CHUNK)
-    if not socket.can_prepare(request):
-        raise ApiError(400, "websocket_expected", "This address is a WebSocket; to POST audio use /stream/{id}/chunk")
-    await socket.prepare(request)
+    expected = "This address is a WebSocket; to POST audio use /stream/{id}/chunk"
+    socket = await open_socket(request, MAX_CHUNK, expected)
     telling = asyncio.create_task(_tell(socket, session), name=f"partials of {session.id}")
     try:
         async for message in socket:

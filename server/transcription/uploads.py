@@ -1,21 +1,24 @@
 """Audio as clients send it: a multipart form with a file, or the audio as the body itself."""
 
-import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import web
 from multidict import CIMultiDictProxy, MultiDict
 
 from media.audio_file import FORMATS
 from pipeline.audio import HEARING_RATE
 from server.bounds import MAX_FIELD, MAX_PARTS, MAX_PCM_RATE, MAX_UPLOAD, MIN_PCM_RATE
 from server.http.errors import ApiError, read_body
-from server.http.held_bytes import Hold, hold_of
+from server.http.forms import field_too_large, form_parts
 
 RAW_TYPES = ("audio/pcm", "audio/x-pcm", "audio/raw")
 FILE_TYPES = ("application/octet-stream", "application/ogg", "video/webm", "video/mp4", "video/x-matroska")
 UPLOADS = ("multipart/form-data", "audio/*", *FILE_TYPES)
 """Media types of bodies that are read here."""
+
+FILE_FIELDS = ("file", "audio")
+"""Names under which a form may have its file."""
 
 UPLOAD_SCHEMA = {
     "type": "object",
@@ -67,42 +70,34 @@ async def read_upload(request: web.Request) -> Upload:
 async def _read_form(request: web.Request) -> Upload:
     if request.content_length is not None and request.content_length > MAX_UPLOAD + MAX_PARTS * MAX_FIELD:
         raise _too_large()
-    hold = hold_of(request)
     fields: MultiDict[str] = MultiDict(request.query)
     data: bytes | None = None
     rate: int | None = None
-    try:
-        parts = await request.multipart()
-        count = 0
-        while (part := await parts.next()) is not None:
-            count += 1
-            if count > MAX_PARTS or isinstance(part, MultipartReader):
-                raise ApiError(400, "invalid_form", f"The form may have at most {MAX_PARTS} plain fields")
-            if part.name in ("file", "audio"):
-                if data is not None:
-                    raise ApiError(400, "invalid_form", "The form may have one file only")
-                rate = raw_rate(part.headers)
-                data = await _read_part(part, MAX_UPLOAD, hold)
-            else:
-                content = await _read_part(part, MAX_FIELD, hold)
-                fields.add(part.name or "", content.decode("utf-8"))
-    except (ValueError, AssertionError, UnicodeDecodeError, asyncio.IncompleteReadError, RuntimeError):
-        raise ApiError(400, "invalid_form", "The body is no complete multipart/form-data with a boundary") from None
+
+    def limit_of(name: str) -> int:
+        if name not in FILE_FIELDS:
+            return MAX_FIELD
+        if data is not None:
+            raise ApiError(400, "invalid_form", "The form may have one file only")
+        return MAX_UPLOAD
+
+    async with aclosing(form_parts(request, limit_of, _field_too_large)) as parts:
+        async for part in parts:
+            if part.name in FILE_FIELDS:
+                data, rate = part.data, raw_rate(part.headers)
+                continue
+            try:
+                fields.add(part.name, part.data.decode("utf-8"))
+            except UnicodeDecodeError:
+                raise ApiError(400, "invalid_form", f"{part.name[:64]}: not UTF-8 text") from None
     if data is None:
         details = [{"field": "file", "message": "Field required"}]
         raise ApiError(422, "invalid_body", "file: the form has no field named file with the audio", details)
     return Upload(data, rate, fields)
 
 
-async def _read_part(part: BodyPartReader, limit: int, hold: Hold) -> bytes:
-    content = bytearray()
-    while chunk := await part.read_chunk(65_536):
-        hold.more(len(chunk))
-        content += chunk
-        await asyncio.sleep(0)  # as in `read_body`
-        if len(content) > limit:
-            raise _too_large() if limit == MAX_UPLOAD else ApiError(413, "field_too_large", f"{part.name}: too long")
-    return bytes(content)
+def _field_too_large(name: str, limit: int) -> ApiError:
+    return _too_large() if name in FILE_FIELDS else field_too_large(name, limit)
 
 
 def _too_large() -> ApiError:

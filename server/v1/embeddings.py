@@ -3,14 +3,14 @@
 import asyncio
 import base64
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from server.app_keys import ENGINES
-from server.bounds import MAX_CHAT_BODY, MAX_EMBEDDED, MAX_EMBEDDED_CHARS, MAX_EMBEDDED_TOKENS
+from server.bounds import MAX_CHAT_BODY, MAX_EMBEDDED, MAX_EMBEDDED_CHARS, MAX_EMBEDDED_TOKENS, MAX_TOKEN_PARTS
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
 from server.v1.foreign_tokens import text_of
@@ -23,18 +23,50 @@ _Text = Annotated[str, Field(min_length=1, max_length=MAX_EMBEDDED_CHARS)]
 
 _Tokens = Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1, max_length=MAX_EMBEDDED_TOKENS)]
 
+_Forms: TypeAlias = (
+    _Text
+    | Annotated[list[_Text], Field(min_length=1, max_length=MAX_EMBEDDED)]
+    | _Tokens
+    | Annotated[list[_Tokens], Field(min_length=1, max_length=MAX_EMBEDDED)]
+)
+
+
+def _checked(given: Any) -> Any:
+    """An input, if it has one of the forms.
+
+    By hand: Pydantic tries one after the other, which takes a second of the event loop for the tokens that two
+    megabytes hold.
+    """
+    kinds = set(map(type, given)) if isinstance(given, list) else None
+    if kinds is None or kinds == {str}:
+        texts = [given] if kinds is None else given
+        if not all(isinstance(text, str) and 1 <= len(text) <= MAX_EMBEDDED_CHARS for text in texts):
+            raise ValueError(f"a text has 1 to {MAX_EMBEDDED_CHARS} characters")
+    elif kinds == {int}:
+        _check_tokens(given)
+    elif kinds == {list}:
+        for each in given[:MAX_EMBEDDED]:
+            _check_tokens(each)
+    else:
+        raise ValueError("give a text, texts, tokens, or lists of tokens")
+    if kinds != {int} and isinstance(given, list) and len(given) > MAX_EMBEDDED:
+        raise ValueError(f"at most {MAX_EMBEDDED} texts in one request")
+    return given
+
+
+def _check_tokens(given: list[Any]) -> None:
+    if not 1 <= len(given) <= MAX_EMBEDDED_TOKENS or set(map(type, given)) != {int} or min(given) < 0:
+        raise ValueError(f"tokens of a text are 1 to {MAX_EMBEDDED_TOKENS} numbers, none of them negative")
+
 
 class EmbeddingRequest(BaseModel):
     """Texts, and in which form their vectors are wanted."""
 
     model_config = ConfigDict(extra="ignore")
 
-    input: (
-        _Text
-        | Annotated[list[_Text], Field(min_length=1, max_length=MAX_EMBEDDED)]
-        | _Tokens
-        | Annotated[list[_Tokens], Field(min_length=1, max_length=MAX_EMBEDDED)]
-    ) = Field(description="One text or several; or tokens of cl100k_base in place of each.")
+    input: Annotated[Any, PlainValidator(_checked, json_schema_input_type=_Forms)] = Field(
+        description="One text or several; or tokens of cl100k_base in place of each."
+    )
     model: ModelName = None
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: Annotated[int, Field(ge=1)] | None = Field(
@@ -87,6 +119,7 @@ class Embeddings(BaseModel):
     cost="work",
     body=EmbeddingRequest,
     body_limit=MAX_CHAT_BODY,
+    body_values=MAX_TOKEN_PARTS,
     answers={200: Answer("The vectors", Embeddings)},
     errors=(400, 503),
 )

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from server import bounds
 
-GATHERED = ("calls/websocket", "conversations", "routes", "services", "speech", "transcription", "v1")
+GATHERED = (
+    *("calls", "calls/websocket", "conversations", "http", "identity", "memory", "realtime", "routes", "rtvi"),
+    *("services", "speech", "telephone", "transcription", "v1", "webhooks"),
+)
 """Packages whose bounds are in the one place."""
 
 COUNTED = 10_000
@@ -35,6 +38,16 @@ def test_no_door_has_a_bound_of_its_own(repository: Path) -> None:
     files = [path for package in GATHERED for path in sorted((repository / "server" / package).glob("*.py"))]
     assert len(files) > 20
     assert [found for path in files for found in own_bounds(path)] == []
+
+
+def test_every_websocket_is_of_the_one_kind_that_has_a_bound(repository: Path) -> None:
+    opened = {
+        path.name
+        for path in (repository / "server").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("WebSocketResponse", "ClientSocket"))
+    }
+    assert opened == {"web_socket.py"}
 
 
 def own_bounds(path: Path) -> Iterator[str]:

@@ -2,69 +2,15 @@
 
 import asyncio
 import gzip
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 from aiohttp import web
-from pydantic import BaseModel, JsonValue
 
-from server.http.body_deadline import in_time
-from server.http.errors import errors_as_json, read_body
-from server.http.operation import operation
-from server.http.server import HttpRunner
+from server.http.errors import read_body
 from server.http.uninterrupted import to_the_end
-
-LIMIT = 50_000
-
-
-class Anything(BaseModel):
-    """A body."""
-
-    value: JsonValue
-
-
-@operation("test", body=Anything, body_limit=LIMIT)
-async def echo(_: web.Request, body: Anything) -> web.Response:
-    return web.json_response(body.model_dump())
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def served(handler: Handler = echo, patience_s: float = 20.0) -> AsyncIterator[int]:
-    """The port of a server with one route, POST /."""
-    app = web.Application(middlewares=[errors_as_json, in_time(patience_s)])
-    app.router.add_post("/", handler)
-    runner = HttpRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-
-
-async def answer(port: int, request: bytes) -> tuple[int, dict[str, Any]]:
-    """Status and JSON of the answer to raw bytes; the server closes the connection behind it."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
-    async with asyncio.timeout(10):
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-        body = await reader.readexactly(length)
-        assert await reader.read() == b""
-    writer.close()
-    return int(head.split()[1]), json.loads(body)
-
-
-def post(headers: str, body: bytes = b"") -> bytes:
-    return f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}\r\n".encode() + body
+from tests.server.http.raw import LIMIT, Others, answer, echo, post, served
 
 
 async def test_a_body_that_does_not_come_is_told_and_let_go() -> None:
@@ -104,21 +50,6 @@ async def test_a_compressed_body_that_is_there_at_once_is_read_with_turns_for_ot
     others.stop()
     # Of 512 pieces, 16 KiB each.
     assert turns[0] > 250
-
-
-class Others:
-    """What else the event loop has to do: counts its turns."""
-
-    def __init__(self) -> None:
-        self.turns = 0
-        self._turn()
-
-    def _turn(self) -> None:
-        self.turns += 1
-        self._handle = asyncio.get_running_loop().call_soon(self._turn)
-
-    def stop(self) -> None:
-        self._handle.cancel()
 
 
 async def test_a_body_that_cannot_be_unpacked_is_answered_and_writes_no_traceback(

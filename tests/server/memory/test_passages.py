@@ -1,15 +1,19 @@
 """Files become sections, sections become passages: nothing is lost, and each says where it stands."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from persistence.values import Passage, Recalled
 from pipeline.call.memories import Quotation, in_words
 from server.memory.document_files import DocumentError, read_document, readable
+from server.memory.documents import add_document
 from server.memory.passages import FEWEST_CHARS, MOST_CHARS, cut
 from server.memory.recall import RecallLimits, by_words, quoted
+from tests.server.http.raw import Others
 
 SENTENCES = [f"This is sentence number {number}, which says something of its own." for number in range(60)]
 
@@ -38,6 +42,37 @@ def test_lines_and_hyphens_of_a_page_are_joined() -> None:
 def test_a_text_without_an_end_is_cut_all_the_same() -> None:
     assert all(len(each.content) <= MOST_CHARS + FEWEST_CHARS for each in cut([Passage("word " * 5_000)]))
     assert all(len(each.content) <= MOST_CHARS for each in cut([Passage("x" * 5_000)]))
+
+
+def test_no_more_is_cut_of_a_document_that_has_too_many_passages() -> None:
+    looked_at = 0
+
+    def sections() -> Iterator[Passage]:
+        nonlocal looked_at
+        for number in range(1_000):
+            looked_at = number + 1
+            yield Passage(f"Section {number}.")
+
+    assert len(cut(sections(), 5)) == 6
+    assert looked_at == 6
+
+
+async def test_a_document_is_cut_with_turns_for_others() -> None:
+    """Megabytes of words took a second of the event loop."""
+
+    class Kept:
+        async def add_document(self, *given: Any) -> Any:
+            self.passages = given[-1]
+            self.turns = others.turns
+
+    kept: Any = Kept()
+    others = Others()
+    begun = others.turns
+    await add_document(kept, "ann", "a.txt", "A", [Passage(" ".join(SENTENCES), "")] * 200)
+    others.stop()
+    assert len(kept.passages) > 2_000
+    # Two, where all is done in one go.
+    assert kept.turns - begun > 10
 
 
 def test_markdown_is_read_by_its_headings(tmp_path: Path) -> None:

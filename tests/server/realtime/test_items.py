@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from server.realtime.client_events import ReferenceItem
+from server.realtime.errors import RealtimeError
+from server.realtime.wishes import asked_messages
 from tests.server.realtime.talking import Say, Talk
 
 
@@ -160,3 +163,21 @@ def test_a_conversation_keeps_a_bounded_number_of_items() -> None:
     assert first not in talk.session.items
     talk.say("conversation.item.retrieve", item_id=first)
     assert talk.error()["code"] == "item_retrieve_invalid_item_id"
+
+
+def test_an_item_that_is_named_again_and_again_is_not_multiplied() -> None:
+    """A thousand references to one long item made a gigabyte of messages."""
+    item = {**message("user", ""), "content": [{"type": "input_text", "text": "x" * 16_000}] * 100}
+    found = 0
+
+    def find(_: str) -> dict[str, Any]:
+        nonlocal found
+        found += 1
+        return item
+
+    asked = [ReferenceItem(type="item_reference", id="a")] * 1_000
+    assert len(asked_messages(asked[:2], find)) == 2
+    found = 0
+    with pytest.raises(RealtimeError, match="at most 4000000 characters"):
+        asked_messages(asked, find)
+    assert found == 3

