@@ -23,7 +23,15 @@ def test_a_system_message_alone_is_answered() -> None:
 
 def test_null_says_nothing_wherever_an_sdk_sends_it() -> None:
     fields = ("model", "stream", "stream_options", "max_tokens", "temperature", "stop", "seed", "n", "tools", "user")
-    more = ("tool_choice", "response_format", "modalities", "functions", "top_p", "prompt_cache_key")
+    more = (
+        "web_search_options",
+        "tool_choice",
+        "response_format",
+        "modalities",
+        "functions",
+        "top_p",
+        "prompt_cache_key",
+    )
     assert asked(**dict.fromkeys((*fields, *more))) == asked()
 
 
@@ -31,6 +39,13 @@ def test_a_tool_may_say_nothing_of_itself_or_of_its_arguments() -> None:
     function = {"name": "now", "description": None, "parameters": None, "strict": None}
     (tool,) = asked(tools=[{"type": "function", "function": function}]).tools
     assert tool == ToolSpec("now", "", {"type": "object", "properties": {}})
+
+
+@pytest.mark.parametrize(
+    ("told", "several"), [({}, True), ({"parallel_tool_calls": None}, True), ({"parallel_tool_calls": False}, False)]
+)
+def test_one_tool_at_a_time_is_asked_of_the_model(told: dict[str, Any], several: bool) -> None:
+    assert asked(**told).parallel_tool_calls is several
 
 
 def test_an_answer_that_declined_can_be_told_again() -> None:
@@ -71,6 +86,7 @@ def test_the_form_of_an_answer_reaches_the_engine(response_format: dict[str, Any
         {"response_format": {"type": "grammar"}},
         {"functions": [{"name": "now"}]},
         {"logprobs": True},
+        {"web_search_options": {}},
         {"modalities": ["text", "audio"]},
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
         {"messages": []},
