@@ -1,11 +1,13 @@
 """Conversations as stock clients spell them, odd as some are, become what engines know."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
 
-from pipeline.engines.protocols import AnswerForm, ChatRequest, Message, ToolCall, ToolSpec
+from pipeline.engines.protocols import AnswerForm, ChatRequest, LanguageModel, Message, ToolCall, ToolSpec
+from server.http.errors import ApiError
+from server.v1.chat import refuse_forms
 from server.v1.chat_request import ChatCompletionRequest
 
 USER = {"role": "user", "content": "Hi"}
@@ -77,6 +79,17 @@ def test_functions_are_understood_as_the_tools_that_they_became() -> None:
 )
 def test_the_form_of_an_answer_reaches_the_engine(response_format: dict[str, Any], form: AnswerForm | None) -> None:
     assert asked(response_format=response_format).form == form
+
+
+def test_of_a_model_that_cannot_be_held_to_a_form_none_is_asked() -> None:
+    class Free:
+        model = "free"
+
+    llm = cast(LanguageModel, Free())
+    refuse_forms(llm, asked(response_format={"type": "text"}))
+    with pytest.raises(ApiError, match="free cannot be held to a form") as refused:
+        refuse_forms(llm, asked(response_format={"type": "json_object"}))
+    assert (refused.value.status, refused.value.details[0]["field"]) == (400, "response_format")
 
 
 @pytest.mark.parametrize(
