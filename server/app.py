@@ -68,6 +68,7 @@ from server.telephone.desk import TelephoneDesk
 from server.transcription.wiring import add_transcription
 from server.v1 import speech as v1_speech
 from server.v1 import transcriptions as v1_transcriptions
+from server.v1 import translations as v1_translations
 from server.v1 import voices as v1_voices
 from server.webhooks.calls import CallWebhooks
 from server.webhooks.webhooks import Webhooks
@@ -120,7 +121,8 @@ def build_app(parts: Parts, registry: CallRegistry) -> web.Application:
     """The core's HTTP application over the calls and what is remembered of them."""
     talking = (calls, whip, rtvi, text, audio, ws_audio, realtime, telephone)
     remembered = (conversations, memory, documents, recordings, users)
-    modules = (*talking, *remembered, tokens, health, admin, page, v1_speech, v1_transcriptions, v1_voices)
+    openai = (v1_speech, v1_transcriptions, v1_translations, v1_voices)
+    modules = (*talking, *remembered, tokens, health, admin, page, *openai)
     tables = (*(module.routes for module in modules), *CHAT_ROUTES)
     app = application("core", parts, tables)
     app[REGISTRY] = registry

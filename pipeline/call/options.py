@@ -42,6 +42,7 @@ class CallOptions:
         tools: what the language model may do.
         client_tools: what it may ask of the client, who answers in its own time.
         tool_choice: see `ChatRequest.tool_choice`.
+        parallel_tool_calls: see `ChatRequest.parallel_tool_calls`.
         fixed: names of options that no wish of the client changes, because its token says them.
         approval: names of `tools` that run only after the client has approved of each call.
         hears_turns: turns are found in the sound; off, the client says where they end.
@@ -86,6 +87,7 @@ class CallOptions:
     tools: Toolbox = NO_TOOLS
     client_tools: tuple[ToolSpec, ...] = ()
     tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
     fixed: tuple[str, ...] = ()
     approval: tuple[str, ...] = ()
     hears_turns: bool = True

@@ -20,6 +20,7 @@ class ReplyWish:
         max_tokens: most tokens of it.
         tools: of the client, in place of those of the call.
         tool_choice: see `ChatRequest.tool_choice`.
+        parallel_tool_calls: see `ChatRequest.parallel_tool_calls`.
         messages: what it answers, in place of the conversation.
     """
 
@@ -30,6 +31,7 @@ class ReplyWish:
     max_tokens: int | None = None
     tools: tuple[ToolSpec, ...] | None = None
     tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
     messages: tuple[Message, ...] | None = None
 
     def client_tools(self, options: CallOptions) -> tuple[ToolSpec, ...]:
@@ -56,7 +58,9 @@ class ReplyWish:
         choice = options.tool_choice if self.tool_choice is None else self.tool_choice
         choice = choice if tools_again and tools else "none" if tools else "auto"
         asked = context.request(said, max_tokens, options.temperature, tools, choice)
-        return replace(asked, messages=tuple(answered_calls(self._messages(asked.messages, options))))
+        several = options.parallel_tool_calls if self.parallel_tool_calls is None else self.parallel_tool_calls
+        messages = tuple(answered_calls(self._messages(asked.messages, options)))
+        return replace(asked, messages=messages, parallel_tool_calls=several)
 
     def _messages(self, messages: tuple[Message, ...], options: CallOptions) -> tuple[Message, ...]:
         """The conversation, or what is to stand in its place, under the instructions that count."""

@@ -216,6 +216,7 @@ class ChatRequest:
         stop: texts that end the generation.
         tools: what the model may ask for; engines whose `calls_tools` is false do not look at it.
         tool_choice: "auto", "none", "required", or the name of the tool that must be asked for.
+        parallel_tool_calls: whether more than one tool may be asked for at a time; see `asked_of_tools`.
         top_p: at temperatures above 0, sample among the likeliest tokens that add up to this probability; None leaves
             it to the engine. An engine that cannot differ from request to request does not look at it.
         seed: of the random numbers, likewise.
@@ -229,6 +230,7 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
     top_p: float | None = None
     seed: int | None = None
     form: AnswerForm | None = None
@@ -262,6 +264,14 @@ class ChatDelta:
     completion_tokens: int = 0
     tool_calls: tuple[ToolCall, ...] = ()
     thinking: bool = False
+
+
+def asked_of_tools(request: ChatRequest, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+    """Of the tools that a model asks for those that it may: one at a time where the request says so.
+
+    Models cannot be kept from asking for several, and of endpoints not all look at what they are told.
+    """
+    return calls if request.parallel_tool_calls else calls[:1]
 
 
 class LanguageModel(Engine, Protocol):

@@ -22,6 +22,7 @@ from pipeline.engines.protocols import (
     TurnDetector,
     VoiceActivityDetector,
     VoiceStream,
+    asked_of_tools,
 )
 from pipeline.scheduling.lanes import Ticket
 from server.engines.watch import EngineWatch, Watches
@@ -112,7 +113,7 @@ class WatchedSpeechToText(_Watched[SpeechToText]):
 
 
 class WatchedLanguageModel(_Watched[LanguageModel]):
-    """Times each reply to its first token, and lets nothing but words out of it."""
+    """Times each reply to its first token, and lets nothing out of it but words and the tools that it may ask for."""
 
     def __init__(self, engine: LanguageModel, watch: EngineWatch) -> None:
         super().__init__(engine, watch)
@@ -124,7 +125,7 @@ class WatchedLanguageModel(_Watched[LanguageModel]):
             async with aclosing(self._engine.stream(request, ticket)) as deltas:  # type: ignore[type-var]
                 async for delta in self._words.of(deltas):
                     work.result()
-                    yield delta
+                    yield replace(delta, tool_calls=asked_of_tools(request, delta.tool_calls))
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
         """See `LanguageModel`."""

@@ -11,6 +11,9 @@ QUERY = "token"
 """Name of the query parameter, or of the part of a path, that may carry a token: a browser's WebSocket has no headers.
 Never a key: addresses are written down in too many places."""
 
+API_KEY = "api-key"
+"""The header in which clients of Azure's OpenAI show a key."""
+
 SUBPROTOCOL = "openai-insecure-api-key."
 """With which OpenAI's clients put a key among the subprotocols of a WebSocket."""
 
@@ -26,6 +29,8 @@ def credential_of(request: web.Request) -> str | None:
             case "basic":
                 return _password(shown.strip())
         return ""
+    if API_KEY in request.headers:
+        return request.headers[API_KEY].strip()
     for offered in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(","):
         if offered.strip().startswith(SUBPROTOCOL):
             return offered.strip().removeprefix(SUBPROTOCOL)

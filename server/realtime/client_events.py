@@ -66,6 +66,7 @@ class MessageItem(_Item):
 
     type: Literal["message"]
     role: Literal["user", "assistant", "system"]
+    phase: Literal["commentary", "final_answer"] | None = None
     content: Annotated[list[ContentPart], Field(min_length=1, max_length=100)]
 
     @model_validator(mode="after")

@@ -134,7 +134,8 @@ def _shown(item: Item, item_id: str, new_id: Callable[[str], str]) -> Json:
                 if part["type"] == "input_audio":
                     # Some clients throw where this is missing.
                     part.setdefault("transcript", None)
-            return message(item_id, item.role, item.status or "completed", content)
+            shown = message(item_id, item.role, item.status or "completed", content)
+            return {**shown, "phase": item.phase} if item.role == "assistant" and item.phase else shown
         case FunctionCallItem():
             return function_call(item_id, item.call_id or new_id("call"), item.name, item.arguments)
         case FunctionOutputItem():

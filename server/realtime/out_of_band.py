@@ -105,7 +105,7 @@ class OutOfBand:
                 usage = TokenUsage(delta.prompt_tokens, delta.completion_tokens)
                 done = replace(done, usage=usage if usage.prompt else None, cut_short=delta.finish_reason == "length")
             for call in delta.tool_calls:
-                self._tell(list(response.add_call(self._view.new_id("item"), call)))
+                self._tell(list(response.add_call(self._view.new_id("item"), call, by_client=True)))
         await self._say(response, wish, chunker.finish(), ticket, encoder)
         text = response.text.strip()
         self._tell(list(response.end_text(text)))

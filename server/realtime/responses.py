@@ -29,6 +29,9 @@ class Response:
         max_output_tokens: as the client sees it.
         metadata: as the client gave it.
         items: of the conversation; None where it belongs to none.
+        text: of its message, as far as it is known.
+        text_done: all of it is.
+        asks_client: it ends with a function that the client has to run.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Response:
     items: ItemList | None
     text: str = ""
     text_done: bool = False
+    asks_client: bool = False
     _index: int | None = None
     _output: list[Json] = field(default_factory=list)
 
@@ -69,8 +73,9 @@ class Response:
         yield from self._message()
         yield "response.output_audio.delta", {**self._place(), "delta": data}
 
-    def add_call(self, item_id: str, call: ToolCall) -> Iterator[Told]:
-        """A function is called."""
+    def add_call(self, item_id: str, call: ToolCall, *, by_client: bool) -> Iterator[Told]:
+        """A function is called; `by_client`: it is the client who runs it."""
+        self.asks_client = self.asks_client or by_client
         index = len(self._output)
         begun = function_call(item_id, call.id, call.name, "", "in_progress")
         done = function_call(item_id, call.id, call.name, call.arguments)
@@ -147,6 +152,8 @@ class Response:
             yield from self._text_done(event.text)
         status = "completed" if event.status == "completed" and not event.cut_short else "incomplete"
         item = message(self.item_id, "assistant", status, [self._content(event.text)])
+        # Behind what is said before a function is called comes another message.
+        item["phase"] = "commentary" if self.asks_client else "final_answer"
         self._output[self._index] = item
         previous = self._replace(item)
         yield "response.content_part.done", {**self._place(), "part": self._part(event.text)}

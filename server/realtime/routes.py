@@ -261,6 +261,15 @@ async def sip_call(request: web.Request, params: SipCall) -> web.Response:
     raise ApiError(400, "unsupported", f"`{params.verb}` is for calls over SIP; this one stands, and can be hung up")
 
 
+@_routed("GET", "/realtime/translations")
+@_routed("POST", "/realtime/translations/client_secrets")
+@operation("realtime", scope="calls", errors=(400,))
+async def translate(request: web.Request) -> web.Response:
+    """Refused: OpenAI's sessions of nothing but translation, whose events are others, are not to be had here."""
+    remedy = "tell a session to translate by its `instructions`, or send a recording to /v1/audio/translations"
+    raise ApiError(400, "unsupported", f"There are no translation sessions here; {remedy}")
+
+
 @_routed("POST", "/realtime/client_secrets")
 @operation(
     "realtime",
@@ -287,8 +296,26 @@ async def create_secret(request: web.Request, body: WantedSecret) -> web.Respons
 )
 async def create_secret_as_before(request: web.Request) -> web.Response:
     """A secret at the address of the beta, whose fields of a session (`voice`, `modalities`, ...) are not looked at."""
+    return await _old_secret(request, "realtime")
+
+
+@_routed("POST", "/realtime/transcription_sessions")
+@operation(
+    "realtime",
+    scope="calls",
+    uploads=("application/json",),
+    body_limit=MAX_REALTIME_SESSION,
+    answers={200: Answer("The secret, with the session around it", OldSecret)},
+    errors=(400, 403, 413),
+)
+async def create_transcription_secret_as_before(request: web.Request) -> web.Response:
+    """The same for a session of nothing but transcripts."""
+    return await _old_secret(request, "transcription")
+
+
+async def _old_secret(request: web.Request, kind: str) -> web.Response:
     await read_body(request, MAX_REALTIME_SESSION)
-    minted = _mint(request, WantedSecret())
+    minted = _mint(request, WantedSecret(session={"type": kind}))
     secret = {"value": minted["value"], "expires_at": minted["expires_at"]}
     return web.json_response({**minted["session"], "client_secret": secret})
 

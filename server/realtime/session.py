@@ -9,7 +9,7 @@ from collections import deque
 
 from media.telephone_band import WireEncoder
 from pipeline.call.events import CallEvent
-from pipeline.call.inputs import ClientRequest, StopReply
+from pipeline.call.inputs import ClientRequest, KeyPressed, StopReply
 from pipeline.call.requests import ClearAudio, CommitAudio, OptionsChanged, Respond
 from pipeline.engines.protocols import Message
 from server.bounds import MAX_CHANNEL_MESSAGE, MAX_HELD_EVENTS
@@ -107,6 +107,10 @@ class RealtimeSession:
         """A client wants the call to end."""
         self._call.end_soon("hangup")
 
+    def press(self, key: str) -> None:
+        """The user pressed a key of a telephone, one of `pipeline.call.inputs.KEYS`."""
+        self._post(KeyPressed(key))
+
     def close(self) -> None:
         """The call is over."""
         self._out_of_band.close()
@@ -191,7 +195,7 @@ class RealtimeSession:
             case CancelResponse():
                 self._cancel(event)
 
-    def _post(self, request: ClientRequest) -> None:
+    def _post(self, request: ClientRequest | KeyPressed) -> None:
         self._call.actor.post(request)
 
     # The session and its audio ---------------------------------------------------------------------------------------

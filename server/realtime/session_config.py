@@ -52,6 +52,7 @@ class SessionConfig:
     tools: tuple[FunctionTool, ...] = ()
     mcp: tuple[McpTool, ...] = ()
     tool_choice: str | Json = "auto"
+    parallel_tool_calls: bool = True
     voice: str | None = None
     speed: float = 1.0
     input_format: Json = field(default_factory=lambda: dict(PCM))
@@ -123,6 +124,8 @@ class SessionConfig:
         if "tool_choice" in given:
             choice = wanted.tool_choice or "auto"
             self.tool_choice = choice if isinstance(choice, str) else choice.model_dump()
+        if wanted.parallel_tool_calls is not None:
+            self.parallel_tool_calls = wanted.parallel_tool_calls
         check_choice(self.tool_choice, self.tools, self.mcp, self.defaults.tools, f"{prefix}.tool_choice")
         if wanted.audio is not None:
             self._set_input(wanted.audio.input, prefix)
@@ -212,6 +215,7 @@ class SessionConfig:
             "max_tokens": self.max_tokens,
             "client_tools": tuple(spec(tool) for tool in self.tools),
             "tool_choice": self.choice,
+            "parallel_tool_calls": self.parallel_tool_calls,
             "voice": self.voice,
             "speed": self.speed,
             "language": self._language(),
@@ -262,6 +266,7 @@ class SessionConfig:
                 *(server.shown() for server in self.mcp),
             ],
             "tool_choice": self.tool_choice,
+            "parallel_tool_calls": self.parallel_tool_calls,
             "tracing": None,
             "truncation": "auto",
             "prompt": None,

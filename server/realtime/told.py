@@ -268,7 +268,7 @@ class ServerEvents:
                 self._mcp_calls[event.call.id] = (response, event.item_id)
                 yield from response.add_mcp_call(event.item_id, *known, event.call, asked)
             case ToolCalled():
-                yield from response.add_call(event.item_id, event.call)
+                yield from response.add_call(event.item_id, event.call, by_client=event.by_client)
 
     def _returned(self, event: ToolReturned) -> Iterator[Told]:
         call = event.result.call

@@ -61,6 +61,7 @@ def reply_wish(
         MOST_TOKENS if most == "inf" else most,
         None if functions is None else tuple(spec(tool) for tool in functions),
         _choice(wanted),
+        wanted.parallel_tool_calls,
         messages,
     )
 

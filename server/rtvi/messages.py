@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from server.bounds import MAX_CHANNEL_MESSAGE, MAX_TEXT
 
@@ -98,6 +98,25 @@ class FunctionResult(_Message):
     data: ResultData
 
 
+class KeysData(_Data):
+    """Keys of a telephone, in order."""
+
+    buttons: Annotated[list[Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]], Field(max_length=64)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_before(cls, data: Any) -> Any:
+        """Up to protocol 2.0 a message had one key, as `button`."""
+        return {"buttons": [data["button"]]} if isinstance(data, dict) and "button" in data else data
+
+
+class Keys(_Message):
+    """The user pressed keys of a telephone."""
+
+    type: Literal["dtmf"]
+    data: KeysData
+
+
 class ClientMessageData(_Data):
     """A request in words of the application."""
 
@@ -113,7 +132,7 @@ class ClientMessage(_Message):
 
 
 RtviMessage: TypeAlias = Annotated[
-    ClientReady | DisconnectBot | SendText | AppendToContext | FunctionResult | ClientMessage,
+    ClientReady | DisconnectBot | SendText | AppendToContext | FunctionResult | Keys | ClientMessage,
     Field(discriminator="type"),
 ]
 

@@ -16,6 +16,7 @@ from server.rtvi.messages import (
     ClientReady,
     DisconnectBot,
     FunctionResult,
+    Keys,
     RtviError,
     RtviMessage,
     SendText,
@@ -131,6 +132,9 @@ class RtviTalk(SessionTalk):
                 self._say("append-to-context-result", {"result": "appended"}, message.id)
             case FunctionResult():
                 self._take_result(message)
+            case Keys():
+                for key in message.data.buttons:
+                    self.session.press(key)
             case ClientMessage():
                 self._answer(message)
 

@@ -161,6 +161,8 @@ class RtviEvents:
             "bot-output",
             {**told, "will_be_spoken": reply.speaks, **({"spoken_status": "new"} if reply.speaks else {})},
         )
+        # What `bot-output` was before protocol 2: clients of that time show nothing else.
+        yield "bot-transcription", {"text": text}
         if reply.speaks:
             yield "bot-tts-text", {"text": text}
 

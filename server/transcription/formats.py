@@ -3,14 +3,34 @@
 import math
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from pipeline.text.languages import NAMES
 from pipeline.transcription.segments import Segment
-from server.transcription.transcriber import Transcription
+
+Task = Literal["transcribe", "translate"]
 
 UNDETERMINED = "und"
 """Language of audio without speech (ISO 639-2)."""
+
+
+class Finished(Protocol):
+    """What has become of a recording (`server.transcription.transcriber.Transcription`)."""
+
+    @property
+    def segments(self) -> Sequence[Segment]: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def language(self) -> str | None: ...
+
+    @property
+    def duration_s(self) -> float: ...
+
+    @property
+    def unclear(self) -> bool: ...
 
 
 def srt(segments: Sequence[Segment]) -> str:
@@ -31,18 +51,18 @@ def vtt(segments: Sequence[Segment]) -> str:
     return "WEBVTT\n\n" + "".join(cues)
 
 
-def openai_json(done: Transcription) -> dict[str, Any]:
+def openai_json(done: Finished) -> dict[str, Any]:
     """`response_format` "json"."""
     return {"text": done.text, "usage": usage(done), **({"unclear": True} if done.unclear else {})}
 
 
-def openai_verbose(done: Transcription, granularities: Sequence[str], temperature: float) -> dict[str, Any]:
+def openai_verbose(done: Finished, granularities: Sequence[str], temperature: float, task: Task) -> dict[str, Any]:
     """`response_format` "verbose_json", with what was asked for of segments and words.
 
     The language goes by its English name ("english"), as OpenAI's API has it and the AI SDK looks it up.
     """
     told: dict[str, Any] = {
-        "task": "transcribe",
+        "task": task,
         "language": NAMES.get(done.language or "", done.language or UNDETERMINED).lower(),
         "duration": done.duration_s,
         "text": done.text,
@@ -60,7 +80,7 @@ def openai_verbose(done: Transcription, granularities: Sequence[str], temperatur
     return told
 
 
-def usage(done: Transcription) -> dict[str, Any]:
+def usage(done: Finished) -> dict[str, Any]:
     """What it cost, counted in seconds of audio."""
     return {"type": "duration", "seconds": math.ceil(done.duration_s)}
 

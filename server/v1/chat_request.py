@@ -189,18 +189,25 @@ class ChatCompletionRequest(_Part):
     modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
     logprobs: bool | None = Field(None, description="Not to be had; true is refused.")
     functions: list[Any] | None = Field(None, description="What `tools` was before; refused unless it is empty.")
+    web_search_options: Any = Field(None, description="Not to be had; whatever is not null is refused.")
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = Field(None, description="False: the model asks for one tool at a time.")
     user: Annotated[str, Field(max_length=256)] | None = None
     prompt_cache_key: Annotated[str, Field(max_length=256)] | None = Field(
         None, description="Requests that begin alike and share a key reuse what the model has read."
     )
 
-    @field_validator("logprobs", "functions")
+    @field_validator("logprobs", "functions", "web_search_options")
     @classmethod
     def _not_to_be_had(cls, value: Any, info: ValidationInfo) -> Any:
-        if value:
-            there = {"logprobs": "there are none here", "functions": "send `tools` in their place"}
+        # Options of a search may be empty, and ask for one all the same.
+        if value or (info.field_name == "web_search_options" and value is not None):
+            there = {
+                "logprobs": "there are none here",
+                "functions": "send `tools` in their place",
+                "web_search_options": "nothing is searched for here",
+            }
             raise ValueError(there[info.field_name or ""])
         return value
 
@@ -220,6 +227,7 @@ class ChatCompletionRequest(_Part):
             stop=stop,
             tools=self._tools(choice),
             tool_choice=choice or "auto",
+            parallel_tool_calls=self.parallel_tool_calls is not False,
             top_p=self.top_p,
             seed=self.seed,
             form=self.response_format.form() if self.response_format is not None else None,

@@ -17,7 +17,7 @@ from server.bounds import MAX_STT_PROMPT, MAX_UPLOAD
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
 from server.http.sse import DONE, EVENT_STREAM, event, open_events
-from server.transcription.formats import openai_json, openai_verbose, srt, usage, vtt
+from server.transcription.formats import Finished, Task, openai_json, openai_verbose, srt, usage, vtt
 from server.transcription.transcriber import TRANSCRIBER, Transcription
 from server.transcription.uploads import Upload, read_upload
 
@@ -105,17 +105,18 @@ async def create_transcription(request: web.Request) -> web.StreamResponse:
         raise ApiError(415, "unsupported_media_type", "Send multipart/form-data with the fields file and model")
     transcriber = request.app[TRANSCRIBER]
     upload = await read_upload(request)
-    wanted = _wanted(upload)
+    wanted = wanted_of(upload)
     language = await transcriber.language(wanted.language)
     work = await transcriber.begin(upload, language=language, prompt=wanted.prompt)
     if wanted.stream:
         return await _stream(request, work)
     done = await work.finish()
     transcriber.record(done)
-    return _answer(done, wanted)
+    return answered(done, wanted, "transcribe")
 
 
-def _answer(done: Transcription, wanted: Wanted) -> web.Response:
+def answered(done: Finished, wanted: Wanted, task: Task) -> web.Response:
+    """The answer in the form that was asked for."""
     match wanted.response_format:
         case "text":
             return web.Response(text=done.text + "\n")
@@ -124,7 +125,7 @@ def _answer(done: Transcription, wanted: Wanted) -> web.Response:
         case "vtt":
             return web.Response(text=vtt(done.segments))
         case "verbose_json":
-            return web.json_response(openai_verbose(done, wanted.granularities, wanted.temperature))
+            return web.json_response(openai_verbose(done, wanted.granularities, wanted.temperature, task))
     return web.json_response(openai_json(done))
 
 
@@ -152,7 +153,7 @@ async def _stream(request: web.Request, work: Transcription) -> web.StreamRespon
     return response
 
 
-def _wanted(upload: Upload) -> Wanted:
+def wanted_of(upload: Upload) -> Wanted:
     """What the form says. Empty fields say nothing: forms of browsers send them.
 
     Raises:
@@ -161,18 +162,20 @@ def _wanted(upload: Upload) -> Wanted:
     fields = MultiDict((name, value) for name, value in upload.fields.items() if value.strip())
     response_format = fields.get("response_format", "json")
     if response_format not in FORMATS:
-        raise _refused("response_format", f"must be one of {', '.join(FORMATS)}")
+        raise refused("response_format", f"must be one of {', '.join(FORMATS)}")
     # The AI SDK sends them with `json` too, by itself as soon as any option is set: they have no effect then.
     granularities = _list(fields, "timestamp_granularities")
     if any(each not in GRANULARITIES for each in granularities):
-        raise _refused("timestamp_granularities[]", f"must be of {', '.join(GRANULARITIES)}")
+        raise refused("timestamp_granularities[]", f"must be of {', '.join(GRANULARITIES)}")
     if _list(fields, "include"):
-        raise _refused("include[]", "log probabilities are not to be had here")
+        raise refused("include[]", "log probabilities are not to be had here")
+    if _list(fields, "known_speaker_names") or _list(fields, "known_speaker_references"):
+        raise refused("known_speaker_names[]", "speakers are not told apart here")
     stream = fields.get("stream", "false").lower()
     if stream not in ("true", "false", "1", "0"):
-        raise _refused("stream", "must be true or false")
+        raise refused("stream", "must be true or false")
     if stream in ("true", "1") and response_format in ("srt", "vtt"):
-        raise _refused("response_format", "subtitles cannot be streamed; ask for json")
+        raise refused("response_format", "subtitles cannot be streamed; ask for json")
     languages = _list(fields, "languages")
     said_before = " ".join((", ".join(_list(fields, "keywords")), fields.get("prompt", ""))).strip()
     return Wanted(
@@ -197,9 +200,10 @@ def _temperature(text: str) -> float:
     except ValueError:
         temperature = -1.0
     if not 0 <= temperature <= 1:
-        raise _refused("temperature", "must be a number between 0 and 1")
+        raise refused("temperature", "must be a number between 0 and 1")
     return temperature
 
 
-def _refused(field: str, message: str) -> ApiError:
+def refused(field: str, message: str) -> ApiError:
+    """The refusal of what a field of the form asks for."""
     return ApiError(400, "invalid_value", f"{field}: {message}", [{"field": field, "message": message}])

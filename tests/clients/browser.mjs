@@ -1,19 +1,32 @@
 // What tests of JavaScript clients have in a page: the stock packages, a microphone that speaks when told to, and an ear.
 
+import { createOpenAI } from "@ai-sdk/openai";
 import { OpenAIRealtimeWebRTC, RealtimeAgent, RealtimeSession, tool } from "@openai/agents-realtime";
 import { PipecatClient } from "@pipecat-ai/client-js";
 import { SmallWebRTCTransport, WavMediaManager } from "@pipecat-ai/small-webrtc-transport";
+import { Experimental_AbstractRealtimeSession } from "ai";
+import OpenAI from "openai";
+import { OpenAIRealtimeWebSocket } from "openai/realtime/websocket";
 import { WHIPClient } from "whip-whep/whip.js";
 import { z } from "zod";
 
+/** What the AI SDK leaves to its bindings of React, Vue, ...: where a session's state is kept. */
+class AiRealtimeSession extends Experimental_AbstractRealtimeSession {
+  setState() {}
+}
+
 Object.assign(globalThis, {
+  AiRealtimeSession,
+  OpenAI,
   OpenAIRealtimeWebRTC,
+  OpenAIRealtimeWebSocket,
   PipecatClient,
   RealtimeAgent,
   RealtimeSession,
   SmallWebRTCTransport,
   WHIPClient,
   WavMediaManager,
+  createOpenAI,
   tool,
   z,
 });

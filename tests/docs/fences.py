@@ -34,6 +34,11 @@ class Block:
         return EXPECTED.findall(self.code)
 
 
+def block_that_begins(page: Path, first: str) -> str:
+    """The code of the block whose first line begins with this."""
+    return next(block.code for block in blocks(page) if block.code.startswith(first))
+
+
 def blocks(page: Path) -> list[Block]:
     """The blocks of a page in order."""
     text = page.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
-"""docs/realtime.md tells of every event, and each row of its tables is backed by a test that there is."""
+"""docs/realtime.md tells of every event, and each row of its tables is backed by tests that are about its events."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,28 @@ from openai.types.realtime import RealtimeServerEvent
 
 from server.realtime.client_events import ClientEvent
 
-ROW = re.compile(r"^\| (?P<events>`[^|]*`) \| .* \| `(?P<test>test_\w+)` \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (?P<events>`[^|]*`) \| .* \| (?P<tests>`test_\w+`(?:, `test_\w+`)*) \|$", re.MULTILINE)
 
 
-def rows(repository: Path) -> dict[str, str]:
-    """The test behind each event."""
+def rows(repository: Path) -> dict[str, list[str]]:
+    """The tests behind each event."""
     page = (repository / "docs" / "realtime.md").read_text()
-    return {event: row["test"] for row in ROW.finditer(page) for event in re.findall(r"`([^`]+)`", row["events"])}
+    named = re.compile(r"`([^`]+)`")
+    return {event: named.findall(row["tests"]) for row in ROW.finditer(page) for event in named.findall(row["events"])}
+
+
+def sources(repository: Path) -> dict[str, str]:
+    """The code of each test of a session, with that of the functions of its module that it calls."""
+    found: dict[str, str] = {}
+    for path in [*repository.glob("tests/server/realtime/*.py"), *repository.glob("tests/e2e/test_realtime*.py")]:
+        text = path.read_text()
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+        functions = {node.name: node for node in ast.parse(text).body if isinstance(node, kinds)}
+        code = {name: ast.get_source_segment(text, node) or "" for name, node in functions.items()}
+        for name, node in functions.items():
+            called = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} & set(code)
+            found[name] = code[name] + "".join(code[each] for each in called)
+    return found
 
 
 def kinds(union: object) -> set[str]:
@@ -22,12 +38,17 @@ def kinds(union: object) -> set[str]:
     return {form.model_fields["type"].annotation.__args__[0] for form in forms}
 
 
-def test_each_row_names_a_test_that_there_is(repository: Path) -> None:
-    told = rows(repository)
+def test_each_row_names_tests_that_are_about_its_events(repository: Path) -> None:
+    told, code = rows(repository), sources(repository)
     assert len(told) > 40
-    sources = [*repository.glob("tests/server/realtime/*.py"), *repository.glob("tests/e2e/test_realtime*.py")]
-    defined = set(re.findall(r"^(?:async )?def (test_\w+)", "".join(map(Path.read_text, sources)), re.MULTILINE))
-    assert sorted(set(told.values()) - defined) == []
+    assert sorted({test for tests in told.values() for test in tests} - set(code)) == []
+    assert [event for event, tests in told.items() if not any(event in code[test] for test in tests)] == []
+
+
+def test_every_test_that_the_page_names_is_there(repository: Path) -> None:
+    page = (repository / "docs" / "realtime.md").read_text()
+    code = "".join(path.read_text() for path in repository.glob("tests/**/test_*.py"))
+    assert [name for name in re.findall(r"`(test_\w+)`", page) if f"def {name}(" not in code] == []
 
 
 SERVER_EVENTS: Any = RealtimeServerEvent

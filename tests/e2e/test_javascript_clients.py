@@ -85,6 +85,103 @@ async def test_agents_realtime_over_webrtc_in_chromium(calling: Server, origin: 
         await page.evaluate("session.close()")
 
 
+async def test_openai_node_in_chromium(calling: Server, origin: str) -> None:
+    """With the headers that it adds to every request of a page (`x-stainless-...`), which a preflight asks about."""
+    async with client_page(origin) as page:
+        told = await page.evaluate(
+            """async (url) => {
+                const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", dangerouslyAllowBrowser: true });
+                const messages = [{ role: "user", content: "Hello." }];
+                const chat = await client.chat.completions.create({ model: "m", messages });
+                let streamed = "";
+                for await (const chunk of await client.chat.completions.create({ model: "m", messages, stream: true }))
+                    streamed += chunk.choices[0]?.delta?.content ?? "";
+                const speech = await client.audio.speech.create({
+                    model: "tts-1", voice: "alloy", input: "Good morning.", response_format: "wav" });
+                const file = new File([await speech.arrayBuffer()], "said.wav", { type: "audio/wav" });
+                const heard = await client.audio.transcriptions.create({ model: "whisper-1", file });
+                const refused = await client.models.retrieve("nothing").catch((error) => [error.status, error.code]);
+                const models = [];
+                for await (const model of client.models.list()) models.push(model.id);
+                return { chat: chat.choices[0].message.content, streamed, heard: heard.text, refused, models };
+            }""",
+            calling.url,
+        )
+        assert told["chat"].strip() == told["streamed"].strip() != ""
+        assert told["heard"] == HEARD
+        assert told["refused"] == [404, "model_not_found"]
+        assert told["models"] == ["script"]
+        said = await page.evaluate(
+            """async (url) => {
+                const dangerouslyAllowBrowser = true;
+                const made = await fetch(`${url}/v1/realtime/client_secrets`, { method: "POST",
+                    headers: { "Content-Type": "application/json" }, body: "{}" });
+                const apiKey = (await made.json()).value;
+                const client = new OpenAI({ baseURL: `${url}/v1`, apiKey, dangerouslyAllowBrowser });
+                const onURL = (address) => { address.protocol = "ws:"; };
+                const how = { model: "m", onURL, dangerouslyAllowBrowser };
+                const realtime = new OpenAIRealtimeWebSocket(how, client);
+                const content = [{ type: "input_text", text: "Hello." }];
+                let said = "";
+                return await new Promise((done, failed) => {
+                    realtime.on("error", failed);
+                    realtime.on("response.output_text.delta", (event) => { said += event.delta; });
+                    realtime.on("response.done", () => { realtime.close(); done(said); });
+                    realtime.on("session.created", () => {
+                        const item = { type: "message", role: "user", content };
+                        realtime.send({ type: "conversation.item.create", item });
+                        realtime.send({ type: "response.create", response: { output_modalities: ["text"] } });
+                    });
+                });
+            }""",
+            calling.url,
+        )
+        assert "The tool says nothing" in said
+
+
+async def test_the_ai_sdks_realtime_session_in_chromium(calling: Server, origin: str) -> None:
+    async with client_page(origin) as page:
+        await page.evaluate(
+            """async (url) => {
+                const { experimental_realtime } = createOpenAI({ baseURL: `${url}/v1`, apiKey: "none" });
+                const parameters = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
+                const sessionConfig = {
+                    instructions: "Be brief.", voice: "alloy", outputModalities: ["audio"],
+                    inputAudioFormat: { type: "audio/pcm", rate: 24000 }, inputAudioTranscription: {},
+                    turnDetection: { type: "server-vad", silenceDurationMs: 600 },
+                    tools: [{ type: "function", name: "weather", description: "The weather.", parameters }] };
+                const named = { model: "gpt-realtime", api: "realtime" };
+                const { token } = await experimental_realtime.getToken({ ...named, sessionConfig });
+                globalThis.asked = [];
+                globalThis.kinds = [];
+                globalThis.failures = [];
+                globalThis.chat = new AiRealtimeSession({
+                    model: experimental_realtime("gpt-realtime", { api: "realtime" }), sessionConfig,
+                    // By itself it knows nothing but TLS.
+                    api: { websocket: `${url.replace("http", "ws")}/v1/realtime?model=gpt-realtime`,
+                        protocols: ["realtime", `openai-insecure-api-key.${token}`] },
+                    onToolCall: ({ toolCall }) => { asked.push(toolCall.args.city); return "it is 21 degrees"; },
+                    onEvent: (event) => kinds.push(event.type), onError: (error) => failures.push(String(error)) });
+                await chat.connect();
+                chat.startAudioCapture(await navigator.mediaDevices.getUserMedia({ audio: true }));
+            }""",
+            calling.url,
+        )
+        await so(page, "kinds.includes('session-updated')")
+        await page.evaluate("say", clip("question"))
+        await so(page, "asked.length > 0 && chat.state.isPlaying")
+        assert await page.evaluate("asked") == ["Paris"]
+        told = "chat.state.messages.map((message) => JSON.stringify(message.parts)).join()"
+        await so(page, f"/how are you today/i.test({told}) && /tool says .*it is 21 degrees/.test({told})")
+        await page.evaluate("say", clip("interruption"))
+        await so(page, "kinds.filter((kind) => kind === 'speech-started').length > 1 && !chat.state.isPlaying")
+        await so(page, "kinds.filter((kind) => kind === 'input-transcription-completed').length > 1")
+        assert await page.evaluate("failures") == []
+        assert "custom" not in await page.evaluate("kinds.filter((kind) => kind.startsWith('error'))")
+        await page.evaluate("chat.disconnect()")
+        await until(lambda: not calling.registry.active)
+
+
 async def test_pipecats_client_in_chromium(calling: Server, origin: str) -> None:
     async with client_page(origin) as page:
         await page.evaluate(
@@ -96,6 +193,7 @@ async def test_pipecats_client_in_chromium(calling: Server, origin: str) -> None
                     onUserTranscript: note("transcript"), onBotStartedSpeaking: note("bot started"),
                     onBotStoppedSpeaking: note("bot stopped"), onBotOutput: note("output"),
                     onLLMFunctionCallInProgress: note("function"), onError: note("error"), onMetrics: note("metrics"),
+                    onMessageError: note("error"),
                     onTrackStarted: (track) => { if (track.kind === "audio") listen(new MediaStream([track])); } };
                 globalThis.client = new PipecatClient({ transport, enableMic: true, enableCam: false, callbacks });
                 client.registerFunctionCallHandler("weather", async () => "it is 21 degrees");
@@ -117,6 +215,10 @@ async def test_pipecats_client_in_chromium(calling: Server, origin: str) -> None
         await page.evaluate("say", clip("interruption"))
         await so(page, "seen.some(s => s.kind === 'bot stopped')")
         await so(page, "seen.filter(s => s.kind === 'transcript' && s.data.final).length > 1")
+        await so(page, "seen.findLast(s => s.kind.startsWith('bot st')).kind === 'bot started'")
+        spoken = await page.evaluate("seen.filter(s => s.kind === 'bot started').length")
+        await page.evaluate("client.sendDTMF('42#')")
+        await so(page, f"seen.filter(s => s.kind === 'bot started').length > {spoken}")
         assert await page.evaluate("seen.filter(s => s.kind === 'error')") == []
         await page.evaluate("client.disconnect()")
         await until(lambda: not calling.registry.active)

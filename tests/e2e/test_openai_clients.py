@@ -83,6 +83,12 @@ def test_python_streams_a_transcription(client: openai.OpenAI, shared_audio: Pat
     assert "".join(deltas) == events[-1].text  # type: ignore[union-attr]
 
 
+def test_python_gets_english_of_what_is_english(client: openai.OpenAI, shared_audio: Path) -> None:
+    with (shared_audio / "weather.wav").open("rb") as file:
+        told = client.audio.translations.create(model="whisper-1", file=file)
+    assert told.text == spoken(QUESTION)
+
+
 def test_python_is_told_of_mistakes(client: openai.OpenAI, shared_audio: Path) -> None:
     create = client.audio.transcriptions.create
     sound = (shared_audio / "hello.wav").read_bytes()

@@ -93,12 +93,12 @@ async def test_what_is_no_offer_is_refused_in_openais_form(server_url: str) -> N
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "session.modalities")
 
 
-async def test_a_page_of_an_allowed_origin_may_send_what_its_sdk_sends(server_url: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/realtime/translations"), ("POST", "/openai/v1/realtime/translations/client_secrets")],
+)
+async def test_translation_sessions_are_refused_by_name(server_url: str, method: str, path: str) -> None:
     async with httpx2.AsyncClient(base_url=server_url) as http:
-        asked = "authorization,content-type,x-openai-agents-sdk,x-stainless-os,x-stainless-retry-count"
-        headers = {
-            "Origin": server_url,
-            "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": asked,
-        }
-        assert (await http.options("/v1/realtime/calls", headers=headers)).status_code == 204
+        refused = await http.request(method, path)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported")
+    assert "/v1/audio/translations" in refused.json()["error"]["message"]

@@ -176,6 +176,19 @@ async def test_a_browsers_secret_opens_the_session_that_it_is_bound_to(server_ur
         assert created["session"]["output_modalities"] == ["text"]
 
 
+@pytest.mark.parametrize(("name", "kind"), [("sessions", "realtime"), ("transcription_sessions", "transcription")])
+async def test_a_secret_of_the_beta_opens_a_session_of_its_kind(server_url: str, name: str, kind: str) -> None:
+    async with aiohttp.ClientSession(server_url) as http:
+        # Its fields are the beta's own.
+        async with http.post(f"/v1/realtime/{name}", json={"input_audio_format": "pcm16"}) as response:
+            assert response.status == 200, await response.text()
+            made = await response.json()
+        assert made["type"] == kind
+        protocols = ("realtime", f"openai-insecure-api-key.{made['client_secret']['value']}")
+        async with http.ws_connect("/v1/realtime", protocols=protocols) as socket:
+            assert (await socket.receive_json())["session"]["type"] == kind
+
+
 async def test_a_wrong_secret_opens_nothing(server_url: str) -> None:
     async with aiohttp.ClientSession(server_url) as http:
         protocols = ("realtime", "openai-insecure-api-key.ek_" + "x" * 40)

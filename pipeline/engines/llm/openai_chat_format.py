@@ -33,13 +33,15 @@ def tool_call(call: ToolCall) -> dict[str, Any]:
 
 
 def tool_options(request: ChatRequest) -> dict[str, Any]:
-    """The fields `tools` and `tool_choice`; none where there are no tools."""
+    """The fields `tools` and what else is said of them; none where there are no tools."""
     if not request.tools:
         return {}
     choice: Any = request.tool_choice
     if choice not in ("auto", "none", "required"):
         choice = {"type": "function", "function": {"name": choice}}
-    return {"tools": [chat_tool(tool) for tool in request.tools], "tool_choice": choice}
+    # What endpoints do where nothing is said; not all of them know the field.
+    single = {} if request.parallel_tool_calls else {"parallel_tool_calls": False}
+    return {"tools": [chat_tool(tool) for tool in request.tools], "tool_choice": choice, **single}
 
 
 def form_options(request: ChatRequest) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Engines that fail are seen to, and those that work tell how long it takes."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from pipeline.engines.protocols import ChatRequest, EngineError, Message
+from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Message, ToolCall
 from pipeline.engines.remote.openai_chat import OpenAiChat
 from pipeline.engines.remote.openai_connection import Endpoint
 from pipeline.engines.vad.silero import SileroVad
@@ -32,6 +34,20 @@ async def test_an_engine_that_fails_is_degraded_then_down() -> None:
     watch.done(0.01)
     assert (watch.status, watch.problem) == ("ok", "")
     await llm.close()
+
+
+@pytest.mark.parametrize(("parallel", "asked"), [(True, 2), (False, 1)])
+async def test_of_the_tools_that_a_model_asks_for_those_come_out_that_it_may_ask_for(
+    parallel: bool, asked: int
+) -> None:
+    class Eager:
+        async def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
+            yield ChatDelta("", "tool_calls", tool_calls=(ToolCall("a", "time", "{}"), ToolCall("b", "time", "{}")))
+
+    llm = WatchedLanguageModel(cast(Any, Eager()), EngineWatch())
+    request = ChatRequest((Message("user", "What time is it?"),), parallel_tool_calls=parallel)
+    (delta,) = [delta async for delta in llm.stream(request, Ticket())]
+    assert len(delta.tool_calls) == asked
 
 
 async def test_a_full_lane_is_no_failure_of_the_engine() -> None:

@@ -222,6 +222,18 @@ async def test_an_allowed_page_may_ask_and_read(keyed: Server, http: aiohttp.Cli
         assert response.headers["Access-Control-Allow-Origin"] == FRIEND
 
 
+async def test_a_page_of_an_allowed_origin_may_send_what_its_sdk_sends(
+    keyed: Server, http: aiohttp.ClientSession
+) -> None:
+    named = "authorization,content-type,x-openai-agents-sdk,x-stainless-os,x-stainless-retry-count"
+    asked = {"Origin": FRIEND, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": named}
+    async with http.options(f"{keyed.url}/v1/realtime/calls", headers=asked) as response:
+        assert (response.status, response.headers["Access-Control-Allow-Headers"]) == (204, named)
+    asked["Access-Control-Request-Headers"] = "x-good, <script>"
+    async with http.options(f"{keyed.url}/v1/realtime/calls", headers=asked) as response:
+        assert "script" not in response.headers["Access-Control-Allow-Headers"]
+
+
 @pytest.mark.parametrize(
     ("host", "known"),
     [

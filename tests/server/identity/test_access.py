@@ -185,12 +185,14 @@ async def test_a_client_secret_brings_its_session_by_header_and_by_subprotocol(t
         session = {"type": "realtime", "instructions": "x" * 30_000}
         secret = tokens.mint(Grant("realtime", frozenset({"calls"}), single_use=False), 60, session).value
         offered = {"Sec-WebSocket-Protocol": f"realtime, openai-insecure-api-key.{secret}"}
-        for headers in (bearer(secret), offered):
+        for headers in (bearer(secret), {"api-key": secret}, offered):
             assert await status(http, "POST", "/call", **headers) == 403
             async with http.post("/v1/realtime/calls", headers=headers) as response:
                 told = await response.json()
             assert told["session"] == session
             assert told["user_id"].startswith("guest-")
+        assert await status(http, "POST", "/call", **{"api-key": "wrong"}) == 401
+        assert await status(http, "POST", "/call", **{"api-key": KEY}) == 200
 
 
 async def test_a_route_that_says_no_scope_is_for_administrators(tmp_path: Path) -> None:

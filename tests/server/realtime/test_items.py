@@ -97,6 +97,7 @@ def test_a_spoken_turn_can_be_retrieved_with_its_words() -> None:
     talk = Talk(Say(1.0, 2.5, "What is the weather in Paris?")).run(6)
     item_id = talk.one("input_audio_buffer.committed")["item_id"]
     (shown,) = talk.say("conversation.item.retrieve", item_id=item_id)
+    assert shown["type"] == "conversation.item.retrieved"
     assert shown["item"]["content"] == [{"type": "input_audio", "transcript": "What is the weather in Paris?"}]
 
 
@@ -137,6 +138,15 @@ def test_what_is_left_of_a_truncated_reply_are_the_words_up_to_that_moment(end_m
     assert talk.call.reply.startswith(heard)
     assert abs(len(heard) * 60 - end_ms) <= 500
     assert not heard or talk.call.reply[len(heard)] == " "
+
+
+def test_the_phase_of_what_an_assistant_has_said_is_kept() -> None:
+    talk = Talk()
+    talk.say("conversation.item.create", item=message("assistant", "Let me see.", id="one", phase="commentary"))
+    (shown,) = talk.say("conversation.item.retrieve", item_id="one")
+    assert shown["item"]["phase"] == "commentary"
+    talk.say("conversation.item.create", item=message("assistant", "It is.", phase="afterthought"))
+    assert (talk.error()["code"], talk.error()["param"]) == ("invalid_value", "item.phase")
 
 
 def test_images_are_refused_by_name() -> None:

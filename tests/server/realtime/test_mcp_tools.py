@@ -129,6 +129,7 @@ async def test_a_tool_that_the_client_refuses_does_not_run_and_the_model_learns_
     answer(talk, request_id, False, reason="Not now.")
     talk.run(10)
     assert not talk.call.effects(RunTool)
+    assert "response.mcp_call.failed" in talk.kinds()
     assert "Not now." in talk.call.asked[-1].request.messages[-1].content
     made, _ = talk.all("response.done")[-1]["response"]["output"]
     assert (made["type"], made["output"], made["error"]["type"]) == ("mcp_call", None, "tool_execution_error")

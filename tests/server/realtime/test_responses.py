@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from pipeline.call.effects import Synthesize
-from pipeline.call.events import TurnCommitted
+from pipeline.call.events import ReplyDone, TurnCommitted
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import ToolCall
+from server.realtime.items import ItemList
+from server.realtime.responses import Response
 from tests.server.realtime.talking import Say, Talk
 
 WEATHER = {
@@ -232,6 +234,38 @@ def test_tool_choice_and_tools_reach_the_model() -> None:
     talk.type("Hello.")
     respond(talk)
     assert talk.call.asked[-1].request.tool_choice == "none"
+
+
+def test_one_function_at_a_time_is_what_the_model_is_asked_for() -> None:
+    talk = Talk()
+    assert talk.one("session.created")["session"]["parallel_tool_calls"] is True
+    talk.update(tools=[WEATHER], parallel_tool_calls=False)
+    assert talk.one("session.updated")["session"]["parallel_tool_calls"] is False
+    talk.type("Hello.")
+    respond(talk)
+    assert talk.call.asked[-1].request.parallel_tool_calls is False
+    talk.type("Hello.")
+    respond(talk, parallel_tool_calls=True)
+    assert talk.call.asked[-1].request.parallel_tool_calls is True
+
+
+def test_what_is_said_before_a_function_of_the_client_is_no_final_answer() -> None:
+    response = made_response()
+    told = [*response.created(), *response.add_text("Let me see.")]
+    told += [
+        *response.add_call("item_2", CALL, by_client=True),
+        *response.done(ReplyDone("r", "i", "completed", None, "")),
+    ]
+    assert [item.get("phase") for item in told[-1][1]["response"]["output"]] == ["commentary", None]
+    answer = made_response()
+    told = [*answer.created(), *answer.add_call("item_2", CALL, by_client=False), *answer.add_text("It is 21 degrees.")]
+    told += answer.done(ReplyDone("r", "i", "completed", None, "It is 21 degrees."))
+    assert [item.get("phase") for item in told[-1][1]["response"]["output"]] == [None, "final_answer"]
+
+
+def made_response() -> Response:
+    audio = {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "joe"}
+    return Response("r", "i", True, "conv", audio, "inf", None, ItemList())
 
 
 def test_a_tool_that_must_be_called_has_to_be_there() -> None:

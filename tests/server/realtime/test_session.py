@@ -4,9 +4,27 @@ import json
 from typing import Any
 
 import pytest
-from openai.types.realtime import RealtimeSessionCreateRequest, RealtimeTranscriptionSessionCreateRequest
+from openai.types.realtime import (
+    AudioTranscription,
+    RealtimeAudioConfigInput,
+    RealtimeAudioConfigOutput,
+    RealtimeFunctionTool,
+    RealtimeResponseCreateMcpTool,
+    RealtimeResponseCreateParams,
+    RealtimeSessionCreateRequest,
+    RealtimeTranscriptionSessionCreateRequest,
+)
 
-from server.realtime.session_schema import SpokenSession, TranscriptionSession
+from server.realtime.client_events import ResponseWanted
+from server.realtime.mcp_schema import McpTool
+from server.realtime.session_schema import (
+    AudioInput,
+    AudioOutput,
+    FunctionTool,
+    SpokenSession,
+    Transcription,
+    TranscriptionSession,
+)
 from tests.server.realtime.talking import Talk
 
 
@@ -156,6 +174,12 @@ def test_what_is_not_to_be_had_is_refused_by_name_and_nothing_changes(
     [
         (SpokenSession, RealtimeSessionCreateRequest),
         (TranscriptionSession, RealtimeTranscriptionSessionCreateRequest),
+        (ResponseWanted, RealtimeResponseCreateParams),
+        (AudioInput, RealtimeAudioConfigInput),
+        (AudioOutput, RealtimeAudioConfigOutput),
+        (Transcription, AudioTranscription),
+        (FunctionTool, RealtimeFunctionTool),
+        (McpTool, RealtimeResponseCreateMcpTool),
     ],
 )
 def test_every_field_that_openai_knows_of_a_session_is_known(ours: Any, theirs: Any) -> None:

@@ -166,6 +166,24 @@ def test_a_function_of_the_client_is_called_and_its_result_answered() -> None:
     assert (refused["type"], refused["id"]) == ("error-response", "c9")
 
 
+@pytest.mark.parametrize("messages", [[{"buttons": ["4", "2", "#"]}], [{"button": key} for key in "42#"]])
+def test_keys_of_a_telephone_are_a_turn_of_the_user(messages: list[dict[str, Any]]) -> None:
+    client = RtviClient()
+    for data in messages:
+        client.say("dtmf", **data)
+    client.talk.run(8)
+    assert "42#" in client.talk.call.asked[-1].request.messages[-1].content
+    assert "bot-started-speaking" in client.kinds()
+
+
+def test_each_sentence_is_also_told_in_the_words_of_clients_before_protocol_2() -> None:
+    client = RtviClient()
+    client.say("send-text", content="Hello?")
+    client.talk.run(8)
+    told = [data["text"] for data in client.all("bot-output") if data["spoken_status"] == "new"]
+    assert [data["text"] for data in client.all("bot-transcription")] == told != []
+
+
 def test_keep_alives_and_tracks_are_taken_without_a_word() -> None:
     client = RtviClient()
     client.rtvi.receive("ping: 1764174000000")
@@ -181,6 +199,8 @@ def test_keep_alives_and_tracks_are_taken_without_a_word() -> None:
         ("[" * 10_000, "error", "JSON"),
         ('{"type": "send-text"}', "error", "label"),
         ('{"label": "rtvi-ai", "type": "dance", "id": "a"}', "error-response", "dance"),
+        ('{"label": "rtvi-ai", "type": "ui-snapshot", "id": "a", "data": {}}', "error-response", "ui-snapshot"),
+        ('{"label": "rtvi-ai", "type": "dtmf", "id": "a", "data": {"buttons": ["x"]}}', "error-response", "buttons"),
         ('{"label": "rtvi-ai", "type": "send-text", "id": "a", "data": {}}', "error-response", "content"),
         ('{"label": "rtvi-ai", "type": "client-message", "id": "a", "data": {"t": "x"}}', "error-response", "x"),
         (

@@ -1,7 +1,6 @@
 """A SIP call in PCMU through Asterisk, configured as docs/telephone.md says, into Morgan and back."""
 
 import asyncio
-import re
 import shutil
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 import soundfile
 
 from pipeline.call.state import State
+from tests.docs.fences import block_that_begins
 from tests.media.calls import until
 from tests.server.telephone.bridge import LOUD, SILENCE, mu_law
 from tests.server.telephone.running import KEY, Mind, serving_lines
@@ -95,14 +95,8 @@ def free_udp_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def documented(page: str, first: str) -> str:
-    """The configuration in the documentation whose first line is this."""
-    blocks = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
-    return next(block for block in blocks if block.startswith(first))
-
-
 @asynccontextmanager
-async def asterisk(folder: Path, page: str, sip_port: int, url: str, audio_socket: int) -> AsyncIterator[None]:
+async def asterisk(folder: Path, page: Path, sip_port: int, url: str, audio_socket: int) -> AsyncIterator[None]:
     """A PBX of our own, as the page configures it, on other ports; it takes down what it sends to the caller."""
     for name in ("etc", "var", "run", "log", "spool"):
         (folder / name).mkdir()
@@ -110,8 +104,8 @@ async def asterisk(folder: Path, page: str, sip_port: int, url: str, audio_socke
     places |= {"astspooldir": "spool", "astkeydir": "var"}
     directories = "".join(f"{name} => {folder / place}\n" for name, place in places.items())
     modules = "".join(f"load = {name}.so\n" for name in MODULES.split())
-    sip = documented(page, "[udp]").replace("0.0.0.0:5060", f"127.0.0.1:{sip_port}")
-    plan = documented(page, "[globals]").replace("http://127.0.0.1:8000", url).replace("the-key", KEY)
+    sip = block_that_begins(page, "[udp]").replace("0.0.0.0:5060", f"127.0.0.1:{sip_port}")
+    plan = block_that_begins(page, "[globals]").replace("http://127.0.0.1:8000", url).replace("the-key", KEY)
     plan = plan.replace("127.0.0.1:9092", f"127.0.0.1:{audio_socket}")
     # Beside what the page says: what the caller hears is written down.
     plan = plan.replace(",1,Answer()\n", f",1,Answer()\n same => n,MixMonitor(both.wav,t({folder / 'heard.wav'}))\n")
@@ -151,7 +145,7 @@ async def test_a_sip_phone_is_greeted_heard_answered_and_passed_on_through_aster
     said.write_bytes(SILENCE * 300 + mu_law(CLIPS / "question.wav") + SILENCE * 3_000)
     scenario = tmp_path / "caller.xml"
     scenario.write_text(SCENARIO.replace("SOUND", str(said)))
-    page = (repository / "docs" / "telephone.md").read_text()
+    page = repository / "docs" / "telephone.md"
     sip_port, audio_socket = free_udp_port(), free_udp_port()
     folder = tmp_path / "asterisk"
     folder.mkdir()

@@ -6,11 +6,11 @@ from multidict import MultiDict
 from pipeline.text.languages import CODES, NAMES
 from server.http.errors import ApiError
 from server.transcription.uploads import Upload
-from server.v1.transcriptions import Wanted, _wanted
+from server.v1.transcriptions import Wanted, wanted_of
 
 
 def wanted(*fields: tuple[str, str]) -> Wanted:
-    return _wanted(Upload(b"", None, MultiDict(fields)))
+    return wanted_of(Upload(b"", None, MultiDict(fields)))
 
 
 def test_any_name_of_a_model_will_do_as_on_all_routes() -> None:
@@ -49,7 +49,15 @@ def test_empty_fields_of_a_form_say_nothing() -> None:
     assert wanted(("response_format", ""), ("temperature", ""), ("language", ""), ("stream", "")) == wanted()
 
 
-@pytest.mark.parametrize("field", [("response_format", "diarized_json"), ("include[]", "logprobs"), ("stream", "yes")])
+@pytest.mark.parametrize(
+    "field",
+    [
+        ("response_format", "diarized_json"),
+        ("include[]", "logprobs"),
+        ("stream", "yes"),
+        ("known_speaker_names[]", "Ada"),
+    ],
+)
 def test_what_is_not_to_be_had_is_refused_by_name(field: tuple[str, str]) -> None:
     with pytest.raises(ApiError) as refused:
         wanted(field)

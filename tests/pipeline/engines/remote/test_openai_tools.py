@@ -1,6 +1,7 @@
 """Tools behind an OpenAI-compatible server: what it is told of them, and what it asks of them."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -65,6 +66,13 @@ async def test_the_server_is_told_of_the_tools_and_of_what_was_asked_of_them(cha
     assert asked["messages"][1]["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city": "Paris"}'}
     assert asked["messages"][2] == {"role": "tool", "content": "sunny", "tool_call_id": "call_7"}
     assert (asked["top_p"], asked["seed"]) == (0.5, 7)
+
+
+async def test_a_server_that_is_to_ask_for_one_tool_at_a_time_is_told(chat: OpenAiChat, server: Server) -> None:
+    await last_of(chat, replace(QUESTION, parallel_tool_calls=False))
+    await last_of(chat, QUESTION)
+    await last_of(chat, replace(QUESTION, parallel_tool_calls=False, tools=()))
+    assert [asked.get("parallel_tool_calls") for asked in server.asked] == [False, None, None]
 
 
 async def test_calls_without_index_or_id_are_told_apart_by_their_names(chat: OpenAiChat, server: Server) -> None:
