@@ -126,7 +126,8 @@ export class HistoryPanel {
       button.addEventListener("click", () => this.#export(id, format));
       return button;
     });
-    return make("div", { class: "tools" }, goOn, ...exports, this.#deletion(id));
+    const saving = make("span", { class: "tools", role: "group", "aria-label": "Save as" }, make("span", { class: "soft", "aria-hidden": "true" }, "Save as"), ...exports);
+    return make("div", { class: "tools" }, goOn, this.#deletion(id), saving);
   }
 
   /** Asked once more before anything is gone. @param {string} id */

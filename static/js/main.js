@@ -136,6 +136,7 @@ function toggleMute() {
 /** The button of a notice. @param {string} code */
 function actOnNotice(code) {
   if (!call) placeCall();
+  else if (code === "microphone_taken") call.useMicrophone(settings().microphone); // some systems never say that it is given back
   else if (code.startsWith("microphone")) settingsSheet.open("devices").catch(notLoaded);
   else call.unblock();
 }

@@ -47,7 +47,7 @@ export function noticeAtStart() {
 /** What can befall a running call. @type {Record<string, Notice>} */
 const TROUBLES = {
   microphone_taken: told("microphone_taken", "The microphone was taken away",
-    "A phone call, Siri or the system uses it now. Morgan hears you again as soon as it is given back."),
+    "A phone call, Siri or the system uses it now. Morgan hears you again as soon as it is given back.", "Take it back"),
   microphone_gone: told("microphone_gone", "The microphone is gone",
     "Plug it in again or choose another one in the settings; the call goes on.", "Choose another"),
   microphone_silent: told("microphone_silent", "No sound from your microphone",

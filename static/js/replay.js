@@ -31,7 +31,7 @@ export class Replay {
     const box = make("div", { class: "recordings" });
     for (const recording of recordings) {
       const at = new Date(recording.started_at).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
-      const button = make("button", { type: "button", class: "button", "data-recording": recording.name }, `Play the recording of ${at} (${length(recording.duration_s)})`);
+      const button = make("button", { type: "button", class: "button", "data-recording": recording.name }, `Play the call of ${at}, ${length(recording.duration_s)}`);
       button.addEventListener("click", () => this.#open(recording, button));
       box.append(button);
     }

@@ -91,7 +91,7 @@ export class View {
     this.#showWords();
     if (ANNOUNCED[state] && (state !== "listening" || before === "connecting" || before === "reconnecting")) say(ANNOUNCED[state]);
     if (state !== "connecting") this.#runClock(this.live);
-    document.title = this.live ? `${WORDS[state][0]} · Morgan` : "Morgan";
+    this.#showTitle();
     if (this.live !== wasLive) this.#begunOrOver();
   }
 
@@ -178,8 +178,16 @@ export class View {
     this.#showNotice();
   }
 
+  /** What is not well, else the state of a call: of a tab in the background it is all that can be seen. */
+  #showTitle() {
+    const trouble = [...this.#notices.values()].findLast((notice) => notice.kind !== "news")?.title;
+    const words = trouble ?? (this.live ? WORDS[this.state][0] : "");
+    document.title = words ? `${words} · Morgan` : "Morgan";
+  }
+
   /** The last that came is shown. */
   #showNotice() {
+    this.#showTitle();
     const notice = [...this.#notices.values()].at(-1);
     const box = element("notice");
     box.hidden = !notice;

@@ -136,9 +136,9 @@ export class Microphone {
       if (this.#closed) return;
       try {
         const stream = await openMicrophone(this.#wanted);
-        this.#use(stream, changed);
         this.#listener.onTroubleOver("microphone_gone");
         this.#listener.onTroubleOver("microphone_taken");
+        this.#use(stream, changed); // which may tell that this one is taken too
         this.#standard = await standardMicrophone();
       } catch (error) {
         if (!this.#closed) this.#listener.onTrouble("microphone_gone", error);

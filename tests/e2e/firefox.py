@@ -104,8 +104,21 @@ class FirefoxPage:
             raise RuntimeError(told["exceptionDetails"]["text"])
         return json.loads(told["result"]["value"])
 
+    async def run(self, script: str) -> None:
+        """Run statements of JavaScript."""
+        target = {"context": self._context}
+        told = await self._bidi.command("script.evaluate", expression=script, target=target, awaitPromise=False)
+        if told["type"] == "exception":
+            raise RuntimeError(told["exceptionDetails"]["text"])
+
+    async def resize(self, width: int, height: int) -> None:
+        """Give the page so many CSS pixels."""
+        viewport = {"width": width, "height": height}
+        await self._bidi.command("browsingContext.setViewport", context=self._context, viewport=viewport)
+
     async def click(self, selector: str) -> None:
-        """Move the mouse there and press its button."""
+        """Move the mouse there and press its button; what is out of sight is scrolled to first."""
+        await self.evaluate(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{ block: 'nearest' }})")
         found = await self._bidi.command(
             "browsingContext.locateNodes", context=self._context, locator={"type": "css", "value": selector}
         )
@@ -152,7 +165,11 @@ class FirefoxPage:
 
 @asynccontextmanager
 async def firefox(
-    url: str, preferences: Mapping[str, Any] = FAKE_MICROPHONE, card: SoundCard | None = None
+    url: str,
+    preferences: Mapping[str, Any] = FAKE_MICROPHONE,
+    card: SoundCard | None = None,
+    *,
+    signed: bool = True,
 ) -> AsyncIterator[FirefoxPage]:
     """A headless Firefox with the page at `url` open.
 
@@ -161,6 +178,7 @@ async def firefox(
         preferences: beside those that Firefox comes with.
         card: what it hears and plays by, else one of its own, which plays to nobody: without any Firefox lets no
             AudioContext run.
+        signed: whether certificates have to be, by an authority.
     """
     program = os.environ.get("MORGAN_FIREFOX") or next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
@@ -182,7 +200,8 @@ async def firefox(
             async with aiohttp.ClientSession() as http, http.ws_connect(f"{address}/session", max_msg_size=0) as socket:
                 bidi = BiDi(socket)
                 try:
-                    await bidi.command("session.new", capabilities={})
+                    wanted = {"alwaysMatch": {"acceptInsecureCerts": not signed}}
+                    await bidi.command("session.new", capabilities=wanted)
                     await bidi.command("session.subscribe", events=["log.entryAdded"])
                     tree = await bidi.command("browsingContext.getTree")
                     page = FirefoxPage(bidi, tree["contexts"][0]["context"])

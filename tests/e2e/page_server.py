@@ -22,6 +22,8 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.sdp import candidate_from_sdp
 from av import AudioFrame
 
+from tests.e2e.page_memory import PageMemory
+
 STATIC = Path(__file__).resolve().parents[2] / "static"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; "
@@ -158,6 +160,7 @@ class PageServer:
         answering: clear it to let requests to /api hang, as a frozen server would.
         placing: clear it to let POST /api/calls alone hang.
         url: address of the page, ends with a slash.
+        memory: earlier conversations; none.
         calls: every call so far.
     """
 
@@ -172,6 +175,7 @@ class PageServer:
         self.placing = asyncio.Event()
         self.placing.set()
         self.url = ""
+        self.memory = PageMemory()
         self.calls: list[StandInCall] = []
         self._called = asyncio.Condition()
         self._runner: web.AppRunner | None = None
@@ -182,7 +186,7 @@ class PageServer:
         app.router.add_static("/static", STATIC)
         app.router.add_post("/api/tokens/exchange", self._exchange)
         app.router.add_get("/v1/audio/voices", self._voices)
-        app.router.add_get("/api/conversations", self._conversations)
+        self.memory.add_to(app)
         app.router.add_get("/api/ice-servers", self._ice_servers)
         app.router.add_post("/api/calls", self._open)
         app.router.add_patch("/api/calls/{id}", self._change)
@@ -239,9 +243,6 @@ class PageServer:
 
     async def _voices(self, request: web.Request) -> web.Response:
         return web.json_response({"voices": [{"id": "joe", "name": "Joe", "language": "en-US"}]})
-
-    async def _conversations(self, request: web.Request) -> web.Response:
-        return web.json_response({"conversations": [], "next_cursor": None})
 
     async def _ice_servers(self, request: web.Request) -> web.Response:
         return web.json_response({"ice_servers": []})

@@ -1,22 +1,17 @@
 """Every browser with its default settings, by every address of the machine, with and without a granted microphone."""
 
-import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
 from media.addresses import local_addresses
 from tests.conftest import lacking
-from tests.e2e.chromium import chromium, visit
-from tests.e2e.firefox import FAKE_MICROPHONE, firefox
-from tests.serving import RunningServer, ipv6, serving
+from tests.e2e.tabs import NAMES, Tab, opened, until
+from tests.nginx import nginx
+from tests.serving import RunningServer, free_port, ipv6, serving
 
 KEY = "a-key-of-more-than-24-characters"
 GREETING = "Hello, I am Morgan, and I am glad that you called."
@@ -58,48 +53,6 @@ ASK = {
 }
 
 
-class Tab(Protocol):
-    """What a page of either browser can do."""
-
-    async def evaluate(self, expression: str) -> Any: ...
-    async def click(self, selector: str) -> None: ...
-    async def goto(self, url: str) -> Any: ...
-
-
-@asynccontextmanager
-async def opened(browser: str, url: str, microphone: bool) -> AsyncIterator[Tab]:
-    """The page at `url`, which the browser takes for a secure one, as if it had come by TLS.
-
-    Args:
-        browser: "chromium" or "firefox".
-        url: of the page.
-        microphone: whether one is granted; a Chromium that would grant one does not hide its addresses.
-    """
-    async with contextlib.AsyncExitStack() as stack:
-        if browser == "chromium":
-            host = urlsplit(url).netloc
-            secure = (f"--unsafely-treat-insecure-origin-as-secure=http://{host}",)
-            started = await stack.enter_async_context(chromium(allow=microphone, extra=secure))
-            yield await stack.enter_async_context(visit(started, url))
-        else:
-            preferences = {**FAKE_MICROPHONE, "dom.securecontext.allowlist": urlsplit(url).hostname}
-            page = await stack.enter_async_context(firefox(url, preferences))
-            yield page
-            assert page.faults() == []
-
-
-async def until(tab: Tab, expression: str, timeout: float = 60.0) -> Any:
-    """The expression's first value that is true."""
-    try:
-        async with asyncio.timeout(timeout):
-            while not (value := await tab.evaluate(expression)):  # noqa: ASYNC110 - the page tells nobody
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        shown = await tab.evaluate("[app.dataset.state, notice.innerText, transcript.innerText]")
-        pytest.fail(f"{expression} never came true; the page shows {shown}")
-    return value
-
-
 @pytest.fixture(scope="module")
 def at_home(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A Morgan as it is without settings, but for what it says first."""
@@ -136,7 +89,7 @@ async def check_call(tab: Tab, microphone: bool) -> None:
     await until(tab, "app.dataset.state === 'ended'")
 
 
-BROWSERS = pytest.mark.parametrize("browser", ["chromium", "firefox"])
+BROWSERS = pytest.mark.parametrize("browser", NAMES)
 MICROPHONE = pytest.mark.parametrize("microphone", [True, False], ids=["microphone", "hidden"])
 
 
@@ -146,7 +99,7 @@ MICROPHONE = pytest.mark.parametrize("microphone", [True, False], ids=["micropho
 async def test_a_call_on_this_machine(browser: str, microphone: bool, host: str, at_home: RunningServer) -> None:
     if host == "[::1]" and not ipv6():
         pytest.skip("no IPv6 here")
-    async with opened(browser, at_home.url.replace("127.0.0.1", host), microphone) as tab:
+    async with opened(browser, at_home.url.replace("127.0.0.1", host), microphone=microphone) as tab:
         await check_call(tab, microphone)
 
 
@@ -156,9 +109,25 @@ async def test_a_call_by_an_address_of_the_network(
     browser: str, microphone: bool, on_the_network: RunningServer
 ) -> None:
     url = on_the_network.url.replace("127.0.0.1", network_address())
-    async with opened(browser, url, microphone) as tab:
+    async with opened(browser, url, microphone=microphone) as tab:
         await tab.evaluate(f"void sessionStorage.setItem('morgan.key', {json.dumps(KEY)})")
         await check_call(tab, microphone)
+
+
+@MICROPHONE
+@BROWSERS
+async def test_a_call_behind_the_nginx_of_the_documentation(
+    browser: str, microphone: bool, models_dir: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    url = f"https://{network_address()}:{port}"
+    # As the documentation sets it, and a key, since others come in.
+    settings = {"MORGAN_ALLOWED_ORIGINS": url, "MORGAN_API_KEYS": KEY, "MORGAN_GREETING": GREETING}
+    with serving(models_dir, tmp_path / "morgan", **settings) as morgan:
+        async with nginx(tmp_path, port, morgan.url), opened(browser, url, microphone=microphone, signed=False) as tab:
+            assert await tab.evaluate("isSecureContext && location.protocol === 'https:'")
+            await tab.evaluate(f"void sessionStorage.setItem('morgan.key', {json.dumps(KEY)})")
+            await check_call(tab, microphone)
 
 
 async def test_the_page_itself_stays_on_this_machine(at_home: RunningServer) -> None:

@@ -10,6 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, expect
 
+from tests.e2e import pictures
 from tests.e2e.axe import axe_source, violations
 from tests.e2e.chromium import chromium, visit
 from tests.e2e.page_server import STATIC, PageServer
@@ -112,7 +113,8 @@ async def test_the_element_calls_with_a_join_token_under_a_strict_policy(
 async def test_axe_finds_nothing_in_the_element_and_a_press_brings_blocked_sound_back(
     browser: Browser, pages: str, morgan: RunningServer, scheme: str, tmp_path: Path
 ) -> None:
-    axe = axe_source(tmp_path)
+    axe = axe_source()
+    seen = pictures.folder(f"element, {scheme}", tmp_path)
     found: dict[str, list[str]] = {}
     url = f"{pages}/element?token={await join_token(morgan)}&scheme={scheme}"
     async with visit(browser, url, width=360) as page:
@@ -122,7 +124,7 @@ async def test_axe_finds_nothing_in_the_element_and_a_press_brings_blocked_sound
             found[state] = await violations(page, axe)
             if await page.evaluate("() => document.documentElement.scrollWidth") > 360:
                 found[state].append("wider than the screen")
-            await page.screenshot(path=tmp_path / f"{state}.png")
+            await page.screenshot(path=seen / f"{state}.png")
 
         await look("idle")
         await button.click()

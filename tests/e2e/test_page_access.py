@@ -1,16 +1,19 @@
 """Who can use the call page: by keyboard, with a screen reader, on a narrow screen, on a slow line, without motion."""
 
+import gzip
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e import page_fixtures
+from tests.e2e import page_fixtures, pictures
 from tests.e2e.axe import axe_source, violations
 from tests.e2e.chromium import reach, visit
-from tests.e2e.page_server import STATIC, PageServer, StandInCall
-from tests.e2e.test_call_page_talk import added, place, playing, said, tab_to, transcribed, truncated
+from tests.e2e.page_server import STATIC, PageServer
+from tests.e2e.page_states import Walk
+from tests.e2e.tabs import NAMES, opened
+from tests.e2e.test_call_page_talk import place, tab_to
 
 browser, server = page_fixtures.browser, page_fixtures.server
 
@@ -18,11 +21,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MOST_BYTES = 150 * 1024
 
-REFUSE = """() => {
-  const devices = navigator.mediaDevices, open = devices.getUserMedia.bind(devices);
-  devices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));
-  window.allow = () => { devices.getUserMedia = open };
-}"""
+FIRST_FLIGHT_BYTES = 10 * 1460
+"""What a server sends before it waits for the first acknowledgement (https://www.rfc-editor.org/rfc/rfc6928)."""
 
 PANELS = {"js/settings_panel.js", "js/history_panel.js", "js/replay.js", "js/connection_panel.js"}
 """What is fetched when it is first opened."""
@@ -34,95 +34,29 @@ def weight(names: set[str]) -> int:
 
 
 @pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return axe_source(tmp_path_factory.mktemp("axe"))
-
-
-def talk(call: StandInCall) -> None:
-    """Lines of every kind."""
-    call.send(added("u1", "user"), transcribed("u1", "How warm is it in Paris?"))
-    call.send(added("a1", "assistant"), said("a1", "It is mild in Paris, about eighteen degrees."))
-    call.send(playing("a1", "started"), truncated("a1", "It is mild"))
-    stages = {"silence_wait": 120.0, "stt": 200.0, "llm_first_token": 80.0, "tts_first_audio": 60.0, "release": 10.0}
-    call.send({"type": "morgan.latency", "item_id": "u1", "voice_to_voice_ms": 470, "stages": stages})
-    failed = {"type": "transcription_error", "code": "unintelligible", "message": "No words could be made out"}
-    kind = "conversation.item.input_audio_transcription.failed"
-    call.send({"type": kind, "item_id": "u2", "content_index": 0, "error": failed, "transcript": "uh"})
-    delta = {"type": "conversation.item.input_audio_transcription.delta", "item_id": "u3", "content_index": 0}
-    call.send({**delta, "delta": "And in"}, {"type": "morgan.state", "state": "user_speaking"})
+def axe() -> str:
+    return axe_source()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.timeout(600)
 async def test_axe_finds_nothing_in_any_state_and_nothing_is_cut_off(
-    browser: Browser, server: PageServer, axe: str, width: int, scheme: str, tmp_path: Path
+    name: str, server: PageServer, axe: str, width: int, scheme: str, tmp_path: Path
 ) -> None:
     found: dict[str, list[str]] = {}
+    seen = pictures.folder(f"page, {name}, {width}, {scheme}", tmp_path)
 
-    async with visit(browser, server.url, width=width, height=780) as page:
-        await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+    async with opened(name, server.url, size=(width, 780), dark=scheme == "dark") as tab:
 
         async def look(state: str) -> None:
-            found[state] = await violations(page, axe)
-            if await page.evaluate("() => document.documentElement.scrollWidth") > width:
+            found[state] = await violations(tab, axe)
+            if await tab.evaluate("document.documentElement.scrollWidth") > width:
                 found[state].append("wider than the screen")
-            await page.screenshot(path=tmp_path / f"{state}.png")
+            (seen / f"{len(found):02} {state}.png").write_bytes(await tab.screenshot())
 
-        await look("idle")
-        for sheet in ("settings", "history"):
-            await page.click(f"#open-{sheet}")
-            await expect(page.locator(f"#{sheet}")).to_be_visible()
-            await look(sheet)
-            await page.keyboard.press("Escape")
-        server.refusal = (503, "at_capacity", "All 8 calls are taken.", {"Retry-After": "20"})
-        await page.click("#call")
-        await expect(page.locator("#notice")).to_be_visible()
-        await look("refused")
-        server.refusal = (401, "unauthorized", "A key is needed.", {})
-        await page.click("#notice-action")
-        await expect(page.locator("#key")).to_be_visible()
-        await look("key")
-        server.refusal = None
-        await page.evaluate(REFUSE)
-        await page.click("#call")
-        await expect(page.locator("#notice-write")).to_be_visible()
-        await look("no microphone")
-        await page.evaluate("() => allow()")
-        server.placing.clear()
-        await page.click("#call")
-        await expect(page.locator("#hint")).to_contain_text("not lost")
-        await look("connecting")
-        server.placing.set()
-        call = await server.call()
-        await reach(page, "listening")
-        await look("listening")
-        talk(call)
-        await reach(page, "user_speaking")
-        await expect(page.locator(".line")).to_have_count(4)
-        await page.locator("[data-role=latency] summary").click()
-        await look("talk")
-        call.send({"type": "morgan.state", "state": "speaking"})
-        await expect(page.locator("#stop")).to_be_visible()
-        await look("speaking")
-        call.send({"type": "error", "error": {"type": "server_error", "message": "The voice is not available."}})
-        await expect(page.locator("#notice")).to_be_visible()
-        await look("problem")
-        await page.click("#notice-close")
-        call.send({"type": "morgan.state", "state": "listening"})
-        await page.click("#mute")
-        await look("muted")
-        await page.click("#open-connection")
-        await expect(page.locator("#figures")).to_contain_text("Round trip")
-        await look("connection")
-        await page.keyboard.press("Escape")
-        call.refuse_resume = 503
-        await call.drop()
-        await reach(page, "reconnecting")
-        await look("reconnecting")
-        await page.click("#hang-up")
-        await reach(page, "ended")
-        await look("ended")
+        await Walk(tab, server, look).all()
     assert {state: problems for state, problems in found.items() if problems} == {}
 
 
@@ -203,6 +137,21 @@ async def test_the_page_is_light_quiet_and_asks_nobody_else(browser: Browser, se
     assert weight(for_a_call) <= MOST_BYTES
     assert for_a_call & PANELS == set()
     assert files() >= PANELS - {"js/connection_panel.js"}
+
+
+async def test_the_page_is_painted_before_any_script_has_come_from_what_fits_into_one_round_trip(
+    browser: Browser, server: PageServer
+) -> None:
+    needed: list[str] = []
+    async with visit(browser, "about:blank") as page:
+        page.on("requestfinished", lambda request: needed.append(request.url))
+        await page.route("**/*.js", lambda route: None)  # they never come
+        await page.goto(server.url, wait_until="commit")
+        await page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length")
+        await expect(page.locator("#status")).to_have_text("Talk with Morgan")
+    names = ["index.html", *(name for url in needed if (name := url.partition("/static/")[2]).endswith(".css"))]
+    assert len(names) > 1
+    assert sum(len(gzip.compress((STATIC / name).read_bytes())) for name in names) <= FIRST_FLIGHT_BYTES
 
 
 async def test_a_panel_that_cannot_be_fetched_says_so_and_is_fetched_later(

@@ -17,11 +17,10 @@ import pytest
 from tests.e2e.firefox import FAKE_MICROPHONE, FirefoxPage, firefox
 from tests.e2e.page_server import PageServer, StandInCall, eventually
 from tests.e2e.sound import SoundCard, sound_card
-from tests.e2e.test_browsers import until
+from tests.e2e.tabs import GRANTED, until
 from tests.e2e.test_page_microphone import HOOKS
 
 WAIT_S = 60.0
-GRANTED = {"media.navigator.permission.disabled": True}
 LISTENING = "['listening', 'user_speaking'].includes(app.dataset.state)"
 
 

@@ -60,6 +60,29 @@ async def test_a_microphone_that_is_taken_away_is_told_of_until_it_is_given_back
     await reach(page, "listening")
 
 
+async def test_a_microphone_that_nobody_gives_back_is_taken_back_by_a_press(page: Page, server: PageServer) -> None:
+    call = await place(page, server)
+    await page.evaluate(
+        """() => {
+            opened.at(-1).track.dispatchEvent(new Event('mute'));
+            const open = navigator.mediaDevices.getUserMedia;
+            navigator.mediaDevices.getUserMedia = async (wanted) => {
+                const stream = await open(wanted);
+                if (!window.over) Object.defineProperty(stream.getAudioTracks()[0], 'muted', { value: true });
+                return stream;
+            };
+        }"""
+    )
+    await page.get_by_role("button", name="Take it back").click()
+    await page.wait_for_function("() => opened.length === 2")
+    await expect(page.locator(shown(page, "microphone_taken"))).to_be_visible()  # the phone call goes on
+    await page.evaluate("() => { window.over = true }")
+    call.heard_peak = 0
+    await page.get_by_role("button", name="Take it back").click()
+    await expect(page.locator("#notice")).to_be_hidden()
+    await eventually(lambda: call.heard_peak > 1000)
+
+
 async def test_a_microphone_that_was_pulled_out_is_taken_up_again_when_it_is_back(
     page: Page, server: PageServer
 ) -> None:
@@ -193,10 +216,16 @@ async def test_sound_that_waits_for_a_tap_says_so_and_comes_with_it(page: Page, 
     await expect(page.locator("#notice")).to_be_hidden()
 
 
-async def test_out_of_sight_the_title_of_the_tab_says_what_morgan_does(page: Page, server: PageServer) -> None:
+async def test_out_of_sight_the_title_of_the_tab_says_what_morgan_does_and_what_is_wrong(
+    page: Page, server: PageServer
+) -> None:
     call = await place(page, server)
     await expect(page).to_have_title("Listening · Morgan")
     call.send({"type": "morgan.state", "state": "speaking"})
+    await expect(page).to_have_title("Speaking · Morgan")
+    await page.evaluate("() => opened.at(-1).track.dispatchEvent(new Event('mute'))")
+    await expect(page).to_have_title("The microphone was taken away · Morgan")
+    await page.evaluate("() => opened.at(-1).track.dispatchEvent(new Event('unmute'))")
     await expect(page).to_have_title("Speaking · Morgan")
     await page.click("#hang-up")
     await expect(page).to_have_title("Morgan")

@@ -18,8 +18,9 @@ function ask(peer, what, value) {
 }
 
 class Peer {
-  constructor() {
+  constructor(iceServers) {
     this.number = peers.push(this) - 1;
+    tell({ turn: iceServers });
     this.connectionState = "new";
   }
   createDataChannel(label) {
@@ -49,7 +50,7 @@ globalThis.fetch = async (url, options) => {
   return response;
 };
 
-const call = new MorganCall(new Signaling(server, token || null), { userId: "node", conversationId: conversationId || undefined }, async () => new Peer(), {
+const call = new MorganCall(new Signaling(server, token || null), { userId: "node", conversationId: conversationId || undefined }, async (iceServers) => new Peer(iceServers), {
   state: (state) => tell({ state, call: call.callId, conversation: call.conversationId }),
   event: (event) => tell({ event: event.type }),
   ended: (reason, error) => tell({ ended: reason, status: error?.status ?? null, code: error?.code ?? null }),

@@ -27,6 +27,7 @@ from tree_sitter import Language, Node, Parser
 from server.client.caller import Caller
 from tests.conftest import lacking
 from tests.e2e.npm_clients import node, packages
+from tests.server.scripted import scripted_server
 from tests.serving import RunningServer
 
 MOBILE = Path(__file__).parents[2] / "examples" / "mobile"
@@ -212,6 +213,7 @@ async def test_a_phone_places_trickles_resumes_and_ends_a_call(
         paths = [request for request in client.requests() if request[2] != 204 or request[0] == "DELETE"]
         assert paths == [
             ("POST", "/api/tokens/exchange", 201),
+            ("GET", "/api/ice-servers", 200),
             ("POST", "/api/calls", 201),
             ("PATCH", "/api/calls/{call}", 200),
             ("DELETE", "/api/calls/{call}", 204),
@@ -233,6 +235,23 @@ async def test_a_phone_begins_anew_where_the_server_has_lost_the_call(
         assert again["call"] != placed["call"]
         client.act("end")
         await client.wait(request("DELETE", status=204))
+
+
+async def test_a_phone_goes_by_the_turn_servers_that_morgan_has(client_command: list[str], tmp_path: Path) -> None:
+    url = "turn:turn.example.org:3478?transport=udp"
+    turn = {"turn_urls": url, "turn_secret": "a-secret-shared-with-coturn"}
+    async with scripted_server(tmp_path, **turn) as morgan, phone(client_command, morgan.url) as client:
+        client.act("start")
+        await client.wait(state("connected"))
+        client.act("networkChanged")
+        await client.wait(state("connected"), 2)
+        for number in (1, 2):
+            (server,) = (await client.wait(lambda told: "turn" in told, number))["turn"]
+            assert server["urls"] == [url]
+            assert server["username"]
+            assert server["credential"]
+        asked = [path for _, path, _ in client.requests() if path == "/api/ice-servers"]
+        assert len(asked) == 1, "credentials that are still good are not asked for again"
 
 
 async def test_a_phone_tells_a_refusal_and_ends(server: RunningServer, client_command: list[str]) -> None:
@@ -260,6 +279,19 @@ def test_the_clients_that_cannot_run_here_make_the_same_requests(file: str) -> N
     for field in ("sdp", "offer", "user_id", "conversation_id", "resume_token", "candidates", "sdpMLineIndex"):
         assert field in reference
         assert re.search(rf'["\']?{field}["\']?', written), field
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("file", "given"),
+    [
+        ("react-native/src/App.js", r"makePeer\(iceServers\)[\s\S]*?new RTCPeerConnection\(\{ iceServers,"),
+        ("ios/Morgan/MorganCall.swift", r"configuration\.iceServers = servers"),
+        ("flutter/lib/call.dart", r"createPeerConnection\(\{'iceServers': servers,"),
+    ],
+)
+def test_what_cannot_run_here_hands_the_turn_servers_on(file: str, given: str) -> None:
+    assert re.search(given, (MOBILE / file).read_text())
 
 
 def test_react_natives_app_can_be_bundled(tmp_path: Path) -> None:

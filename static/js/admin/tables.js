@@ -12,11 +12,17 @@ import { make } from "../view.js";
  * @property {(row: T) => string} [level] "ok", "degraded" or "down": shown as a coloured dot before the text
  */
 
+/**
+ * @template T
+ * @typedef {{name: string, about: (row: T) => string, run: (row: T) => void}} Action what can be done with a row
+ */
+
 /** @template T */
 export class Table {
   #body = make("tbody");
   #columns;
   #key;
+  /** @type {Action<T>|undefined} */
   #action;
   #empty;
   /** @type {Map<string, HTMLElement>} */
@@ -24,7 +30,7 @@ export class Table {
 
   /**
    * @param {HTMLElement} table
-   * @param {{columns: Column<T>[], key: (row: T) => string, empty: string, action?: {name: string, about: (row: T) => string, run: (row: T) => void}}} options
+   * @param {{columns: Column<T>[], key: (row: T) => string, empty: string, action?: Action<T>}} options
    */
   constructor(table, { columns, key, empty, action }) {
     this.#columns = columns;
@@ -68,7 +74,7 @@ export class Table {
 
   /** @param {T} row */
   #button(row) {
-    const { name, about, run } = /** @type {NonNullable<typeof this.#action>} */ (this.#action);
+    const { name, about, run } = /** @type {Action<T>} */ (this.#action);
     const button = make("button", { type: "button", class: "push", "aria-label": about(row) }, name);
     button.addEventListener("click", () => run(row));
     return button;

@@ -4,6 +4,7 @@
  */
 package org.webrtc
 
+import org.json.JSONArray
 import org.json.JSONObject
 import java.nio.ByteBuffer
 
@@ -94,7 +95,21 @@ class PeerConnection(private val number: Int, val observer: Observer) {
 
     enum class PeerConnectionState { NEW, CONNECTING, CONNECTED, DISCONNECTED, FAILED, CLOSED }
 
-    class IceServer
+    class IceServer private constructor(val told: JSONObject) {
+        class Builder(urls: List<String>) {
+            private val told = JSONObject().put("urls", JSONArray(urls))
+
+            fun setUsername(username: String) = apply { told.put("username", username) }
+
+            fun setPassword(password: String) = apply { told.put("credential", password) }
+
+            fun createIceServer() = IceServer(told)
+        }
+
+        companion object {
+            fun builder(urls: List<String>) = Builder(urls)
+        }
+    }
 
     class RTCConfiguration(@JvmField var iceServers: List<IceServer>) {
         @JvmField var bundlePolicy = BundlePolicy.BALANCED
@@ -151,5 +166,8 @@ class PeerConnection(private val number: Int, val observer: Observer) {
 
 class PeerConnectionFactory {
     fun createPeerConnection(configuration: PeerConnection.RTCConfiguration, observer: PeerConnection.Observer): PeerConnection? =
-        PeerConnection(Stack.peers.size, observer).also { Stack.peers += it }
+        PeerConnection(Stack.peers.size, observer).also {
+            Stack.peers += it
+            Stack.tell(JSONObject().put("turn", JSONArray(configuration.iceServers.map { each -> each.told })))
+        }
 }

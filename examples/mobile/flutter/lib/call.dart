@@ -66,8 +66,10 @@ class MorganCall {
   Future<void> _connect({required bool resumed}) async {
     final turn = ++_turn;
     bool mine() => turn == _turn && _state != CallState.ended;
+    final servers = await _signaling.iceServers();
+    if (!mine()) return;
     final (channelBefore, peerBefore) = (_channel, _peer);
-    final peer = await createPeerConnection({'iceServers': <dynamic>[], 'bundlePolicy': 'max-bundle', 'sdpSemantics': 'unified-plan'});
+    final peer = await createPeerConnection({'iceServers': servers, 'bundlePolicy': 'max-bundle', 'sdpSemantics': 'unified-plan'});
     if (!mine()) return peer.close();
     _peer = peer;
     for (final track in _microphone.getAudioTracks()) {

@@ -29,6 +29,8 @@ class Signaling {
   final String? token;
   final http.Client _http = http.Client();
   Future<Map<String, dynamic>>? _session;
+  List<dynamic> _iceServers = [];
+  DateTime? _iceServersUntil;
 
   Future<Map<String, dynamic>> create(String sdp, {String? userId, String? conversationId, String? language}) async {
     final user = (await _authorised())?['user_id'] ?? userId; // a join token says who its holder is
@@ -48,7 +50,17 @@ class Signaling {
 
   Future<void> hangUp(String callId) => _request('DELETE', _path(callId));
 
-  Future<List<dynamic>> iceServers() async => (await _request('GET', '/api/ice-servers'))['ice_servers'] as List<dynamic>;
+  /// As createPeerConnection takes them: TURN servers, where Morgan has any. Asked for anew when half of their time is over.
+  Future<List<dynamic>> iceServers() async {
+    final until = _iceServersUntil;
+    if (until == null || !DateTime.now().isBefore(until)) {
+      final answer = await _request('GET', '/api/ice-servers');
+      final ttl = answer['ttl_s'] as num?;
+      _iceServers = answer['ice_servers'] as List<dynamic>;
+      _iceServersUntil = ttl == null ? DateTime(9999) : DateTime.now().add(Duration(milliseconds: (ttl * 500).round()));
+    }
+    return _iceServers;
+  }
 
   String _path(String callId) => '/api/calls/${Uri.encodeComponent(callId)}';
 

@@ -72,8 +72,10 @@ final class MorganCall: NSObject {
 
     /// The connection before is closed when the server has answered: to close it sooner is to hang up.
     private func connect(resumed: Bool) async throws {
+        let servers = try await signaling.iceServers()
+        guard state != .ended else { return }
         let before = connection
-        guard let made = Connection(factory: factory, microphone: microphone) else {
+        guard let made = Connection(factory: factory, microphone: microphone, servers: servers) else {
             throw SignalingError(status: 0, code: "no_webrtc", message: "No connection could be made.")
         }
         connection = made
@@ -221,11 +223,14 @@ private final class Connection: NSObject, RTCPeerConnectionDelegate, RTCDataChan
     private(set) var channel: RTCDataChannel?
     private var peer: RTCPeerConnection?
 
-    init?(factory: RTCPeerConnectionFactory, microphone: RTCAudioTrack) {
+    init?(factory: RTCPeerConnectionFactory, microphone: RTCAudioTrack, servers: [IceServer]) {
         super.init()
         let configuration = RTCConfiguration()
         configuration.sdpSemantics = .unifiedPlan
         configuration.bundlePolicy = .maxBundle
+        configuration.iceServers = servers.map {
+            RTCIceServer(urlStrings: $0.urls, username: $0.username, credential: $0.credential)
+        }
         let constraints = RTCMediaConstraints(mandatoryConstraints: nil, optionalConstraints: nil)
         guard let made = factory.peerConnection(with: configuration, constraints: constraints, delegate: self) else { return nil }
         made.add(microphone, streamIds: ["morgan"])

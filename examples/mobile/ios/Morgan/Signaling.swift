@@ -35,6 +35,8 @@ actor Signaling {
     private let server: URL
     private let token: String?
     private var session: Task<Session, Error>?
+    private var servers: [IceServer] = []
+    private var serversUntil = Date.distantPast
     private let http: URLSession
 
     /// - Parameters:
@@ -71,9 +73,18 @@ actor Signaling {
         _ = try await request("DELETE", path(callId))
     }
 
+    /// TURN servers, where Morgan has any. Asked for anew when half of their time is over.
     func iceServers() async throws -> [IceServer] {
-        struct Servers: Decodable { let ice_servers: [IceServer] }
-        return try decode(Servers.self, try await request("GET", "/api/ice-servers")).ice_servers
+        struct Servers: Decodable {
+            let ice_servers: [IceServer]
+            let ttl_s: Double?
+        }
+        if Date() >= serversUntil {
+            let answer = try decode(Servers.self, try await request("GET", "/api/ice-servers"))
+            servers = answer.ice_servers
+            serversUntil = answer.ttl_s.map { Date(timeIntervalSinceNow: $0 / 2) } ?? .distantFuture
+        }
+        return servers
     }
 
     private struct Session: Decodable {

@@ -3,7 +3,7 @@
 import NetInfo from "@react-native-community/netinfo";
 import notifee, { AndroidForegroundServiceType } from "@notifee/react-native";
 import { useEffect, useRef, useState } from "react";
-import { Linking, PermissionsAndroid, Platform, Pressable, SafeAreaView, StyleSheet, Text } from "react-native";
+import { DeviceEventEmitter, Linking, PermissionsAndroid, Platform, Pressable, SafeAreaView, StyleSheet, Text } from "react-native";
 import InCallManager from "react-native-incall-manager";
 import { mediaDevices, RTCPeerConnection } from "react-native-webrtc";
 
@@ -61,9 +61,18 @@ export default function App() {
     });
   }, []);
 
-  async function makePeer() {
+  // A phone call or another app takes the sound (Android): Morgan hears nothing and waits. On iOS libwebrtc's own audio
+  // session stops with the interruption and goes on after it.
+  useEffect(() => {
+    const listening = DeviceEventEmitter.addListener("onAudioFocusChange", ({ eventCode }) => {
+      for (const track of microphone.current?.getAudioTracks() ?? []) track.enabled = eventCode > 0;
+    });
+    return () => listening.remove();
+  }, []);
+
+  async function makePeer(iceServers) {
     microphone.current ??= await mediaDevices.getUserMedia({ audio: true, video: false });
-    const peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
+    const peer = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     for (const track of microphone.current.getTracks()) peer.addTrack(track, microphone.current);
     return peer;
   }
@@ -74,7 +83,7 @@ export default function App() {
     if (!(await mayRecord())) return setProblem("Morgan needs the microphone.");
     setState("connecting");
     await holdTheBackground();
-    // Takes audio focus, follows Bluetooth and wired headsets, and gives the sound back to a phone call until that is over.
+    // Takes audio focus, and follows Bluetooth and wired headsets.
     InCallManager.start({ media: "audio", auto: true });
     const made = new MorganCall(new Signaling(SERVER, token.current), { userId: "phone" }, makePeer, {
       state: setState,

@@ -31,7 +31,7 @@ export class MorganCall {
   /**
    * @param {import("./signaling.js").Signaling} signaling
    * @param {{userId?: string, conversationId?: string, language?: string, voice?: string}} options
-   * @param {() => Promise<RTCPeerConnection>} makePeer with the microphone's track in it
+   * @param {(iceServers: object[]) => Promise<RTCPeerConnection>} makePeer with the microphone's track in it
    * @param {{state?: (state: string) => void, event?: (event: object) => void, ended?: (reason: string, error?: Error) => void}} listener
    */
   constructor(signaling, options, makePeer, listener = {}) {
@@ -98,7 +98,7 @@ export class MorganCall {
   async #connect(resumed) {
     const turn = ++this.#turn;
     const mine = () => turn === this.#turn && this.#state !== "ended";
-    const connection = await this.#makePeer();
+    const connection = await this.#makePeer(await this.#signaling.iceServers());
     if (!mine()) return connection.close();
     const before = this.#peer;
     const channel = connection.createDataChannel(CHANNEL);

@@ -21,6 +21,8 @@ export class Signaling {
   #server;
   #token;
   #session = null;
+  #iceServers = [];
+  #iceServersUntil = 0;
 
   /**
    * @param {string} server address of Morgan, such as https://morgan.example.org
@@ -53,8 +55,14 @@ export class Signaling {
     return this.#request("DELETE", `/api/calls/${encodeURIComponent(callId)}`);
   }
 
+  /** As RTCPeerConnection takes them: TURN servers, where Morgan has any. Asked for anew when half of their time is over. */
   async iceServers() {
-    return (await this.#request("GET", "/api/ice-servers")).ice_servers;
+    if (Date.now() >= this.#iceServersUntil) {
+      const answer = await this.#request("GET", "/api/ice-servers");
+      this.#iceServers = answer.ice_servers;
+      this.#iceServersUntil = answer.ttl_s ? Date.now() + answer.ttl_s * 500 : Infinity;
+    }
+    return this.#iceServers;
   }
 
   /** Keep the one exchange of a join token for all requests; try it again where it found no server. */

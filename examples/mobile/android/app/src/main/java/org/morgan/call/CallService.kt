@@ -9,7 +9,6 @@ import android.content.Intent
 import android.content.pm.ServiceInfo
 import android.net.ConnectivityManager
 import android.net.Network
-import android.os.Binder
 import android.os.IBinder
 import androidx.core.app.NotificationCompat
 import androidx.core.app.ServiceCompat
@@ -22,11 +21,25 @@ import org.webrtc.AudioTrack
 import org.webrtc.MediaConstraints
 import org.webrtc.PeerConnectionFactory
 
+/** What the process's one call does, for the activity, which comes and goes (it is made anew when the phone is turned). */
+object CallStates {
+    private var last: Pair<CallState, Throwable?>? = null
+
+    /** The activity, while it is there; hears at once how it stands. */
+    var watcher: ((CallState, Throwable?) -> Unit)? = null
+        set(value) {
+            field = value
+            last?.let { (state, error) -> value?.invoke(state, error) }
+        }
+
+    fun tell(state: CallState, error: Throwable?) {
+        last = state to error
+        watcher?.invoke(state, error)
+    }
+}
+
 /** Holds the call, in the foreground and with the screen off. Started by the activity, stops itself with the call. */
 class CallService : Service() {
-    /** The activity, while it is there. */
-    var watcher: ((CallState, Throwable?) -> Unit)? = null
-
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate)
     private lateinit var factory: PeerConnectionFactory
     private lateinit var microphone: AudioTrack
@@ -46,16 +59,16 @@ class CallService : Service() {
         }
     }
 
-    override fun onBind(intent: Intent): IBinder = Here()
+    override fun onBind(intent: Intent): IBinder? = null
 
     override fun onStartCommand(intent: Intent?, flags: Int, startId: Int): Int {
+        if (intent?.action == HANG_UP) {
+            call?.end() ?: stopSelf()
+            return START_NOT_STICKY
+        }
         ServiceCompat.startForeground(this, 1, notification(), ServiceInfo.FOREGROUND_SERVICE_TYPE_MICROPHONE)
         if (call == null) begin(intent?.getStringExtra(TOKEN))
         return START_NOT_STICKY
-    }
-
-    fun hangUp() {
-        call?.end()
     }
 
     private fun begin(token: String?) {
@@ -67,13 +80,13 @@ class CallService : Service() {
         audio = CallAudio(this) { interrupted -> microphone.setEnabled(!interrupted) }
         connectivity = getSystemService(ConnectivityManager::class.java)
         if (!audio.begin()) {
-            watcher?.invoke(CallState.ENDED, IllegalStateException("Another call has the microphone."))
+            CallStates.tell(CallState.ENDED, IllegalStateException("Another call has the microphone."))
             stopSelf()
             return
         }
         connectivity.registerDefaultNetworkCallback(networks)
         call = MorganCall(scope, factory, microphone, Signaling(BuildConfig.SERVER, token), "phone", null, { state, error ->
-            watcher?.invoke(state, error)
+            CallStates.tell(state, error)
             if (state == CallState.ENDED) stopSelf()
         }).also { it.start() }
     }
@@ -96,12 +109,9 @@ class CallService : Service() {
             .setSmallIcon(android.R.drawable.sym_action_call).setOngoing(true).setContentIntent(open).build()
     }
 
-    inner class Here : Binder() {
-        val service get() = this@CallService
-    }
-
     companion object {
         const val TOKEN = "token"
+        const val HANG_UP = "org.morgan.call.HANG_UP"
         private const val CHANNEL = "call"
     }
 }

@@ -1,13 +1,10 @@
 package org.morgan.call
 
 import android.Manifest
-import android.content.ComponentName
 import android.content.Intent
-import android.content.ServiceConnection
 import android.content.pm.PackageManager
 import android.os.Build
 import android.os.Bundle
-import android.os.IBinder
 import android.view.Gravity
 import android.widget.Button
 import android.widget.LinearLayout
@@ -20,28 +17,17 @@ import androidx.core.content.ContextCompat
 class MainActivity : ComponentActivity() {
     private lateinit var button: Button
     private lateinit var words: TextView
-    private var service: CallService? = null
     private var running = false
 
     private val permissions = registerForActivityResult(ActivityResultContracts.RequestMultiplePermissions()) {
         if (mayRecord()) place() else words.text = "Morgan needs the microphone."
     }
 
-    private val connection = object : ServiceConnection {
-        override fun onServiceConnected(name: ComponentName, binder: IBinder) {
-            service = (binder as CallService.Here).service.also { it.watcher = ::show }
-        }
-
-        override fun onServiceDisconnected(name: ComponentName) {
-            service = null
-        }
-    }
-
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         button = Button(this).apply { text = "Call" }
         words = TextView(this).apply { accessibilityLiveRegion = TextView.ACCESSIBILITY_LIVE_REGION_POLITE }
-        button.setOnClickListener { if (running) service?.hangUp() else ask() }
+        button.setOnClickListener { if (running) hangUp() else ask() }
         setContentView(
             LinearLayout(this).apply {
                 orientation = LinearLayout.VERTICAL
@@ -59,12 +45,11 @@ class MainActivity : ComponentActivity() {
 
     override fun onStart() {
         super.onStart()
-        bindService(Intent(this, CallService::class.java), connection, 0)
+        CallStates.watcher = ::show
     }
 
     override fun onStop() {
-        service?.watcher = null
-        unbindService(connection)
+        CallStates.watcher = null
         super.onStop()
     }
 
@@ -81,10 +66,14 @@ class MainActivity : ComponentActivity() {
         ContextCompat.checkSelfPermission(this, Manifest.permission.RECORD_AUDIO) == PackageManager.PERMISSION_GRANTED
 
     private fun place() {
-        show(CallState.CONNECTING, null)
+        CallStates.tell(CallState.CONNECTING, null)
         val token = intent?.data?.getQueryParameter("token")
         val call = Intent(this, CallService::class.java).putExtra(CallService.TOKEN, token)
         ContextCompat.startForegroundService(this, call)
+    }
+
+    private fun hangUp() {
+        startService(Intent(this, CallService::class.java).setAction(CallService.HANG_UP))
     }
 
     private fun show(state: CallState, error: Throwable?) {

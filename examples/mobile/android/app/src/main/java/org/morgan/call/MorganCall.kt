@@ -82,6 +82,10 @@ class MorganCall(
     /** The connection before is closed when the server has answered: to close it sooner is to hang up. */
     private suspend fun connect(resumed: Boolean) {
         val mine = ++turn
+        val servers = signaling.iceServers().map {
+            PeerConnection.IceServer.builder(it.urls).setUsername(it.username).setPassword(it.credential).createIceServer()
+        }
+        if (mine != turn) return
         val (peerBefore, channelBefore) = peer to channel
         val waiting = mutableListOf<FoundCandidate>()
         var known = false
@@ -100,7 +104,7 @@ class MorganCall(
             }
         }
         val made = factory.createPeerConnection(
-            PeerConnection.RTCConfiguration(emptyList()).apply {
+            PeerConnection.RTCConfiguration(servers).apply {
                 bundlePolicy = PeerConnection.BundlePolicy.MAXBUNDLE
                 sdpSemantics = PeerConnection.SdpSemantics.UNIFIED_PLAN
             },

@@ -18,6 +18,9 @@ class SignalingException(val status: Int, val code: String, message: String, val
 
 data class Placed(val callId: String, val sdp: String, val conversationId: String, val resumeToken: String)
 
+/** As [org.webrtc.PeerConnection.IceServer] takes it. */
+data class TurnServer(val urls: List<String>, val username: String, val credential: String)
+
 data class FoundCandidate(val candidate: String, val sdpMid: String?, val sdpMLineIndex: Int)
 
 /**
@@ -29,6 +32,8 @@ data class FoundCandidate(val candidate: String, val sdpMid: String?, val sdpMLi
 class Signaling(private val server: String, private val token: String?) {
     private val http = OkHttpClient.Builder().callTimeout(10, TimeUnit.SECONDS).build()
     private var session: JSONObject? = null
+    private var turnServers = emptyList<TurnServer>()
+    private var turnServersUntilMs = Long.MIN_VALUE
 
     suspend fun create(sdp: String, userId: String?, conversationId: String?, language: String? = null): Placed {
         val user = authorised()?.optString("user_id")?.ifEmpty { null } ?: userId // a join token says who its holder is
@@ -61,8 +66,21 @@ class Signaling(private val server: String, private val token: String?) {
         request("DELETE", path(callId))
     }
 
-    /** As [org.webrtc.PeerConnection.RTCConfiguration] takes them, still as JSON; empty where none are needed. */
-    suspend fun iceServers(): JSONArray = request("GET", "/api/ice-servers").getJSONArray("ice_servers")
+    /** TURN servers, where Morgan has any. Asked for anew when half of their time is over. */
+    suspend fun iceServers(): List<TurnServer> {
+        val now = System.nanoTime() / 1_000_000
+        if (now >= turnServersUntilMs) {
+            val answer = request("GET", "/api/ice-servers")
+            val listed = answer.getJSONArray("ice_servers")
+            turnServers = List(listed.length()) { n ->
+                val each = listed.getJSONObject(n)
+                val urls = each.getJSONArray("urls")
+                TurnServer(List(urls.length(), urls::getString), each.optString("username"), each.optString("credential"))
+            }
+            turnServersUntilMs = if (answer.isNull("ttl_s")) Long.MAX_VALUE else now + answer.getLong("ttl_s") * 500
+        }
+        return turnServers
+    }
 
     private fun path(callId: String) = "/api/calls/" + URLEncoder.encode(callId, "UTF-8")
 
