@@ -13,14 +13,15 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pipeline.scheduling.core_budget import Claim, Room
 from pipeline.scheduling.cores import CORES, Cores
+from pipeline.scheduling.lane_load import LaneLoad
 from pipeline.scheduling.pipe import Pipe, post, storable
-from pipeline.scheduling.thread_cpu import cpu_by_thread_name, cpu_of, name_thread
+from pipeline.scheduling.thread_cpu import name_thread
 from pipeline.scheduling.ticket import Ticket, Urgency
 
 __all__ = ["Lane", "LaneClosedError", "LaneFullError", "LaneLoad", "Ticket", "Urgency"]
@@ -45,41 +46,6 @@ class _Job:
     abandon: Callable[[BaseException], None]
     started: float = 0.0
     paused_s: float = 0.0
-
-
-@dataclass(slots=True)
-class LaneLoad:
-    """A lane's counters since its start, for health and metrics.
-
-    Attributes:
-        waiting: jobs in the queue now.
-        running: jobs that a worker has in hand now.
-        done: jobs finished.
-        dropped: jobs cancelled before they started.
-        rejected: jobs that found the queue full.
-        busy_s: seconds of work, summed over the workers; a stream that rests is not at work.
-        waited_s: seconds that the jobs that were started had spent in the queue, for a worker and for a core, summed.
-        running_since: monotonic start of the oldest job now running, None when idle.
-        threads: name of the threads that do the work, those of the model's library among them; "" for none here.
-    """
-
-    waiting: int = 0
-    running: int = 0
-    done: int = 0
-    dropped: int = 0
-    rejected: int = 0
-    busy_s: float = 0.0
-    waited_s: float = 0.0
-    running_since: float | None = None
-    threads: str = ""
-
-    def cpu_s(self, spent: Mapping[str, float] | None = None) -> float | None:
-        """CPU seconds of its threads; None where there are none, or the system does not tell (only Linux does).
-
-        Args:
-            spent: what `cpu_by_thread_name` told, for those who ask for many lanes; None asks for this one.
-        """
-        return cpu_of(self.threads, cpu_by_thread_name() if spent is None else spent) if self.threads else None
 
 
 class Lane:

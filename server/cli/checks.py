@@ -9,8 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import httpx2
 
@@ -26,6 +25,7 @@ from pipeline.tools.toolbox import Toolbox
 from server.addresses import listening_addresses
 from server.calibration.profile import load_profile
 from server.calls.capacity import calls_in_time
+from server.cli.check import Check
 from server.conversations.tools import NO_TOOL_MODEL
 from server.engines.factory import engines_here, llm_engine, mind_of, needed_models
 from server.engines.library import faster_library, library_title
@@ -33,28 +33,9 @@ from server.minds.endpoints import clouds_known, found_here
 from server.roles import SERVICES, port_of, services_of, takes_calls
 from server.settings import Settings
 
-Verdict = Literal["ok", "warn", "fail"]
-
 GIB = 1 << 30
 _COMMAND_LIMIT_S = 10.0
 _IMPORT_LIMIT_S = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the doctor's table.
-
-    Attributes:
-        name: what was looked at.
-        verdict: "ok"; "warn": Morgan runs, with less; "fail": Morgan does not run.
-        found: what is there.
-        advice: what to do about it; empty when ok.
-    """
-
-    name: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
 
 
 def all_checks(settings: Settings) -> Iterator[Check]:

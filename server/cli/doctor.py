@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from server.cli.checks import Check, all_checks
+from server.cli.check import Check
+from server.cli.checks import all_checks
 from server.minds.choice import resolved
 from server.settings import Settings, SettingsError, load_settings
 

@@ -12,7 +12,8 @@ from persistence.memory import Memory
 from pipeline.engines.protocols import Engine, Engines
 from pipeline.engines.stt.transcript_doubts import Doubt
 from pipeline.scheduling.cores import CORES, GPU_SLOTS
-from pipeline.scheduling.lanes import Lane, LaneLoad
+from pipeline.scheduling.lane_load import LaneLoad
+from pipeline.scheduling.lanes import Lane
 from pipeline.scheduling.thread_cpu import cpu_by_thread_name
 from server.engines.watch import EngineWatch, Watches
 from server.observability.metrics import COUNTED

@@ -11,7 +11,8 @@ from pipeline.engines.llm.llama_batcher import LlamaStats
 from pipeline.engines.llm.llama_job import Job
 from pipeline.engines.llm.llama_worker import LlamaOptions, LlamaWorker
 from pipeline.engines.protocols import ChatDelta, ChatRequest, Message
-from pipeline.scheduling.lanes import LaneLoad, Ticket
+from pipeline.scheduling.lane_load import LaneLoad
+from pipeline.scheduling.lanes import Ticket
 
 __all__ = ["LlamaCppLanguageModel", "LlamaOptions"]
 

@@ -21,7 +21,8 @@ from pipeline.engines.llm.llama_steps import StepLimits
 from pipeline.engines.protocols import EngineError
 from pipeline.scheduling.core_budget import Claim, Room
 from pipeline.scheduling.cores import Cores, slots_of
-from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, LaneLoad, Ticket
+from pipeline.scheduling.lane_load import LaneLoad
+from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket
 from pipeline.scheduling.thread_cpu import name_thread
 
 log = structlog.get_logger(__name__)

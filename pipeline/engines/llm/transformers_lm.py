@@ -17,7 +17,8 @@ from pipeline.engines.llm.llama_slots import common_prefix
 from pipeline.engines.llm.reply_text import ReplyText
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, EngineUnavailableError, Message
 from pipeline.scheduling.cores import slots_of
-from pipeline.scheduling.lanes import Lane, LaneLoad, Ticket
+from pipeline.scheduling.lane_load import LaneLoad
+from pipeline.scheduling.lanes import Lane, Ticket
 from pipeline.text.thinking import opens_thought
 
 _REMEDY = "install it with `pip install 'morgan-voice[transformers]'`, or set an OpenAI-compatible endpoint"

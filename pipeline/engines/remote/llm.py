@@ -9,7 +9,8 @@ from pipeline.engines.llm.openai_chat_format import chat_messages, form_options,
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, FinishReason, Message, ToolCall
 from pipeline.engines.remote.reply import Question
 from pipeline.engines.remote.service import RemoteService
-from pipeline.scheduling.lanes import LaneFullError, LaneLoad, Ticket
+from pipeline.scheduling.lane_load import LaneLoad
+from pipeline.scheduling.lanes import LaneFullError, Ticket
 
 DATA, END = b"data: ", b"[DONE]"
 

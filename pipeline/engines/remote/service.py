@@ -21,7 +21,8 @@ from pipeline.engines.protocols import EngineError, RequestRefusedError
 from pipeline.engines.remote.replicas import Replica, Replicas
 from pipeline.engines.remote.reply import BusyServiceError, Question, ServiceOptions, ServiceReply, short, ticket_fields
 from pipeline.scheduling.cores import CORES
-from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, LaneLoad, Ticket
+from pipeline.scheduling.lane_load import LaneLoad
+from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket
 
 PROBE_S = 5.0
 """How often a server that works is asked whether it does; one that does not is asked every `RETRY_S`."""

@@ -8,7 +8,8 @@ from pipeline.audio import HEARING_RATE, Waveform
 from pipeline.engines.protocols import EngineError, Transcript, Word
 from pipeline.engines.remote.reply import Question
 from pipeline.engines.remote.service import RemoteService
-from pipeline.scheduling.lanes import LaneLoad, Ticket, Urgency
+from pipeline.scheduling.lane_load import LaneLoad
+from pipeline.scheduling.lanes import Ticket, Urgency
 
 PATIENCE_S = 4.0
 """What a caller said is worth waiting so long for a service that restarts; an interim transcript is not."""

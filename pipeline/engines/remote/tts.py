@@ -11,7 +11,8 @@ import numpy as np
 from pipeline.engines.protocols import EngineError, SpeechChunk, Voice, Word
 from pipeline.engines.remote.reply import Question
 from pipeline.engines.remote.service import RemoteService
-from pipeline.scheduling.lanes import LaneFullError, LaneLoad, Ticket
+from pipeline.scheduling.lane_load import LaneLoad
+from pipeline.scheduling.lanes import LaneFullError, Ticket
 
 
 class RemoteTextToSpeech:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from pipeline.processor import usable_memory
-from server.cli.checks import Check, check_folders, check_models, check_package, check_ports
+from server.cli.check import Check
+from server.cli.checks import check_folders, check_models, check_package, check_ports
 from server.settings import Settings
 
 GIB = 1 << 30

@@ -13,7 +13,8 @@ from pipeline.engines.remote.openai_chat import OpenAiChat
 from pipeline.engines.remote.openai_connection import Endpoint
 from pipeline.models import ModelStore
 from pipeline.tools.errors import ToolSetupError
-from server.cli.checks import Check, check_tools
+from server.cli.check import Check
+from server.cli.checks import check_tools
 from server.conversations.tools import build_toolbox
 from server.settings import Settings, SettingsError, load_settings
 

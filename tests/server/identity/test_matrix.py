@@ -86,9 +86,11 @@ EXAMPLES: dict[str, Example] = {
     "offer_in_session": Example({"session_id": "{session}"}, {"sdp": "{offer}", "type": "offer"}),
     "trickle": Example(json={"pc_id": "{pc}", "candidates": []}),
     "trickle_in_session": Example({"session_id": "{session}"}, {"pc_id": "{pc}", "candidates": []}),
+    "translate": Example(),
     "sip_call": Example({"call_id": "{call}", "verb": "accept"}),
     "create_secret": Example(json={}),
     "create_secret_as_before": Example(json={}),
+    "create_transcription_secret_as_before": Example(json={}),
     "list_calls": Example(),
     "show_call": Example({"call_id": "{call}"}),
     "hang_up": Example({"call_id": "{call}"}),
@@ -117,6 +119,7 @@ EXAMPLES: dict[str, Example] = {
     "exchange_token": Example(own="join"),
     "create_speech": Example(json={"input": "Hi.", "voice": "alloy", "model": "tts-1", "response_format": "wav"}),
     "create_transcription": Example(data=FORM),
+    "create_translation": Example(data=FORM),
     "create_chat_completion": Example(json={"model": "any", "messages": HELLO, "max_tokens": 2}),
     "create_embeddings": Example(json={"model": "any", "input": "hi"}),
     "list_models": Example(),
@@ -142,7 +145,7 @@ EXAMPLES: dict[str, Example] = {
 }
 """By operationId, with the service before it where two have the same."""
 
-ANSWERED_OTHERWISE = {"change_ticket": 404, "sip_call": 400, "whip_patch": 428}
+ANSWERED_OTHERWISE = {"change_ticket": 404, "sip_call": 400, "translate": 400, "whip_patch": 428}
 """Right requests for which there is nothing to be done here: that work has ended, no such line, no If-Match."""
 
 ENDS_CALLS = ("hang_up", "delete_call", "whip_delete")
