@@ -12,7 +12,11 @@ from bench.api_fuzz import fuzz
 from tests.e2e.chromium import chromium, visit
 from tests.e2e.conftest import RunningServer
 
-REFUSED = "/v1/realtime/calls/{call_id}/{verb}"
+REFUSED = (
+    "/v1/realtime/calls/{call_id}/{verb}",
+    "/v1/realtime/translations",
+    "/v1/realtime/translations/client_secrets",
+)
 """Operations of OpenAI's that are there to say that this server does not do them."""
 
 OFFSETS = {"core": 0, "llm": 1, "tts": 2, "stt": 3}
