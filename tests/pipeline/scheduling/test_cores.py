@@ -108,10 +108,11 @@ async def test_look_ahead_does_not_start_beside_committed_work_until_it_is_raise
 
 
 async def test_a_stream_gives_its_core_to_what_is_more_urgent_and_goes_on_afterwards(single: Lanes) -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
 
     def clause() -> Iterator[int]:
         yield 1
+        begun.set()
         assert go_on.wait(10)
         single.order.append("second part")
         yield 2
@@ -120,6 +121,8 @@ async def test_a_stream_gives_its_core_to_what_is_more_urgent_and_goes_on_afterw
 
     stream = single.tts.stream(clause, Ticket(Urgency.RUNNING_DRY))
     assert await anext(stream) == 1
+    # What is more urgent before that would be given the core between the first part and the second.
+    await until(begun.is_set)
     urgent = asyncio.create_task(single.tts.run(single.note("first clause"), Ticket(Urgency.FIRST_AUDIO)))
     await until(lambda: single.tts.load.waiting == 1)
     go_on.set()
@@ -247,7 +250,7 @@ async def test_the_cpu_time_of_a_lane_is_that_of_its_threads_and_of_those_they_s
 
     found: list[float | None] = []
     await lane.run(burn, Ticket())
-    alone = lane.load.cpu_s()
+    alone = lane.load.cpu_s(cpu_by_thread_name())
     assert alone is not None
     assert alone >= 0.04
     await lane.run(with_help, Ticket())
