@@ -28,12 +28,6 @@ class PunctualEventLoop(asyncio.SelectorEventLoop):
         self._punctual: list[_PunctualCall] = []
         self._ready = _GivingWay(self)
 
-    def call_punctually(self, when: float, callback: Callable[[bool], None]) -> Appointment:
-        """See `call_punctually` of this module."""
-        call = _PunctualCall(self, when, callback)
-        heapq.heappush(self._punctual, call)
-        return call
-
 
 def call_punctually(loop: asyncio.AbstractEventLoop, when: float, callback: Callable[[bool], None]) -> Appointment:
     """Call at a time, in the midst of a pass if need be; with another kind of loop, in the order of all timers.
@@ -43,9 +37,11 @@ def call_punctually(loop: asyncio.AbstractEventLoop, when: float, callback: Call
         when: in terms of `loop.time()`.
         callback: told whether a pass was interrupted: sockets that became readable since its begin were not read.
     """
-    if isinstance(loop, PunctualEventLoop):
-        return loop.call_punctually(when, callback)
-    return loop.call_at(when, callback, False)
+    if not isinstance(loop, PunctualEventLoop):
+        return loop.call_at(when, callback, False)
+    call = _PunctualCall(loop, when, callback)
+    heapq.heappush(loop._punctual, call)
+    return call
 
 
 class _PunctualCall:

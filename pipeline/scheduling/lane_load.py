@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.scheduling.thread_cpu import cpu_by_thread_name, cpu_of
+from pipeline.scheduling.thread_cpu import cpu_of
 
 
 @dataclass(slots=True)
@@ -32,10 +32,10 @@ class LaneLoad:
     running_since: float | None = None
     threads: str = ""
 
-    def cpu_s(self, spent: Mapping[str, float] | None = None) -> float | None:
+    def cpu_s(self, spent: Mapping[str, float]) -> float | None:
         """CPU seconds of its threads; None where there are none, or the system does not tell (only Linux does).
 
         Args:
-            spent: what `cpu_by_thread_name` told, for those who ask for many lanes; None asks for this one.
+            spent: what `cpu_by_thread_name` told, once for all lanes.
         """
-        return cpu_of(self.threads, cpu_by_thread_name() if spent is None else spent) if self.threads else None
+        return cpu_of(self.threads, spent) if self.threads else None

@@ -101,11 +101,8 @@ class Wanted:
 )
 async def create_transcription(request: web.Request) -> web.StreamResponse:
     """Transcribe an audio file."""
-    if request.content_type != "multipart/form-data":
-        raise ApiError(415, "unsupported_media_type", "Send multipart/form-data with the fields file and model")
     transcriber = request.app[TRANSCRIBER]
-    upload = await read_upload(request)
-    wanted = wanted_of(upload)
+    upload, wanted = await read_form(request)
     language = await transcriber.language(wanted.language)
     work = await transcriber.begin(upload, language=language, prompt=wanted.prompt)
     if wanted.stream:
@@ -113,6 +110,18 @@ async def create_transcription(request: web.Request) -> web.StreamResponse:
     done = await work.finish()
     transcriber.record(done)
     return answered(done, wanted, "transcribe")
+
+
+async def read_form(request: web.Request) -> tuple[Upload, Wanted]:
+    """The file of a form, and what the form says of it.
+
+    Raises:
+        ApiError: 415 it is no form, and as `read_upload` and `wanted_of`.
+    """
+    if request.content_type != "multipart/form-data":
+        raise ApiError(415, "unsupported_media_type", "Send multipart/form-data with the fields file and model")
+    upload = await read_upload(request)
+    return upload, wanted_of(upload)
 
 
 def answered(done: Finished, wanted: Wanted, task: Task) -> web.Response:

@@ -21,8 +21,7 @@ from server.http.errors import ApiError
 from server.http.operation import Answer, operation
 from server.transcription.formats import Finished
 from server.transcription.transcriber import TRANSCRIBER
-from server.transcription.uploads import read_upload
-from server.v1.transcriptions import UPLOAD_SCHEMA, TranscriptionJson, answered, refused, wanted_of
+from server.v1.transcriptions import UPLOAD_SCHEMA, TranscriptionJson, answered, read_form, refused
 
 ENGLISH = "en"
 
@@ -65,11 +64,8 @@ async def create_translation(request: web.Request) -> web.Response:
 
     What is not English needs a language model that can: one that calls tools, or one behind `MORGAN_LLM_BASE_URL`.
     """
-    if request.content_type != "multipart/form-data":
-        raise ApiError(415, "unsupported_media_type", "Send multipart/form-data with the fields file and model")
     transcriber = request.app[TRANSCRIBER]
-    upload = await read_upload(request)
-    wanted = wanted_of(upload)
+    upload, wanted = await read_form(request)
     if wanted.stream:
         raise refused("stream", "a translation is not streamed")
     language = await transcriber.language(wanted.language)

@@ -1,5 +1,6 @@
 """A server that fails in the middle of starting has closed what it had opened; one that stops closes all of it."""
 
+import gc
 import inspect
 import pkgutil
 import socket
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from server.app import Server
+from server.http.server import OLDER_COLLECTED_AFTER, settled_memory
 from server.observability.load_sampler import LoadSampler
 from server.settings import Settings
 from tests.server.scripted import scripted_engines
@@ -100,3 +102,16 @@ async def test_what_does_not_close_keeps_nothing_else_open(tmp_path: Path, monke
     with pytest.raises(BrokenError):
         await server.stop()
     check_ports_free(settings)
+
+
+def test_collections_of_all_objects_are_rarer_once_a_server_stands_and_no_rarer_with_the_next_one() -> None:
+    before = gc.get_threshold()
+    try:
+        settled_memory()
+        once = gc.get_threshold()
+        settled_memory()
+        assert gc.get_threshold() == once == (*before[:2], OLDER_COLLECTED_AFTER)
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
