@@ -9,6 +9,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from pipeline.engines.gpu import gpu
+from pipeline.engines.llm.llama_weights import REVISION
 from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.models import Model
 from pipeline.processor import this_machine
@@ -85,10 +86,11 @@ def keep_speed(settings: Settings, model_id: str, speed: LanguageModelSpeed) -> 
 
 
 def _path(settings: Settings) -> Path:
-    """One file for each processor, number of cores, build of llama.cpp and GPU that it computes on."""
+    """One file for each processor, number of cores, build of llama.cpp, form of weights and GPU that it computes on."""
     cores = str(settings.cores or usable_cores())
     card = gpu() if all_on_gpu(settings) else None
-    computing = (library_title(settings), str(settings.llm_threads), *((card.name,) if card else ()))
+    form = f"requantized {REVISION}" if settings.llm_requantize else "as published"
+    computing = (library_title(settings), str(settings.llm_threads), form, *((card.name,) if card else ()))
     told = "\n".join((this_machine().describe(), cores, *computing))
     return (
         settings.models_dir / "calibration" / f"language-models-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"

@@ -62,7 +62,7 @@ class EnginesSettings(BaseModel):
     )
     llm_threads: int = Field(2, ge=1, le=64, description="Threads of the language model in process.")
     llm_requantize: bool = Field(
-        True, description="Keep a copy of small models in a form that reads prompts faster, made once (0.5 s)."
+        True, description="Keep a copy of smaller models in a form that is read faster, made once (seconds)."
     )
     llm_base_url: str | None = Field(None, description="An OpenAI-compatible endpoint, such as http://host:11434/v1.")
     llm_api_key: SecretStr = Field(SecretStr(""), description="Its key.")

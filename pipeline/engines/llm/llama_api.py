@@ -1,4 +1,4 @@
-"""The functions of `llama.h` that Morgan calls, and their structures, by `ctypes`.
+"""The functions of `llama.h` and `gguf.h` that Morgan calls, and their structures, by `ctypes`.
 
 Structures change between versions of llama.cpp without a word. `declare` therefore reads the library's own defaults
 through them, which are others where a field was added or lost; `llama_builds.py` has the builds that there are.
@@ -93,6 +93,12 @@ class LaterContextParams(ctypes.Structure):
     _fields_ = tuple(field for field in ContextParams._fields_ if field[0] != "moe_cache_size")
 
 
+class GgufInit(ctypes.Structure):
+    """`gguf_init_params`."""
+
+    _fields_ = (("no_alloc", c_bool), ("context", c_void_p))
+
+
 class SamplerChainParams(ctypes.Structure):
     """`llama_sampler_chain_params`."""
 
@@ -137,6 +143,12 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_model_n_ctx_train": (c_int32, (c_void_p,)),
     "llama_model_chat_template": (c_char_p, (c_void_p, c_char_p)),
     "llama_model_meta_val_str": (c_int32, (c_void_p, c_char_p, c_char_p, c_size_t)),
+    "gguf_init_from_file": (c_void_p, (c_char_p, GgufInit)),
+    "gguf_free": (None, (c_void_p,)),
+    "gguf_get_n_tensors": (c_int64, (c_void_p,)),
+    "gguf_get_tensor_name": (c_char_p, (c_void_p, c_int64)),
+    "gguf_get_tensor_type": (c_int32, (c_void_p, c_int64)),
+    "gguf_get_tensor_size": (c_size_t, (c_void_p, c_int64)),
     "llama_vocab_n_tokens": (c_int32, (c_void_p,)),
     "llama_vocab_type": (c_int32, (c_void_p,)),
     "llama_vocab_bos": (c_int32, (c_void_p,)),

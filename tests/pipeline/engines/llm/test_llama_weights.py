@@ -3,13 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
+from gguf.quants import dequantize, quantize
 
 from pipeline.engines.llm.llama_builds import Llama, load_library
 from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
 from pipeline.engines.llm.llama_weights import quick_weights
+from pipeline.engines.llm.requantize import EMBEDDING, OUTPUT
 from pipeline.engines.protocols import ChatRequest, EngineUnavailableError, Message
 from pipeline.scheduling.lanes import Ticket
+
+Q5_0, Q8_0 = GGMLQuantizationType.Q5_0, GGMLQuantizationType.Q8_0
 
 
 async def first_words(weights: Path) -> str:
@@ -21,6 +27,27 @@ async def first_words(weights: Path) -> str:
         return "".join([delta.text async for delta in model.stream(request, Ticket())])
     finally:
         await model.close()
+
+
+def written(path: Path, *tensors: tuple[str, GGMLQuantizationType, int]) -> Path:
+    """A GGUF file that calls itself Q4_K_M, with tensors of so many rows of 64 numbers."""
+    writer = GGUFWriter(path, "llama")
+    writer.add_file_type(15)
+    writer.add_array("tokenizer.ggml.tokens", ["a", "b"])
+    numbers = np.random.default_rng(1)
+    for name, kind, rows in tensors:
+        plain = numbers.normal(size=(rows, 64)).astype(np.float32)
+        writer.add_tensor(name, quantize(plain, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def kinds(path: Path) -> dict[str, str]:
+    """The type of each tensor of a file."""
+    return {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(path).tensors}
 
 
 def names(folder: Path) -> list[str]:
@@ -39,6 +66,30 @@ async def test_a_copy_is_made_once_and_says_the_same(models_dir: Path, tmp_path:
     assert "Paris" in await first_words(copy)
     # The copy itself is quick already.
     assert quick_weights(copy, tmp_path / "again") == copy
+
+
+def test_the_tensors_tell_what_is_slow_not_the_name_of_the_whole(tmp_path: Path) -> None:
+    # As in Qwen2.5-0.5B, whose rows have 896 numbers, which Q4_K does not divide.
+    of_file = [(EMBEDDING, Q5_0, 8), (OUTPUT, Q8_0, 8), ("blk.0.ffn_up.weight", Q5_0, 5000)]
+    source = written(tmp_path / "model.gguf", *of_file)
+    copy = quick_weights(source, tmp_path / "copies")
+    # Single rows of the embedding are looked up: that is quick in any form.
+    assert kinds(copy) == {EMBEDDING: "Q5_0", OUTPUT: "Q8_0", "blk.0.ffn_up.weight": "Q8_0"}
+    told, same = (
+        dequantize(tensor.data, tensor.tensor_type)
+        for tensor in (GGUFReader(source).tensors[2], GGUFReader(copy).tensors[2])
+    )
+    assert np.abs(told - same).max() < np.abs(told).max() / 127
+
+
+def test_an_embedding_that_is_the_output_too_counts(tmp_path: Path) -> None:
+    source = written(tmp_path / "model.gguf", (EMBEDDING, Q5_0, 500))
+    assert kinds(quick_weights(source, tmp_path / "copies")) == {EMBEDDING: "Q8_0"}
+
+
+def test_a_file_with_little_that_is_slow_is_left_alone(tmp_path: Path) -> None:
+    source = written(tmp_path / "model.gguf", (OUTPUT, Q8_0, 500), ("blk.0.ffn_up.weight", Q5_0, 100))
+    assert quick_weights(source, tmp_path / "copies") == source
 
 
 def test_a_build_that_reads_all_forms_quickly_gets_the_file_itself(models_dir: Path, tmp_path: Path) -> None:
