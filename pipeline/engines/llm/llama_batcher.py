@@ -5,7 +5,7 @@ Not thread-safe and without a thread of its own; `llama_worker.py` has it.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from pipeline.engines.llm.answer_grammar import told_of_form
 from pipeline.engines.llm.context_window import fit_messages
 from pipeline.engines.llm.llama_job import Job, last_delta
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, Sampler
-from pipeline.engines.llm.llama_slots import Logits, SlotTable, Tokens
+from pipeline.engines.llm.llama_slots import Logits, SlotTable, Tokens, common_prefix
 from pipeline.engines.llm.llama_steps import Share, StepLimits, StepPace, plan_step
 from pipeline.engines.llm.reply_text import ReplyText
 from pipeline.engines.llm.token_cache import PromptTokens
@@ -24,6 +24,9 @@ from pipeline.text.thinking import opens_thought
 
 SEEDS = 0xFFFFFFFF
 """llama.cpp takes this many; one more would mean "at random"."""
+
+_ENDS = ("and", "but")
+"""Two ways of going on with any words; what tokens have in common for both is certain."""
 
 MOST_THOUGHT = 1024
 """Tokens of thoughts that do not count as part of a reply."""
@@ -132,7 +135,11 @@ class Batcher:
         try:
             job.most = max(1, min(job.request.max_tokens, self._n_ctx // 2))
             prompt = self._model.prompt()
-            ids, opened = self._prompt(told_of_form(job.request), self._n_ctx - job.most, prompt)
+            asked, budget = told_of_form(job.request), self._n_ctx - job.most
+            if job.generate:
+                ids, opened = self._prompt(asked, budget, prompt)
+            else:
+                ids, opened = self._certain(asked, budget, prompt), False
             job.text = ReplyText(job.request.stop, in_thought=opened)
             if job.request.tools and self.calls_tools:
                 job.tools = ToolCallText(job.request.tools)
@@ -350,6 +357,17 @@ class Batcher:
             ids = tokenize(fit_messages(messages, budget, lambda kept: len(tokenize(kept))))
         return ids, opened
 
+    def _certain(self, request: ChatRequest, budget: int, prompt: PromptTokens) -> list[int]:
+        """The tokens that prompts have in common however the user goes on from here.
+
+        What ends a message and begins the reply comes behind words that nobody knows yet: read now, it is read again.
+        """
+        ways = [
+            self._prompt(replace(request, messages=_going_on(request.messages, end)), budget, prompt)[0]
+            for end in _ENDS
+        ]
+        return ways[0][: common_prefix(*ways)] or ways[0]
+
     def _sampler(self, request: ChatRequest) -> Sampler:
         seed = self._sampling.seed if request.seed is None else request.seed % SEEDS
         return Sampler(
@@ -359,6 +377,13 @@ class Batcher:
             repeat_penalty=self._sampling.repeat_penalty,
             seed=seed,
         )
+
+
+def _going_on(messages: Sequence[Message], words: str) -> tuple[Message, ...]:
+    """A conversation whose user says more."""
+    if messages and messages[-1].role == "user":
+        return (*messages[:-1], replace(messages[-1], content=f"{messages[-1].content} {words}"))
+    return (*messages, Message("user", words))
 
 
 def _as_engine_error(error: Exception) -> EngineError:

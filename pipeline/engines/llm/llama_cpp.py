@@ -98,7 +98,10 @@ class LlamaCppLanguageModel:
             self._worker.withdraw(job)
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
-        """Evaluate the prompt; a `stream` of the same one then has its first token at once. Raises as `stream` does."""
+        """Evaluate what the prompt will have in common with those to come, in which the user goes on or says something.
+
+        Raises as `stream` does.
+        """
         results: asyncio.Queue[ChatDelta | _End] = asyncio.Queue()
         job = self._submit(request, ticket, results, generate=False)
         try:

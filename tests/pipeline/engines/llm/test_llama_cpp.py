@@ -137,12 +137,18 @@ async def test_a_growing_conversation_costs_only_its_new_tokens(lm: LlamaCppLang
     assert lm.stats.reused - before.reused >= first[-1].prompt_tokens
 
 
-async def test_after_a_prefill_the_first_word_needs_no_evaluation(lm: LlamaCppLanguageModel) -> None:
-    request = ask("How far away is the moon?", conversation="prefilled", max_tokens=1)
-    await lm.prefill(request, Ticket())
-    before = lm.stats
-    assert said(await collect(lm, request))
-    assert lm.stats.evaluated == before.evaluated
+async def test_a_prefill_reads_what_the_user_goes_on_from_and_nothing_that_is_read_again(folder: Path) -> None:
+    async with opened(LlamaOptions(folder, threads=1, n_ctx=256, slots=2)) as lm:
+        await lm.prefill(ChatRequest((SYSTEM,), "a"), Ticket())
+        opening = lm.stats.evaluated
+        await lm.prefill(ask("How far away is", conversation="a"), Ticket())
+        words = lm.stats.evaluated - opening
+        deltas = await collect(lm, ask("How far away is the moon?", conversation="a", max_tokens=1))
+        assert lm.stats.evaluated == deltas[-1].prompt_tokens
+        # The first one has read what opens the user's message, too.
+        assert words == 4
+        # Three more of theirs, the end of the message, and what opens the reply.
+        assert deltas[-1].prompt_tokens - opening - words <= 9
 
 
 async def test_a_system_message_that_another_conversation_has_is_copied(folder: Path) -> None:
