@@ -84,6 +84,7 @@ class Batcher:
         threads: that a step has use for; a single token that nobody waits for is made on one, and any that they save
             little of.
         granted: told how many threads the next step has use for, says how many it may take.
+        pace: what is known of how long steps take; it is learnt as they are made.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Batcher:
         sampling: Sampling,
         threads: int,
         granted: Callable[[int], int],
+        pace: StepPace | None = None,
     ) -> None:
         self.stats = LlamaStats()
         self._model = model
@@ -108,7 +110,7 @@ class Batcher:
         self._sampling = sampling
         self._threads = threads
         self._granted = granted
-        self._pace = StepPace()
+        self._pace = pace or StepPace()
         self._jobs: dict[Tokens, Job] = {}
         self._order = 0
 

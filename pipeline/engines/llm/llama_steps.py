@@ -7,6 +7,7 @@ together than one after the other (SmolLM2-135M on Zen 4, one thread: 1 token 13
 all are done as soon, and most of them sooner. What a step takes is learnt as steps are made (`StepPace`).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 from pipeline.engines.llm.llama_slots import Tokens
 from pipeline.scheduling.lanes import Urgency
 
-FEWEST_TIMED = 8
+FEWEST_TIMED = 4
 """Tokens of a step that tells how fast prompts are read."""
 
 LEARNING, FORGETTING = 0.1, 0.5
@@ -26,9 +27,9 @@ WORTH_BATCHING = 0.75
 WORTH_THREADS = 0.85
 """A step takes at most so much of the time of one thread, to be computed on more: each is a core less for speech."""
 
-DOUBTED = 0.998
-"""What was slow may have been held up by another program: each time that it is passed over for that, it counts for so
-much less, until it is tried again."""
+DOUBTED, SURE = 0.05, 0.002
+"""What was slow may have been held up by another program: each time that it is passed over for that, it counts for this
+share less, until it is tried again; of what was tried once, and less with each time, down to what is left of doubt."""
 
 _PROMPT = 0
 
@@ -48,6 +49,10 @@ class StepLimits:
         chunk: prompt tokens of a step (32 cost about 130 ms with a 135M model on two cores, and a longer step is
             hardly cheaper per token).
         background_chunk: the same where nobody's voice waits for it: half as long to wait for whoever then comes.
+        ahead_chunk: the same of what is read ahead of the words, or on suspicion: the words themselves come any moment,
+            and are others half of the time,
+        ahead_s: so no such step should take longer than a transcript,
+        ahead_least: but so many tokens are read at once.
         aside_chunk: prompt tokens of a text whose turn it is beside calls.
         patience_s: a reply that runs dry gets a step after it was left out for this long,
         text_patience_s: a text after this; texts take turns at that.
@@ -58,6 +63,9 @@ class StepLimits:
 
     chunk: int = 32
     background_chunk: int = 16
+    ahead_chunk: int = 32
+    ahead_s: float = 0.1
+    ahead_least: int = 4
     aside_chunk: int = 8
     patience_s: float = 0.25
     text_patience_s: float = 1.0
@@ -73,11 +81,12 @@ class StepLimits:
             self,
             chunk=min(self.chunk, within),
             background_chunk=min(self.background_chunk, max(self.least, within // 2)),
+            ahead_chunk=min(self.ahead_chunk, max(self.ahead_least, int(self.ahead_s / token_s))),
             aside_chunk=min(self.aside_chunk, max(self.least // 2, within // 4)),
         )
 
 
-GPU_LIMITS: Final = StepLimits(chunk=512, background_chunk=256, aside_chunk=64)
+GPU_LIMITS: Final = StepLimits(chunk=512, background_chunk=256, ahead_chunk=512, aside_chunk=64)
 """On a GPU, where 512 tokens of a prompt take hardly longer than one; fewer for a model that is slow there too
 (`StepLimits.paced`)."""
 
@@ -91,6 +100,7 @@ class StepPace:
     def __init__(self) -> None:
         # Of so many single tokens in a step, or of one token of a prompt (_PROMPT), on so many threads.
         self._seconds: dict[tuple[int, int], float] = {}
+        self._tried: Counter[tuple[int, int]] = Counter()
 
     @property
     def token_s(self) -> float:
@@ -123,7 +133,7 @@ class StepPace:
         if most == 1 or more is None:
             return most
         if one is not None and more > WORTH_THREADS * one:
-            self._seconds[count, most] = more * DOUBTED
+            self._doubt((count, most))
         return most if one is not None and more <= WORTH_THREADS * one else 1
 
     def _worth_batching(self, together: int) -> bool:
@@ -135,11 +145,16 @@ class StepPace:
         if not parts or min(parts.values()) <= WORTH_BATCHING:
             return True
         for threads in parts:
-            self._seconds[together, threads] *= DOUBTED
+            self._doubt((together, threads))
         return False
+
+    def _doubt(self, step: tuple[int, int]) -> None:
+        """It was passed over as too slow."""
+        self._seconds[step] *= 1 - max(SURE, DOUBTED / self._tried[step] ** 2)
 
     def _learn(self, step: tuple[int, int], seconds: float) -> None:
         """A step that something else held up says little, a quick one a lot."""
+        self._tried[step] += 1
         known = self._seconds.get(step)
         change = 0.0 if known is None else min(seconds, 2 * known) - known
         self._seconds[step] = seconds if known is None else known + change * (LEARNING if change > 0 else FORGETTING)
@@ -168,7 +183,8 @@ def plan_step(running: Iterable[Tokens], now: float, limits: StepLimits, pace: S
     if (aside := _left_out(ranked, now, limits)) is not None:
         return [Share(aside, min(aside.pending, limits.aside_chunk))]
     if first.pending > 1:
-        return [Share(first, min(first.pending, limits.chunk))]
+        waited_for = first.ticket.urgency < Urgency.SPECULATION
+        return [Share(first, min(first.pending, limits.chunk if waited_for else limits.ahead_chunk))]
     speaking = [tokens for tokens in ranked if tokens.ticket.urgency == first.ticket.urgency and tokens.pending == 1]
     return [Share(tokens, 1) for tokens in speaking[: pace.batch(len(speaking))]]
 

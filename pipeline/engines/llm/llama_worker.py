@@ -17,7 +17,8 @@ from pipeline.engines.llm.llama_batcher import Batcher, LlamaStats, Sampling
 from pipeline.engines.llm.llama_builds import load_library
 from pipeline.engines.llm.llama_job import Job
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
-from pipeline.engines.llm.llama_steps import StepLimits
+from pipeline.engines.llm.llama_steps import StepLimits, StepPace
+from pipeline.engines.llm.llama_threads import compare_threads
 from pipeline.engines.protocols import EngineError
 from pipeline.scheduling.core_budget import Claim, Room
 from pipeline.scheduling.cores import Cores, slots_of
@@ -252,6 +253,9 @@ class LlamaWorker:
             threads=self.threads,
         )
         opened.callback(context.close)
+        pace = StepPace()
+        if not model.on_gpu:
+            compare_threads(context, pace, self.threads)
         return Batcher(
             model,
             context,
@@ -261,6 +265,7 @@ class LlamaWorker:
             sampling=options.sampling,
             threads=self.threads,
             granted=lambda useful: self._cores.widen(self._claim, useful),
+            pace=pace,
         )
 
     def _serve(self, batcher: Batcher) -> None:
