@@ -274,9 +274,9 @@ class Call:
     def fail(self, error: Exception) -> None:
         """Code of this call raised outside of its actor, such as that which acts on what its client says.
 
-        The call says sorry and ends, as it does for what its actor raises.
+        The call says sorry and ends, as it does for what its actor raises; one that ends already just ends.
         """
-        if self._actor is not None:
+        if self._actor is not None and self.ended_reason is None:
             self._actor.fail(error)
         else:
             log.error("call failed", call_id=self.id, exc_info=error)

@@ -218,8 +218,9 @@ class WebRtcLine:
     async def close(self, reason: str) -> None:
         """See `Line`. The connections stay, for their last statistics."""
         self._closed = True
-        self.talk.close()
         self._cancel_grace()
+        with self._call.failing():  # the peers are still to be closed
+            self.talk.close()
         for connection, why in ((self._carrying, reason), (self._candidate, "replaced")):
             if connection is not None:
                 self._leave(connection.peer, why)

@@ -122,7 +122,12 @@ async def tick_raises(broken: Broken) -> str:
     return "internal_error"
 
 
-WAYS = (hangs_up, vanishes, machine_raises, words_raise, tick_raises)
+async def goodbye_raises(broken: Broken) -> str:
+    broken.patch.setattr(RealtimeSession, "close", raising)
+    return await hangs_up(broken)
+
+
+WAYS = (hangs_up, vanishes, machine_raises, words_raise, tick_raises, goodbye_raises)
 
 
 @pytest.mark.parametrize("door", DOORS)
