@@ -15,7 +15,7 @@ from pipeline.engines.llm.llama_job import Job, last_delta
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, Sampler
 from pipeline.engines.llm.llama_slots import Logits, SlotTable, Tokens
 from pipeline.engines.llm.llama_steps import Share, StepLimits, StepPace, plan_step
-from pipeline.engines.llm.reply_text import ReplyText
+from pipeline.engines.llm.reply_text import ReplyAssembler
 from pipeline.engines.llm.token_cache import PromptTokens
 from pipeline.engines.llm.tool_call_text import ToolCallText
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Message
@@ -133,7 +133,7 @@ class Batcher:
             job.most = max(1, min(job.request.max_tokens, self._n_ctx // 2))
             prompt = self._model.prompt()
             ids, opened = self._prompt(told_of_form(job.request), self._n_ctx - job.most, prompt)
-            job.text = ReplyText(job.request.stop, in_thought=opened)
+            job.text = ReplyAssembler(job.request.stop, in_thought=opened)
             if job.request.tools and self.calls_tools:
                 job.tools = ToolCallText(job.request.tools)
             if job.generate:
