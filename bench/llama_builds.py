@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.engines.llm.llama_builds import NATIVE_ID, load_library
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, find_gguf
-from pipeline.engines.llm.llama_slots import Placement, Tokens
+from pipeline.engines.llm.llama_slots import SlotPlacement, Tokens
 from pipeline.engines.llm.llama_steps import Share
 from pipeline.engines.llm.llama_weights import quick_weights
 from pipeline.models import ModelStore, default_root
@@ -45,7 +45,7 @@ class Contestant:
 
     def round(self) -> None:
         """Every step once, behind the same context."""
-        self._context.arrange(Placement(0, CONTEXT, None))
+        self._context.arrange(SlotPlacement(0, CONTEXT, None))
         self._tokens.evaluated = CONTEXT
         for count in STEPS:
             self.took[count].append(self._evaluate(count))

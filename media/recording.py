@@ -146,28 +146,35 @@ class Recorder:
             if piece.pcm is None:
                 self._finish(piece.recording)
                 touched.discard(piece.recording)
-            elif not piece.recording.ended.done():
-                self._lay_down(piece, piece.pcm)
+            elif not piece.recording.ended.done() and self._lay_down(piece, piece.pcm):
                 touched.add(piece.recording)
         for recording in touched:
             self._write(recording)
         return True
 
-    def _lay_down(self, piece: _Piece, pcm: Pcm) -> None:
+    # An error of whatever kind ends the recording that it is about: the thread has those of all calls to write.
+
+    def _lay_down(self, piece: _Piece, pcm: Pcm) -> bool:
+        """Put a piece in its place; False where the recording has ended with it."""
         recording = piece.recording
         if recording not in self._writers:
             self._writers[recording] = self._open(recording, piece.at - FRAME_S)
         writer = self._writers[recording]
-        if writer is not None:
-            timeline = writer.timeline
-            timeline.add(timeline.left if piece.heard else timeline.right, pcm, piece.at)
+        try:
+            if writer is not None:
+                timeline = writer.timeline
+                timeline.add(timeline.left if piece.heard else timeline.right, pcm, piece.at)
+        except Exception as error:
+            self._give_up(recording, error)
+            return False
+        return True
 
     def _open(self, recording: Recording, began: float) -> "_Writer | None":
         try:
             _make_private(recording.path.parent)
             return _Writer(OggOpusFile(recording.path, self._keys), began)
-        except OSError as error:
-            log.error("call is not recorded", file=recording.path.name, problem=str(error))
+        except Exception as error:
+            _log("call is not recorded", recording, error)
             return None
 
     def _write(self, recording: Recording) -> None:
@@ -176,12 +183,12 @@ class Recorder:
             return
         try:
             writer.write()
-        except OSError as error:
-            log.error("recording ends early", file=recording.path.name, problem=str(error))
-            self._give_up(recording)
+        except Exception as error:
+            self._give_up(recording, error)
 
-    def _give_up(self, recording: Recording) -> None:
+    def _give_up(self, recording: Recording, error: Exception) -> None:
         """Keep what is on disk, and write no more."""
+        _log("recording ends early", recording, error)
         self._finish(recording)
         recording.close()
 
@@ -190,8 +197,8 @@ class Recorder:
         try:
             if writer is not None:
                 writer.finish()
-        except OSError as error:
-            log.error("recording could not be finished", file=recording.path.name, problem=str(error))
+        except Exception as error:
+            _log("recording could not be finished", recording, error)
         finally:
             if not recording.ended.done():
                 recording.ended.set_result(None)
@@ -235,6 +242,12 @@ class _Writer:
             raised = np.pad(raised, (0, max(len(both) - len(raised), 0)))[: len(both)]
         self._right = [both[len(raised) :]]
         self._file.write(raised, both[: len(raised)])
+
+
+def _log(what: str, recording: Recording, error: Exception) -> None:
+    """Tell of an error; of one that is not the disk's, where it comes from too."""
+    trace = None if isinstance(error, OSError) else error
+    log.error(what, file=recording.path.name, problem=str(error), exc_info=trace)
 
 
 def _make_private(folder: Path) -> None:

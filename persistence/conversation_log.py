@@ -27,7 +27,7 @@ from persistence.text import clean_json, clean_text
 from persistence.values import AudioTranscription, ContextMessage, Role, SessionKind
 
 
-class Recorder(Protocol):
+class TakeOperation(Protocol):
     """Takes operations into the outbox."""
 
     def __call__(self, operation: Operation) -> int:
@@ -66,7 +66,7 @@ class ConversationLog:
         self,
         conversation_id: uuid.UUID,
         user_id: str,
-        record: Recorder,
+        record: TakeOperation,
         store: ConversationStore,
         redis: RedisTier,
         *,

@@ -8,7 +8,7 @@ from persistence import reports
 from persistence.cache.conversation_store import ConversationStore
 from persistence.cache.redis_tier import RedisTier
 from persistence.config import PersistenceConfig
-from persistence.conversation_log import ConversationLog, LiveSession, Recorder
+from persistence.conversation_log import ConversationLog, LiveSession, TakeOperation
 from persistence.ids import conversation_uuid
 from persistence.journal.operations import PutConversation
 from persistence.text import check_id, clean_json
@@ -30,7 +30,7 @@ class ConversationLogs:
         self,
         config: PersistenceConfig,
         server_id: str,
-        record: Recorder,
+        record: TakeOperation,
         store: ConversationStore,
         redis: RedisTier,
     ) -> None:

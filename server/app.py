@@ -191,7 +191,7 @@ async def read_instructions(llm: LanguageModel, instructions: str) -> None:
 
 
 @dataclass(slots=True)
-class Delivery:
+class DeliveryPatience:
     """How long the end of a server waits for PostgreSQL.
 
     Attributes:
@@ -233,7 +233,7 @@ class Server:
     _pbx: AudioSocketDoor
     _speech: CachedSpeech
     _opened: contextlib.AsyncExitStack
-    _delivery: Delivery
+    _delivery: DeliveryPatience
 
     @classmethod
     async def start(cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None = None) -> "Server":
@@ -264,7 +264,7 @@ class Server:
         cls, settings: Settings, engines: Engines, speeds: EngineSpeeds | None, opened: contextlib.AsyncExitStack
     ) -> "Server":
         """Make all parts; the media port alone is open then."""
-        delivery, certificate = Delivery(), certificate_of(settings)
+        delivery, certificate = DeliveryPatience(), certificate_of(settings)
         options = call_options(settings, build_toolbox(settings, engines.llm), speeds)
         watched_engines, watches = watched(engines)
         memory, metrics = MemoryDoor(settings, engines.embedder), Metrics()

@@ -110,7 +110,7 @@ class CallActor:
         self._on_event = on_event
         self._inbox: deque[Input] = deque()
         self._applying = False
-        self._work = EngineWork(engines, options, self._hearing, reminder, self.post, self._fail)
+        self._work = EngineWork(engines, options, self._hearing, reminder, self.post, self.fail)
         self._last_tick = 0.0
         self._ticks_seldom = False
         self._arm()
@@ -138,7 +138,7 @@ class CallActor:
             while self._inbox and self._broken is None:
                 self._apply(self._inbox.popleft())
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
         finally:
             self._applying = False
 
@@ -153,11 +153,14 @@ class CallActor:
 
     # Failing ------------------------------------------------------------------------------------------------
 
-    def _fail(self, error: BaseException) -> None:
-        """The call's own code raised: no input is applied any more, the caller is told and the call ends."""
-        log.error("call failed", conversation_id=self._options.conversation_id, state=self.state.value, exc_info=error)
+    def fail(self, error: BaseException) -> None:
+        """The call's own code raised: no input is applied any more, the caller is told and the call ends.
+
+        Never raises. What else fails in a call that has failed is nothing new.
+        """
         if self._broken is not None:
             return
+        log.error("call failed", conversation_id=self._options.conversation_id, state=self.state.value, exc_info=error)
         connected = self.machine.state not in (State.CONNECTING, State.ENDED)
         self._broken = State.SPEAKING
         self._inbox.clear()

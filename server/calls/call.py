@@ -1,10 +1,11 @@
 """One call, whichever way its sound comes: the one owner of its actor, line, recording, memory and place."""
 
 import asyncio
+import contextlib
 import secrets
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from media.peer import WebRtcPeer
 from media.recording import Recording
 from media.values import AudioFrame, PlayoutChange, PlayoutEvent
 from persistence.values import SessionKind
-from pipeline.call.actor import CallActor
+from pipeline.call.actor import BROKEN, CallActor
 from pipeline.call.circumstances import Circumstances
 from pipeline.call.context import Context
 from pipeline.call.events import (
@@ -270,6 +271,25 @@ class Call:
             seconds = round(self.record.seconds(), 1)
             log.info("call ended", call_id=self.id, reason=reason, seconds=seconds, **self.counts)
 
+    def fail(self, error: Exception) -> None:
+        """Code of this call raised outside of its actor, such as that which acts on what its client says.
+
+        The call says sorry and ends, as it does for what its actor raises; one that ends already just ends.
+        """
+        if self._actor is not None and self.ended_reason is None:
+            self._actor.fail(error)
+        else:
+            log.error("call failed", call_id=self.id, exc_info=error)
+            self.end_soon(BROKEN)
+
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[None]:
+        """Do something for this call; what that raises is the call's failure, and goes no further."""
+        try:
+            yield
+        except Exception as error:
+            self.fail(error)
+
     def _check_open(self) -> None:
         if self.ended_reason is not None:
             raise CallOverError(f"the call has ended: {self.ended_reason}")
@@ -282,7 +302,8 @@ class Call:
     def announce_shutdown(self, within_s: float) -> None:
         """Tell the client that the server is about to go."""
         if self.has_begun:
-            self._on_event(ShutdownAnnounced(round(within_s, 3), self.resumable))
+            with self.failing():  # the others are still to be told
+                self._on_event(ShutdownAnnounced(round(within_s, 3), self.resumable))
 
     # What can be asked of it -----------------------------------------------------------------------------------------
 

@@ -49,6 +49,6 @@ class Holdings:
                     releasing = release(reason)
                     if inspect.isawaitable(releasing):
                         await releasing
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:  # also of something within the part that was cancelled
                 self._failed(what)
                 log.error("not freed cleanly", call_id=self._call_id, what=what, exc_info=error)

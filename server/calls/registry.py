@@ -289,7 +289,10 @@ class CallRegistry:
     def _end_for_good(self, call: Call) -> "asyncio.Task[None]":
         """End a call because this process goes; the next one may go on with it."""
         if call.resumable and call.has_begun and call.ended_reason is None:
-            self.handed_over.give(HandedCall.of(call.id, call.resume_token, call.options))
+            try:
+                self.handed_over.give(HandedCall.of(call.id, call.resume_token, call.options))
+            except Exception as error:  # the next process does not have it then; the other calls are still to be ended
+                log.error("call not handed over", call_id=call.id, exc_info=error)
         return call.end_soon("shutdown")
 
     def hurry(self) -> None:

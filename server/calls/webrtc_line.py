@@ -46,11 +46,8 @@ async def open_webrtc(
     Args:
         calls: that it is to be one of.
         offer: SDP.
-        beginning: as in `CallRegistry.reserve`.
-        client: as in `CallRegistry.reserve`.
         make_talk: makes what is spoken on the data channel; None for what Morgan's own clients speak there.
-        identity: as in `CallRegistry.reserve`.
-        options: as in `CallRegistry.reserve`.
+        beginning, client, identity, options: as in `CallRegistry.reserve`.
 
     Returns:
         The call and the SDP answer.
@@ -221,8 +218,9 @@ class WebRtcLine:
     async def close(self, reason: str) -> None:
         """See `Line`. The connections stay, for their last statistics."""
         self._closed = True
-        self.talk.close()
         self._cancel_grace()
+        with self._call.failing():  # the peers are still to be closed
+            self.talk.close()
         for connection, why in ((self._carrying, reason), (self._candidate, "replaced")):
             if connection is not None:
                 self._leave(connection.peer, why)
@@ -285,14 +283,16 @@ class WebRtcLine:
         if connection is not self._carrying:
             return
         connection.channel_open = True
-        for message in self.talk.greeting():
-            self._deliver(message)
-        self._deliver_early()
+        with self._call.failing():  # else it would be the event loop's, which logs it, and the call would go on
+            for message in self.talk.greeting():
+                self._deliver(message)
+            self._deliver_early()
 
     def on_message(self, text: str) -> None:
         """The client said something on the data channel."""
         if self._pace.take(len(text), time.monotonic()):
-            self.talk.receive(text)
+            with self._call.failing():  # else it would be SCTP's, to which it is one more malformed packet
+                self.talk.receive(text)
         elif self._pace.flooded:
             self._call.end_soon("flooded")
         elif self._pace.refused == 1:

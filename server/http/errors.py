@@ -16,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from persistence.errors import BadCursorError, InvalidTextError, StoreUnavailableError, TextTooLongError
 from server.bounds import MAX_JSON_LISTS, MAX_JSON_PARTS, MAX_PROBLEMS
-from server.http.held_bytes import NoRoomError, hold_of
+from server.http.held_bytes import TooMuchHeldError, hold_of
 from server.http.json_parts import has_too_many_parts
 
 log = structlog.get_logger(__name__)
@@ -104,7 +104,7 @@ def _told(request: web.Request, error: Exception) -> ApiError:
             return ApiError(400, "broken_body", "The body is not what its headers say: encoding, or form and boundary")
         case StoreUnavailableError() | InvalidTextError() | BadCursorError():
             return _of_memory(error)
-        case NoRoomError():
+        case TooMuchHeldError():
             message = "Too much of what clients sent waits to be worked on; try again soon"
             return ApiError(503, "busy", message, headers={"Retry-After": "5"})
     log.exception("request failed", method=request.method, path=request.path)
@@ -137,7 +137,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
 
     Raises:
         ApiError: 413 when it is longer.
-        NoRoomError: too much is in hand.
+        TooMuchHeldError: too much is in hand.
     """
     too_large = ApiError(413, "body_too_large", f"The body may have at most {limit} bytes")
     if request.content_length is not None and request.content_length > limit:

@@ -50,7 +50,7 @@ async def form_parts(
 
     Raises:
         ApiError: 400 no form, or too many fields; 413 a field is too long.
-        NoRoomError: too much is in hand.
+        TooMuchHeldError: too much is in hand.
     """
     hold = hold_of(request)
     try:

@@ -6,7 +6,7 @@ from aiohttp.typedefs import Handler, Middleware
 from media.byte_budget import ByteBudget
 
 
-class NoRoomError(Exception):
+class TooMuchHeldError(Exception):
     """Too much of what clients sent is in hand."""
 
 
@@ -25,12 +25,12 @@ class Hold:
         """Hold so many bytes more.
 
         Raises:
-            NoRoomError: there is no room for them; clients are told to come again (503).
+            TooMuchHeldError: there is no room for them; clients are told to come again (503).
         """
         if self._budget is None:
             return
         if not self._budget.take(count):
-            raise NoRoomError
+            raise TooMuchHeldError
         self._bytes += count
 
     def give_back(self) -> None:

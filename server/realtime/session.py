@@ -66,6 +66,7 @@ class RealtimeSession:
         self.items, self.sinks, self.events = view.items, view.sinks, view.events
         self._call = call
         self._port = port
+        self._over = False
         self._held: deque[tuple[ClientEvent, str | None, Sink]] = deque()
         self._item_requests = ItemRequests(view)
         self._out_of_band = OutOfBand(view)
@@ -111,8 +112,20 @@ class RealtimeSession:
         """The user pressed a key of a telephone, one of `pipeline.call.inputs.KEYS`."""
         self._post(KeyPressed(key))
 
+    def join(self, sink: Sink) -> None:
+        """One more client listens; where the call is over it is told so at once."""
+        self.sinks.append(sink)
+        if self._over:
+            sink.over()
+
+    def leave(self, sink: Sink) -> None:
+        """A client listens no more. Leaving twice does nothing."""
+        if sink in self.sinks:
+            self.sinks.remove(sink)
+
     def close(self) -> None:
         """The call is over."""
+        self._over = True
         self._out_of_band.close()
         self._mcp.close()
         self._view.over()
@@ -121,7 +134,7 @@ class RealtimeSession:
     # In --------------------------------------------------------------------------------------------------------------
 
     def receive(self, text: str, sink: Sink, *, limit: int = MAX_CHANNEL_MESSAGE) -> None:
-        """Apply a message of a client; whatever comes, the session goes on.
+        """Apply a message of a client; whatever it says, the session goes on. Does not raise.
 
         Args:
             text: as it came.
@@ -144,6 +157,8 @@ class RealtimeSession:
             self._apply(event, event_id, sink)
         except RealtimeError as error:
             self.refuse(error, event_id, sink)
+        except Exception as error:
+            self._call.fail(error)
 
     def refuse(self, error: RealtimeError, event_id: str | None, sink: Sink) -> None:
         """Tell a client what is wrong."""

@@ -1,7 +1,6 @@
 """A WebSocket beside a call (`/v1/realtime?call_id=`): a server that sees and says what its caller's browser does."""
 
 import asyncio
-import contextlib
 
 from aiohttp import WSMsgType, web
 
@@ -41,18 +40,19 @@ class Sideband:
 
     async def run(self) -> None:
         """Listen and speak until the call is over, or the client has left."""
-        self._session.sinks.append(self)
-        self.put(self._session.created())
-        over = asyncio.create_task(self._over.wait(), name="sideband over")
-        reading = asyncio.create_task(self._read(), name="sideband")
+        tasks = (
+            asyncio.create_task(self._over.wait(), name="sideband over"),
+            asyncio.create_task(self._read(), name="sideband"),
+        )
         try:
-            await asyncio.wait((over, reading), return_when=asyncio.FIRST_COMPLETED)
+            self.put(self._session.created())
+            self._session.join(self)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._session.sinks.remove(self)
-            for task in (over, reading):
+            self._session.leave(self)
+            for task in tasks:
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                    await task
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._outbox.close(1000, "")
 
     async def _read(self) -> None:

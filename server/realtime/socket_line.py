@@ -116,7 +116,8 @@ class RealtimeLine:
         """See `Line`."""
         self._pacer.remove(self)
         self.link.close()
-        self.session.close()
+        with self._call.failing():  # the WebSocket is still to be closed
+            self.session.close()
         await self._outbox.close(CLOSE_CODES.get(reason, 1000), reason)
 
     def put(self, message: Json) -> None:

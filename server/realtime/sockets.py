@@ -2,6 +2,7 @@
 
 from aiohttp import WSMsgType, web
 
+from pipeline.call.actor import BROKEN
 from server.bounds import MAX_REALTIME_EVENT, MAX_REALTIME_WAITING
 from server.calls.call import Call
 from server.calls.registry import CallsFullError
@@ -59,6 +60,10 @@ async def serve_call(request: web.Request, config: SessionConfig) -> web.WebSock
         outbox.put({"type": "error", "event_id": "event_0", "error": {"type": "server_error", "message": str(full)}})
         await outbox.close(1013, "no_capacity")
         return socket
+    except BaseException:
+        # It may have failed before the call had its line, which closes it else.
+        await to_the_end(outbox.close(1011, BROKEN))
+        raise
     reason = "lost"
     try:
         reason = await _listen(socket, line)

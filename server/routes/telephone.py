@@ -23,7 +23,7 @@ from server.telephone.announced import AnnouncedCall
 from server.telephone.answers import ANSWERS, Bridge, Incoming
 from server.telephone.desk import DESK
 from server.telephone.dialects import DIALECTS, DialectName
-from server.telephone.session import StreamSession
+from server.telephone.session import BridgeSession
 from server.telephone.wishes import LineWishes
 from server.transcription.transcriber import TRANSCRIBER
 
@@ -72,7 +72,7 @@ async def media_stream(request: web.Request) -> web.StreamResponse:
     protocols = (dialect.subprotocol,) if dialect.subprotocol else ()
     expected = "This address is a WebSocket, for the bridges of telephone lines"
     socket = await open_socket(request, MAX_LINE_MESSAGE, expected, protocols)
-    session = StreamSession(request, socket, dialect, desk)
+    session = BridgeSession(request, socket, dialect, desk)
     try:
         await session.run()
     finally:

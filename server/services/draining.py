@@ -13,7 +13,7 @@ from server.http.errors import ApiError, Handler
 log = structlog.get_logger(__name__)
 
 
-class Drain:
+class RequestDrain:
     """Counts the requests of an application, and refuses further ones once it is to end.
 
     Attributes:

@@ -17,7 +17,7 @@ from server.observability.sources import ServerCollector
 from server.roles import port_of
 from server.services.access import build_access
 from server.services.doors import certificate_of, closed, open_doors
-from server.services.draining import Drain
+from server.services.draining import RequestDrain
 from server.services.routes import SERVICE_ROUTES
 from server.settings import Settings
 from server.speech.cache import cached_speech
@@ -50,7 +50,7 @@ class ServiceServer:
     memory: MemoryDoor
     url: str
     _doors: Doors
-    _drain: Drain
+    _drain: RequestDrain
     _desk: SpeechDesk | None
     _access: Access
     certificate: Certificate | None
@@ -66,7 +66,7 @@ class ServiceServer:
         service: str = settings.role
         certificate = certificate_of(settings)
         engines, watches = watched(engines)
-        memory, metrics, drain, desk = MemoryDoor(settings), Metrics(), Drain(), None
+        memory, metrics, drain, desk = MemoryDoor(settings), Metrics(), RequestDrain(), None
         if "tts" in engines.all():
             speech = cached_speech(settings, engines.tts, memory)
             engines, desk = replace(engines, tts=speech), SpeechDesk(speech)

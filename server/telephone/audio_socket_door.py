@@ -32,6 +32,9 @@ MOST_WAITING = 64 * 1024
 MOST_UNKNOWN = 32
 """Connections at once that have not said yet which call they are."""
 
+FLUSH_S = 2.0
+"""How long the last words wait for a PBX that does not read."""
+
 AT_ONCE = 16 * 1024
 
 TELEPHONE = WireFormat("linear")
@@ -199,7 +202,14 @@ class _Connection:
             data = await self._reader.read(AT_ONCE)
         if not data:
             return False
-        return all(self._apply(message) for message in self._messages.feed(data))
+        try:
+            return all(self._apply(message) for message in self._messages.feed(data))
+        except (AudioSocketError, ApiError):
+            raise
+        except Exception as error:
+            assert self._call is not None
+            self._call.fail(error)
+            return True
 
     def _apply(self, message: audio_socket.Message) -> bool:
         """Do what a message says; False when it is the last."""
@@ -240,3 +250,12 @@ class _Connection:
         if not self._writer.is_closing():
             self._writer.write(audio_socket.hang_up())
             self._writer.close()
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            # Closed, it would wait for a PBX that reads nothing as long as that lives.
+            log.info("the PBX does not read what is sent to it", reason=reason)
+            self._writer.transport.abort()
+        except OSError:
+            pass  # it is gone

@@ -26,7 +26,7 @@ from server.telephone.wishes import LineWishes
 from server.transcription.transcriber import TRANSCRIBER
 
 
-class StreamSession(CallSocket):
+class BridgeSession(CallSocket):
     """Serves one bridge.
 
     Args:

@@ -7,13 +7,14 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from media.recording import MAX_WAITING, Recorder
-from media.recording_file import duration_s
+from media.recording_file import OggOpusFile, duration_s
 from media.recording_timeline import HEARD_JUMP_S, LAG_S, SAID_JUMP_S, StereoTimeline, Track
 from media.values import RECEIVE_RATE, SEND_RATE, Pcm
 from tests.media.calls import call, endpoint, pitch, tone, until
@@ -121,6 +122,40 @@ def test_a_recording_that_cannot_be_written_costs_nobody_anything(tmp_path: Path
     assert bad.ended.done()
     assert good.ended.done()
     assert duration_s(good.path) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(OggOpusFile, "__init__"), (StereoTimeline, "add"), (OggOpusFile, "write"), (OggOpusFile, "close")],
+)
+def test_what_breaks_one_recording_ends_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
+) -> None:
+    bad, good = tmp_path / "bad.ogg", tmp_path / "good.ogg"
+    works = getattr(owner, name)
+    broken: list[Any] = []
+
+    def breaks(self: Any, *given: Any) -> Any:
+        # The first that comes to it is the one that began first.
+        if name == "__init__" and given[0] == bad:
+            raise ValueError("a codec that is not there")
+        if name != "__init__" and (not broken or broken[0] is self):
+            broken[:] = [self]
+            raise ValueError("nothing that a disk does")
+        return works(self, *given)
+
+    monkeypatch.setattr(owner, name, breaks)
+    recorder = Recorder()
+    recordings = [recorder.begin(path) for path in (bad, good)]
+    sound = tone(440, 1, RECEIVE_RATE)
+    for number in range(50):
+        for recording in recordings:
+            recording.on_heard(sound[number * FRAME : (number + 1) * FRAME], number / 50)
+    for recording in recordings:
+        recording.close()
+        recording.ended.result(60)
+    recorder.close()
+    assert duration_s(good) == pytest.approx(1.0, abs=0.05)
 
 
 def steps(track: Track, count: int, first_s: float, wobble: float = 0.0, speed: float = 1.0) -> None:

@@ -106,7 +106,7 @@ def _plain(value: Any, *, exact: bool) -> Any:
         case dict():
             return {name: _plain(each, exact=exact) for name, each in value.items()}
         case np.generic():
-            return value.item()
+            return _plain(value.item(), exact=exact)
         case _:
             return _fields(value, exact=exact)
 

@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
 from pipeline.call.effects import Effect
 from pipeline.call.inputs import Input, Playhead
 from pipeline.call.replay.beginning import CallBeginning
@@ -15,6 +17,8 @@ from pipeline.call.replay.codec import effect_json, input_json
 
 FORMAT = "morgan-call-inputs"
 FORMAT_VERSION = 1
+
+log = structlog.get_logger(__name__)
 
 Sink = Callable[[bytes], bool]
 """Takes a line; False where it has no room for it."""
@@ -51,12 +55,16 @@ class InputRecorder:
         """
         if self._ended:
             return
-        line: dict[str, Any] = {"at": now, "input": input_json(message)}
-        if head != self._head:
-            self._head, line["head"] = head, list(head)
-        if effects:
-            line["effects"] = [effect_json(effect) for effect in effects]
-        self._write(line)
+        try:
+            line: dict[str, Any] = {"at": now, "input": input_json(message)}
+            if head != self._head:
+                self._head, line["head"] = head, list(head)
+            if effects:
+                line["effects"] = [effect_json(effect) for effect in effects]
+            self._write(line)
+        except Exception as error:  # a call does not end because it cannot be written down
+            log.error("inputs are not recorded any more", input_type=type(message).__name__, exc_info=error)
+            self._end("failed")
 
     def close(self) -> None:
         """The call is over."""

@@ -15,7 +15,7 @@ from pipeline.engines.llm.llama_job import Job, last_delta
 from pipeline.engines.llm.llama_native import NativeContext, NativeModel, Sampler
 from pipeline.engines.llm.llama_slots import Logits, SlotTable, Tokens, common_prefix
 from pipeline.engines.llm.llama_steps import Share, StepLimits, StepPace, plan_step
-from pipeline.engines.llm.reply_text import ReplyText
+from pipeline.engines.llm.reply_text import ReplyAssembler
 from pipeline.engines.llm.token_cache import PromptTokens
 from pipeline.engines.llm.tool_call_text import ToolCallText
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Message
@@ -142,7 +142,7 @@ class Batcher:
                 ids, opened = self._prompt(asked, budget, prompt)
             else:
                 ids, opened = self._certain(asked, budget, prompt), False
-            job.text = ReplyText(job.request.stop, in_thought=opened)
+            job.text = ReplyAssembler(job.request.stop, in_thought=opened)
             if job.request.tools and self.calls_tools:
                 job.tools = ToolCallText(job.request.tools)
             if job.generate:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pipeline.engines.llm.answer_grammar import AnswerGrammar
 from pipeline.engines.llm.llama_native import Sampler
 from pipeline.engines.llm.llama_slots import Tokens
-from pipeline.engines.llm.reply_text import ReplyText
+from pipeline.engines.llm.reply_text import ReplyAssembler
 from pipeline.engines.llm.tool_call_text import ToolCallText
 from pipeline.engines.protocols import ChatDelta, ChatRequest, FinishReason, ToolCall
 from pipeline.scheduling.lanes import Ticket
@@ -42,7 +42,7 @@ class Job:
     generated: int = 0
     thought: int = 0
     sampler: Sampler | None = None
-    text: ReplyText = field(default_factory=ReplyText)
+    text: ReplyAssembler = field(default_factory=ReplyAssembler)
     tools: ToolCallText | None = None
 
     @property

@@ -24,7 +24,7 @@ from pipeline.engines.llm.llama_api import (
     TokenDataArray,
 )
 from pipeline.engines.llm.llama_builds import Llama, load_library
-from pipeline.engines.llm.llama_slots import Logits, Placement
+from pipeline.engines.llm.llama_slots import Logits, SlotPlacement
 from pipeline.engines.llm.llama_steps import Share
 from pipeline.engines.llm.token_cache import PromptTokens, TokenCache
 from pipeline.engines.protocols import EngineError, EngineUnavailableError
@@ -240,7 +240,7 @@ class NativeContext:
             self._threads = threads
             self._library.llama_set_n_threads(self._handle, threads, threads)
 
-    def arrange(self, placement: Placement) -> bool:
+    def arrange(self, placement: SlotPlacement) -> bool:
         """Make a slot hold the first `keep` tokens of what it, or the slot to copy from, holds.
 
         Returns:

@@ -89,7 +89,7 @@ class Slot:
         return self.owner is None and self.spoken and now - self.used_at < QUIET_S
 
 
-class Placement(NamedTuple):
+class SlotPlacement(NamedTuple):
     """How a request gets into its slot.
 
     Attributes:
@@ -114,7 +114,7 @@ class SlotTable:
     def __init__(self, size: int) -> None:
         self.slots = [Slot(index) for index in range(size)]
 
-    def place(self, tokens: Tokens, now: float = float("inf"), *, ahead: bool = False) -> Placement | None:
+    def place(self, tokens: Tokens, now: float = float("inf"), *, ahead: bool = False) -> SlotPlacement | None:
         """Give a request a slot; None when there is none for it. The cache must then be changed as it says.
 
         Args:
@@ -140,7 +140,7 @@ class SlotTable:
             keep -= tokens.logits is None
         tokens.slot, tokens.evaluated = target.index, keep
         target.owner, target.conversation, target.logits = tokens, tokens.conversation, None
-        return Placement(target.index, keep, None if copied is None else copied.index)
+        return SlotPlacement(target.index, keep, None if copied is None else copied.index)
 
     def release(self, tokens: Tokens, now: float) -> None:
         """The request leaves; what it evaluated stays for the next one."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pipeline.text.thinking import ThoughtFilter
 
 
-class ReplyText:
+class ReplyAssembler:
     """Assembles one reply.
 
     Text that might be the beginning of a stop text is held back until it is clear that it is not.

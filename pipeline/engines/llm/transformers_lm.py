@@ -14,7 +14,7 @@ from pipeline.engines.llm.answer_grammar import AnswerGrammar, AnswerGrammars, t
 from pipeline.engines.llm.chat_template import CHATML, ChatTemplate
 from pipeline.engines.llm.context_window import fit_messages
 from pipeline.engines.llm.llama_slots import common_prefix
-from pipeline.engines.llm.reply_text import ReplyText
+from pipeline.engines.llm.reply_text import ReplyAssembler
 from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, EngineUnavailableError, Message
 from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lane_load import LaneLoad
@@ -166,7 +166,7 @@ class TransformersLanguageModel:
             most = max(1, min(request.max_tokens, self._n_ctx // 2))
             ids, opened = self._prompt(told_of_form(request), most)
             prompt_tokens, said, thought = len(ids), 0, 0
-            text, spelled = ReplyText(request.stop, in_thought=opened), _Speller(self._tokenizer)
+            text, spelled = ReplyAssembler(request.stop, in_thought=opened), _Speller(self._tokenizer)
             random = self._random if request.seed is None else self._seeded(request.seed)
             cache = self._take_cache(request.conversation, ids)
             try:

@@ -71,7 +71,7 @@ class Question:
     patience_s: float = 0.0
 
 
-class ServiceServer(Protocol):
+class AskedService(Protocol):
     """What an answer needs of the service that it is of.
 
     Attributes:
@@ -100,7 +100,7 @@ class ServiceReply:
         ticket: of the work.
     """
 
-    def __init__(self, server: ServiceServer, replica: Replica, ticket: Ticket) -> None:
+    def __init__(self, server: AskedService, replica: Replica, ticket: Ticket) -> None:
         self._server = server
         self._replica = replica
         self._ticket = ticket

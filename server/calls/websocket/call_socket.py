@@ -89,6 +89,10 @@ class CallSocket(ABC):
                 return False
         except ApiError as refused:
             return await self._refuse(refused)
+        except Exception as error:
+            if self.call is None:
+                raise
+            self.call.fail(error)
         return True
 
     async def _refuse(self, refused: ApiError) -> bool:

@@ -8,13 +8,15 @@ import pytest
 from aioice import Candidate, Connection
 from aioice.ice import StunProtocol
 from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceGatherer, RTCIceTransport, RTCRtpReceiver
-from aiortc.rtcsctptransport import RTCSctpTransport
+from aiortc.rtcsctptransport import ForwardTsnChunk, InboundStream, RTCSctpTransport, SackChunk
 
 METHODS = [
     ("dtls", RTCDtlsTransport, "_set_role", ["self", "role"], False),
     ("stock", RTCDtlsTransport, "_send_rtp", ["self", "data"], True),
     ("sctp", RTCSctpTransport, "_handle_data", ["self", "data"], True),
     ("sctp", RTCSctpTransport, "_receive_data_chunk", ["self", "chunk"], True),
+    ("sctp", RTCSctpTransport, "_receive_forward_tsn_chunk", ["self", "chunk"], True),
+    ("sctp", RTCSctpTransport, "_receive_sack_chunk", ["self", "chunk"], True),
     ("sctp", RTCSctpTransport, "_send_chunk", ["self", "chunk"], True),
     ("stock", RTCRtpReceiver, "_handle_rtcp_packet", ["self", "packet"], True),
     ("stock", RTCRtpReceiver, "_handle_rtp_packet", ["self", "packet", "arrival_time_ms"], True),
@@ -53,6 +55,12 @@ ATTRIBUTES = [
     ("sctp", "sctp", "_advertised_rwnd", int),
     ("sctp", "sctp", "_data_channel_queue", deque),
     ("sctp", "sctp", "_data_channels", dict),
+    ("sctp", "sctp", "_inbound_streams", dict),
+    ("sctp", "sctp", "_sent_queue", deque),
+    # Public by their names, though no documentation tells of them.
+    ("sctp", "stream", "reassembly", list),
+    ("sctp", "forward", "streams", list),
+    ("sctp", "sack", "gaps", list),
 ]
 """Module of media/upstream, object, name, type of what it holds at first."""
 
@@ -80,6 +88,9 @@ async def test_an_attribute_holds_what_it_held(module: str, owner: str, name: st
         "ice": ice,
         "dtls": dtls,
         "sctp": RTCSctpTransport(dtls),
+        "stream": InboundStream(),
+        "forward": ForwardTsnChunk(),
+        "sack": SackChunk(),
     }
     part = parts[owner]
     changed = f"{type(part).__module__}.{type(part).__qualname__}.{name} changed, see media/upstream/{module}.py"

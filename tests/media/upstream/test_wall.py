@@ -11,6 +11,12 @@ import pytest
 
 LIBRARIES = ("aiortc", "aioice", "aiohttp")
 WALL = {"media/upstream", "server/http/upstream.py"}
+TESTS = {
+    "media/upstream": "tests/media/upstream/test_private_names.py",
+    "server/http/upstream.py": "tests/server/http/test_upstream.py",
+}
+"""Where the private names that a part of the wall touches have their tests, which say what to look at."""
+
 APART = "bench/peers"
 """The independent caller and the bots that Morgan is compared with: they stand without any code of Morgan."""
 
@@ -28,6 +34,16 @@ def test_no_private_upstream_name_is_touched_outside_of_the_wall(repository: Pat
         for line, name in touched(path.read_text(encoding="utf-8"), upstream)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize(("wall", "tests"), TESTS.items())
+def test_every_private_name_behind_the_wall_has_a_test(repository: Path, wall: str, tests: str) -> None:
+    upstream = Upstream.read([_folder(library) for library in LIBRARIES], [])
+    texts = [path.read_text(encoding="utf-8") for path in _sources(repository / wall)]
+    names = {name for text in texts for _, name in touched(text, upstream)}
+    assert len(names) > 5
+    text = (repository / tests).read_text(encoding="utf-8")
+    assert [name for name in sorted(names) if f'"{name}"' not in text] == []
 
 
 @pytest.mark.parametrize(

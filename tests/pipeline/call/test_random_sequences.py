@@ -9,9 +9,11 @@ the test; `run` plays them again in virtual time, always with the same outcome, 
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +40,7 @@ from pipeline.call.inputs import (
     UserTyped,
 )
 from pipeline.call.options import CallOptions
-from pipeline.call.state import TRANSITIONS, Phase, State
+from pipeline.call.state import TRANSITIONS, CallPhase, Phase, State, Trigger
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
 from pipeline.tools.declaration import ToolDeclaration
@@ -47,6 +49,27 @@ from tests.pipeline.call.simulation import Delays, Say, Simulation
 from tests.pipeline.call.stalling_call import StallingCall
 
 EXAMPLES = int(os.environ.get("RANDOM_SEQUENCES", "300"))
+
+ENOUGH = 100
+"""Sequences that between them come to everything that can change the phase of a call: chance finds it all in 35."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reached() -> Iterator[set[Trigger]]:
+    """What has changed the phase of a call so far."""
+    found: set[Trigger] = set()
+    change = CallPhase.change
+
+    def noting(phase: CallPhase, trigger: Trigger) -> bool:
+        changed = change(phase, trigger)
+        if changed:
+            found.add(trigger)
+        return changed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CallPhase, "change", noting)
+        yield found
+
 
 utterance = st.tuples(
     st.floats(0.05, 2.0),  # pause before
@@ -204,6 +227,12 @@ def test_every_sequence_settles(
     # Nothing is left behind in the speaker.
     assert call.playout.written == call.playout.position
     assert not call.audible[-1]
+
+
+def test_the_sequences_come_to_every_trigger_but_the_end(reached: set[Trigger]) -> None:
+    if EXAMPLES < ENOUGH or not reached:
+        pytest.skip(f"needs {ENOUGH} sequences or more, played by the test before")
+    assert set(Trigger) - {Trigger.ENDED} - reached == set()
 
 
 def test_a_second_answer_to_a_transcription_that_failed_changes_nothing() -> None:

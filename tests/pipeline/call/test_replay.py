@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline.call.effects import Emit, WriteAudio
 from pipeline.call.events import CallEnded, ReplyDone, ReplyTruncated, ToolReturned, TranscriptCompleted
-from pipeline.call.inputs import HangUp, UserTyped
+from pipeline.call.inputs import HangUp, TurnScored, UserTyped
 from pipeline.call.options import CallOptions
 from pipeline.call.replay.codec import ReplayError, effect_json
 from pipeline.call.replay.replay import Replayed, replay
@@ -218,3 +218,13 @@ def test_every_reply_is_a_recorded_effect() -> None:
     told = [effect["event"]["is"] for effect in effects if effect["is"] == "Emit"]
     assert told == [type(effect.event).__name__ for effect in call.work if isinstance(effect, Emit)]
     assert told.count("ReplyDone") == len(call.all(ReplyDone)) == 1
+
+
+def test_an_input_that_cannot_be_written_ends_the_recording_and_not_the_call(tmp_path: Path) -> None:
+    call = RecordedSimulation([QUESTION]).run(2)
+    call.post(TurnScored(99, object()))  # type: ignore[arg-type]
+    call.run(10)
+    assert call.all(ReplyDone)
+    again = replay(call.write(tmp_path / "call.jsonl"))
+    assert again.end == "failed"
+    assert not again.differences

@@ -95,6 +95,11 @@ class Port:
         return self.audio.at(item_id, sent_ms)
 
 
+def _failed(error: Exception) -> None:
+    """What would end the call."""
+    raise error
+
+
 class Talk:
     """A client of a session.
 
@@ -115,7 +120,8 @@ class Talk:
         self._began_at = 0
         self._sounding = ""
         actor = SimpleNamespace(post=self.call.post, machine=self.call.machine)
-        call: Any = SimpleNamespace(id="call_" + "0" * 32, options=self.options, actor=actor, engines=None)
+        id_ = "call_" + "0" * 32
+        call: Any = SimpleNamespace(id=id_, options=self.options, actor=actor, engines=None, fail=_failed)
         config = SessionConfig.of_call(ABILITIES, replace(self.options))
         self.session = RealtimeSession(call, config, port=self.port if over == "socket" else None)
         self.tell = self.session.tell
