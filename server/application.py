@@ -18,6 +18,7 @@ from server.http.errors import errors_as_json
 from server.http.guard import ACCESS, Access, guard
 from server.http.held_bytes import counting
 from server.http.operation import Cost
+from server.http.proxies import PROXIES, Proxies
 from server.http.rate_limits import limited
 from server.http.request_metrics import counted
 from server.http.slashes import single_slashes
@@ -86,6 +87,7 @@ def application(service: str, parts: Parts, routes: Iterable[web.RouteTableDef])
         await add_cors_headers(request, response, origins)
 
     app.on_response_prepare.append(finish)
+    app[PROXIES] = Proxies(settings.trusted_proxies, settings.proxy_header)
     app[SERVICE], app[SETTINGS], app[MEMORY] = service, settings, parts.memory
     app[ENGINES], app[WATCHES], app[metrics.METRICS] = parts.engines, parts.watches, parts.metrics
     app[DECODERS], app[ACCESS], app[TOKENS] = parts.decoders, parts.access, parts.access.tokens

@@ -57,6 +57,8 @@ async def nginx(folder: Path, port: int, morgan: str) -> AsyncIterator[None]:
     command = [str(program), "-p", str(folder), "-e", "stderr", "-c", str(config)]
     checked = await asyncio.to_thread(subprocess.run, [*command, "-t"], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
+    # The check has written one, too.
+    (folder / "nginx.pid").unlink(missing_ok=True)
     process = ServerProcess.spawn(command, folder / "nginx.log")
     try:
         await until((folder / "nginx.pid").exists, timeout=60)

@@ -56,8 +56,8 @@ class ConnectionBook(Generic[Connection]):
         self.most = most
         self.most_each = most_each
         self.shed = 0
-        self._networks: dict[str, _Network[Connection]] = {}
-        self._of: dict[Connection, str] = {}
+        self._networks: dict[str | None, _Network[Connection]] = {}
+        self._of: dict[Connection, str | None] = {}
         self._waiting: _Waiting[Connection] = _Waiting()
 
     def __len__(self) -> int:
@@ -68,14 +68,19 @@ class ConnectionBook(Generic[Connection]):
         """Connections with a request in hand."""
         return len(self._of) - len(self._waiting)
 
-    def opened(self, connection: Connection, network: str) -> Connection | None:
-        """Enter a new connection; returns one to be closed, which may be this one, and is entered no longer."""
+    def opened(self, connection: Connection, network: str | None) -> Connection | None:
+        """Enter a new connection; returns one to be closed, which may be this one, and is entered no longer.
+
+        Args:
+            connection: the new one.
+            network: that it comes from; None for proxies, which stand for many clients: `most` alone bounds theirs.
+        """
         self._of[connection] = network
         client = self._networks.setdefault(network, _Network())
         client.open += 1
         # Itself still stands in none of the queues: it is to have its chance before those that had theirs.
         given_up: Connection | None = None
-        if client.open > self.most_each:
+        if network is not None and client.open > self.most_each:
             given_up = client.waiting.first() or connection
         elif len(self._of) > self.most:
             given_up = self._waiting.first() or connection
@@ -87,10 +92,9 @@ class ConnectionBook(Generic[Connection]):
 
     def busy(self, connection: Connection) -> None:
         """A request has come on it."""
-        network = self._of.get(connection)
-        if network is not None:
+        if connection in self._of:
             self._waiting.remove(connection)
-            self._networks[network].waiting.remove(connection)
+            self._networks[self._of[connection]].waiting.remove(connection)
 
     def idle(self, connection: Connection) -> None:
         """The request in hand is answered."""
@@ -98,18 +102,16 @@ class ConnectionBook(Generic[Connection]):
 
     def closed(self, connection: Connection) -> None:
         """It is gone. Saying so again does nothing."""
-        network = self._of.get(connection)
-        if network is None:
+        if connection not in self._of:
             return
         self.busy(connection)
-        del self._of[connection]
+        network = self._of.pop(connection)
         client = self._networks[network]
         client.open -= 1
         if not client.open:
             del self._networks[network]
 
     def _waits(self, connection: Connection, *, silent: bool) -> None:
-        network = self._of.get(connection)
-        if network is not None:
+        if connection in self._of:
             self._waiting.add(connection, silent=silent)
-            self._networks[network].waiting.add(connection, silent=silent)
+            self._networks[self._of[connection]].waiting.add(connection, silent=silent)

@@ -10,8 +10,8 @@ from aiohttp.typedefs import Middleware
 
 from server.bounds import MAX_SIGNED_FORM
 from server.http.errors import ApiError, Handler
-from server.http.networks import network
 from server.http.operation import operation_of
+from server.http.proxies import network_of
 from server.http.rate_limits import PerClient, too_many
 from server.identity.credentials import credential_of
 from server.identity.errors import TokenError
@@ -36,7 +36,7 @@ MOST_SIGNED_FIELDS = 256
 
 
 class WrongKeys(PerClient):
-    """Counts wrong keys by remote address.
+    """Counts wrong keys by address.
 
     A right key is always let in: behind one address may be many people, and keys are too long to be guessed, however
     fast. What is limited is the work and the log lines that guessing costs.
@@ -172,7 +172,7 @@ class Access:
         if credential is None:
             return
         self._metrics.wrong_key()
-        wait_s = await self._wrong_keys.hit(network(request.remote))
+        wait_s = await self._wrong_keys.hit(network_of(request))
         if wait_s is not None:
             raise too_many("too_many_wrong_keys", "Too many wrong keys from this address", wait_s)
 

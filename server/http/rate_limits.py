@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 
 from persistence.cache.redis_tier import RedisTier
 from server.http.errors import ApiError, Handler
-from server.http.networks import network
 from server.http.operation import Cost, operation_of
+from server.http.proxies import network_of
 from server.identity.principal import principal_of
 
 log = structlog.get_logger(__name__)
@@ -108,12 +108,12 @@ async def _hit(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, k
 
 def client_of(request: web.Request) -> str:
     """Who asks, as far as anything is counted: the principal, and the address it came from (IPv6: its /64)."""
-    return f"{principal_of(request).id}@{network(request.remote)}"
+    return f"{principal_of(request).id}@{network_of(request)}"
 
 
 def quota_of(request: web.Request) -> str:
     """Whose quota a request is counted on: the principal's from wherever it asks, else that of the address (or /64)."""
-    return principal_of(request).id or f"@{network(request.remote)}"
+    return principal_of(request).id or f"@{network_of(request)}"
 
 
 def limited(
@@ -143,12 +143,12 @@ def limited(
         own = principal.per_minute.get(cost)
         wait_s = await counters[cost].hit(client_of(request) if own is None else principal.id, own)
         if wait_s is not None:
-            log.info("too many requests", path=request.path, network=network(request.remote))
+            log.info("too many requests", path=request.path, network=network_of(request))
             raise too_many("too_many_requests", "Too many requests of this kind in a minute", wait_s)
         quota = principal.per_day.get(cost, quotas[cost])
         wait_s = None if quota is None else await days[cost].hit(quota_of(request), quota)
         if wait_s is not None:
-            log.info("a quota is used up", path=request.path, principal=principal.id, network=network(request.remote))
+            log.info("a quota is used up", path=request.path, principal=principal.id, network=network_of(request))
             raise too_many("quota_exceeded", f"The quota of {quota} in 24 hours is used up", wait_s)
 
     @web.middleware

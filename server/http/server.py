@@ -16,11 +16,12 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from server.addresses import listening_addresses
+from server.addresses import listening_addresses, parse_address
 from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH, MAX_HEADER_BYTES, MAX_HEADERS
 from server.http.connection_book import ConnectionBook
 from server.http.errors import ApiError
 from server.http.networks import network
+from server.http.proxies import NONE, Proxies
 from server.http.tls import Certificate, Gate
 from server.http.upstream import Connection, Runner, listeners
 
@@ -95,20 +96,33 @@ class _Connection(Connection):
 def _enter(book: "Book", connection: "_Connection | Gate", transport: asyncio.BaseTransport) -> bool:
     """Enter a connection; False where it has to go at once itself."""
     peer = transport.get_extra_info("peername")
-    given_up = book.opened(connection, network(peer[0] if isinstance(peer, tuple) else None))
+    given_up = book.opened(connection, book.network_of(peer[0] if isinstance(peer, tuple) else None))
     if given_up is not None and given_up.transport is not None:
         given_up.transport.abort()
     return given_up is not connection
 
 
 class Book(ConnectionBook["_Connection | Gate"]):
-    """The connections of all ports of a process; says in the log when it has to give some up."""
+    """The connections of all ports of a process; says in the log when it has to give some up.
 
-    def __init__(self, most: int = MAX_CONNECTIONS, most_each: int = MAX_CONNECTIONS_EACH) -> None:
+    Args:
+        most: connections at once.
+        most_each: of them, from one network.
+        proxies: that many clients come through.
+    """
+
+    def __init__(
+        self, most: int = MAX_CONNECTIONS, most_each: int = MAX_CONNECTIONS_EACH, proxies: Proxies = NONE
+    ) -> None:
         super().__init__(most, most_each)
+        self._proxies = proxies
         self._logged_at = float("-inf")
 
-    def opened(self, connection: "_Connection | Gate", network: str) -> "_Connection | Gate | None":
+    def network_of(self, remote: str | None) -> str | None:
+        """Whose connection one from an address is; None for a proxy's."""
+        return None if self._proxies.trusts(parse_address(remote)) else network(remote)
+
+    def opened(self, connection: "_Connection | Gate", network: str | None) -> "_Connection | Gate | None":
         """See `ConnectionBook`."""
         given_up = super().opened(connection, network)
         if given_up is not None and time.monotonic() - self._logged_at >= SHED_LOG_S:
@@ -194,6 +208,7 @@ class Doors:
         connections_each: of them, from one address (IPv6: /64).
         certificate: for https; None for http.
         plain: ports that speak http all the same.
+        proxies: that stand in front; their connections are bounded with those of all.
     """
 
     def __init__(
@@ -204,11 +219,12 @@ class Doors:
         connections_each: int = MAX_CONNECTIONS_EACH,
         certificate: Certificate | None = None,
         plain: Collection[int] = (),
+        proxies: Proxies = NONE,
     ) -> None:
         self._host = host
         self._scheme = "http" if certificate is None else "https"
         listeners = len(listening) * len(listening_addresses(host))
-        book = self._book = Book(affordable(connections, listeners), connections_each)
+        book = self._book = Book(affordable(connections, listeners), connections_each, proxies)
         self._listening = [
             (HttpRunner(app, book, None if port in plain else certificate), port) for app, port in listening
         ]

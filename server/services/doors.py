@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from server.http.proxies import Proxies
 from server.http.server import Doors
 from server.http.tls import Certificate
 from server.settings import Settings
@@ -26,7 +27,8 @@ def open_doors(
     """The ports, not yet open; that of the metrics, which is the monitoring's alone, speaks plain HTTP."""
     each = settings.max_connections_per_address
     plain = (settings.metrics_port,) if settings.metrics_port else ()
-    return Doors(settings.host, listening, settings.max_connections, each, certificate, plain)
+    proxies = Proxies(settings.trusted_proxies, settings.proxy_header)
+    return Doors(settings.host, listening, settings.max_connections, each, certificate, plain, proxies)
 
 
 async def closed(certificate: Certificate | None) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from server.addresses import ProxyHeader, parse_networks
 from server.bounds import MAX_CONNECTIONS, MAX_CONNECTIONS_EACH
 from server.roles import Role
 from server.settings.types import Listed
@@ -27,7 +28,15 @@ class ListeningSettings(BaseModel):
     max_connections_per_address: int = Field(
         MAX_CONNECTIONS_EACH,
         ge=1,
-        description="Of them, from one address (IPv6: /64). All have one behind a proxy: set max_connections.",
+        description="Of them, from one address (IPv6: /64); those of trusted_proxies count with max_connections only.",
+    )
+    trusted_proxies: Listed = Field(
+        (),
+        description="Reverse proxies in front, by address or network (127.0.0.1, 10.0.0.0/8): the last address in the "
+        "proxy_header of theirs that is not one of them is who asks, for all limits. Nobody else's header counts.",
+    )
+    proxy_header: ProxyHeader = Field(
+        "x-forwarded-for", description="In which they say for whom they ask; the other one is not looked at."
     )
     allowed_origins: Listed = Field(
         (),
@@ -43,6 +52,12 @@ class ListeningSettings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
     drain_s: float = Field(30.0, ge=0, description="How long SIGTERM gives calls to come to an end.")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        parse_networks(proxies)
+        return proxies
 
     @field_validator("allowed_origins")
     @classmethod
