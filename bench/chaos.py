@@ -3,11 +3,12 @@
     python -m bench.chaos [--runs 10] [--only redis-killed,llm-hangs] [--seed 1]
 
 One call after another over WebRTC to a real server, which keeps its conversations in a PostgreSQL and a Valkey of ours,
-its journal on a small disk of ours (a tmpfs; root alone may mount one), reads a clock that can be set back, and asks a
-language model of ours that hangs, dribbles, sends rubbish or closes. In each run: a turn with all well, the fault, a
-turn with the fault, its end, a turn after it. Prints a table; ends with 1 unless every turn was answered or apologised
-for within 5 s, the turns after it worked, `/health` told of it while it lasted and of its end, and each word is in the
-database once and in order afterwards. (On a machine with other work the 5 s mean little.)
+its index in a stand-in for Qdrant, its journal on a small disk of ours (a tmpfs; root alone may mount one), reads a
+clock that can be set back, and asks a language model of ours that hangs, dribbles, sends rubbish or closes. In each
+run: a turn with all well, the fault, a turn with the fault, its end, a turn after it. Prints a table; ends with 1
+unless every turn was answered or apologised for within 5 s, the turns after it worked, `/health` told of it while it
+lasted and of its end, and each word is in the database once and in order afterwards. (On a machine with other work the
+5 s mean little.)
 """
 
 import argparse
@@ -30,6 +31,7 @@ import asyncpg
 from rich.console import Console
 from rich.table import Table
 
+from bench.broken_qdrant import BrokenQdrant
 from bench.broken_upstream import BrokenUpstream
 from bench.chaos_faults import FAULTS, Fault, World
 from bench.kills import SAID, Stores
@@ -250,16 +252,18 @@ async def run(folder: Path, faults: list[Fault], runs: int, seed: int) -> dict[s
     """Each fault some times; None for those that this machine does not let us have."""
     rng, outcomes = random.Random(seed), dict[str, Outcome | None]()
     async with contextlib.AsyncExitStack() as stack:
-        world = World(Stores(folder / "stores"), BrokenUpstream(), None, None)
+        world = World(Stores(folder / "stores"), BrokenQdrant(), BrokenUpstream(), None, None)
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
             world.disk = stack.enter_context(SmallDisk.mounted(folder / "data"))
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
             world.clock = SteppedClock(folder)
         await world.stores.start()
         stack.push_async_callback(world.stores.stop)
+        await stack.enter_async_context(world.qdrant.serving())
         await stack.enter_async_context(world.upstream.serving())
         server = world.stores.server(
             folder / "data",
+            MORGAN_QDRANT_URL=world.qdrant.url,
             MORGAN_LLM_BASE_URL=world.upstream.url,
             MORGAN_LLM_MODEL="m",
             MORGAN_LLM_ENGINE="openai",

@@ -1,4 +1,4 @@
-"""What `bench.chaos` breaks around a call: databases, the disk under the journal, the clock, the language model."""
+"""What `bench.chaos` breaks around a call: databases, the index, the journal's disk, the clock, the language model."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 from redis.asyncio import Redis
 
+from bench.broken_qdrant import BrokenQdrant, QdrantMode
 from bench.broken_upstream import BrokenUpstream, Mode
 from bench.kills import Stores, Victim
 from bench.small_disk import SmallDisk
@@ -18,12 +19,14 @@ class World:
 
     Attributes:
         stores: the databases.
+        qdrant: the index; a stand-in.
         upstream: the language model.
         disk: under the journal; None where none could be mounted.
         clock: of the server; None where there is no C compiler.
     """
 
     stores: Stores
+    qdrant: BrokenQdrant
     upstream: BrokenUpstream
     disk: SmallDisk | None
     clock: SteppedClock | None
@@ -60,6 +63,47 @@ def killed(victim: Victim, component: str) -> Fault:
         await world.stores.revive(victim)
 
     return Fault(f"{component}-killed", begin, end, component)
+
+
+def hung(victim: Victim, component: str) -> Fault:
+    """A database that takes connections and never says a word."""
+
+    async def begin(world: World) -> None:
+        world.stores.hang(victim)
+
+    async def end(world: World) -> None:
+        world.stores.go_on(victim)
+
+    return Fault(f"{component}-hangs", begin, end, component)
+
+
+def index(mode: QdrantMode) -> Fault:
+    """The index does something else than answer."""
+
+    async def begin(world: World) -> None:
+        world.qdrant.mode = mode
+
+    async def end(world: World) -> None:
+        world.qdrant.mode = "well"
+
+    return Fault(f"qdrant-{mode}", begin, end, "qdrant")
+
+
+async def _full_postgres(world: World, statement: str) -> None:
+    connection = await asyncpg.connect(world.stores.postgres.dsn)
+    await connection.execute(statement)
+    await connection.close()
+
+
+FULL = """
+CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION full_disk();
+"""
+"""What a server says whose disk is full, while it can be read and updated."""
+
+ROOM = "DROP TRIGGER full_disk ON messages"
 
 
 async def _read_only(world: World, value: str) -> None:
@@ -113,6 +157,12 @@ FAULTS = (
     killed("valkey", "redis"),
     Fault("postgres-refuses", lambda w: _read_only(w, "on"), lambda w: _read_only(w, "off"), "postgres"),
     Fault("redis-refuses", lambda w: _most_memory(w, "1"), lambda w: _most_memory(w, "0"), "redis"),
+    Fault("postgres-full", lambda w: _full_postgres(w, FULL), lambda w: _full_postgres(w, ROOM), "postgres"),
+    hung("postgres", "postgres"),
+    hung("valkey", "redis"),
+    Fault("qdrant-gone", lambda w: w.qdrant.cut(), lambda w: w.qdrant.listen(), "qdrant"),
+    index("refuses"),
+    index("hangs"),
     Fault("disk-full", _full, _emptied, "journal", needs="disk"),
     Fault("clock-back", _clock_back, _clock_right, needs="clock"),
     upstream("hangs"),

@@ -94,6 +94,14 @@ class Stores:
         """Start the killed one again, on its data and its port."""
         await self._of(victim).start()
 
+    def hang(self, victim: Victim) -> None:
+        """The kernel goes on to take connections and commands for it; it answers none."""
+        self._signal(victim, signal.SIGSTOP)
+
+    def go_on(self, victim: Victim) -> None:
+        """Let it answer again."""
+        self._signal(victim, signal.SIGCONT)
+
     async def stop(self) -> None:
         """Stop both."""
         await asyncio.gather(self.postgres.stop(), self.valkey.stop())
@@ -108,6 +116,15 @@ class Stores:
         )
         server.environ |= environ
         return server
+
+    def _signal(self, victim: Victim, number: signal.Signals) -> None:
+        """To the server and its children; those that are ending by themselves are left."""
+        server = self._of(victim).process
+        assert server is not None
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        for pid in (server.pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _of(self, victim: Victim) -> EmbeddedServer:
         return self.postgres if victim == "postgres" else self.valkey

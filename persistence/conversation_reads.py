@@ -1,18 +1,24 @@
 """Reads of conversations that show what was written a moment ago."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import structlog
 
 from persistence.errors import StoreUnavailableError
 from persistence.ids import conversation_uuid, parse_uuid
 from persistence.postgres.conversations import Conversations
+from persistence.tasks import ended
 from persistence.values import Conversation, ConversationContext, Message, Page
 
 COUNTS_S = 5.0
 """Age at which counts of all conversations are taken anew."""
+
+COUNTING_S = 1.0
+"""What `/health` waits for them; a PostgreSQL that is slow or mute counts on meanwhile."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +35,7 @@ class ConversationReads:
         self._conversations = conversations
         self._settle = settle
         self._counted: tuple[float, tuple[int, int]] = (float("-inf"), (0, 0))
+        self._counting: asyncio.Task[None] | None = None
 
     async def find_conversation(self, conversation_id: str, user_id: str | None = None) -> Conversation | None:
         """A conversation; None where there is none, or not of that user."""
@@ -71,11 +78,21 @@ class ConversationReads:
 
     async def counts(self) -> tuple[int, int]:
         """Conversations and messages in all, at most `COUNTS_S` old; the last ones known while PostgreSQL is down."""
-        at, counted = self._counted
-        if time.monotonic() - at > COUNTS_S:
-            try:
-                counted = await self._conversations.counts()
-                self._counted = (time.monotonic(), counted)
-            except StoreUnavailableError as error:
-                log.debug("conversations not counted", problem=str(error))
-        return counted
+        at, _ = self._counted
+        if time.monotonic() - at > COUNTS_S and (self._counting is None or self._counting.done()):
+            self._counting = asyncio.create_task(self._count(), name="count of conversations")
+        if self._counting is not None:
+            await asyncio.wait({self._counting}, timeout=COUNTING_S)
+        return self._counted[1]
+
+    async def close(self) -> None:
+        """End what runs."""
+        if self._counting is not None:
+            await ended([self._counting])
+
+    async def _count(self) -> None:
+        try:
+            counted = await self._conversations.counts()
+            self._counted = (time.monotonic(), counted)
+        except (StoreUnavailableError, asyncpg.PostgresError) as error:
+            log.debug("conversations not counted", problem=str(error))

@@ -9,8 +9,12 @@ class StoreUnavailableError(PersistenceError):
     """A database cannot be reached now; the same request may work later (503)."""
 
 
-class NoRoomError(StoreUnavailableError):
-    """The disk is nearly full: nothing is written, what is there can be read."""
+class WritesRefusedError(StoreUnavailableError):
+    """A store answers and takes nothing that is new; what is there can be read."""
+
+
+class NoRoomError(WritesRefusedError):
+    """The disk is nearly full."""
 
 
 class JournalFullError(PersistenceError):

@@ -185,7 +185,7 @@ class Memory:
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)  # at its end it starts the worker
         await self.worker.close()
-        await self._foreign.close()
+        await asyncio.gather(self._foreign.close(), self.reads.close())
         await self.outbox.close(deliver_s=deliver_s)
         await asyncio.gather(self.redis.close(), self.vectors.close())
         await self.postgres.close()

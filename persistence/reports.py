@@ -54,13 +54,18 @@ async def health(memory: ReportedParts) -> dict[str, ComponentHealth]:
 
 
 def _postgres(memory: ReportedParts) -> ComponentHealth:
-    postgres = memory.postgres
-    up = postgres.up.is_set()
+    postgres, problem = memory.postgres, ""
+    status: Status = "ok"
+    if not postgres.up.is_set():
+        status, problem = "down", postgres.problem
+    elif memory.outbox.refusal.problem:
+        # It answers, and its disk is full, or a right was taken away.
+        status, problem = "degraded", memory.outbox.refusal.problem
     return ComponentHealth(
-        "ok" if up else "down",
+        status,
         "external" if memory.embedded_postgres is None else "embedded",
         _rounded(postgres.latency_ms),
-        "" if up else f"{postgres.problem}; what is said waits in the journal",
+        f"{problem}; what is said waits in the journal" if problem else "",
         {"connections": postgres.pool_size},
     )
 
@@ -79,7 +84,10 @@ async def _qdrant(memory: ReportedParts) -> ComponentHealth:
         latency_ms = await memory.vectors.check()
     except StoreUnavailableError as error:
         return ComponentHealth("down", kind, None, f"{error}; nothing is recalled")  # type: ignore[arg-type]
-    return ComponentHealth("ok", kind, _rounded(latency_ms))  # type: ignore[arg-type]
+    refusal = memory.vectors.refusal.problem
+    status: Status = "degraded" if refusal else "ok"
+    detail = f"{refusal}; what is new is not recalled" if refusal else ""
+    return ComponentHealth(status, kind, _rounded(latency_ms), detail)  # type: ignore[arg-type]
 
 
 def _journal(memory: ReportedParts) -> ComponentHealth:
@@ -91,8 +99,8 @@ def _journal(memory: ReportedParts) -> ComponentHealth:
         status, detail = "degraded", f"{measured.fill:.0%} of its bound is in use"
     if measured.refused:
         status, detail = "degraded", f"{measured.refused} records were refused by PostgreSQL (refused.jsonl)"
-    if outbox.disk_problem or measured.lost:
-        status, detail = "down", outbox.disk_problem or f"{measured.lost} records were lost"
+    if outbox.disk.problem or measured.lost:
+        status, detail = "down", outbox.disk.problem or f"{measured.lost} records were lost"
     return ComponentHealth(status, "embedded", None, detail, asdict(measured))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import logging
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from functools import cache
@@ -167,3 +168,14 @@ def _has_own_loop(request: pytest.FixtureRequest) -> bool:
         return False
     marker = request.node.get_closest_marker("asyncio")
     return marker is None or marker.kwargs.get("loop_scope", "function") == "function"
+
+
+@pytest.fixture
+def logs() -> Iterator[None]:
+    """The logs are as before afterwards."""
+    root = logging.getLogger()
+    handlers, level, configured = root.handlers[:], root.level, structlog.get_config()
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.configure(**configured)

@@ -18,6 +18,9 @@ from persistence.embedded.processes import ServerProcess, free_port, identity, u
 from persistence.passage import let_through
 from tests.conftest import lacking
 
+CLUSTER = "cluster"
+"""Folder of the data, and of `postmaster.pid`."""
+
 
 def installed_postgres() -> list[Path]:
     """Folders of the distribution's programs, oldest version first."""
@@ -25,18 +28,25 @@ def installed_postgres() -> list[Path]:
 
 
 @contextlib.asynccontextmanager
-async def postgres_server(folder: Path) -> AsyncIterator[str]:
-    """A PostgreSQL with its data in a folder; its DSN."""
+async def postgres_server(folder: Path, *, standby_of: str | None = None) -> AsyncIterator[str]:
+    """A PostgreSQL; its DSN.
+
+    Args:
+        folder: for its data.
+        standby_of: the server that it follows, until it is promoted.
+    """
     found = installed_postgres()
     if not found:
         lacking("There is no PostgreSQL of the distribution: apt-get install postgresql.")
-    user, cluster, port = unprivileged_user(), folder / "cluster", free_port()
+    user, cluster, port = unprivileged_user(), folder / CLUSTER, free_port()
     cluster.mkdir(mode=0o700)
     if user is not None:
         os.chown(cluster, user.pw_uid, user.pw_gid)
         let_through(cluster, user)
     made = subprocess.run(  # noqa: ASYNC221
-        [found[-1] / "initdb", "-D", cluster, "-U", "morgan", "-A", "trust", "-E", "UTF8", "--locale=C"],
+        [found[-1] / "initdb", "-D", cluster, "-U", "morgan", "-A", "trust", "-E", "UTF8", "--locale=C"]
+        if standby_of is None
+        else [found[-1] / "pg_basebackup", "-D", cluster, "-d", standby_of, "-R", "-X", "stream", "-c", "fast"],
         capture_output=True, text=True, cwd="/", **identity(user),  # type: ignore[call-overload]
     )  # fmt: skip
     assert made.returncode == 0, made.stderr

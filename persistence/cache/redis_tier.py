@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 FAILURES = (RedisError, OSError, TimeoutError)
 
+LISTEN_S = 1.0
+"""How soon a subscription is made anew once Redis has failed."""
+
 
 def _connections(url: str | None, most: int, timeout_s: float) -> ConnectionPool:
     """Connections that are waited for when all are in use: many requests at once do not make Redis fail."""
@@ -319,6 +322,10 @@ class RedisTier:
                 await asyncio.sleep(backoff.failed())
                 continue
             backoff.succeeded()
+            if not self.up.is_set():
+                # Those that were not asked meanwhile may lead to the server of before.
+                with contextlib.suppress(*FAILURES):
+                    await self._counting.disconnect(inuse_connections=False)
             self.up.set()
             self._is_up()
             self._look.clear()
@@ -360,11 +367,13 @@ class RedisTier:
             await self.up.wait()
             try:
                 async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+                    failures = self.figures.failures
                     await channel.subscribe(INVALIDATE)
                     self._on_reconnect()
                     backoff.succeeded()
-                    while True:
-                        message = await channel.get_message(timeout=30.0)
+                    # A subscription says nothing by itself: it may lead to a server that others have left, or to none.
+                    while self.figures.failures == failures:
+                        message = await channel.get_message(timeout=LISTEN_S)
                         if message is not None:
                             self._received(message["data"])
             except FAILURES as error:

@@ -27,6 +27,7 @@ from persistence.journal.thread import JournalThread
 from persistence.journal.traces import Traces
 from persistence.postgres.pool import Postgres
 from persistence.tasks import ended, keep_running
+from persistence.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -44,13 +45,18 @@ class Outbox:
         config: folder, bound and fsync policy of the journal.
         postgres: where it delivers to.
         on_delivered: called after each batch, on the event loop.
+
+    Attributes:
+        disk: what keeps records from the journal's files.
+        refusal: what keeps them from PostgreSQL, also from one that answers and takes none.
     """
 
     def __init__(
         self, config: PersistenceConfig, postgres: Postgres, on_delivered: Callable[[], None] = lambda: None
     ) -> None:
         self.figures = OutboxFigures()
-        self.disk_problem = ""
+        self.disk = Trouble("journal cannot be written", "journal can be written again")
+        self.refusal = Trouble("postgresql does not take the journal", "postgresql takes the journal again")
         self._postgres = postgres
         self._bound = config.journal_max_bytes
         self._config = config
@@ -271,13 +277,12 @@ class Outbox:
                 continue
             try:
                 await self._thread.run(lambda batch=frames: self._append(batch))  # type: ignore[misc]
-                self.disk_problem = ""
+                self.disk.passed()
                 backoff.succeeded()
             except OSError as error:
-                self.disk_problem = f"{type(error).__name__}: {error}"
-                log.error("journal cannot be written", problem=self.disk_problem, waiting=len(self._waiting))
+                self.disk.met(error, waiting=len(self._waiting))
             self._written()
-            if self.disk_problem:
+            if self.disk.problem:
                 await asyncio.sleep(backoff.failed())
                 self._wake_writer.set()
 
@@ -308,11 +313,13 @@ class Outbox:
                     await self._postgres.up.wait()
                     await self._delivery.batch(self.written)
                     backoff.succeeded()
+                    self.refusal.passed()
                 except Exception as error:  # whatever it is, what is in the journal has to be tried again
                     self.figures.failures += 1
-                    wait_s = backoff.failed()
-                    log.warning("delivery failed", problem=f"{type(error).__name__}: {error}", retry_s=round(wait_s, 2))
-                    await asyncio.sleep(wait_s)
+                    if backoff.failures:
+                        # Of a server that is gone the pool tells; this one is there.
+                        self.refusal.met(error)
+                    await asyncio.sleep(backoff.failed())
 
     def _passed(self, number: int) -> None:
         self.delivered = number

@@ -14,8 +14,9 @@ OUTAGES: tuple[type[Exception], ...] = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.PostgresSystemError,
+    asyncpg.InsufficientPrivilegeError,
 )
-"""The server is down, starting, stopping, full or busy: the same statement may work later."""
+"""The server is down, starting, stopping, full or busy, or lets us no more: the same statement may work later."""
 
 REFUSALS: tuple[type[Exception], ...] = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 """The values do not fit (SQLSTATE classes 22 and 23): the same statement fails for ever."""

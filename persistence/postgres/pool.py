@@ -47,10 +47,11 @@ async def _leave_as_it_is(_connection: Any) -> None:
     """What asyncpg would reset when a connection is given back was never set, and may be another client's session."""
 
 
-async def _is_pooled(connection: Any) -> bool:
+async def _is_pooled(connection: Any, timeout_s: float) -> bool:
     """Whether a pooler stands in front of the server: another backend answered the connection than runs its work."""
     async with connection.transaction():
-        return bool(await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid())
+        there = await connection.fetchval("SELECT pg_backend_pid()", timeout=timeout_s)
+        return bool(there != connection.get_server_pid())
 
 
 class Postgres:
@@ -194,13 +195,17 @@ class Postgres:
     async def _probe(self) -> None:
         if self._pool is None:
             self._pool = await self._open()
-        async with (
-            asyncio.timeout(self._connect_timeout_s),
-            self._pool.acquire() as connection,
-            self._transaction(connection),
-        ):
+        async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout(self._connect_timeout_s):
+                connection = await stack.enter_async_context(self._pool.acquire())
             started = time.monotonic()
+            # Not a timeout, behind which asyncpg would wait for the server to confirm that the statement is cancelled:
+            # a server that is mute would keep all who ask it waiting until then.
+            mute = asyncio.get_running_loop().call_later(self._connect_timeout_s, self._give_up_pool)
+            stack.callback(mute.cancel)
+            await stack.enter_async_context(self._transaction(connection))
             known, read_only = await connection.fetchrow(PROBE)
+            mute.cancel()
             if read_only:
                 raise ReadOnlyServerError("it is read-only")
             self.latency_ms = (time.monotonic() - started) * 1000
@@ -220,7 +225,7 @@ class Postgres:
         except asyncpg.TargetServerAttributeNotMatched as error:
             raise ReadOnlyServerError("it is read-only") from error
         try:
-            self.pooled = await _is_pooled(connection)
+            self.pooled = await _is_pooled(connection, self._connect_timeout_s)
             await migrate(connection)
         finally:
             await connection.close(timeout=1.0)

@@ -17,6 +17,7 @@ from persistence.backoff import Backoff
 from persistence.errors import StoreUnavailableError
 from persistence.postgres.pool import Postgres
 from persistence.tasks import ended, keep_running
+from persistence.trouble import Trouble
 from persistence.values import DIMENSIONS, Embedder
 from persistence.vectors.index import VectorIndex
 from persistence.vectors.passage_vectors import PassageVectors
@@ -75,12 +76,13 @@ class EmbeddingWorker:
         self._embedder = embedder
         self._keep = None if keep_s is None else timedelta(seconds=keep_s)
         self._passages = PassageVectors(postgres, index, embedder)
+        self._trouble = Trouble("embedding put off", "embedding goes on")
         self._wake = asyncio.Event()
         self._wake.set()
         self._idle = asyncio.Event()
         self._working = asyncio.Lock()
         self._rebuilding = False
-        self._checked = False
+        self._checked_after: int | None = None
         self._rounds = 0
         self._round_done = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -172,11 +174,12 @@ class EmbeddingWorker:
                 async with self._working:
                     await self._round()
                 backoff.succeeded()
+                self._trouble.passed()
             except Exception as error:  # an embedder or an index of any kind: what is owed stays owed
                 self.figures.failures += 1
-                wait_s = backoff.failed()
-                log.warning("embedding put off", problem=f"{type(error).__name__}: {error}", retry_s=round(wait_s, 1))
-                await asyncio.sleep(wait_s)
+                if not isinstance(error, StoreUnavailableError):  # of which the stores themselves tell
+                    self._trouble.met(error)
+                await asyncio.sleep(backoff.failed())
                 self._wake.set()
             if not self._wake.is_set():
                 self._idle.set()
@@ -184,7 +187,7 @@ class EmbeddingWorker:
             self._round_done.set()
 
     async def _check_index(self) -> None:
-        """An index that was lost is made anew."""
+        """An index that was lost, before the start or in an outage, is made anew."""
         if await self._index.count() > 0:
             return
         async with self._postgres.connection() as connection:
@@ -199,9 +202,10 @@ class EmbeddingWorker:
             # What was said a moment ago comes before a document, which may be long.
             embedded = await self._embed_some() or await self._passages.embed_some()
             try:
-                if not self._checked:
+                outages = self._index.outages
+                if outages != self._checked_after:
                     await self._check_index()
-                    self._checked = True
+                    self._checked_after = outages
                 await self._delete_some()
                 indexed = await self._index_some(INDEX_BATCH) + await self._passages.index_some(INDEX_BATCH)
             except StoreUnavailableError as error:

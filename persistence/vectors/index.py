@@ -10,7 +10,8 @@ from uuid import UUID
 
 import structlog
 
-from persistence.errors import NoRoomError, StoreUnavailableError
+from persistence.errors import StoreUnavailableError, WritesRefusedError
+from persistence.trouble import Trouble
 from persistence.values import PointRole, Recalled
 from persistence.vectors.points import Nearest, Point, PointStore
 
@@ -23,24 +24,31 @@ REMOTE_THREADS = 4
 RETRY_S = 5.0
 
 SCHEME = "file://"
+NOT_OPENED = "not opened yet"
 
 
 class VectorIndex:
     """Search by meaning in one user's messages; blocking work runs in threads of its own.
 
-    All methods raise `StoreUnavailableError` when Qdrant does not answer or too much waits; those that write, when the
-    disk under a local one is nearly full (`NoRoomError`): what is there is found all the same.
+    All methods raise `StoreUnavailableError` when Qdrant does not answer or too much waits; those that write, when it
+    takes nothing (`WritesRefusedError`; the disk under a local one may be full): what is there is found all the same.
 
     Args:
         url: of a server, file:///folder for a Qdrant in this process.
         api_key: of the server.
         timeout_s: of one request to a server.
+
+    Attributes:
+        outages: how often it did not answer. It may have come back without what was in it.
+        refusal: what keeps one that answers from taking writes.
     """
 
     def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 5.0) -> None:
         self.local = url.startswith(SCHEME)
         self.latency_ms: float | None = None
-        self.problem = "not opened yet"
+        self.problem = NOT_OPENED
+        self.refusal = Trouble("qdrant takes no writes, what is new is not recalled", "qdrant takes writes again")
+        self.outages = 0
         self.up = False
         self._url = url
         self._api_key = api_key
@@ -56,7 +64,7 @@ class VectorIndex:
 
     async def upsert(self, points: Sequence[Point]) -> None:
         """Put points in, or in place of those with the same message id."""
-        await self._run(lambda store: store.upsert(points))
+        await self._run(lambda store: store.upsert(points), writes=True)
 
     async def search(
         self,
@@ -79,11 +87,11 @@ class VectorIndex:
         self, user_id: str, conversation_id: UUID | None = None, message_ids: Sequence[UUID] | None = None
     ) -> None:
         """Take out messages, a conversation, or (with neither) everything of a user."""
-        await self._run(lambda store: store.delete(user_id, conversation_id, message_ids))
+        await self._run(lambda store: store.delete(user_id, conversation_id, message_ids), writes=True)
 
     async def clear(self) -> None:
         """Take out everything."""
-        await self._run(lambda store: store.clear())
+        await self._run(lambda store: store.clear(), writes=True)
 
     async def count(self, user_id: str | None = None) -> int:
         """How many points there are, in all or of a user."""
@@ -107,7 +115,7 @@ class VectorIndex:
         self._threads.shutdown()
         self.up = False
 
-    async def _run(self, function: Callable[[PointStore], T]) -> T:
+    async def _run(self, function: Callable[[PointStore], T], *, writes: bool = False) -> T:
         if self._waiting >= MAX_WAITING:
             raise StoreUnavailableError("Qdrant: too much waits")
         if not self.up and time.monotonic() - self._tried_at < RETRY_S:
@@ -115,21 +123,27 @@ class VectorIndex:
         self._waiting += 1
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(self._opened()))
-        except NoRoomError:
+        except WritesRefusedError as error:
+            self.refusal.met(error)
             self.up = self._store is not None
             raise
         except Exception as error:  # the client raises what its transport raises; for us each means "not now"
             problem = str(error) if isinstance(error, StoreUnavailableError) else f"{type(error).__name__}: {error}"
-            if self.up or self.problem == "not opened yet":
+            if self.up or self.problem == NOT_OPENED:
                 log.error("qdrant does not answer, nothing is recalled", problem=problem)
             self.problem = problem
+            self.outages += 1
             self.up = False
             self._tried_at = time.monotonic()
             self.latency_ms = None
             raise StoreUnavailableError(f"Qdrant: {self.problem}") from error
         finally:
             self._waiting -= 1
+        if not self.up and self.problem != NOT_OPENED:
+            log.info("qdrant answers again")
         self.up = True
+        if writes:
+            self.refusal.passed()
         return result
 
     def _opened(self) -> PointStore:

@@ -1,10 +1,14 @@
 """The vector index on a Qdrant server: one collection, in which the user is the tenant."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from uuid import UUID
 
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
+from persistence.errors import WritesRefusedError
 from persistence.values import DIMENSIONS, Recalled
 from persistence.vectors.points import COLLECTION, INDEXED_FIELDS, Nearest, Point, recalled
 
@@ -28,16 +32,15 @@ class QdrantServer:
 
     def upsert(self, points: Sequence[Point]) -> None:
         """See `PointStore`."""
-        self._ensure()
         given = [
             models.PointStruct(id=str(each.message_id), vector=list(each.vector), payload=each.payload())
             for each in points
         ]
-        self._client.upsert(COLLECTION, given)
+        with self._collection(writes=True):
+            self._client.upsert(COLLECTION, given)
 
     def search(self, wanted: Nearest) -> list[Recalled]:
         """See `PointStore`."""
-        self._ensure()
         must: list[models.Condition] = [_is("user_id", wanted.user_id)]
         if wanted.roles:
             must.append(
@@ -46,12 +49,13 @@ class QdrantServer:
         without: list[models.Condition] = []
         if wanted.without:
             without.append(models.HasIdCondition(has_id=[str(each) for each in wanted.without]))
-        found = self._client.query_points(
-            COLLECTION,
-            query=list(wanted.vector),
-            limit=wanted.count,
-            query_filter=models.Filter(must=must, must_not=without),
-        ).points
+        with self._collection():
+            found = self._client.query_points(
+                COLLECTION,
+                query=list(wanted.vector),
+                limit=wanted.count,
+                query_filter=models.Filter(must=must, must_not=without),
+            ).points
         return [
             recalled(each.id, each.payload, each.score)
             for each in found
@@ -60,43 +64,75 @@ class QdrantServer:
 
     def delete(self, user_id: str, conversation_id: UUID | None, message_ids: Sequence[UUID] | None) -> None:
         """See `PointStore`."""
-        self._ensure()
-        if message_ids is not None:
-            self._client.delete(COLLECTION, models.PointIdsList(points=[str(each) for each in message_ids]))
-            return
         must: list[models.Condition] = [_is("user_id", user_id)]
         if conversation_id is not None:
             must.append(_is("conversation_id", str(conversation_id)))
-        self._client.delete(COLLECTION, models.FilterSelector(filter=models.Filter(must=must)))
+        gone: models.PointsSelector = models.FilterSelector(filter=models.Filter(must=must))
+        if message_ids is not None:
+            gone = models.PointIdsList(points=[str(each) for each in message_ids])
+        with self._collection(writes=True):
+            self._client.delete(COLLECTION, gone)
 
     def clear(self) -> None:
         """See `PointStore`."""
-        self._client.delete_collection(COLLECTION)
+        with _refusals():
+            self._client.delete_collection(COLLECTION)
         self._ready = False
 
     def count(self, user_id: str | None = None) -> int:
         """See `PointStore`."""
-        self._ensure()
         wanted = None if user_id is None else models.Filter(must=[_is("user_id", user_id)])
-        return self._client.count(COLLECTION, count_filter=wanted, exact=True).count
+        with self._collection():
+            return self._client.count(COLLECTION, count_filter=wanted, exact=True).count
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _ensure(self) -> None:
-        """Make the collection where it is not there."""
-        if self._ready:
+    @contextlib.contextmanager
+    def _collection(self, *, writes: bool = False) -> Iterator[None]:
+        """The collection, made where it is not there, for a request.
+
+        Args:
+            writes: whether the request does.
+
+        Raises:
+            WritesRefusedError: the server answers and does not take what is written.
+        """
+        if not self._ready:
+            with _refusals():
+                self._make()
+            self._ready = True
+        try:
+            with _refusals() if writes else contextlib.nullcontext():
+                yield
+        except UnexpectedResponse as error:
+            if error.status_code == HTTPStatus.NOT_FOUND:
+                # The server came back without it; the next request makes one.
+                self._ready = False
+            raise
+
+    def _make(self) -> None:
+        if self._client.collection_exists(COLLECTION):
             return
-        if not self._client.collection_exists(COLLECTION):
-            vectors = models.VectorParams(size=DIMENSIONS, distance=models.Distance.COSINE)
-            self._client.create_collection(COLLECTION, vectors_config=vectors)
-            for field in INDEXED_FIELDS:
-                kind = models.KeywordIndexType.KEYWORD
-                self._client.create_payload_index(
-                    COLLECTION, field, models.KeywordIndexParams(type=kind, is_tenant=field == "user_id")
-                )
-        self._ready = True
+        vectors = models.VectorParams(size=DIMENSIONS, distance=models.Distance.COSINE)
+        self._client.create_collection(COLLECTION, vectors_config=vectors)
+        for field in INDEXED_FIELDS:
+            kind = models.KeywordIndexType.KEYWORD
+            self._client.create_payload_index(
+                COLLECTION, field, models.KeywordIndexParams(type=kind, is_tenant=field == "user_id")
+            )
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """An answer other than success to a write is a refusal: a full disk, a key that may only read, strict mode."""
+    try:
+        yield
+    except UnexpectedResponse as error:
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            raise
+        raise WritesRefusedError(" ".join(str(error).split())) from error
 
 
 def _is(field: str, value: str) -> models.FieldCondition:

@@ -29,7 +29,7 @@ from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder
 from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.engines.device import device_of
-from pipeline.engines.protocols import Engines, ToolCall
+from pipeline.engines.protocols import Engines, RequestRefusedError, ToolCall
 from pipeline.scheduling.cores import slots_of
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.reply_length import ReplyLength
@@ -184,6 +184,9 @@ class EngineWork:
                     if delta.prompt_tokens or delta.completion_tokens:
                         usage = TokenUsage(delta.prompt_tokens, delta.completion_tokens)
                     cut_short = delta.finish_reason == "length"
+        except RequestRefusedError as error:
+            log.error("language model refused a request", error=type(error).__name__)
+            failed = True
         except Exception as error:
             log.exception("language model failed", error=str(error))
             failed = True
@@ -200,6 +203,8 @@ class EngineWork:
     async def _prefill(self, work: Prefill) -> None:
         try:
             await self._engines.llm.prefill(work.request, work.ticket)
+        except RequestRefusedError:
+            pass  # as the reply will be, which tells
         except Exception as error:
             log.warning("prefill failed", error=str(error))
 

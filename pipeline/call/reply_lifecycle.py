@@ -96,6 +96,10 @@ class ReplyLifecycle:
         elif reply.failed and reply.said is not None and not reply.text:
             self.apologise("llm_failed", "the language model failed", reply.answers, now)
             return
+        elif reply.failed and reply.said is not None:
+            # The sound of the apology may be at hand, where no other can be made.
+            self.apologise("tts_failed", "text to speech failed", reply.answers, now)
+            return
         elif reply.failed:
             self._floor.counts["tts_failed"] += 1
             self._out.emit(CallFault("tts_failed", "text to speech failed"))

@@ -20,7 +20,10 @@ class EngineError(RuntimeError):
 
 
 class RequestRefusedError(EngineError):
-    """The engine does not take this request, nor would it the same one later; the message is fit for its sender."""
+    """The engine does not take this request, nor would it the same one later.
+
+    The message is fit for its sender, and not for a log: there may be words of the request in it.
+    """
 
 
 class EngineUnavailableError(EngineError):

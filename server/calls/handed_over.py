@@ -192,7 +192,8 @@ class HandedOver:
         try:
             left = _LISTED.validate_json(self._path.read_bytes())
         except (OSError, ValidationError) as error:
-            log.warning("calls that were handed over cannot be read", problem=str(error))
+            # The words of a validation quote what was read: names, instructions.
+            log.warning("calls that were handed over cannot be read", problem=type(error).__name__)
             left = []
         self._left |= {call.call_id: call for call in left if call.ends_at >= now}
         with contextlib.suppress(OSError):
@@ -220,7 +221,7 @@ class HandedOver:
             value = await redis.get(handed_over_key(call_id))
             return None if value is None else HandedCall.model_validate_json(value)
         except (StoreUnavailableError, ValidationError) as error:
-            log.warning("calls that were handed over cannot be read", problem=str(error))
+            log.warning("calls that were handed over cannot be read", problem=type(error).__name__)
             return None
 
 

@@ -38,15 +38,18 @@ class EngineWatch:
         """The engine did its first piece of work, lazy set-up included; told as its latency until there is another."""
         self._warm_up = seconds
 
-    def done(self, seconds: float) -> None:
-        """A piece of work was done.
+    def began_to_answer(self, seconds: float) -> None:
+        """The first result of a piece of work is there.
 
         Args:
-            seconds: until its first result, the wait for a free worker included.
+            seconds: until then, the wait for a free worker included.
         """
         self.works += 1
         self.seconds_total += seconds
         self._seconds.append(seconds)
+
+    def done(self) -> None:
+        """A piece of work was done, to its end: one that breaks off behind its first word has failed all the same."""
         self._failed_in_a_row = 0
         self.problem = ""
 
@@ -80,21 +83,28 @@ class EngineWatch:
         except Exception as error:
             self.failed(str(error) or type(error).__name__)
             raise
+        else:
+            if work.answered:
+                self.done()
 
 
 class Work:
-    """A piece of work in hand; belongs to `EngineWatch.working`."""
+    """A piece of work in hand; belongs to `EngineWatch.working`.
+
+    Attributes:
+        answered: whether a result is there.
+    """
 
     def __init__(self, watch: EngineWatch) -> None:
         self._watch = watch
         self._began = time.monotonic()
-        self._told = False
+        self.answered = False
 
     def result(self) -> None:
         """A result is there; the first one counts."""
-        if not self._told:
-            self._told = True
-            self._watch.done(time.monotonic() - self._began)
+        if not self.answered:
+            self.answered = True
+            self._watch.began_to_answer(time.monotonic() - self._began)
 
 
 Watches = Mapping[str, EngineWatch]

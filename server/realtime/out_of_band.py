@@ -9,6 +9,7 @@ import structlog
 from media.telephone_band import WireEncoder
 from pipeline.call.events import ReplyDone, TokenUsage
 from pipeline.call.wish import ReplyWish
+from pipeline.engines.protocols import RequestRefusedError
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.chunker import TextChunker
 from pipeline.text.spoken import speak
@@ -84,6 +85,9 @@ class OutOfBand:
             done = await self._generate(response, wish, ticket, done)
         except asyncio.CancelledError:
             done = replace(done, status="cancelled", reason="client_cancelled", text=response.text)
+        except RequestRefusedError as error:
+            log.error("out-of-band response refused", error=type(error).__name__)
+            done = replace(done, status="failed", text=response.text)
         except Exception as error:
             log.exception("out-of-band response failed", error=str(error))
             done = replace(done, status="failed", text=response.text)

@@ -127,7 +127,8 @@ class VirtualCall(ABC):
         memories: what every question reminds of; None where nobody remembers anything.
         voices: that replies can be spoken with, the default one first.
         delays: of the engines.
-        fail: engines that break: "stt", "turn", "llm", "tts"; "llm_after_tools" only behind a tool's result.
+        fail: engines that break: "stt", "turn", "llm", "tts"; "llm_after_tools" only behind a tool's result,
+            "tts_but_apology" for all but the apology, which is at hand.
         speech_s_per_char: how slowly the voice speaks.
         now: virtual monotonic time; the call began at `began`.
         events: (second of the call, event) of everything that was told.
@@ -316,7 +317,8 @@ class VirtualCall(ABC):
             self.post(ReplyText(work.reply, text))
 
     def _synthesize(self, work: Synthesize) -> None:
-        if "tts" in self.fail:
+        at_hand = work.text in self.options.apology
+        if "tts" in self.fail or ("tts_but_apology" in self.fail and not at_hand):
             self._at(self.delays.tts, PieceEnded(work.reply, work.piece, failed=True), work.group)
             return
         length = int(len(work.text) * self.speech_s_per_char * SPEECH_RATE)

@@ -69,7 +69,7 @@ class SessionState:
             )
             return cls(**values, segments=segments)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            log.warning("a session in Redis cannot be read", problem=str(error))
+            log.warning("a session in Redis cannot be read", problem=type(error).__name__)
             return None
 
 

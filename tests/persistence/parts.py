@@ -53,6 +53,10 @@ class Relay:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Lead new connections to another server; those that there are stay where they are."""
+        self._target = (host, port)
+
     async def cut(self) -> None:
         """Refuse new connections and break those that there are."""
         if self._server is not None:

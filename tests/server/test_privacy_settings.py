@@ -2,7 +2,6 @@
 
 import base64
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,20 +80,28 @@ def test_streams_are_kept_in_redis_only_where_words_and_sound_may_be(tmp_path: P
         assert (door.stream_redis() is Opened.redis) is kept
 
 
-@pytest.fixture
-def logs() -> Iterator[None]:
-    """The logs are as before afterwards."""
-    root = logging.getLogger()
-    handlers, level, configured = root.handlers[:], root.level, structlog.get_config()
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.configure(**configured)
-
-
 @pytest.mark.parametrize("client", ["httpx", "httpx2"])
 def test_addresses_with_what_is_in_their_queries_are_not_logged(client: str, tmp_path: Path, logs: None) -> None:
     configure_logs(Settings(data_dir=tmp_path))
     # Both say each request at this level, with its whole address.
     assert not logging.getLogger(client).isEnabledFor(logging.INFO)
     assert logging.getLogger("server").isEnabledFor(logging.INFO)
+
+
+def fail(said: str) -> None:
+    raise RuntimeError("what failed")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_tells_what_failed_and_nothing_of_what_was_in_hand(
+    form: str, tmp_path: Path, logs: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(Settings(data_dir=tmp_path, log_format=form))  # type: ignore[arg-type]
+    said = "marma" + "lade"
+    try:
+        fail(said)
+    except RuntimeError:
+        structlog.get_logger("server").exception("it failed")
+    told = capsys.readouterr().err
+    assert "what failed" in told
+    assert "marmalade" not in told

@@ -85,6 +85,9 @@ class OpenAiConnection:
         self.in_flight += 1
         try:
             yield
+        except openai.APIStatusError as error:
+            # Without the answer of the server, in which the request may stand again: this gets into logs.
+            raise self._failure(error) from None
         except FAILURES as error:
             raise self._failure(error) from error
         finally:

@@ -240,10 +240,10 @@ async def test_a_disk_that_is_full_for_a_while_loses_nothing(rig: Rig, monkeypat
     monkeypatch.setattr(outbox, "_append", full)
     outbox.append(begin())
     outbox.append(turn(1))
-    await until(lambda: "No space" in outbox.disk_problem)
+    await until(lambda: "No space" in outbox.disk.problem)
     monkeypatch.setattr(outbox, "_append", write)
     assert await outbox.settle(10)
-    assert outbox.disk_problem == ""
+    assert outbox.disk.problem == ""
     assert await stored(rig.dsn) == turns(1)
     await rig.stop()
 

@@ -209,6 +209,17 @@ def test_a_broken_voice_leaves_the_floor_to_the_user() -> None:
     assert call.machine.state is State.LISTENING
 
 
+def test_with_a_broken_voice_the_apology_that_is_at_hand_is_heard_and_the_next_turn_works() -> None:
+    script = [QUESTION, Say(14.0, 15.5, "And in Rome?")]
+    call = Simulation(script, fail=frozenset({"tts_but_apology"})).run(12)
+    assert [event.code for event in call.all(CallFault)] == ["tts_failed"]
+    assert call.when(PlaybackStarted) < QUESTION.end + 5.0
+    assert [event.text for event in call.all(ReplyDone)][-1] == call.options.apology
+    call.fail = frozenset()
+    call.run(12)
+    assert call.all(ReplyDone)[-1].text == call.reply
+
+
 def test_a_turn_model_that_fails_costs_only_time() -> None:
     order = replace(QUESTION, text="Tell me about the weather in Paris.")
     call = Simulation([order], fail=frozenset({"turn"})).run(12)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,9 +32,32 @@ async def test_an_engine_that_fails_is_degraded_then_down() -> None:
     assert seen == ["degraded", "degraded", "down"]
     assert watch.failures == 3
     assert watch.problem
-    watch.done(0.01)
+    with watch.working() as work:
+        work.result()
     assert (watch.status, watch.problem) == ("ok", "")
     await llm.close()
+
+
+async def test_a_model_that_breaks_off_behind_its_first_word_does_not_work() -> None:
+    class Breaking:
+        async def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
+            yield ChatDelta("It ")
+            raise EngineError("the connection broke off")
+
+    watch = EngineWatch()
+    llm = WatchedLanguageModel(cast(Any, Breaking()), watch)
+    seen = []
+    for _ in range(3):
+        with pytest.raises(EngineError):
+            async for _ in llm.stream(ChatRequest((Message("user", "hello"),)), Ticket()):
+                pass
+        seen.append(watch.status)
+        # A caller who leaves behind the first word has learnt nothing else.
+        async with aclosing(llm.stream(ChatRequest((Message("user", "hello"),)), Ticket())) as deltas:  # type: ignore[type-var]
+            async for _ in deltas:
+                break
+        assert watch.status == seen[-1]
+    assert seen == ["degraded", "degraded", "down"]
 
 
 @pytest.mark.parametrize(("parallel", "asked"), [(True, 2), (False, 1)])
