@@ -204,4 +204,4 @@ class Requests:
         previous = context.last_id
         context.insert(entry, request.after)
         if request.kept and entry.role == "user":
-            self._floor.out.emit(TurnCommitted(entry.item_id, previous, typed=entry.text))
+            self._floor.out.emit(TurnCommitted(entry.item_id, previous, typed=entry.written))
