@@ -9,6 +9,7 @@ import base64
 import dataclasses
 import hashlib
 import math
+from collections.abc import Mapping
 from enum import Enum, IntEnum
 from functools import cache
 from typing import Any, get_args
@@ -110,7 +111,7 @@ def _plain(value: Any, *, exact: bool) -> Any:
             return _fields(value, exact=exact)
         case tuple() | list():
             return [_plain(each, exact=exact) for each in value]
-        case dict():
+        case Mapping():
             return {name: _plain(each, exact=exact) for name, each in value.items()}
         case np.generic():
             return value.item()
