@@ -115,7 +115,8 @@ class ReplyLifecycle:
         """Say one of Morgan's own phrases unasked, in the language of the call, if nobody is speaking."""
         spoken = self._answering.spoken_in(self._listening.language)
         text, language = self._options.phrase(name, spoken)
-        self.say(text, now, language)
+        if text:
+            self.say(text, now, language)
 
     def say(self, text: str, now: float, language: str | None = None) -> None:
         """Say something unasked, if nobody is speaking.

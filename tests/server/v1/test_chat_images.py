@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+from aiohttp import web
 from pydantic import ValidationError
 
 from server.app import Server
@@ -84,6 +85,30 @@ async def test_what_is_shown_in_a_session_arrives_with_every_turn_after_it(
     ]
     image = {"type": "image_url", "image_url": {"url": png("a cat", 300_000)}}
     assert shown == [[image, {"type": "text", "text": "What is it?"}]] * 2
+
+
+def cannot_read_images(answers: upstream.Handler) -> upstream.Handler:
+    """An endpoint that refuses what it is shown."""
+
+    async def handler(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        blurred = any(isinstance(message["content"], list) for message in body["messages"])
+        return await (upstream.failing(400) if blurred else answers)(request, body)
+
+    return handler
+
+
+async def test_an_image_that_the_endpoint_cannot_read_does_not_silence_the_call(
+    tmp_path: Path, endpoint: upstream.Server
+) -> None:
+    endpoint.chat = cannot_read_images(endpoint.chat)
+    content = [{"type": "input_text", "text": "What is it?"}, {"type": "input_image", "image_url": png()}]
+    item: Any = {"type": "message", "role": "user", "content": content}
+    async with seeing_server(tmp_path, endpoint.url) as server, client(server.url) as made, connected(made) as heard:
+        await heard.connection.conversation.item.create(item=item)
+        await heard.connection.response.create()
+        done = await heard.wait("response.done")
+    assert done["response"]["status"] == "completed"
+    assert endpoint.asked[-1]["messages"][-1]["content"] == "What is it? [image]"
 
 
 @pytest.mark.parametrize(
