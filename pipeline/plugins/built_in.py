@@ -245,6 +245,7 @@ def _llama_cpp(options: LlamaCppOptions, host: EngineHost) -> LanguageModel:
     # Its weights may take gigabytes and are loaded once; no processor is quicker at them than a GPU.
     model, placement = placed(LLAMA_CPP.id, options.device, load, lambda _: None, compare=False)
     model.placement = placement
+    model.model_id = options.model
     return model
 
 
