@@ -7,7 +7,7 @@
 The prompt is that of a call: its instructions, the conversation so far read beforehand, the question at its end; and a
 reply ends where it would in a call. `bench/minds.toml` has the questions and what is expected of the replies. "first"
 is the first text behind the last word, "speakable" the share of replies that can be read aloud as they are (no markup,
-list, link or emoji), "words" the length of a reply.
+list, link or emoji), "words" the length of a reply. How many were right of all is kept for `morgan models list`.
 """
 
 import argparse
@@ -39,6 +39,8 @@ from pipeline.text.normalise import normalise
 from pipeline.text.reply_length import ReplyLength
 from server.engines.factory import build_llm
 from server.minds.choice import resolved
+from server.minds.score_book import QUESTIONS as QUESTIONS_ASKED
+from server.minds.score_book import keep_score
 from server.settings import Settings, SettingsError, load_settings
 
 QUESTIONS = Path(__file__).with_name("minds.toml")
@@ -311,7 +313,12 @@ def main() -> None:
     try:
         settings = resolved(load_settings())
         models = options.models.split(",") if options.models else [settings.llm_model]
-        measured = [asyncio.run(measure(load_settings({"llm_model": model}), questions)) for model in models]
+        measured = []
+        for model in models:
+            asked = load_settings({"llm_model": model})
+            measured.append(asyncio.run(measure(asked, questions)))
+            if len(questions) == QUESTIONS_ASKED:
+                keep_score(asked, measured[-1].score)
     except (SettingsError, ModelError, EngineError) as error:
         sys.exit(str(error))
     if options.json:

@@ -12,6 +12,7 @@ from media.endpoint import MediaEndpoint
 from media.values import MediaConfig
 from pipeline.call.context import shared_beginning
 from pipeline.call.options import CallOptions
+from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.engines.protocols import Engines, LanguageModel
 from pipeline.engines.speeds import EngineSpeeds, measure_speeds
 from pipeline.scheduling.cores import CORES
@@ -304,7 +305,8 @@ class Server:
             self.certificate.watch()
         self.memory.announce(self.url)
         self.memory.sample(self._parts.metrics)
-        registry.spawn(self._speech.prefetch(fixed_phrases(settings, registry.defaults)))
+        voices = VoiceChoice(engines.tts.voices, engines.tts.default_voice)
+        registry.spawn(self._speech.prefetch(fixed_phrases(settings, registry.defaults, voices)))
         registry.spawn(read_instructions(engines.llm, registry.defaults.instructions))
         sampler = LoadSampler(self._parts.metrics.recent, registry, engines.all().values())
         self._opened.push_async_callback(sampler.close)

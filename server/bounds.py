@@ -38,8 +38,11 @@ MAX_OPTIONS_BODY = 32 * 1024
 MAX_SMALL_BODY = 4 * 1024
 """[bytes] Of a body with nothing but a few names and numbers in it."""
 
-MAX_CHAT_BODY = 2 * 1024 * 1024
-"""[bytes] Of a conversation for the language model, or of texts for vectors, under `/v1`."""
+MAX_CHAT_BODY = 8 * 1024 * 1024
+"""[bytes] Of a conversation for the language model under `/v1`; `MAX_IMAGES_TOGETHER` of them may be images."""
+
+MAX_VECTORS_BODY = 2 * 1024 * 1024
+"""[bytes] Of texts for vectors there."""
 
 MAX_PROMPT_BODY = 1024 * 1024
 """[bytes] Of the same for the language model's own service."""
@@ -242,6 +245,16 @@ MAX_PROMPT_CHARS = 200_000
 
 MAX_SYSTEM_CHARS = 50_000
 """[characters] Of its system prompt."""
+
+MAX_IMAGE = 2 * 1024 * 1024
+"""[bytes] Of an image for a model that sees, as its data URL has it in base64 (422, or an `error`): 1.5 MiB of JPEG. On
+the data channel of a call it has to fit into `MAX_CHANNEL_MESSAGE`."""
+
+MAX_IMAGES = 10
+"""[images] Of a request (400), and that a Realtime conversation keeps: the oldest give way to an `[image]`."""
+
+MAX_IMAGES_TOGETHER = 6 * 1024 * 1024
+"""[bytes] Of all of them, likewise."""
 
 MAX_SCHEMA_PARTS = 2_000
 """[parts] Of the JSON schema of a tool's arguments: each object, list and value."""

@@ -176,10 +176,20 @@ class CallActor:
     async def _say_last_words(self) -> None:
         options = self._options
         try:
-            await say_last_words(options.farewell, self._engines.tts, self._voices, self._speaker, options.speed)
+            text, language = options.phrase("farewell", self._spoken())
+            await say_last_words(text, language, self._engines.tts, self._voices, self._speaker, options.speed)
         except Exception as error:
             log.warning("a failed call ends without a word", error=repr(error))
         self._end_broken(BROKEN)
+
+    def _spoken(self) -> str:
+        """The language, ISO 639-1, that the caller hears; the voice's where the machine is too broken to say."""
+        try:
+            heard = self.machine.requests.language
+        except Exception:  # of any kind, as all that the machine does now
+            heard = ""
+        heard = heard or self._voices.language or "en"
+        return self._voices.prepared_in(self._voices.speaking(heard), heard)
 
     def _end_broken(self, reason: str) -> None:
         if self._broken is not State.ENDED:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pipeline.call.circumstances import Circumstances, Moment
 from pipeline.call.memories import Memories, in_words
+from pipeline.engines.images import Image, with_placeholders
 from pipeline.engines.protocols import ChatRequest, Message, ToolCall, ToolSpec
 from pipeline.text.languages import NAMES
 from pipeline.text.words import primary_language
@@ -46,6 +47,7 @@ class Entry:
         recalled: what the user had said in earlier conversations, or has to read, and the model was reminded of here.
         language: English name of the language that the model was told here to answer in.
         time: date and time that it was told here.
+        images: what the user showed with it.
     """
 
     item_id: str
@@ -57,6 +59,20 @@ class Entry:
     recalled: Memories = ()
     language: str = ""
     time: str = ""
+    images: tuple[Image, ...] = ()
+
+    @property
+    def written(self) -> str:
+        """The words, with a placeholder for each image: what is kept of it beyond the call."""
+        return with_placeholders(self.text, self.images)
+
+    def message(self) -> Message:
+        """As the language model is told of it."""
+        text = _noted(self.text, self.recalled, self.language, self.time)
+        noted = len(text) - len(self.text)
+        images = tuple(replace(image, at=image.at + noted) for image in self.images)
+        mark = CUT_MARK if self.interrupted else ""
+        return Message(self.role, text + mark, self.tool_call_id, self.tool_calls, images)
 
 
 class Context:
@@ -195,10 +211,7 @@ class Context:
             said: the user's words in hand, which are not (or not yet) part of the conversation.
         """
         listed = [Message("system", self._system or self._begin())]
-        for entry in self._recent():
-            mark = CUT_MARK if entry.interrupted else ""
-            text = _noted(entry.text, entry.recalled, entry.language, entry.time) + mark
-            listed.append(Message(entry.role, text, entry.tool_call_id, entry.tool_calls))
+        listed += [entry.message() for entry in self._recent()]
         if said is not None:
             self._note()
             listed.append(Message("user", _noted(said, self.recalled, self._language_due, self._time_due)))

@@ -19,7 +19,6 @@ from pipeline.call.user.turn import Draft, Turn
 from pipeline.call.wish import AS_ALWAYS
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.groups import More, wanted
-from pipeline.text.languages import UNCLEAR, phrase_in
 from pipeline.text.unfinished import is_question, what_follows
 
 
@@ -224,7 +223,7 @@ class Endpointing:
         self._unclear_in_a_row += 1
         self._out.emit(TurnUnclear(turn.item_id, turn.disbelieved, self._listening.voice_s(turn)))
         spoken = self._answering.spoken_in(self._listening.language)
-        text, language = phrase_in(UNCLEAR, self._options.unclear_prompt, spoken)
+        text, language = self._options.phrase("unclear_prompt", spoken)
         asks = bool(text) and self._options.answers_turns and self._unclear_in_a_row <= self._options.unclear_prompts
         if not asks:
             self._left_unanswered(now)

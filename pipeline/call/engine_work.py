@@ -27,6 +27,7 @@ from pipeline.call.inputs import (
 from pipeline.call.memories import Memories
 from pipeline.call.options import CallOptions
 from pipeline.call.ports import Reminder
+from pipeline.call.reply.shown_images import reply_to
 from pipeline.call.user.audio_buffer import AudioBuffer
 from pipeline.engines.device import device_of
 from pipeline.engines.protocols import Engines, RequestRefusedError, ToolCall
@@ -170,7 +171,7 @@ class EngineWork:
         cut_short = False
         length = ReplyLength(work.request.asked, self._options.instructions) if self._options.short_replies else None
         try:
-            async with aclosing(self._engines.llm.stream(work.request, work.ticket)) as deltas:  # type: ignore[type-var]
+            async with aclosing(reply_to(self._engines.llm, work.request, work.ticket)) as deltas:
                 async for delta in deltas:
                     text = length.feed(delta.text) if length else delta.text
                     if text:

@@ -166,7 +166,7 @@ class CallMachine:
         if self.options.owed_reply and entries and entries[-1].role == "user":
             self._replying.wish(AS_ALWAYS, now)
         elif self.options.greeting:
-            self._replying.say(self.options.greeting, now)
+            self._replying.say_phrase("greeting", now)
         else:
             self._ending.prefill(now)
 
@@ -254,7 +254,7 @@ class CallMachine:
         if self.options.idle_replies:
             self._replying.break_silence(at)
         else:
-            self._replying.say(self.options.idle_prompt, at)
+            self._replying.say_phrase("idle_prompt", at)
 
     def _on_key(self, message: KeyPressed, now: float) -> None:
         """A key ends what Morgan says, as callers expect who know the menu; a tool that waits for keys has its own."""

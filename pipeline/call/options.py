@@ -4,7 +4,16 @@ from dataclasses import dataclass, field
 
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import ToolSpec
-from pipeline.text.languages import APOLOGIES, UNCLEAR
+from pipeline.text.phrases import (
+    APOLOGIES,
+    FAREWELLS,
+    IDLE_PROMPTS,
+    PHRASES,
+    UNCLEAR,
+    OwnPhrases,
+    PhraseName,
+    phrase_in,
+)
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 
 
@@ -28,7 +37,7 @@ class CallOptions:
         farewell: said when the call itself failed and has to end; empty for nothing.
         shutdown_prompt: said when a restart of the server is about to end a call that cannot go on; empty for nothing.
         owed_reply: where the conversation ends with words of the user, they are answered as soon as the call stands.
-        unclear_prompt: said when somebody spoke and no words could be made out, see `phrase_in`; empty for none.
+        unclear_prompt: said when somebody spoke and no words could be made out; empty for none.
         unclear_prompts: how often in a row; then the call waits for a turn that can be understood.
         max_tokens: most tokens of a reply.
         short_replies: whether replies end with a sentence once they are as long as the question asks (`ReplyLength`).
@@ -52,10 +61,11 @@ class CallOptions:
         idle_replies: at the silence of `idle_prompt_s` the language model says something, in place of `idle_prompt`.
         stt_prompt: names and style that transcripts are to follow.
         record_inputs: whether what the call is told is written down, to be replayed; see `pipeline.call.replay`.
-        filler: said when tools or thoughts of the language model take their time; "" for nothing.
+        tool_filler: said when tools or thoughts of the language model take their time; "" for nothing.
         filler_after_s: after so long.
         delay_apology: said when the language model gives no sign of itself; "" for nothing.
         delay_apology_after_s: after so long.
+        phrases: what is said in single languages in place of the texts above, see `phrase`.
     """
 
     user_id: str = "anonymous"
@@ -68,9 +78,9 @@ class CallOptions:
     voice: str | None = None
     speed: float = 1.0
     greeting: str = ""
-    idle_prompt: str = "Are you still there?"
+    idle_prompt: str = IDLE_PROMPTS["en"]
     apology: str = APOLOGIES["en"]
-    farewell: str = "Sorry, something went wrong on my side, and I have to hang up. Please call again."
+    farewell: str = FAREWELLS["en"]
     shutdown_prompt: str = ""
     owed_reply: bool = False
     unclear_prompt: str = UNCLEAR["en"]
@@ -97,7 +107,12 @@ class CallOptions:
     idle_replies: bool = False
     stt_prompt: str = ""
     record_inputs: bool = False
-    filler: str = ""
+    tool_filler: str = ""
     filler_after_s: float = 1.0
     delay_apology: str = ""
     delay_apology_after_s: float = 3.5
+    phrases: OwnPhrases = field(default_factory=dict)
+
+    def phrase(self, name: PhraseName, language: str) -> tuple[str, str | None]:
+        """What the call says by itself, in a language (ISO 639-1), and which one it is in; see `phrase_in`."""
+        return phrase_in(name, getattr(self, name, PHRASES[name].get("en", "")), language, self.phrases)

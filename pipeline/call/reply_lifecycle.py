@@ -12,7 +12,7 @@ from pipeline.call.shared_state import SharedState
 from pipeline.call.state import State, Trigger
 from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import ToolCall
-from pipeline.text.languages import APOLOGIES, phrase_in
+from pipeline.text.phrases import PhraseName
 from pipeline.tools.toolbox import ToolResult
 
 ReplyWork: TypeAlias = ReplyText | ReplyTextEnded | ToolsAsked | ToolRan | PieceSpoken | PieceEnded
@@ -112,14 +112,27 @@ class ReplyLifecycle:
         self._floor.watchdog.thinking(now)
         self._answering.cut("turn_detected")
         spoken = self._answering.spoken_in(self._listening.language)
-        text, language = phrase_in(APOLOGIES, self._options.apology, spoken)
+        text, language = self._options.phrase("apology", spoken)
         self._answering.say(text, language, now, answers)
 
-    def say(self, text: str, now: float) -> None:
-        """Say something unasked, if nobody is speaking."""
+    def say_phrase(self, name: PhraseName, now: float) -> None:
+        """Say one of Morgan's own phrases unasked, in the language of the call, if nobody is speaking."""
+        spoken = self._answering.spoken_in(self._listening.language)
+        text, language = self._options.phrase(name, spoken)
+        if text:
+            self.say(text, now, language)
+
+    def say(self, text: str, now: float, language: str | None = None) -> None:
+        """Say something unasked, if nobody is speaking.
+
+        Args:
+            text: as it is.
+            now: monotonic time.
+            language: that it is in, ISO 639-1; None where that is not known.
+        """
         if self._floor.state is State.LISTENING and self._floor.change(Trigger.REPLY_BEGUN):
             self._floor.watchdog.thinking(now)
-            self._answering.say(text, None, now)
+            self._answering.say(text, language, now)
 
     def wish(self, wish: ReplyWish, now: float) -> None:
         """The client asks for a reply: it comes at once, or when the turn in hand has its words."""

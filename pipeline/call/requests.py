@@ -14,6 +14,7 @@ from pipeline.call.reply_lifecycle import ReplyLifecycle
 from pipeline.call.shared_state import SharedState
 from pipeline.call.state import State
 from pipeline.call.wish import ReplyWish
+from pipeline.text.phrases import PhraseName
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,13 @@ class SayText(ClientRequest):
 
 
 @dataclass(frozen=True, slots=True)
+class SayPhrase(ClientRequest):
+    """Say one of Morgan's own phrases in the language of the call, if nobody is speaking."""
+
+    name: PhraseName
+
+
+@dataclass(frozen=True, slots=True)
 class EndReply(ClientRequest):
     """The reply in hand ends with the clause that is being said, and after a time with the word.
 
@@ -135,6 +143,11 @@ class Requests:
         """Whether the user is in the middle of a turn that was found in the sound."""
         return self._floor.state is State.USER_SPEAKING
 
+    @property
+    def language(self) -> str:
+        """The language that the call is in, or most likely so, ISO 639-1."""
+        return self._floor.listening.language
+
     def audio_ms(self, item_id: str) -> int:
         """Length of the audio of a reply that went out, 0 where that is not known."""
         return self._floor.answering.audio_ms(item_id)
@@ -156,6 +169,8 @@ class Requests:
                 self._floor.context.remove(request.item_id)
             case SayText():
                 self._replying.say(request.text, now)
+            case SayPhrase():
+                self._replying.say_phrase(request.name, now)
             case EndReply():
                 self._floor.answering.end_by(request.by)
             case TruncateReply():
@@ -204,4 +219,4 @@ class Requests:
         previous = context.last_id
         context.insert(entry, request.after)
         if request.kept and entry.role == "user":
-            self._floor.out.emit(TurnCommitted(entry.item_id, previous, typed=entry.text))
+            self._floor.out.emit(TurnCommitted(entry.item_id, previous, typed=entry.written))

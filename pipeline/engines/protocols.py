@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pipeline.audio import Pcm, Waveform
+from pipeline.engines.images import Image
 from pipeline.scheduling.lanes import Ticket
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -180,12 +181,14 @@ class Message:
         content: the words; for the assistant only those that were heard.
         tool_call_id: which call a tool message answers.
         tool_calls: what the assistant asked of tools in this message.
+        images: what the user shows; engines whose `sees_images` is false do not look at them.
     """
 
     role: Role
     content: str
     tool_call_id: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,6 @@ class EndpointOptions(EngineOptions):
         base_url: up to and with the version.
         api_key: sent as bearer token.
         model: its name there.
-        voice: its name there, for speech.
     """
 
     base_url: str | None = None
@@ -122,7 +121,23 @@ class EndpointOptions(EngineOptions):
     model: str
 
 
+class ChatEndpointOptions(EndpointOptions):
+    """A language model behind one.
+
+    Attributes:
+        sees_images: whether it takes images.
+    """
+
+    sees_images: bool = False
+
+
 class SpeechEndpointOptions(EndpointOptions):
+    """Speech behind one.
+
+    Attributes:
+        voice: its name there.
+    """
+
     voice: str
 
 
@@ -230,6 +245,7 @@ def _llama_cpp(options: LlamaCppOptions, host: EngineHost) -> LanguageModel:
     # Its weights may take gigabytes and are loaded once; no processor is quicker at them than a GPU.
     model, placement = placed(LLAMA_CPP.id, options.device, load, lambda _: None, compare=False)
     model.placement = placement
+    model.model_id = options.model
     return model
 
 
@@ -242,13 +258,14 @@ def _transformers(options: TransformersOptions, host: EngineHost) -> LanguageMod
     )
 
 
-def _openai_chat(options: EndpointOptions, _: EngineHost) -> LanguageModel:
+def _openai_chat(options: ChatEndpointOptions, _: EngineHost) -> LanguageModel:
     from pipeline.engines.remote.openai_chat import OpenAiChat
     from pipeline.engines.remote.openai_connection import Endpoint
 
     if not options.base_url:
         raise EngineError("llm_engine is openai, but llm_base_url is not set (MORGAN_LLM_BASE_URL)")
-    return OpenAiChat(Endpoint(options.base_url, options.api_key.get_secret_value()), options.model)
+    endpoint = Endpoint(options.base_url, options.api_key.get_secret_value())
+    return OpenAiChat(endpoint, options.model, sees_images=options.sees_images)
 
 
 def _openai_speech(options: SpeechEndpointOptions, _: EngineHost) -> TextToSpeech:
@@ -317,7 +334,7 @@ SMART_TURN = EnginePlugin("smart-turn", "turn", OnnxOptions, _smart_turn, _its_m
 FASTER_WHISPER = EnginePlugin("faster-whisper", "stt", WhisperOptions, _whisper, _its_model)
 LLAMA_CPP = EnginePlugin("llama.cpp", "llm", LlamaCppOptions, _llama_cpp, _its_model)
 TRANSFORMERS = EnginePlugin("transformers", "llm", TransformersOptions, _transformers, _its_model)
-OPENAI_CHAT = EnginePlugin("openai", "llm", EndpointOptions, _openai_chat)
+OPENAI_CHAT = EnginePlugin("openai", "llm", ChatEndpointOptions, _openai_chat)
 CSM = EnginePlugin("csm", "tts", CsmOptions, _csm, _its_model, is_csm)
 KOKORO = EnginePlugin("kokoro", "tts", VoiceOptions, _kokoro, _its_model, is_kokoro)
 PIPER = EnginePlugin("piper", "tts", VoiceOptions, _piper, _its_model, _anything)

@@ -1,11 +1,14 @@
 """What calls are like that do not say otherwise, from the settings."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from pipeline.call.options import CallOptions
+from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.engines.speeds import EngineSpeeds, Unmeasured
 from pipeline.scheduling.cores import CORES
-from pipeline.text.languages import APOLOGIES, DELAYS, UNCLEAR, phrase_in
+from pipeline.text.phrases import PHRASES, PhraseName, first_of
 from pipeline.tools.toolbox import NO_TOOLS, Toolbox
 from server.settings import Settings
 
@@ -20,7 +23,7 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         language=settings.language,
         expected_language=settings.expected_language,
         instructions=settings.instructions,
-        greeting=settings.greeting,
+        greeting=settings.greeting or first_of("greeting", settings.phrases),
         idle_prompt=settings.idle_prompt,
         apology=settings.apology,
         farewell=settings.farewell,
@@ -36,10 +39,11 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         turn_taking=settings.turn_taking,
         tools=tools,
         record_inputs=settings.record_inputs == "always",
-        filler=settings.tool_filler,
+        tool_filler=settings.tool_filler,
         filler_after_s=settings.tool_filler_after_s,
         delay_apology=settings.delay_apology,
         delay_apology_after_s=settings.delay_apology_after_s,
+        phrases=settings.phrases,
     )
     return replace(told, transcript_s=transcript_s(speeds, told.transcript_s))
 
@@ -49,15 +53,37 @@ def transcript_s(speeds: EngineSpeeds | None, otherwise: float) -> float:
     return otherwise if speeds is None or isinstance(speeds.stt_s, Unmeasured) else speeds.stt_s
 
 
-def fixed_phrases(settings: Settings, options: CallOptions) -> list[str | tuple[str, str | None]]:
-    """What a call may have to say that no model writes; with a language where it is in one of several."""
-    fixed = [
-        options.greeting,
-        settings.telephone_greeting,
-        options.farewell,
-        options.shutdown_prompt,
-        options.idle_prompt,
-        options.filler,
-    ]
-    own = ((UNCLEAR, options.unclear_prompt), (APOLOGIES, options.apology), (DELAYS, options.delay_apology))
-    return [*fixed, *{phrase_in(phrases, text, code) for phrases, text in own for code in ("", *settings.languages)}]
+def telephone_greeting(settings: Settings, defaults: CallOptions) -> dict[str, Any]:
+    """The options of a call by which telephone lines are greeted.
+
+    Args:
+        settings: with what is said on them in place of the greeting of other calls, if anything.
+        defaults: what calls are like that do not say otherwise.
+    """
+    text = settings.telephone_greeting or first_of("telephone_greeting", settings.phrases)
+    if not text:
+        return {"greeting": defaults.greeting}
+    own = {
+        code: {**{name: said for name, said in phrases.items() if name != "greeting"}, **_greeting(phrases)}
+        for code, phrases in settings.phrases.items()
+    }
+    return {"greeting": text, "phrases": own}
+
+
+def _greeting(phrases: Mapping[PhraseName, str]) -> dict[PhraseName, str]:
+    return {"greeting": phrases["telephone_greeting"]} if "telephone_greeting" in phrases else {}
+
+
+def fixed_phrases(settings: Settings, options: CallOptions, voices: VoiceChoice) -> list[tuple[str, str | None]]:
+    """What a call may have to say that no model writes, and which language it is in, where that is known.
+
+    Args:
+        settings: with the languages that callers are expected to speak.
+        options: of calls that do not say otherwise.
+        voices: that they can speak with.
+    """
+    heard = [*settings.languages] or [options.language or voices.language or "en"]
+    spoken = [voices.prepared_in(voices.speaking(code), code) for code in heard]
+    on_lines = replace(options, **telephone_greeting(settings, options))
+    said = [each.phrase(name, code) for each in (options, on_lines) for name in PHRASES for code in spoken]
+    return list(dict.fromkeys(each for each in said if each[0]))

@@ -14,7 +14,7 @@ import structlog
 from media.peer import WebRtcPeer
 from pipeline.call.events import CallEvent
 from pipeline.call.options import CallOptions
-from pipeline.call.requests import EndReply, SayText
+from pipeline.call.requests import EndReply, SayPhrase
 from pipeline.engines.protocols import Engines
 from pipeline.scheduling.cores import longest_wait_s
 from server.calls.call import Call, CallIdentity
@@ -282,7 +282,7 @@ class CallRegistry:
             case Step.END:
                 self._end_for_good(call)
             case Step.SAY_GOODBYE:
-                call.actor.post(SayText(call.options.shutdown_prompt))
+                call.actor.post(SayPhrase("shutdown_prompt"))
             case Step.END_REPLY:
                 call.actor.post(EndReply(drain.word_from))
 

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +21,8 @@ from server.engines.library import fetch_library
 from server.minds.choice import language_models, quick_model, resolved, too_slow
 from server.minds.config_file import change_settings, config_path
 from server.minds.endpoints import first_model
-from server.minds.speed_book import load_speeds
+from server.minds.score_book import QUESTIONS, load_scores, right_of
+from server.minds.speed_book import SpeedBook, load_speeds
 from server.settings import AUTO_MIND, Settings, SettingsError, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="The weights: what there is, what is here, and getting the rest.")
@@ -37,9 +38,11 @@ def list_models(as_json: AsJson = False) -> None:
     """Show all known models and whether they are on this machine."""
     with _errors_told():
         settings, store = load_settings(), _store()
+        scores, speeds = load_scores(settings), load_speeds(settings)
         states = {model.id: _state(store, model) for model in store.manifest.models}
     if as_json:
-        typer.echo(json.dumps([_described(model, states[model.id]) for model in store.manifest.models], indent=2))
+        described = [_described(model, states[model.id], scores, speeds) for model in store.manifest.models]
+        typer.echo(json.dumps(described, indent=2))
         return
     console = Console()
     table = Table(title=f"Models in {store.root}", title_justify="left", box=box.SIMPLE_HEAD)
@@ -56,18 +59,21 @@ def _minds(settings: Settings, store: ModelStore) -> Table:
     """The language models by wisdom, with their speed on this machine and which of them answers."""
     title = f"Language models (MORGAN_LLM_MODEL is {settings.llm_model}; `morgan models use NAME|auto|URL`)"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("", "id", "right of 60", "tokens/s here", "first token", "tools", "languages"):
-        table.add_column(heading, no_wrap=True)
+    for heading in ("", "id", f"right of {QUESTIONS}", "MB", "tokens/s here", "first token", "tools", "languages"):
+        table.add_column(heading, justify="right" if heading == "MB" else "left", no_wrap=True)
     known, minds, chosen = load_speeds(settings), language_models(store), resolved(settings).llm_model
+    scores = load_scores(settings)
     sizes = {model.id: model.size for model in minds}
     for model in minds:
         speed, mind = known.expected(model, sizes), model.mind
         slow = speed is not None and too_slow(speed, known, quick_model(minds).id)
         about = "" if speed is None or speed.measured else "about "
+        right = right_of(model.id, scores, model)
         table.add_row(
             "*" if model.id == chosen else "",
             model.id,
-            str(mind.right) if mind and mind.right is not None else "not asked",
+            "not asked" if right is None else str(right),
+            f"{model.size / 1e6:,.0f}",
             f"{about}{1 / speed.token_s:.0f}{', too slow' if slow else ''}" if speed else "not measured",
             f"{about}{speed.first_s * 1000:.0f} ms" if speed else "",
             "yes" if mind and mind.tools else "no",
@@ -255,7 +261,14 @@ def _state(store: ModelStore, model: Model) -> str:
     return "corrupt" if "corrupt" in states else "missing" if states == {"missing"} else "incomplete"
 
 
-def _described(model: Model, state: str) -> dict[str, object]:
+def _described(model: Model, state: str, scores: Mapping[str, int], speeds: SpeedBook) -> dict[str, object]:
+    """A model for programs; `speed` is there where it was measured on this machine."""
+    mind: dict[str, object] = {}
+    if model.mind is not None:
+        mind = {"mind": {**asdict(model.mind), "right": right_of(model.id, scores, model)}}
+        speed = speeds.speeds.get(model.id)
+        if speed is not None:
+            mind["speed"] = {"tokens_s": round(1 / speed.token_s, 1), "first_ms": round(speed.first_s * 1000)}
     return {
         "id": model.id,
         "role": model.role,
@@ -265,7 +278,7 @@ def _described(model: Model, state: str) -> dict[str, object]:
         "upstream": model.upstream,
         "size": model.size,
         "state": state,
-        **({"mind": asdict(model.mind)} if model.mind else {}),
+        **mind,
     }
 
 

@@ -44,6 +44,7 @@ SETTINGS_OF: dict[EngineRole, dict[str, str]] = {
         "requantize": "llm_requantize",
         "base_url": "llm_base_url",
         "api_key": "llm_api_key",
+        "sees_images": "llm_sees_images",
     },
     "tts": {
         "model": "tts_model",

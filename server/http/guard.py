@@ -1,7 +1,8 @@
 """The guard of every port: who is let in, and what for; who tries wrong keys is slowed down."""
 
 import asyncio
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 from urllib.parse import parse_qsl
 
@@ -19,20 +20,20 @@ from server.identity.keys import KeyRing
 from server.identity.principal import LOCAL, PRINCIPAL, STRANGER, Principal
 from server.identity.scopes import Scope
 from server.identity.signed_requests import SignedRequests
+from server.identity.signers import SignedRequest, Signer
 from server.identity.tokens import ShownToken, Tokens, is_token
-from server.identity.twilio_signature import HEADER, is_signed, spellings
 from server.observability.metrics import Metrics
 
 STATIC = "/static/"
 
-TWILIO = Principal("twilio", frozenset({"calls"}))
-"""Whoever signs as Twilio does."""
+SIGNED_SCOPES: frozenset[Scope] = frozenset({"calls"})
+"""What whoever signs as a telephone provider does may do."""
 
 SIGNED_BODY_S = 5.0
-"""Until a form with a signature has to be there."""
+"""Until a body with a signature has to be there."""
 
 MOST_SIGNED_FIELDS = 256
-"""Of such a form. Twilio's have some thirty; each spelling of the address is signed with all of them, for strangers."""
+"""Of such a form. Providers' have some thirty; each spelling of an address is signed with all, for strangers."""
 
 
 class WrongKeys(PerClient):
@@ -59,8 +60,8 @@ class Access:
         wrong_keys: counted.
         metrics: what is counted.
         jwts: takes those of an identity provider; None where none is configured.
-        twilio_auth_token: with which Twilio signs; "" where it lets nobody in.
-        signed_again_s: for so long a request that it signed may come again.
+        signers: telephone providers that sign what they ask.
+        signed_again_s: for so long a request that one of them signed may come again.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Access:
         wrong_keys: WrongKeys,
         metrics: Metrics,
         jwts: JwtReader | None = None,
-        twilio_auth_token: str = "",
+        signers: Sequence[Signer] = (),
         signed_again_s: float = 0.0,
     ) -> None:
         self.keys = keys
@@ -78,11 +79,11 @@ class Access:
         self._wrong_keys = wrong_keys
         self._metrics = metrics
         self._jwts = jwts
-        self._twilio_auth_token = twilio_auth_token
+        self._signers = tuple(signers)
         self._signed_requests = SignedRequests(tokens.claim, signed_again_s)
 
     async def signed(self, request: web.Request) -> Principal | None:
-        """Twilio, of a request that bears its signature; None where a key or a token is to be shown instead.
+        """The provider that signed a request; None where a key or a token is to be shown instead.
 
         Raises:
             ApiError: 401, the signature is wrong, or is missing where nothing else lets in.
@@ -90,21 +91,23 @@ class Access:
         credential = credential_of(request)
         # Where nobody asks for keys, whatever is shown in place of one shows nothing.
         shows = credential is not None and (self.guarded or is_token(credential))
-        if not self._twilio_auth_token or shows:
+        if not self._signers or shows:
             return None
-        shown = request.headers.get(HEADER, "")
-        hosts = (request.host, request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip())
-        urls = spellings(request.scheme, hosts, request.raw_path)
-        form = await _signed_form(request) if shown else []
-        if shown and is_signed(self._twilio_auth_token, shown, urls, form):
-            # Without a form there is nothing in it that would tell one request from the next.
-            if not form or await self._in_time(shown):
-                return TWILIO
-            await self._count(request, shown)
-            raise _unauthorized(f"This request ({HEADER}) was made before, and its call must be over")
-        await self._count(request, shown or None)
+        showing = [signer for signer in self._signers if request.headers.get(signer.header)]
+        asked = await _signed_request(request) if showing else None
+        for signer in showing:
+            assert asked is not None
+            told = signer.signed(asked)
+            if told is None:
+                continue
+            if not told or await self._in_time(told):
+                return Principal(signer.name, SIGNED_SCOPES)
+            await self._count(request, told)
+            raise _unauthorized(f"This request ({signer.header}) was made before, and its call must be over")
+        await self._count(request, request.headers[showing[0].header] if showing else None)
+        headers = ", ".join(signer.header for signer in self._signers)
         raise _unauthorized(
-            f"This asks for a key, or for Twilio's signature ({HEADER}): it has neither, or a wrong one"
+            f"This asks for a key, or for a telephone provider's signature ({headers}): it has neither, or a wrong one"
         )
 
     async def _in_time(self, signature: str) -> bool:
@@ -204,18 +207,37 @@ def is_open(request: web.Request) -> bool:
     return request.path.startswith(STATIC) or (operation is not None and operation.open)
 
 
-async def _signed_form(request: web.Request) -> list[tuple[str, str]]:
-    """The fields of a form, which Twilio signs; a body that is longer than its own, or slower, is none."""
+async def _signed_request(request: web.Request) -> SignedRequest:
+    """A request as providers sign it."""
+    body = await _signed_body(request)
     is_form = request.content_type == "application/x-www-form-urlencoded"
-    if not is_form or request.content_length is None or request.content_length > MAX_SIGNED_FORM:
-        return []
+    return SignedRequest(
+        request.headers,
+        request.scheme,
+        (request.host, request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip()),
+        request.raw_path,
+        _pairs(request.raw_path.partition("?")[2]),
+        _pairs(body.decode("utf-8", "replace")) if is_form else (),
+        body,
+        time.time(),
+    )
+
+
+async def _signed_body(request: web.Request) -> bytes:
+    """A body that is signed; one that is longer than providers' own, or slower, is none."""
+    if not request.content_length or request.content_length > MAX_SIGNED_FORM:
+        return b""
     try:
         async with asyncio.timeout(SIGNED_BODY_S):
-            body = await request.read()
+            return await request.read()
     except TimeoutError:
-        return []
+        return b""
+
+
+def _pairs(form: str) -> list[tuple[str, str]]:
+    """The fields of a form; one with very many is none."""
     try:
-        return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_SIGNED_FIELDS)
+        return parse_qsl(form, keep_blank_values=True, max_num_fields=MOST_SIGNED_FIELDS)
     except ValueError:
         return []
 

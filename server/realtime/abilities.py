@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.engines.images import sees_images
 from pipeline.engines.protocols import Engines, Voice
 
 
@@ -16,6 +17,7 @@ class Abilities:
         calls_tools: whether the language model can be given tools.
         voices: that are loaded.
         default_voice: id of one of them.
+        sees_images: whether the language model can be shown images.
     """
 
     model: str
@@ -23,10 +25,12 @@ class Abilities:
     calls_tools: bool
     voices: Sequence[Voice]
     default_voice: str
+    sees_images: bool = False
 
 
 def abilities_of(engines: Engines) -> Abilities:
     """What wishes of clients are held against."""
+    llm, tts = engines.llm, engines.tts
     return Abilities(
-        engines.llm.model, engines.stt.model, engines.llm.calls_tools, engines.tts.voices, engines.tts.default_voice
+        llm.model, engines.stt.model, llm.calls_tools, tts.voices, tts.default_voice, sees_images=sees_images(llm)
     )

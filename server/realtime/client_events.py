@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
+from pipeline.engines.images import Image
 from server.bounds import MAX_CALL_ARGUMENTS, MAX_CALL_RESULT, MAX_INSTRUCTIONS, MAX_JSON_PARTS, MAX_TEXT
+from server.conversations.images import Detail, ImageUrl
 from server.http.json_parts import has_too_many_parts
 from server.realtime.errors import RealtimeError, validated
 from server.realtime.session_schema import (
@@ -39,19 +41,20 @@ class ContentPart(BaseModel):
     text: Text | None = None
     audio: str | None = None
     transcript: Text | None = None
-
-    @field_validator("type")
-    @classmethod
-    def _not_blind(cls, kind: str) -> str:
-        if kind == "input_image":
-            raise not_here("the language model of this server sees no images: `input_image` cannot be taken")
-        return kind
+    image_url: ImageUrl | None = None
+    detail: Detail | None = None
 
     @model_validator(mode="after")
     def _something(self) -> "ContentPart":
         if self.type.endswith("_text") and self.text is None:
             raise ValueError(f"a part of the type {self.type} has a `text`")
+        if self.type == "input_image" and self.image_url is None:
+            raise ValueError("a part of the type input_image has an `image_url`")
         return self
+
+    def words(self) -> str:
+        """What it says."""
+        return ((self.text if self.text is not None else self.transcript) or "").strip()
 
 
 class _Item(BaseModel):
@@ -72,7 +75,7 @@ class MessageItem(_Item):
     @model_validator(mode="after")
     def _fitting(self) -> "MessageItem":
         fitting = {
-            "user": ("input_text", "input_audio"),
+            "user": ("input_text", "input_audio", "input_image"),
             "assistant": ("output_text", "output_audio"),
             "system": ("input_text",),
         }[self.role]
@@ -85,8 +88,17 @@ class MessageItem(_Item):
 
     def words(self) -> str:
         """What it says; without the audio that has no transcript."""
-        texts = ((part.text if part.text is not None else part.transcript) or "" for part in self.content)
-        return " ".join(text.strip() for text in texts if text.strip())
+        return " ".join(words for part in self.content if (words := part.words()))
+
+    def images(self) -> tuple[Image, ...]:
+        """What it shows, each image at its place in the words."""
+        shown, words = list[Image](), list[str]()
+        for part in self.content:
+            if part.type == "input_image":
+                shown.append(Image(part.image_url or "", len(" ".join(words)), part.detail or ""))
+            elif part.words():
+                words.append(part.words())
+        return tuple(shown)
 
 
 class FunctionCallItem(_Item):

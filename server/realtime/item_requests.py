@@ -17,6 +17,7 @@ from server.realtime.client_events import (
 from server.realtime.errors import RealtimeError
 from server.realtime.items import ROOT, Json, function_call, function_output, message
 from server.realtime.session_view import SessionView
+from server.realtime.shown_images import refuse_images, without_old_images
 from server.realtime.spoken_items import SpokenItems
 
 
@@ -48,6 +49,9 @@ class ItemRequests:
         if isinstance(item, ApprovalItem):
             self._approve(item, after)
             return
+        if isinstance(item, MessageItem):
+            places = [f"item.content[{i}]" for i, part in enumerate(item.content) if part.type == "input_image"]
+            refuse_images(item.images(), self._view.config.abilities, places)
         if isinstance(item, MessageItem) and any(part.audio and not part.transcript for part in item.content):
             self.spoken.create(item, after)
             return
@@ -107,8 +111,11 @@ class ItemRequests:
         for kind, fields in self._view.events.added(shown, after):
             self._view.tell(kind, fields)
         entry = _entry(item, item_id, shown)
-        if entry.text or entry.tool_calls or entry.role == "tool":
-            self._view.call.actor.post(InsertEntry(entry, self._entry_before(item_id) if after is not None else None))
+        if entry.text or entry.images or entry.tool_calls or entry.role == "tool":
+            post = self._view.call.actor.post
+            post(InsertEntry(entry, self._entry_before(item_id) if after is not None else None))
+            for without in without_old_images(self._entries()) if entry.images else ():
+                post(without)
 
     def _entry_before(self, item_id: str) -> str:
         """What the language model knows of that stands before an item: an entry's id, "" for nothing."""
@@ -118,7 +125,10 @@ class ItemRequests:
 
     def _known(self) -> set[str]:
         """Ids of what the language model knows of."""
-        return {entry.item_id for entry in self._view.call.actor.machine.context.entries}
+        return {entry.item_id for entry in self._entries()}
+
+    def _entries(self) -> list[Entry]:
+        return self._view.call.actor.machine.context.entries
 
     def _words(self, item_id: str) -> str:
         item = self._view.items.get(item_id) or {}
@@ -129,7 +139,7 @@ def _shown(item: Item, item_id: str, new_id: Callable[[str], str]) -> Json:
     """An item as the client sees it."""
     match item:
         case MessageItem():
-            content = [part.model_dump(exclude_none=True, exclude={"audio"}) for part in item.content]
+            content = [part.model_dump(exclude_none=True, exclude={"audio", "image_url"}) for part in item.content]
             for part in content:
                 if part["type"] == "input_audio":
                     # Some clients throw where this is missing.
@@ -146,7 +156,7 @@ def _entry(item: Item, item_id: str, shown: Json) -> Entry:
     """An item as the language model gets to know it."""
     match item:
         case MessageItem():
-            return Entry(item_id, item.role, item.words())
+            return Entry(item_id, item.role, item.words(), images=item.images())
         case FunctionCallItem():
             call = ToolCall(shown["call_id"], item.name, item.arguments)
             return Entry(item_id, "assistant", "", tool_calls=(call,))

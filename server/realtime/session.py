@@ -6,6 +6,7 @@ before `post` returns, so that answers and errors come in order.
 """
 
 from collections import deque
+from functools import partial
 
 from media.telephone_band import WireEncoder
 from pipeline.call.events import CallEvent
@@ -38,6 +39,7 @@ from server.realtime.mcp_tools import McpTools
 from server.realtime.out_of_band import OutOfBand
 from server.realtime.session_config import SessionConfig
 from server.realtime.session_view import SessionView
+from server.realtime.shown_images import images_of, refuse_images
 from server.realtime.wishes import asked_messages, reply_wish, without_fixed
 
 LEAST_COMMIT_MS = 100
@@ -270,7 +272,12 @@ class RealtimeSession:
             self.refuse(error, event_id, sink)
 
     def _messages(self, wanted: ResponseWanted) -> tuple[Message, ...] | None:
-        return None if wanted.input is None else asked_messages(wanted.input, self._view.item)
+        if wanted.input is None:
+            return None
+        entries = self._call.actor.machine.context.entries
+        messages = asked_messages(wanted.input, self._view.item, partial(images_of, entries))
+        refuse_images([each for message in messages for each in message.images], self.config.abilities)
+        return messages
 
     def _cancel(self, event: CancelResponse) -> None:
         if event.response_id is not None and self._out_of_band.cancel(event.response_id):

@@ -1,9 +1,11 @@
 """What a client wants of one response, as the call and the language model take it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.call.wish import ReplyWish
+from pipeline.engines.images import Image
 from pipeline.engines.protocols import Message, ToolCall
 from server.bounds import MAX_ITEM_CHARS
 from server.realtime.client_events import (
@@ -73,12 +75,15 @@ def _choice(wanted: ResponseWanted) -> str | None:
     return str(getattr(choice, "name"))  # noqa: B009
 
 
-def asked_messages(items: Sequence[AskedItem], find: Callable[[str], Json]) -> tuple[Message, ...]:
-    """The input of a response as messages.
+def asked_messages(
+    items: Sequence[AskedItem], find: Callable[[str], Json], shown: Callable[[str], tuple[Image, ...]]
+) -> tuple[Message, ...]:
+    """The input of a response as messages; its images are looked at by `refuse_images`.
 
     Args:
         items: as the client gave them.
         find: an item of the conversation by its id.
+        shown: its images, likewise.
 
     Raises:
         RealtimeError: there is no item of an id, or it is too much: an item may be named many times.
@@ -86,7 +91,7 @@ def asked_messages(items: Sequence[AskedItem], find: Callable[[str], Json]) -> t
     messages: list[Message] = []
     chars = 0
     for item in items:
-        found = _messages(item, find)
+        found = _messages(item, find, shown)
         chars += sum(len(each.content) + sum(len(call.arguments) for call in each.tool_calls) for each in found)
         if chars > MAX_ITEM_CHARS:
             message = f"The input of a response may have at most {MAX_ITEM_CHARS} characters"
@@ -95,20 +100,20 @@ def asked_messages(items: Sequence[AskedItem], find: Callable[[str], Json]) -> t
     return tuple(messages)
 
 
-def _messages(item: AskedItem, find: Callable[[str], Json]) -> list[Message]:
+def _messages(item: AskedItem, find: Callable[[str], Json], shown: Callable[[str], tuple[Image, ...]]) -> list[Message]:
     match item:
         case MessageItem():
             if any(part.audio and not part.transcript for part in item.content):
                 message = "Audio in the input of a response needs a `transcript`; as an item it is transcribed"
                 raise unsupported("response.input", message)
-            return [Message(item.role, item.words())]
+            return [Message(item.role, item.words(), images=item.images())]
         case FunctionCallItem():
             return [Message("assistant", "", tool_calls=(ToolCall(item.call_id or "", item.name, item.arguments),))]
         case FunctionOutputItem():
             return [Message("tool", item.words(), item.call_id)]
         case ReferenceItem():
             try:
-                return _of_json(find(item.id))
+                return [replace(each, images=shown(item.id)) for each in _of_json(find(item.id))]
             except RealtimeError as error:
                 raise RealtimeError(error.code, error.message, "response.input") from None
 

@@ -8,6 +8,8 @@ from server.identity.kept_sessions import KeptSessions
 from server.identity.keys import KeyRing
 from server.identity.keys_file import KEYS_FILE
 from server.identity.scopes import ALL, Scope, parse_scopes
+from server.identity.signers import Jambonz, Plivo, Signer, Telnyx, Twilio
+from server.identity.timed_signatures import telnyx_key
 from server.identity.tokens import Tokens, read_secret
 from server.identity.used_tokens import UsedTokens
 from server.memory.door import MemoryDoor
@@ -42,9 +44,23 @@ def build_access(settings: Settings, door: MemoryDoor, metrics: Metrics) -> Acce
         wrong_keys,
         metrics,
         build_jwts(settings),
-        settings.twilio_auth_token.get_secret_value(),
+        signers(settings),
         settings.telephone_longest_s,
     )
+
+
+def signers(settings: Settings) -> list[Signer]:
+    """The telephone providers whose signatures let in."""
+    found: list[Signer] = []
+    if token := settings.twilio_auth_token.get_secret_value():
+        found.append(Twilio(token))
+    if token := settings.plivo_auth_token.get_secret_value():
+        found.append(Plivo(token))
+    if settings.telnyx_public_key:
+        found.append(Telnyx(telnyx_key(settings.telnyx_public_key)))
+    if secret := settings.jambonz_webhook_secret.get_secret_value():
+        found.append(Jambonz(secret))
+    return found
 
 
 def build_jwts(settings: Settings) -> Jwts | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.engines.images import sees_images
 from pipeline.engines.llm.llama_batcher import LlamaStats
 from pipeline.engines.protocols import ChatRequest, Message, shapes_answers
 from server.app_keys import ENGINES, SETTINGS
@@ -220,6 +221,7 @@ async def health(request: web.Request) -> web.Response:
     more: dict[str, Any] = {
         "calls_tools": engines.llm.calls_tools,
         "shapes_answers": shapes_answers(engines.llm),
+        "sees_images": sees_images(engines.llm),
         "embedder": told,
     }
     stats = getattr(engines.llm, "stats", None)

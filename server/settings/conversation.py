@@ -1,14 +1,29 @@
 """How Morgan listens, what it may do and what it says."""
 
 import re
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from pipeline.call.turn_taking.config import TurnTakingConfig
-from pipeline.text.languages import APOLOGIES, DELAYS, UNCLEAR
+from pipeline.text.phrases import (
+    APOLOGIES,
+    DELAYS,
+    FAREWELLS,
+    FILLERS,
+    IDLE_PROMPTS,
+    SHUTDOWNS,
+    UNCLEAR,
+    PhraseName,
+)
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.mcp.declaration import McpServer
 from server.settings.types import Listed
+
+LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
+"""ISO 639-1."""
+
+Phrase = Annotated[str, Field(max_length=1_000)]
 
 
 class ConversationSettings(BaseModel):
@@ -44,7 +59,7 @@ class ConversationSettings(BaseModel):
     )
     tool_rounds: int = Field(4, ge=1, le=16, description="How often in one turn it may ask for tools.")
     tool_filler: str = Field(
-        "One moment.", description="Said in calls when a tool, or a model that thinks, takes its time; empty: nothing."
+        FILLERS["en"], description="Said in calls when a tool, or a model that thinks, takes its time; empty: nothing."
     )
     tool_filler_after_s: float = Field(1.0, ge=0, description="So much time.")
     recall: bool = Field(True, description="Remind the language model of what the user said in earlier conversations.")
@@ -57,30 +72,32 @@ class ConversationSettings(BaseModel):
     instructions: str = Field(
         "You are Morgan, a friendly and helpful voice assistant.", description="How Morgan should be."
     )
-    greeting: str = Field("", description="Said when a call stands; empty: Morgan waits for the user.")
-    idle_prompt: str = Field("Are you still there?", description="Said after turn_taking.idle_prompt_s of silence.")
-    apology: str = Field(
-        APOLOGIES["en"],
-        description="Said when an engine failed; the default one in the language of the voice.",
+    phrases: dict[LanguageCode, dict[PhraseName, Phrase]] = Field(
+        {},
+        description="What Morgan says by itself, by language: a JSON object, or tables [phrases.de] with any of "
+        f"{', '.join(get_args(PhraseName))}. Where there is nothing here, the settings of these names count: a text of "
+        "yours is said in all languages, and the default ones stand for the same words in the language of the voice, "
+        f"which is that of the call where there is one ({', '.join(UNCLEAR)}).",
     )
+    greeting: str = Field("", description="Said when a call stands; empty: Morgan waits for the user.")
+    idle_prompt: str = Field(IDLE_PROMPTS["en"], description="Said after turn_taking.idle_prompt_s of silence.")
+    apology: str = Field(APOLOGIES["en"], description="Said when an engine failed.")
     delay_apology: str = Field(
         DELAYS["en"],
-        description="Said in calls when the language model gives no sign of itself; the default one in the language of "
-        "the voice; empty: nothing.",
+        description="Said in calls when the language model gives no sign of itself; empty: nothing.",
     )
     delay_apology_after_s: float = Field(3.5, ge=0, description="So long after the end of the user's turn.")
     farewell: str = Field(
-        "Sorry, something went wrong on my side, and I have to hang up. Please call again.",
+        FAREWELLS["en"],
         description="Said when a fault in Morgan ends a call; empty: nothing.",
     )
     shutdown_prompt: str = Field(
-        "I have to restart now. Please call again in a minute.",
+        SHUTDOWNS["en"],
         description="Said when a restart of the server ends a call that cannot go on afterwards; empty: nothing.",
     )
     unclear_prompt: str = Field(
         UNCLEAR["en"],
-        description="Said when somebody spoke and no words could be made out, in the call's language where that is "
-        f"{', '.join(UNCLEAR)}; a text of yours is said in all; empty: nothing.",
+        description="Said when somebody spoke and no words could be made out; empty: nothing.",
     )
     unclear_prompts: int = Field(2, ge=0, description="How often in a row; then Morgan waits for words.")
     interim_transcripts: bool = Field(True, description="Transcribe while the user speaks.")

@@ -66,6 +66,9 @@ class EnginesSettings(BaseModel):
     )
     llm_base_url: str | None = Field(None, description="An OpenAI-compatible endpoint, such as http://host:11434/v1.")
     llm_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
+    llm_sees_images: bool = Field(
+        False, description="Its model takes images: they are handed on to it. Otherwise they are refused."
+    )
     llm_max_tokens: int = Field(320, ge=1, le=4096, description="Most tokens of a reply.")
     llm_temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
     tts_engine: str = Field(

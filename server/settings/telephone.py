@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
+from server.identity.timed_signatures import telnyx_key
+
 TARGET = re.compile(r"\+?[0-9*#]{1,32}|sips?:[^\s<>\"']{1,200}")
 """A number, or the address of somebody: https://www.rfc-editor.org/rfc/rfc3261#section-19.1."""
 
@@ -21,6 +23,15 @@ class TelephoneSettings(BaseModel):
         SecretStr(""),
         description="Of your Twilio account: what bears its signature (X-Twilio-Signature) may open telephone lines, "
         "and what bears a wrong one, or neither that nor a key, may not.",
+    )
+    plivo_auth_token: SecretStr = Field(
+        SecretStr(""), description="The same of your Plivo account (X-Plivo-Signature-V3)."
+    )
+    telnyx_public_key: str = Field(
+        "", description="The same of your Telnyx account, for its webhooks only (telnyx-signature-ed25519); base64."
+    )
+    jambonz_webhook_secret: SecretStr = Field(
+        SecretStr(""), description="The same of your jambonz account, for its webhooks only (Jambonz-Signature)."
     )
     telephone_url: str = Field(
         "",
@@ -46,6 +57,13 @@ class TelephoneSettings(BaseModel):
     audio_socket_host: str = Field(
         "127.0.0.1", description="Its address. Where there are keys, only calls that were announced with one come in."
     )
+
+    @field_validator("telnyx_public_key")
+    @classmethod
+    def _a_public_key(cls, key: str) -> str:
+        if key:
+            telnyx_key(key)
+        return key
 
     @field_validator("telephone_url")
     @classmethod

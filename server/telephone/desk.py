@@ -1,11 +1,13 @@
 """What the telephone doors of a server share: how calls on them begin, and what follows them."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
+from server.calls.defaults import telephone_greeting
 from server.calls.registry import CallRegistry
-from server.settings.telephone import TelephoneSettings
+from server.settings import Settings
 from server.telephone.announced import AnnouncedCalls
 from server.telephone.follow_ups import FollowUps
 from server.telephone.tools import LineTools
@@ -19,13 +21,13 @@ class TelephoneDesk:
     """Of one server.
 
     Attributes:
-        settings: of the section.
+        settings: of the server.
         calls: of this process.
         follow_ups: what comes after them.
         announced: calls that come over AudioSocket.
     """
 
-    settings: TelephoneSettings
+    settings: Settings
     calls: CallRegistry
     follow_ups: FollowUps = field(default_factory=FollowUps)
     announced: AnnouncedCalls = field(default_factory=AnnouncedCalls)
@@ -35,9 +37,9 @@ class TelephoneDesk:
         return LineTools(self.settings.transfer_targets)
 
     @property
-    def greeting(self) -> str:
-        """What a caller hears first."""
-        return self.settings.telephone_greeting or self.calls.defaults.greeting
+    def greeting(self) -> dict[str, Any]:
+        """What a caller hears first, as options of the call."""
+        return telephone_greeting(self.settings, self.calls.defaults)
 
     def user_of(self, caller: str) -> str | None:
         """Who somebody is who calls from a number; None where that says nothing."""

@@ -47,7 +47,7 @@ async def open_line(
         calls.check(client)
         beginning, options = await begun_by(calls, principal, user_id or SOMEBODY, wishes.conversation_id, wishes)
         tools = desk.tools()
-        options |= {"tools": tools.beside(calls.defaults.tools, calls.engines.llm), "greeting": desk.greeting}
+        options |= {"tools": tools.beside(calls.defaults.tools, calls.engines.llm), **desk.greeting}
         async with calls.reserve(beginning, client, **options) as call:
             pacer, longest_s = calls.endpoint.pacer, desk.settings.telephone_longest_s
             line = TelephoneLine(call, make_carrier(), pacer, wire, bridge_id, desk.follow_ups, longest_s)

@@ -10,11 +10,13 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel
 
+from pipeline.engines.images import sees_images
 from pipeline.engines.llm.openai_chat_format import tool_call
 from pipeline.engines.protocols import ChatRequest, LanguageModel, shapes_answers
 from server.app_keys import ENGINES, SETTINGS
 from server.bounds import MAX_CHAT_BODY
 from server.conversations.generation import FAILURES, Generation, no_answer
+from server.conversations.images import refused_images
 from server.http import sse
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
@@ -50,13 +52,15 @@ class ChatCompletion(BaseModel):
 async def create_chat_completion(request: web.Request, body: ChatCompletionRequest) -> web.StreamResponse:
     """Answer a conversation. Hanging up stops the generation.
 
-    Tools need a model whose chat template tells of them, or one behind `MORGAN_LLM_BASE_URL`. With `response_format`
+    Tools need a model whose chat template tells of them, or one behind `MORGAN_LLM_BASE_URL`. Images, as data URLs in
+    the user's messages, need one of which `MORGAN_LLM_SEES_IMAGES` says that it sees. With `response_format`
     the model in process can write nothing but JSON of that form; an endpoint is handed it on.
     """
     llm = request.app[ENGINES].llm
     asked = body.chat_request(request.app[SETTINGS].llm_temperature)
     refuse_tools(llm, asked)
     refuse_forms(llm, asked)
+    refuse_images(llm, asked)
     with asked_ticket(request) as ticket:
         answering = _Completion(Generation(llm, asked, ticket), llm.model)
         if body.stream:
@@ -86,6 +90,18 @@ def refuse_forms(llm: LanguageModel, asked: ChatRequest) -> None:
     if asked.form is not None and not shapes_answers(llm):
         message = f"{llm.model} cannot be held to a form here; leave response_format out"
         raise ApiError(400, "response_format_unsupported", message, [{"field": "response_format", "message": message}])
+
+
+def refuse_images(llm: LanguageModel, asked: ChatRequest) -> None:
+    """Refuse a request with images that do not reach the model.
+
+    Raises:
+        ApiError: 400.
+    """
+    shown = [image for message in asked.messages for image in message.images]
+    refused = refused_images(shown, llm.model, sees=sees_images(llm))
+    if refused is not None:
+        raise ApiError(400, refused.code, refused.message, [{"field": "messages", "message": refused.message}])
 
 
 class _Completion:

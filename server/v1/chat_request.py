@@ -3,13 +3,15 @@
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from pipeline.engines.images import Image
 from pipeline.engines.protocols import AnswerForm, ChatRequest, Message, Role, ToolCall, ToolSpec
 from server.bounds import MAX_CHAT_CHARS, MAX_CHAT_MESSAGES, MAX_SCHEMA_PARTS, MAX_TOKENS
 from server.conversations.generation import DEFAULT_MAX_TOKENS
+from server.conversations.images import Detail, ImageUrl
 from server.http.errors import ApiError
 from server.v1.model_name import ModelName
 
@@ -24,7 +26,7 @@ class _Part(BaseModel):
 
 
 class TextPart(_Part):
-    """A piece of a message; only text is understood."""
+    """A piece of a message."""
 
     type: Literal["text"]
     text: _Text
@@ -42,6 +44,21 @@ class RefusalPart(_Part):
         return self.refusal
 
 
+class ImageAt(_Part):
+    """Where an image is, and how closely the model is to look."""
+
+    url: ImageUrl
+    detail: Detail | None = None
+
+
+class ImagePart(_Part):
+    """An image, for a model that sees; as a data URL."""
+
+    type: Literal["image_url"]
+    image_url: ImageAt
+    text: ClassVar = ""
+
+
 class CalledFunction(_Part):
     """Which function, with which arguments (JSON as text)."""
 
@@ -57,7 +74,7 @@ class AskedTool(_Part):
     function: CalledFunction
 
 
-ContentPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+ContentPart = Annotated[TextPart | ImagePart | RefusalPart, Field(discriminator="type")]
 
 _ROLES = {"developer": "system", "function": "tool"}
 
@@ -73,6 +90,20 @@ class ChatMessage(_Part):
     tool_call_id: Annotated[str, Field(max_length=128)] | None = None
     function_call: CalledFunction | None = None
 
+    @model_validator(mode="after")
+    def _shown_by_the_user(self) -> "ChatMessage":
+        if self.role != "user" and self._images():
+            raise ValueError("only the user shows images: an image_url is of the role user")
+        return self
+
+    def _images(self) -> tuple[Image, ...]:
+        images, words = list[Image](), 0
+        for part in self.content if isinstance(self.content, list) else ():
+            if isinstance(part, ImagePart):
+                images.append(Image(part.image_url.url, words, part.image_url.detail or ""))
+            words += len(part.text)
+        return tuple(images)
+
     def message(self) -> Message:
         """As engines know it: what came before `tool_calls` (role `function`, `function_call`) in today's words."""
         role = _ROLES.get(self.role, self.role)
@@ -82,7 +113,7 @@ class ChatMessage(_Part):
         if self.function_call is not None:
             asked.append(ToolCall(self.function_call.name, self.function_call.name, self.function_call.arguments))
         answers = self.name if self.role == "function" else self.tool_call_id
-        return Message(cast(Role, role), text, answers, tuple(asked))
+        return Message(cast(Role, role), text, answers, tuple(asked), self._images())
 
 
 def _small(schema: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from server.app_keys import ENGINES
-from server.bounds import MAX_CHAT_BODY, MAX_EMBEDDED, MAX_EMBEDDED_CHARS, MAX_EMBEDDED_TOKENS, MAX_TOKEN_PARTS
+from server.bounds import MAX_EMBEDDED, MAX_EMBEDDED_CHARS, MAX_EMBEDDED_TOKENS, MAX_TOKEN_PARTS, MAX_VECTORS_BODY
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
 from server.v1.foreign_tokens import text_of
@@ -118,7 +118,7 @@ class Embeddings(BaseModel):
     scope="llm",
     cost="work",
     body=EmbeddingRequest,
-    body_limit=MAX_CHAT_BODY,
+    body_limit=MAX_VECTORS_BODY,
     body_values=MAX_TOKEN_PARTS,
     answers={200: Answer("The vectors", Embeddings)},
     errors=(400, 503),

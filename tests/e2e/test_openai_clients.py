@@ -254,7 +254,11 @@ def test_python_gets_the_same_chance_twice_with_a_seed(client: openai.OpenAI) ->
         ),
         ({"n": 2}, 422, "n"),
         ({"temperature": 3}, 422, "temperature"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, 422, None),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            400,
+            "messages",
+        ),
         ({"messages": [{"role": "user", "content": "word " * 5_000}]}, 400, None),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, "tools"),
     ],

@@ -1,13 +1,15 @@
 """Inputs and effects of a call as JSON, and inputs back.
 
 A value is an object of its fields. Samples of inputs are base64 (16 bit, little endian), those of effects a digest:
-effects are only compared. Of a ticket it says how urgent it was when the effect was made.
+effects are only compared. Of an image it is a digest in both: no decision of a call depends on what is to be seen. Of
+a ticket it says how urgent it was when the effect was made.
 """
 
 import base64
 import dataclasses
 import hashlib
 import math
+from collections.abc import Mapping
 from enum import Enum, IntEnum
 from functools import cache
 from typing import Any, get_args
@@ -17,11 +19,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.call.effects import Effect, Emit
 from pipeline.call.inputs import Input, PieceSpoken
+from pipeline.engines.images import Image
 from pipeline.engines.protocols import SpeechChunk, Word
 from pipeline.scheduling.lanes import Ticket
 
 KIND = "is"
 """Key of the type's name."""
+
+SEEN = "sha256:"
+"""Begins what stands for an image."""
 
 INPUTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Input)}
 
@@ -97,18 +103,27 @@ def _plain(value: Any, *, exact: bool) -> Any:
             return float(value) if math.isfinite(value) else str(float(value))
         case np.ndarray():
             return _samples(value, exact=exact)
+        case Image():
+            return {**_fields(value, exact=exact), "url": _seen(value.url)}
         case Ticket():
             return {"urgency": value.urgency.name, "deadline": _plain(value.deadline, exact=exact)}
         case tuple() if hasattr(value, "_fields"):
             return _fields(value, exact=exact)
         case tuple() | list():
             return [_plain(each, exact=exact) for each in value]
-        case dict():
+        case Mapping():
             return {name: _plain(each, exact=exact) for name, each in value.items()}
         case np.generic():
             return _plain(value.item(), exact=exact)
         case _:
             return _fields(value, exact=exact)
+
+
+def _seen(url: str) -> str:
+    """What stands for an image; a replay has nothing else, and records it as it is."""
+    if url.startswith(SEEN):
+        return url
+    return SEEN + hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def _samples(pcm: Any, *, exact: bool) -> Any:

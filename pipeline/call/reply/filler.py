@@ -2,7 +2,6 @@
 
 from pipeline.call.options import CallOptions
 from pipeline.call.reply.reply import Reply
-from pipeline.text.languages import DELAYS, FILLERS, phrase_in
 
 
 class Filler:
@@ -15,9 +14,9 @@ class Filler:
 
     def __init__(self, reply: Reply, options: CallOptions) -> None:
         self._reply = reply
-        self._filler = phrase_in(FILLERS, options.filler, reply.language)[0].strip()
+        self._filler = options.phrase("tool_filler", reply.language)[0].strip()
         self._filler_after_s = options.filler_after_s
-        self._delay_apology = phrase_in(DELAYS, options.delay_apology, reply.language)[0].strip()
+        self._delay_apology = options.phrase("delay_apology", reply.language)[0].strip()
         self._delay_after_s = options.delay_apology_after_s
         self._said = ""
 

@@ -16,11 +16,14 @@ LONGEST_S = 10.0
 LOOK_S = 0.05
 
 
-async def say_last_words(text: str, tts: TextToSpeech, voices: VoiceChoice, speaker: Speaker, speed: float) -> None:
+async def say_last_words(
+    text: str, language: str | None, tts: TextToSpeech, voices: VoiceChoice, speaker: Speaker, speed: float
+) -> None:
     """Say a text in place of what is being said, and return when it has gone out.
 
     Args:
-        text: as it is written, in the language of the default voice; nothing is said where it is empty.
+        text: as it is written; nothing is said where it is empty.
+        language: that it is in, ISO 639-1; None for that of the default voice.
         tts: the voice.
         voices: that the call can speak with.
         speaker: the outgoing audio, in whatever state it was left.
@@ -32,13 +35,14 @@ async def say_last_words(text: str, tts: TextToSpeech, voices: VoiceChoice, spea
     """
     speaker.flush()
     speaker.duck(1.0)
-    language, ticket = voices.language or "en", Ticket(Urgency.FIRST_AUDIO, time.monotonic())
-    chunker = TextChunker(language)
+    voice, ticket = voices.speaking(language), Ticket(Urgency.FIRST_AUDIO, time.monotonic())
+    spoken = voices.prepared_in(voice, language)
+    chunker = TextChunker(spoken)
     try:
         async with asyncio.timeout(LONGEST_S):
             for clause in (*chunker.push(text), *chunker.finish()):
-                said = speak(clause, language).text
-                async for chunk in tts.synthesize(said, ticket, voice=voices.speaking(None), speed=speed):
+                said = speak(clause, spoken).text
+                async for chunk in tts.synthesize(said, ticket, voice=voice, speed=speed):
                     speaker.write(chunk.pcm)
             speaker.finish()
             while speaker.position < speaker.written:  # noqa: ASYNC110 - a speaker is asked, it tells nothing

@@ -6,7 +6,6 @@ from pipeline.call.options import CallOptions
 from pipeline.call.reply.filler import Filler
 from pipeline.call.reply.reply import Reply
 from pipeline.call.reply.thinking import Thinking
-from pipeline.text.languages import APOLOGIES, phrase_in, unspeakable_in
 
 
 class ReplyWords:
@@ -24,7 +23,8 @@ class ReplyWords:
     def __init__(self, reply: Reply, options: CallOptions, outbox: EffectQueue) -> None:
         self.filler = Filler(reply, options)
         self._reply = reply
-        self._apology, _ = phrase_in(APOLOGIES, options.apology, reply.language)
+        self._apology, _ = options.phrase("apology", reply.language)
+        self._unspeakable, _ = options.phrase("unspeakable", reply.language)
         self._out = outbox
         self._thinking = Thinking()
         self._told = 0
@@ -60,7 +60,7 @@ class ReplyWords:
         """Whether the user hears anything of the reply, were it that its words cannot be said; False: it has none."""
         self._reply.pause_text(now)
         if self._reply.first_clause_at is None and self._reply.text.strip():
-            self._reply.add_text(unspeakable_in(self._reply.language), now)
+            self._reply.add_text(self._unspeakable, now)
         return bool(self._reply.text.strip())
 
     def give_up(self, now: float) -> None:

@@ -38,6 +38,7 @@ class LlamaCppLanguageModel:
 
     Attributes:
         placement: where it computes and why, once that is known.
+        model_id: of the manifest, or the path of the weights, as it was asked for; "" where nobody said.
 
     Raises:
         EngineUnavailableError: the package or the file is missing or unusable; the message says what to do.
@@ -50,6 +51,7 @@ class LlamaCppLanguageModel:
     def __init__(self, options: LlamaOptions, placement: Placement | None = None) -> None:
         self._worker = LlamaWorker(options)
         self.placement = placement
+        self.model_id = ""
         self.model = self._worker.title
         self.calls_tools = self._worker.calls_tools
         self._grammars = AnswerGrammars(self._worker.guided_vocabulary)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.engines.images import content_parts
 from pipeline.engines.protocols import ChatRequest, Message, ToolCall, ToolSpec
 from pipeline.text.thinking import without_thoughts
 
@@ -18,7 +19,10 @@ def chat_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
 
 def _message(message: Message) -> dict[str, Any]:
     content = without_thoughts(message.content) if message.role == "assistant" else message.content
-    spelled: dict[str, Any] = {"role": message.role, "content": content}
+    spelled: dict[str, Any] = {
+        "role": message.role,
+        "content": content_parts(content, message.images) if message.images else content,
+    }
     if message.tool_call_id:
         spelled["tool_call_id"] = message.tool_call_id
     if message.tool_calls:

@@ -33,6 +33,7 @@ class RemoteLanguageModel:
         self.model = str(health.get("model", ""))
         self.calls_tools = health.get("calls_tools") is True
         self.shapes_answers = health.get("shapes_answers") is True
+        self.sees_images = health.get("sees_images") is True
         self.service = service
 
     @property
@@ -74,6 +75,9 @@ class RemoteLanguageModel:
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
         """Have the service read the context. Raises as `stream` does."""
+        if any(message.images for message in request.messages):
+            # Megabytes, for models that read nothing ahead: none that does sees any.
+            return
         async with self.service.ask(_question("/prefill", request), ticket) as reply:
             if reply is not None:
                 await reply.json()

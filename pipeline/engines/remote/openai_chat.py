@@ -29,6 +29,7 @@ class OpenAiChat(OpenAiConnection):
         prefills: whether `prefill` sends a request for one token. Worth it where the server keeps prefixes (llama.cpp,
             vLLM, Ollama) and tokens cost nothing.
         asks_usage: whether to ask for token counts with `stream_options`.
+        sees_images: whether the model takes images; servers do not tell it in a way that all of them share.
     """
 
     calls_tools = True
@@ -42,8 +43,10 @@ class OpenAiChat(OpenAiConnection):
         limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens",
         prefills: bool = False,
         asks_usage: bool = True,
+        sees_images: bool = False,
     ) -> None:
         super().__init__(endpoint, model)
+        self.sees_images = sees_images
         self._limit_field = limit_field
         self._prefills = prefills
         self._asks_usage = asks_usage

@@ -18,7 +18,7 @@ REPLY = "I am on it."
 
 
 def call(*script: Say, tool: float | None = 20.0, seconds: float = 40, asks: int = 1) -> Simulation:
-    wanted = CallOptions(tools=Toolbox([DECLARED], rounds=8), filler="")
+    wanted = CallOptions(tools=Toolbox([DECLARED], rounds=8), tool_filler="")
     wanted.turn_taking = TurnTakingConfig(idle_prompt_s=0.0)
     calls = tuple(("", ToolCall(f"call_{number}", "search", "{}")) for number in range(1, asks + 1))
     return Simulation(script=[WISH, *script], options=wanted, asks=calls, reply=REPLY, delays=Delays(tool=tool)).run(
@@ -76,13 +76,13 @@ def test_no_more_than_a_few_at_once() -> None:
 
 def test_a_filler_of_its_own_is_said_in_place_of_the_servers() -> None:
     slow = DECLARED.model_copy(update={"background": False, "timeout_s": 30.0, "filler": "Let me search."})
-    wanted = CallOptions(tools=Toolbox([slow]), filler="One moment.")
+    wanted = CallOptions(tools=Toolbox([slow]), tool_filler="One moment.")
     done = Simulation(script=[WISH], options=wanted, asks=(("", SEARCH),), reply=REPLY, delays=Delays(tool=4.0)).run(14)
     assert [event.text for event in done.all(ReplyDone)] == [f"Let me search. {REPLY}"]
 
 
 def test_the_filler_is_in_the_language_of_the_call() -> None:
     slow = DECLARED.model_copy(update={"background": False, "timeout_s": 30.0})
-    wanted = CallOptions(tools=Toolbox([slow]), filler="One moment.", language="de")
+    wanted = CallOptions(tools=Toolbox([slow]), tool_filler="One moment.", language="de")
     done = Simulation(script=[WISH], options=wanted, asks=(("", SEARCH),), reply=REPLY, delays=Delays(tool=4.0)).run(14)
     assert done.all(ReplyDone)[0].text.startswith("Einen Moment.")

@@ -19,6 +19,7 @@ from pipeline.call.reply import last_words
 from pipeline.call.state import State
 from pipeline.engines.protocols import AbsentEngine, Engines, SpeechChunk, ToolCall, Voice
 from pipeline.scheduling.lanes import Ticket
+from pipeline.text.phrases import FAREWELLS
 from tests.media.calls import until
 
 SOUND = np.full(320, 3000, np.int16)
@@ -49,9 +50,13 @@ class Mouth:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.voices_asked: list[str | None] = []
         self.fails = self.hangs = False
 
-    async def synthesize(self, text: str, ticket: Ticket, **_: Any) -> AsyncIterator[SpeechChunk]:
+    async def synthesize(
+        self, text: str, ticket: Ticket, voice: str | None = None, **_: Any
+    ) -> AsyncIterator[SpeechChunk]:
+        self.voices_asked.append(voice)
         if self.fails:
             raise RuntimeError("this mouth is broken")
         if self.hangs:
@@ -195,6 +200,18 @@ async def test_a_call_that_breaks_before_it_is_connected_ends_without_words(monk
     talk.actor.post(Connected())
     assert talk.told() == [f"fault {BROKEN}", "ended", f"ended {BROKEN}"]
     assert talk.mouth.said == []
+    await talk.close()
+
+
+async def test_the_last_words_are_in_the_language_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Mouth, "voices", (*Mouth.voices, Voice("eva", "Eva", "de_DE", "test")))
+    talk = Talk(language="de")
+    talk.actor.post(Connected())
+    monkeypatch.setattr(talk.actor.machine, "handle", broken)
+    talk.actor.post(Tick())
+    await talk.ended()
+    assert " ".join(talk.mouth.said) == FAREWELLS["de"]
+    assert set(talk.mouth.voices_asked) == {"eva"}
     await talk.close()
 
 

@@ -17,7 +17,7 @@ LONG = "There is a great deal that I could tell you about lists of this kind and
 
 def call(*script: Say) -> Simulation:
     declared = ToolDeclaration(name="delete_list", description="x", function="builtins:dict")
-    wanted = CallOptions(tools=Toolbox([declared]), approval=("delete_list",), filler="")
+    wanted = CallOptions(tools=Toolbox([declared]), approval=("delete_list",), tool_filler="")
     return Simulation(script=[WISH, *script], options=wanted, asks=(("", DELETE),), reply=LONG)
 
 

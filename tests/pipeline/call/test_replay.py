@@ -38,7 +38,7 @@ def with_everything() -> RecordedSimulation:
         greeting="Hello there.",
         turn_taking=TurnTakingConfig(idle_prompt_s=3.0),
         tools=Toolbox([WEATHER], rounds=2),
-        filler="One moment.",
+        tool_filler="One moment.",
     )
     return RecordedSimulation(
         [Say(3.0, 4.8, "Wie ist das Wetter in Paris?", language="de"), Say(10.0, 11.2, "Stop, what about Rome?")],

@@ -22,7 +22,7 @@ REPLY = "It is sunny in Paris, at twenty one degrees."
 
 
 def options(rounds: int = 4, filler: str = "One moment.") -> CallOptions:
-    return CallOptions(tools=Toolbox([DECLARED], rounds=rounds), filler=filler, filler_after_s=1.0)
+    return CallOptions(tools=Toolbox([DECLARED], rounds=rounds), tool_filler=filler, filler_after_s=1.0)
 
 
 def call(
@@ -136,7 +136,7 @@ async def never(arguments: dict[str, Any]) -> str:
 def test_nothing_is_said_while_it_is_the_user_who_takes_their_time(waits_for_user: bool) -> None:
     told = ToolDescription(name="weather", description="Keys.", timeout_s=30, waits_for_user=waits_for_user)
     tool = own_tool(told, never)
-    wanted = CallOptions(tools=Toolbox().having(tool), filler="One moment.", filler_after_s=1.0)
+    wanted = CallOptions(tools=Toolbox().having(tool), tool_filler="One moment.", filler_after_s=1.0)
     done = call(QUESTION, tool=4, wanted=wanted, seconds=20)
     said = " ".join(event.text for event in done.all(ReplyDone))
     assert ("One moment." in said) is not waits_for_user

@@ -13,7 +13,7 @@ from pipeline.engines.protocols import Transcript
 from pipeline.engines.turn.smart_turn import SmartTurn
 from pipeline.engines.vad.silero import SileroVad
 from pipeline.scheduling.lanes import Ticket
-from pipeline.text.languages import UNCLEAR
+from pipeline.text.phrases import UNCLEAR
 from server.testing.recorded_call import RecordedCall, Recording, read_recording
 from tests.conftest import lacking
 from tests.pipeline.engines.speech import model

@@ -15,7 +15,7 @@ from pipeline.call.events import (
 from pipeline.call.options import CallOptions
 from pipeline.call.state import State
 from pipeline.engines.protocols import Voice
-from pipeline.text.languages import UNCLEAR, phrase_in
+from pipeline.text.phrases import UNCLEAR, phrase_in
 from tests.pipeline.call.simulation import Delays, Say, Simulation
 
 SORRY = UNCLEAR["en"]
@@ -118,7 +118,7 @@ def test_it_is_said_in_the_language_and_the_voice_of_the_call() -> None:
     ],
 )
 def test_a_text_that_was_set_is_said_in_every_language(text: str, language: str, wanted: tuple[str, str]) -> None:
-    assert phrase_in(UNCLEAR, text, language) == wanted
+    assert phrase_in("unclear_prompt", text, language) == wanted
 
 
 @pytest.mark.parametrize("seed", range(20))

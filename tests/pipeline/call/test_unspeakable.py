@@ -6,7 +6,7 @@ from pipeline.call.effects import Synthesize
 from pipeline.call.events import CallFault, ReplyDone
 from pipeline.call.options import CallOptions
 from pipeline.engines.protocols import Voice
-from pipeline.text.languages import APOLOGIES, DELAYS
+from pipeline.text.phrases import APOLOGIES, DELAYS
 from tests.pipeline.call.simulation import Delays, Say, Simulation
 
 JOE = Voice("joe", "Joe", "en_US", "piper")

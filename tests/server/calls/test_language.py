@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.call.events import TranscriptDelta, TurnUnclear
-from pipeline.text.languages import UNCLEAR
+from pipeline.text.phrases import UNCLEAR
 from server.calls.defaults import call_options
 from server.calls.websocket.events import SocketEvents
 from server.conversations.beginnings import language_options

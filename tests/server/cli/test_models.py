@@ -17,6 +17,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from pipeline.models import FetchProgress, Manifest
 from server.cli.models import BarProgress, PlainProgress
+from server.minds.score_book import keep_score
+from server.settings import Settings
 from tests.pipeline.models.hub_server import running_hub
 
 SMART_TURN = "smart-turn-v3.2"
@@ -187,11 +189,15 @@ def test_use_says_so_where_the_environment_goes_before_the_file(weights: Path) -
 
 def test_list_tells_of_every_mind_how_wise_it_is_how_fast_here_and_which_one_answers(weights: Path) -> None:
     minds = {model.id: model.mind for model in Manifest.load().models if model.mind is not None}
+    sizes = {model.id: model.size for model in Manifest.load().models}
+    keep_score(Settings(models_dir=weights, llm_model="qwen3-1.7b"), 47)
     shown = morgan_models(weights, "list", COLUMNS="160", MORGAN_LLM_MODEL="qwen3-1.7b").stdout
     table = shown[shown.index("Language models") :].splitlines()
     for model_id, mind in minds.items():
         line = next(line for line in table if f" {model_id} " in line)
-        assert (str(mind.right) if mind.right is not None else "not asked") in line
+        right = 47 if model_id == "qwen3-1.7b" else mind.right
+        assert (str(right) if right is not None else "not asked") in line
+        assert f"{sizes[model_id] / 1e6:,.0f}" in line
         assert "not measured" in line
         assert line.lstrip().startswith("*") is (model_id == "qwen3-1.7b")
 

@@ -149,15 +149,6 @@ def test_the_phase_of_what_an_assistant_has_said_is_kept() -> None:
     assert (talk.error()["code"], talk.error()["param"]) == ("invalid_value", "item.phase")
 
 
-def test_images_are_refused_by_name() -> None:
-    talk = Talk()
-    image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
-    talk.say("conversation.item.create", item={"type": "message", "role": "user", "content": [image]})
-    error = talk.error()
-    assert (error["code"], error["param"]) == ("unsupported_parameter", "item.content[0].type")
-    assert "input_image" in error["message"]
-
-
 def test_text_of_the_wrong_side_is_refused() -> None:
     talk = Talk()
     content = [{"type": "output_text", "text": "x"}]
@@ -186,8 +177,8 @@ def test_an_item_that_is_named_again_and_again_is_not_multiplied() -> None:
         return item
 
     asked = [ReferenceItem(type="item_reference", id="a")] * 1_000
-    assert len(asked_messages(asked[:2], find)) == 2
+    assert len(asked_messages(asked[:2], find, lambda _: ())) == 2
     found = 0
     with pytest.raises(RealtimeError, match="at most 4000000 characters"):
-        asked_messages(asked, find)
+        asked_messages(asked, find, lambda _: ())
     assert found == 3

@@ -101,7 +101,7 @@ def test_of_a_model_that_cannot_be_held_to_a_form_none_is_asked() -> None:
         {"logprobs": True},
         {"web_search_options": {}},
         {"modalities": ["text", "audio"]},
-        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "x"}}]}]},
         {"messages": []},
     ],
 )

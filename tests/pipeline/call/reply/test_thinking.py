@@ -11,7 +11,7 @@ FILLER = "One moment."
 
 
 def call(thinking: float, seconds: float = 40, filler: str = FILLER, **more: object) -> Simulation:
-    options = CallOptions(filler=filler, filler_after_s=1.0)
+    options = CallOptions(tool_filler=filler, filler_after_s=1.0)
     return Simulation([QUESTION, NEXT], options=options, delays=Delays(thinking=thinking, **more)).run(seconds)  # type: ignore[arg-type]
 
 
