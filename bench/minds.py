@@ -38,9 +38,9 @@ from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.normalise import normalise
 from pipeline.text.reply_length import ReplyLength
 from server.engines.factory import build_llm
+from server.engines.score_book import QUESTIONS as QUESTIONS_ASKED
+from server.engines.score_book import keep_score
 from server.minds.choice import resolved
-from server.minds.score_book import QUESTIONS as QUESTIONS_ASKED
-from server.minds.score_book import keep_score
 from server.settings import Settings, SettingsError, load_settings
 
 QUESTIONS = Path(__file__).with_name("minds.toml")

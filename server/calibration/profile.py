@@ -21,9 +21,9 @@ from pipeline.models import ModelStore
 from pipeline.processor import Machine, this_machine
 from pipeline.scheduling.cores import usable_cores
 from server.calibration.computing import ComputingFigures, times_as_long
-from server.calibration.kept_json import write_json
 from server.calibration.windows import WindowFigures
 from server.engines.factory import llm_engine
+from server.engines.kept_json import write_json
 from server.engines.library import library_title
 from server.settings import Settings
 

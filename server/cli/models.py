@@ -18,10 +18,10 @@ from rich.table import Table
 from pipeline.models import FetchProgress, FileReport, Model, ModelError, ModelStore, ProgressCallback
 from pipeline.models.added import PREFIX
 from server.engines.library import fetch_library
+from server.engines.score_book import QUESTIONS, load_scores, right_of
 from server.minds.choice import language_models, quick_model, resolved, too_slow
 from server.minds.config_file import change_settings, config_path
 from server.minds.endpoints import first_model
-from server.minds.score_book import QUESTIONS, load_scores, right_of
 from server.minds.speed_book import SpeedBook, load_speeds
 from server.settings import AUTO_MIND, Settings, SettingsError, load_settings
 

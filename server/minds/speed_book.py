@@ -14,7 +14,7 @@ from pipeline.engines.llm.speed import LanguageModelSpeed
 from pipeline.models import Model
 from pipeline.processor import this_machine
 from pipeline.scheduling.cores import usable_cores
-from server.calibration.kept_json import write_json
+from server.engines.kept_json import write_json
 from server.engines.library import all_on_gpu, library_title
 from server.settings import Settings
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.engines.images import sees_images
 from pipeline.models import Manifest
 from server.app_keys import ENGINES, SETTINGS
+from server.engines.score_book import asked_model, load_scores, right_of
 from server.http.errors import ApiError
 from server.http.operation import Answer, operation
-from server.minds.score_book import asked_model, load_scores, right_of
 
 ROLES = ("llm", "stt", "tts", "embedder")
 """Engines whose models clients can use, in the order of the list."""

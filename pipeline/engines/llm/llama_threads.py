@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from pipeline.engines.llm.llama_native import NativeContext
-from pipeline.engines.llm.llama_slots import Placement, Tokens
+from pipeline.engines.llm.llama_slots import SlotPlacement, Tokens
 from pipeline.engines.llm.llama_steps import Share, StepPace
 from pipeline.scheduling.lanes import Ticket
 
@@ -44,13 +44,13 @@ def compare_threads(context: NativeContext, pace: StepPace, most: int) -> None:
             break
     for (_, threads), (share, seconds) in best.items():
         pace.learn([share], seconds, threads)
-    context.arrange(Placement(0, 0))
+    context.arrange(SlotPlacement(0, 0))
 
 
 def _steps(context: NativeContext, threads: int) -> list[tuple[Share, float]]:
     """A stretch of a prompt, and a token: what each took."""
     context.set_threads(threads)
-    context.arrange(Placement(0, 0))
+    context.arrange(SlotPlacement(0, 0))
     tokens = Tokens(Ticket(), 0, "", list(range(PROMPT + 1)), slot=0)
     timed: list[tuple[Share, float]] = []
     for count in (PROMPT, 1):

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from pipeline.models import FetchProgress, Manifest
 from server.cli.models import BarProgress, PlainProgress
-from server.minds.score_book import keep_score
+from server.engines.score_book import keep_score
 from server.settings import Settings
 from tests.pipeline.models.hub_server import running_hub
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
 from pipeline.engines.llm.llama_native import NativeContext
-from pipeline.engines.llm.llama_slots import Placement
+from pipeline.engines.llm.llama_slots import SlotPlacement
 from pipeline.engines.llm.llama_steps import Share, StepPace
 from pipeline.engines.llm.llama_threads import ROUNDS, compare_threads
 
@@ -24,7 +24,7 @@ class TimedContext:
     def __init__(self, token_s: float, held_up: Sequence[int] = ()) -> None:
         self.now = 0.0
         self.steps = 0
-        self.arranged: list[Placement] = []
+        self.arranged: list[SlotPlacement] = []
         self._token_s = token_s
         self._held_up = held_up
         self._threads = 1
@@ -32,7 +32,7 @@ class TimedContext:
     def set_threads(self, threads: int) -> None:
         self._threads = threads
 
-    def arrange(self, placement: Placement) -> bool:
+    def arrange(self, placement: SlotPlacement) -> bool:
         self.arranged.append(placement)
         return True
 
@@ -60,7 +60,7 @@ def test_prompts_take_a_second_core_and_single_tokens_do_not(
     pace = compared(context, monkeypatch)
     assert pace.threads(16, 2) == 2
     assert pace.threads(1, 2) == 1
-    assert context.arranged[-1] == Placement(0, 0), "nothing is left in the cache"
+    assert context.arranged[-1] == SlotPlacement(0, 0), "nothing is left in the cache"
 
 
 def test_a_large_model_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:

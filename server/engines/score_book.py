@@ -7,7 +7,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from pipeline.models import Model
-from server.calibration.kept_json import write_json
+from server.engines.kept_json import write_json
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.models import Manifest
 from server.app import Server
-from server.minds.score_book import keep_score, load_scores, right_of
+from server.engines.score_book import keep_score, load_scores, right_of
 from server.settings import Settings
 from tests.server.scripted import Mind, scripted_engines
 from tests.serving import free_port
