@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -70,19 +70,21 @@ def _show_settings(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
         return
-    lines = dict(_variables(shown))
+    # What is named by its user is one variable, in JSON: such names are no parts of variables' names.
+    named = {name for name in shown if isinstance(getattr(settings, name), Mapping)}
+    lines = dict(_variables(shown, named))
     width = max(len(name) for name in lines)
     for name, value in lines.items():
         typer.echo(f"{name:{width}}  {value}")
 
 
-def _variables(values: Mapping[str, Any], prefix: str = "MORGAN_") -> list[tuple[str, str]]:
+def _variables(values: Mapping[str, Any], whole: Collection[str], prefix: str = "MORGAN_") -> list[tuple[str, str]]:
+    """Variables and their values; those named in `whole` are not taken apart."""
     pairs: list[tuple[str, str]] = []
     for name, value in values.items():
         variable = f"{prefix}{name.upper()}"
-        # What is named by its user is one variable, in JSON: such names are no parts of variables' names.
-        if isinstance(value, Mapping) and name not in ("engine_options", "transfer_targets"):
-            pairs += _variables(value, f"{variable}__")
+        if isinstance(value, Mapping) and name not in whole:
+            pairs += _variables(value, (), f"{variable}__")
         else:
             pairs.append((variable, value if isinstance(value, str) else json.dumps(value)))
     return pairs
