@@ -156,6 +156,7 @@ def build_registry(
         options,
         capacity,
         lost_grace_s=settings.lost_grace_s,
+        longest_s=settings.longest_call_s,
         half_open=settings.half_open_calls,
         handed_over=handed_over,
     )

@@ -76,11 +76,13 @@ class CallHost(Protocol):
         engines: shared by all calls.
         memory: where calls are written down.
         metrics: what is counted.
+        longest_s: after which a call ends.
     """
 
     engines: Engines
     memory: MemoryDoor
     metrics: Metrics
+    longest_s: float
 
     def engines_for(self, conversation_id: str) -> Engines:
         """The engines of one call."""
@@ -148,8 +150,11 @@ class Call:
         self.line = line
         self._holdings.add("line", lambda reason: line.close(reason))
 
-    def begin(self) -> None:
+    def begin(self, longest_s: float | None = None) -> None:
         """The call can be spoken on, over its line.
+
+        Args:
+            longest_s: after which it ends; None for what holds for all.
 
         Raises:
             CallOverError: it has ended meanwhile.
@@ -167,6 +172,8 @@ class Call:
         actor = CallActor(options, engines, self.line.speaker, context, self._on_event, reminder, recorder)
         self._holdings.add("actor", lambda reason: actor.close(reason))
         self._actor = actor
+        over = asyncio.get_running_loop().call_later(longest_s or host.longest_s, self.end_soon, "too_long")
+        self._holdings.add("time", lambda _: over.cancel())
         host.begun(self)
         log.info("call opened", call_id=self.id, kind=self.kind)
 

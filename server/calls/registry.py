@@ -68,6 +68,7 @@ class CallRegistry:
         defaults: options of calls that do not say otherwise.
         capacity: how many calls may be open.
         lost_grace_s: how long a vanished caller is waited for.
+        longest_s: after which a call ends.
         half_open: calls of one client that may be unconnected at the same time.
         handed_over: takes the calls that a restart ends.
     """
@@ -79,6 +80,7 @@ class CallRegistry:
         capacity: Capacity,
         *,
         lost_grace_s: float,
+        longest_s: float = 14_400.0,
         half_open: int = 10,
         handed_over: HandedOver | None = None,
     ) -> None:
@@ -88,6 +90,7 @@ class CallRegistry:
         self.metrics = parts.metrics
         self.make_talk = parts.make_talk
         self.lost_grace_s = lost_grace_s
+        self.longest_s = longest_s
         self.handed_over = handed_over or HandedOver()
         self.draining = False
         self.total = 0

@@ -68,6 +68,11 @@ class ShownToken:
     bound: bool
 
 
+def new_guest() -> str:
+    """The id of a user of whom nothing is known, and who is nobody else."""
+    return f"guest-{secrets.token_hex(8)}"
+
+
 def is_token(credential: str) -> bool:
     """Whether something that was shown has the form of one of our tokens, valid or not."""
     return credential.startswith(tuple(PREFIXES.values()))
@@ -122,7 +127,7 @@ class Tokens:
             TokenTooLargeError: the options or the session do not fit.
         """
         token_id, now = secrets.token_urlsafe(16), int(time.time())
-        user_id = grant.user_id if grant.user_id is not None else f"guest-{secrets.token_hex(8)}"
+        user_id = grant.user_id if grant.user_id is not None else new_guest()
         claims = {
             "iss": ISSUER,
             "aud": grant.kind,

@@ -17,6 +17,9 @@ from server.realtime.abilities import abilities_of
 from server.realtime.errors import RealtimeError
 from server.realtime.session_config import SessionConfig
 
+UNASKED = ("greeting", "shutdown_prompt", "short_replies")
+"""Options of a call that have it say more, or less, than its client and the language model want."""
+
 
 def session_defaults(options: CallOptions) -> CallOptions:
     """Options of calls whose clients expect nothing to be said of the server's own accord."""
@@ -71,4 +74,5 @@ async def beginning_of(request: web.Request, config: SessionConfig) -> tuple[Beg
     user_id = acting_user(request, None) or registry(request).defaults.user_id
     conversation_id = principal_of(request).options.get("conversation_id")
     beginning = await begin_for(request.app[MEMORY].memory, user_id, conversation_id)
-    return beginning, {"user_id": user_id, "greeting": "", **config.options(), "fixed": config.defaults.fixed}
+    unasked = {name: getattr(config.defaults, name) for name in UNASKED}
+    return beginning, {"user_id": user_id, **unasked, **config.options(), "fixed": config.defaults.fixed}

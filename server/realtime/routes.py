@@ -274,6 +274,7 @@ async def translate(request: web.Request) -> web.Response:
 @operation(
     "realtime",
     scope="calls",
+    cost="work",
     body=WantedSecret,
     body_limit=MAX_REALTIME_SESSION,
     answers={200: Answer("The secret", Secret)},
@@ -289,6 +290,7 @@ async def create_secret(request: web.Request, body: WantedSecret) -> web.Respons
 @operation(
     "realtime",
     scope="calls",
+    cost="work",
     uploads=("application/json",),
     body_limit=MAX_REALTIME_SESSION,
     answers={200: Answer("The secret, with the session around it", OldSecret)},
@@ -303,6 +305,7 @@ async def create_secret_as_before(request: web.Request) -> web.Response:
 @operation(
     "realtime",
     scope="calls",
+    cost="work",
     uploads=("application/json",),
     body_limit=MAX_REALTIME_SESSION,
     answers={200: Answer("The secret, with the session around it", OldSecret)},

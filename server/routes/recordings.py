@@ -33,6 +33,7 @@ class InputsOfCall(OneConversation):
 @operation(
     "conversations",
     scope="read",
+    cost="work",
     params=InputsOfCall,
     answers={200: Answer("JSON lines, as `morgan replay` reads them", content=("application/jsonl",))},
     errors=(404, 503),

@@ -18,7 +18,7 @@ from server.http.web_socket import open_socket
 from server.identity.errors import TokenTooLargeError
 from server.identity.grant import Grant
 from server.identity.principal import principal_of
-from server.identity.tokens import TOKENS
+from server.identity.tokens import TOKENS, new_guest
 from server.telephone.announced import AnnouncedCall
 from server.telephone.answers import ANSWERS, Bridge, Incoming
 from server.telephone.desk import DESK
@@ -84,6 +84,7 @@ async def media_stream(request: web.Request) -> web.StreamResponse:
 @operation(
     "telephone",
     scope="calls",
+    cost="work",
     params=OneBridge,
     uploads=(FORM, JSON),
     answers={200: Answer("What to do with the call", content=("text/xml", JSON, "text/plain"))},
@@ -106,6 +107,8 @@ async def answer_line(request: web.Request, params: OneBridge) -> web.Response:
     if params.bridge == "asterisk":
         announced = AnnouncedCall(principal, user_id, wishes)
         return _answered(params.bridge, desk.announced.announce(announced, time.monotonic()))
+    # What comes after the call is asked for by the same user.
+    user_id = user_id or new_guest()
     options = wishes.model_dump(exclude={"user_id"}, exclude_none=True)
     base = desk.settings.telephone_url or asked_at(request)
     token = _token(request, user_id, options, FOLLOW_UP_S)
@@ -124,6 +127,7 @@ async def answer_line(request: web.Request, params: OneBridge) -> web.Response:
 @operation(
     "telephone",
     scope="calls",
+    cost="work",
     params=OneBridge,
     uploads=(FORM, JSON),
     answers={200: Answer("What to do with the caller", content=("text/xml", JSON, "text/plain"))},
@@ -137,7 +141,8 @@ async def follow_line(request: web.Request, params: OneBridge) -> web.Response:
     """
     answers = ANSWERS[params.bridge]
     told = await asked(request)
-    target = request.app[DESK].follow_ups.take(told.get(answers.call_id, ""), time.monotonic())
+    reaches = principal_of(request).reaches
+    target = request.app[DESK].follow_ups.take(told.get(answers.call_id, ""), reaches, time.monotonic())
     return _answered(params.bridge, answers.follow(target))
 
 
@@ -179,7 +184,7 @@ def asked_at(request: web.Request) -> str:
     return f"{'https' if scheme == 'https' else 'http'}://{host}"
 
 
-def _token(request: web.Request, user_id: str | None, options: dict[str, Any], ttl_s: int) -> str:
+def _token(request: web.Request, user_id: str, options: dict[str, Any], ttl_s: int) -> str:
     grant = Grant("join", frozenset({"calls"}), user_id, options, issuer=principal_of(request).id)
     try:
         return request.app[TOKENS].mint(grant, ttl_s).value

@@ -123,6 +123,7 @@ class OneSession(BaseModel):
 @operation(
     "rtvi",
     scope="calls",
+    cost="work",
     body=Start,
     body_limit=MAX_REALTIME_SESSION,
     answers={200: Answer("The session", RtviStarted)},

@@ -22,6 +22,9 @@ class MediaSettings(BaseModel):
         (), description="Addresses announced to callers in place of the local ones (NAT, containers), comma-separated."
     )
     connect_timeout_s: float = Field(10.0, gt=0, description="A call that is not connected by then ends.")
+    longest_call_s: float = Field(
+        14_400.0, gt=0, description="A call ends after so long; one from a telephone line after telephone_longest_s."
+    )
     lost_grace_s: float = Field(15.0, ge=0, description="How long a call whose caller vanished waits for them.")
     max_calls: ByTheMachine = Field(
         None,

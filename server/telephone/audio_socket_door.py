@@ -11,6 +11,7 @@ from media.telephone_band import WireFormat
 from server.addresses import is_loopback
 from server.calls.call import Call
 from server.http.errors import ApiError
+from server.http.networks import network
 from server.identity.principal import LOCAL
 from server.telephone import audio_socket
 from server.telephone.announced import AnnouncedCall
@@ -184,7 +185,7 @@ class _Connection:
     async def _open(self, identity: str, announced: AnnouncedCall) -> None:
         remote = str(self._writer.get_extra_info("peername")[0])
         wire = WireFormat("linear", self._rate or TELEPHONE.rate)
-        client = f"{announced.principal.id} {remote}"
+        client = f"{announced.principal.id}@{network(remote)}"
         self._call, self._line = await open_line(
             self._door.desk,
             announced.principal,

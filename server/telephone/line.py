@@ -70,7 +70,6 @@ class TelephoneLine:
         wire: how sound comes in.
         bridge_id: by which the bridge knows the call.
         follow_ups: where it is told what comes next.
-        longest_s: a call ends after so long.
 
     Attributes:
         link: the audio.
@@ -87,7 +86,6 @@ class TelephoneLine:
         wire: WireFormat,
         bridge_id: str,
         follow_ups: FollowUps,
-        longest_s: float,
     ) -> None:
         now = time.monotonic()
         self.link = PcmLink(
@@ -100,7 +98,6 @@ class TelephoneLine:
         self._wire = wire
         self._bridge_id = bridge_id
         self._follow_ups = follow_ups
-        self._ends_at = now + longest_s
         self._active_at = now
         self._encoder = WireEncoder(carrier.wire)
         self._marks = MarkBook()
@@ -187,8 +184,8 @@ class TelephoneLine:
         self._pacer.remove(self)
         self.link.close()
         if self._leaving is None:
-            self._follow_ups.put(self._bridge_id, None)
-        self._follow_ups.left(self._bridge_id, time.monotonic())
+            self._follow_ups.put(self._bridge_id, self._call.options.user_id, None)
+        self._follow_ups.left(self._bridge_id, self._call.options.user_id, time.monotonic())
         await self._carrier.close(reason)
 
     # Leaving ---------------------------------------------------------------------------------------------------------
@@ -196,14 +193,14 @@ class TelephoneLine:
     def leave(self, target: str | None) -> None:
         """See `server.telephone.tools.Leavable`. A caller who speaks over the last words stays."""
         self._leaving = "hung_up" if target is None else "transferred"
-        self._follow_ups.put(self._bridge_id, target)
+        self._follow_ups.put(self._bridge_id, self._call.options.user_id, target)
 
     def _replied(self, event: ReplyDone) -> None:
         if self._leaving is None:
             return
         if event.status == "cancelled":
             self._leaving = None
-            self._follow_ups.put(self._bridge_id, None)
+            self._follow_ups.put(self._bridge_id, self._call.options.user_id, None)
         else:
             now = time.monotonic()
             self._leaves_at = now + (LAST_WORD_S if self._carrier.marks else self._delay_s)
@@ -216,9 +213,7 @@ class TelephoneLine:
             return
         if self._call.state is not State.LISTENING:
             self._active_at = now
-        if now >= self._ends_at:
-            self._end("too_long")
-        elif now - self._active_at > IDLE_S:
+        if now - self._active_at > IDLE_S:
             self._end("idle")
 
     # From the clock and the link -------------------------------------------------------------------------------------

@@ -49,11 +49,10 @@ async def open_line(
         tools = desk.tools()
         options |= {"tools": tools.beside(calls.defaults.tools, calls.engines.llm), **desk.greeting}
         async with calls.reserve(beginning, client, **options) as call:
-            pacer, longest_s = calls.endpoint.pacer, desk.settings.telephone_longest_s
-            line = TelephoneLine(call, make_carrier(), pacer, wire, bridge_id, desk.follow_ups, longest_s)
+            line = TelephoneLine(call, make_carrier(), calls.endpoint.pacer, wire, bridge_id, desk.follow_ups)
             tools.line = line
             call.put_on(line)
-            call.begin()
+            call.begin(desk.settings.telephone_longest_s)
             line.open()
     except CallsFullError as full:
         raise ApiError(503, "no_capacity", f"{full}; try again in {RETRY_S} seconds") from None

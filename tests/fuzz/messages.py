@@ -5,17 +5,23 @@ import contextlib
 import json
 import random
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, get_args
 
+from multidict import CIMultiDict
+
+from media.telephone_band import to_linear
 from pipeline.engines.llm.tool_call_text import ToolCallText
 from pipeline.engines.protocols import ToolCall
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.toolbox import Toolbox
+from server.addresses import ProxyHeader, parse_address
 from server.calls.websocket.messages import Audio, parse_message
 from server.http.errors import ApiError, parse_socket_message
+from server.http.proxies import Proxies
 from server.rtvi.messages import RtviError
 from server.rtvi.messages import parse_message as parse_rtvi
 from server.services import stt_streams
+from server.telephone.audio_socket import AudioSocketError, AudioSocketReader, Message, Sound, sound
 from server.telephone.dialects import DIALECTS
 from server.telephone.wire import SoundCame, read_text
 from server.transcription.fields import decode_base64
@@ -126,6 +132,66 @@ def _media_stream(data: bytes) -> None:
                 assert not isinstance(came, SoundCame) or len(came.data) <= len(line)
             except ApiError as refused:
                 _told(refused)
+
+
+def _read_in_pieces(data: bytes, sizes: list[int]) -> tuple[list[Message], bool]:
+    """What AudioSocket's reader makes of bytes that come in pieces of some sizes, and whether it refuses the rest."""
+    reader, found, at = AudioSocketReader(), [], 0
+    for size in sizes:
+        try:
+            found += reader.feed(data[at : at + size])
+        except AudioSocketError:
+            return found, True
+        assert len(reader._held) < 65_538
+        at += size
+    return found, False
+
+
+def _pbx(data: bytes) -> None:
+    dice = random.Random(len(data))
+    sizes = [dice.choice((1, 2, 3, 50, 700)) for _ in range(len(data))]
+    found, refused = _read_in_pieces(data, sizes)
+    # However TCP cuts it. (What comes with nonsense in one piece is refused with it.)
+    whole, refused_whole = _read_in_pieces(data, [len(data)])
+    assert refused is refused_whole
+    assert refused or found == whole
+    for message in found:
+        if isinstance(message, Sound):
+            to_linear(message.data, "linear")
+
+
+def _pbx_seeds() -> list[bytes]:
+    identity, key, rings_off = b"\1\0\x10" + bytes(16), b"\3\0\x015", b"\0\0\0"
+    wide = b"\x12\2\x80" + bytes(640)
+    return [identity + sound(bytes(320)) * 3 + key + rings_off, identity + wide * 2 + b"\xff\0\1\2", key + identity]
+
+
+# What proxies say of a client -----------------------------------------------------------------------------------------
+
+_PROXIES = {header: Proxies(("127.0.0.1", "10.0.0.0/8"), header) for header in get_args(ProxyHeader)}
+_NAMED = {"x-forwarded-for": "192.0.2.1", "forwarded": "for=192.0.2.1;proto=https"}
+
+
+def _proxies(data: bytes) -> None:
+    line = as_text(data).replace("\n", "").replace("\r", "")
+    for header, proxies in _PROXIES.items():
+        # A stranger's own words come to nothing, whether the proxy adds to their line or writes one of its own.
+        alone = proxies.client("127.0.0.1", CIMultiDict({header: line}))
+        assert alone is not None
+        assert parse_address(alone) is not None
+        assert proxies.client("203.0.113.5", CIMultiDict({header: line})) == "203.0.113.5"
+        added = proxies.client("127.0.0.1", CIMultiDict({header: f"{line}, {_NAMED[header]}"}))
+        assert added == "192.0.2.1" or (header == "forwarded" and added == "127.0.0.1")
+        beside = CIMultiDict([(header, line), (header, _NAMED[header])])
+        assert proxies.client("127.0.0.1", beside) == "192.0.2.1"
+
+
+_FORWARDED = (
+    b"192.0.2.7, 10.1.1.1",
+    b"[2001:db8::1]:80, ::ffff:10.1.1.1",
+    b'for="[2001:db8::1]:80";by=10.1.1.1, For=_x;host="a,\\"b"',
+    b'for=unknown;x=",for=10.1.1.1',
+)
 
 
 # Realtime -------------------------------------------------------------------------------------------------------------
@@ -239,6 +305,9 @@ TARGETS = (
     Target("rtvi", "messages of RTVI's clients", plain(_rtvi), lambda: [lines(_RTVI)], mutated_json, runs=600),
     Target("media-stream", "messages of telephone bridges, in every dialect", plain(_media_stream),
            lambda: [lines(messages) for messages in BRIDGES.values()], mutated_json, runs=300),
+    Target("audio-socket", "messages of Asterisk's AudioSocket, however TCP cuts them", plain(_pbx), _pbx_seeds),
+    Target("proxies", "where a request comes from, in the words of proxies and of strangers", plain(_proxies),
+           lambda: list(_FORWARDED)),
     Target("realtime", "client events of Realtime, over a WebSocket and a data channel", plain(_realtime),
            _realtime_seeds, _mutated_realtime, runs=60),
     Target("tools", "arguments of tools, and tool calls in a model's words", on_loop(_tools), _tool_seeds,

@@ -148,6 +148,16 @@ EXAMPLES: dict[str, Example] = {
 ANSWERED_OTHERWISE = {"change_ticket": 404, "sip_call": 400, "translate": 400, "whip_patch": 428}
 """Right requests for which there is nothing to be done here: that work has ended, no such line, no If-Match."""
 
+CHEAP = {
+    *("whip_options", "whip_nothing", "whip_call", "translate", "sip_call"),
+    *("list_calls", "show_call", "hang_up", "delete_call", "whip_delete", "ice_servers"),
+    *("list_models", "list_audio_models", "list_voices", "show_model", "show_voices"),
+    *("show_metrics", "show_state", "change_ticket"),
+    # Of a stream that was counted when it began, and whose sound is bounded.
+    *("add_chunk", "end_stream", "stream_socket"),
+}
+"""Answered from memory at once, leaving nothing behind: all others are limited for each client."""
+
 ENDS_CALLS = ("hang_up", "delete_call", "whip_delete")
 
 LAST = (*ENDS_CALLS, "end_stream", "delete_document", "delete_conversation", "forget_user")
@@ -320,14 +330,23 @@ async def test_every_route_says_its_scope(world: World) -> None:
         f"{route.method} {route.resource.canonical}"
         for app in world.server.apps
         for route in app.router.routes()
-        if (said := operation_of(route.handler)) is not None
-        and route.resource is not None
-        and not said.open
-        and said.scope is None
+        if route.resource is not None
+        and not route.resource.canonical.startswith("/static/")
+        and ((said := operation_of(route.handler)) is None or (not said.open and said.scope is None))
     ]
     assert not lacking
     assert len(world.operations) > 40
     assert len(world.sockets) >= 2
+
+
+async def test_every_route_that_costs_something_is_limited(world: World) -> None:
+    free = {
+        getattr(route.handler, "__name__", "")
+        for app in world.server.apps
+        for route in app.router.routes()
+        if (said := operation_of(route.handler)) is not None and not said.open and said.cost is None
+    }
+    assert free <= CHEAP, "a new route says what it costs, or stands among those that cost next to nothing"
 
 
 async def test_without_a_key_with_a_wrong_or_an_expired_one_nobody_gets_in(world: World) -> None:

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from server.bounds import FOLLOW_UP_S
 from server.http.errors import ApiError, errors_as_json
-from server.identity.principal import LOCAL
+from server.identity.principal import LOCAL, Principal
 from server.identity.twilio_signature import is_signed, signature, spellings
 from server.routes.telephone import MAX_FIELDS, asked, asked_at
 from server.telephone.announced import AnnouncedCall, AnnouncedCalls
@@ -58,17 +58,30 @@ def test_a_caller_is_connected_or_hung_up(bridge: Bridge, target: str | None, to
 
 
 def test_where_a_caller_goes_is_told_once_and_not_for_ever() -> None:
+    follow_ups, alice = FollowUps(), Principal("user:alice", frozenset({"calls"}), "alice").reaches
+    follow_ups.put("CA1", "alice", "+1")
+    follow_ups.put("CA2", "alice", "+2")
+    follow_ups.left("CA1", "alice", 10.0)
+    follow_ups.left("CA2", "alice", 10.0)
+    assert follow_ups.take("CA1", alice, 11.0) == "+1"
+    assert follow_ups.take("CA1", alice, 11.0) is None
+    assert follow_ups.take("CA2", alice, 11.0 + FOLLOW_UP_S) is None
+    follow_ups.put("CA3", "alice", "+3")
+    follow_ups.put("CA3", "alice", None)
+    assert follow_ups.take("CA3", alice, 11.0) is None
+
+
+def test_where_a_caller_goes_is_neither_told_to_another_user_nor_changed_by_one() -> None:
     follow_ups = FollowUps()
-    follow_ups.put("CA1", "+1")
-    follow_ups.put("CA2", "+2")
-    follow_ups.left("CA1", 10.0)
-    follow_ups.left("CA2", 10.0)
-    assert follow_ups.take("CA1", 11.0) == "+1"
-    assert follow_ups.take("CA1", 11.0) is None
-    assert follow_ups.take("CA2", 11.0 + FOLLOW_UP_S) is None
-    follow_ups.put("CA3", "+3")
-    follow_ups.put("CA3", None)
-    assert follow_ups.take("CA3", 11.0) is None
+    alice, bob, backend = (Principal(name or "key:1", frozenset({"calls"}), name) for name in ("alice", "bob", None))
+    follow_ups.put("CA1", "alice", "+1")
+    # Bob says that a call of his own has this id, and leaves it.
+    follow_ups.put("CA1", "bob", None)
+    follow_ups.left("CA1", "bob", 10.0)
+    assert follow_ups.take("CA1", bob.reaches, 11.0) is None
+    assert follow_ups.take("CA1", alice.reaches, 11.0) == "+1"
+    follow_ups.put("CA1", "alice", "+1")
+    assert follow_ups.take("CA1", backend.reaches, 11.0) == "+1"
 
 
 def test_an_announced_call_comes_once_and_in_time() -> None:
