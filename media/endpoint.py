@@ -9,6 +9,7 @@ from media.pacer import Pacer
 from media.peer import WebRtcPeer
 from media.playout import Playout
 from media.sdp import parse_offer
+from media.teardown import logged
 from media.udp_port import UdpPort
 from media.values import AudioTap, EndpointStats, MediaConfig, MediaError, PeerListener, PeerStats, Speaker
 
@@ -134,7 +135,12 @@ class MediaEndpoint:
 
     def peer_stats(self) -> list[PeerStats]:
         """Of the open peers."""
-        return [peer.stats() for peer in self._peers]
+        found: list[PeerStats] = []
+        for peer in self._peers:
+            # What of one peer cannot be told keeps nothing of the others from those who ask.
+            with logged("statistics of a peer"):
+                found.append(peer.stats())
+        return found
 
     def totals(self) -> dict[str, int]:
         """Counters of all peers since the start, open and gone, by their names in `PeerStats`."""
@@ -153,7 +159,8 @@ class MediaEndpoint:
     def _peer_gone(self, peer: WebRtcPeer) -> None:
         if peer in self._peers:
             del self._peers[peer]
-            _add(self._gone, peer.stats())
+            with logged("the last statistics of a peer"):
+                _add(self._gone, peer.stats())
 
     def _fresh_certificate(self) -> RTCCertificate:
         if self._certificate.expires - datetime.now(tz=UTC) < CERTIFICATE_MARGIN:

@@ -385,3 +385,19 @@ async def test_of_a_tone_only_what_a_stall_swallowed_is_missing(drop: bool) -> N
         assert peer.stats().packets_discarded == 0
         times = [at for _, at, _ in notes.audio]
         assert all(later >= earlier for earlier, later in pairwise(times))
+
+
+async def test_a_peer_whose_statistics_fail_hides_nothing_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("no statistics")
+
+    async with endpoint() as server, call(server) as (_, peer, _), call(server) as (_, other, _):
+        monkeypatch.setattr(peer, "stats", broken)
+        assert len(server.peer_stats()) == 1
+        known = server.totals()["packets_received"]
+        await until(lambda: server.totals()["packets_received"] > known)
+        await peer.close()
+        await until(lambda: peer not in server.peers)
+        known = server.totals()["packets_received"]
+        await until(lambda: server.totals()["packets_received"] > known)
+        assert not other.ending

@@ -87,7 +87,6 @@ def test_another_process_finds_the_same(tmp_path: Path, repository: Path) -> Non
         text=True,
         env={**os.environ, "PYTHONHASHSEED": "2"},
         cwd=repository,
-        timeout=100,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     assert done.stdout.endswith("The same as when it was recorded.\n")
