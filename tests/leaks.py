@@ -8,8 +8,8 @@ from collections.abc import Iterable
 OUR_THREADS = ("lane-", "morgan-")
 """Name prefixes of threads that somebody of ours has to end. The libraries' own pools are not ours."""
 
-GRACE_S = 1.0
-"""What is about to end by itself may take this long."""
+GRACE_S = 10.0
+"""What is about to end by itself may take this long, on a busy machine too."""
 
 
 def our_threads() -> set[threading.Thread]:
