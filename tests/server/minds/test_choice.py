@@ -123,7 +123,7 @@ def test_memory_is_that_of_the_gpu_where_the_language_model_lies_there(
     monkeypatch.setattr(llama_builds, "gpu", lambda: Gpu("a card", (9, 0), (13, 0)))
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    settings = Settings(models_dir=tmp_path)
+    settings = Settings(models_dir=tmp_path, llm_engine="llama.cpp")
     assert free_memory(settings) == FreeMemory(9 * GIB), "its kernels are not here"
     monkeypatch.setattr(library, "_is_there", lambda *_: True)
     assert free_memory(settings) == FreeMemory(3 * GIB, on_gpu=True)
@@ -142,7 +142,7 @@ def test_speeds_on_a_gpu_are_kept_for_that_gpu(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(library, "_is_there", lambda *_: True)
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    settings = Settings(models_dir=tmp_path)
+    settings = Settings(models_dir=tmp_path, llm_engine="llama.cpp")
 
     def put_in(name: str) -> None:
         for module in (llama_builds, speed_book):
