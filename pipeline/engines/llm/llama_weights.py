@@ -36,7 +36,7 @@ WORTHWHILE: Final = 0.25
 """Share of a file that is in slow forms, at least, to be written anew."""
 
 REVISION: Final = 2
-"""Counts the changes of what is written anew: speeds that were measured before a change no longer hold."""
+"""Counts the changes of what is written anew: copies from before one are not loaded, nor their speeds believed."""
 
 LIMIT_S: Final = 600.0
 """For writing a copy; half a gigabyte takes 20 s."""
@@ -62,7 +62,7 @@ def quick_weights(path: Path, cache: Path, llama: Llama | None = None) -> Path:
     llama = llama or load_library()
     if llama.build.reads_all or slow_bytes(source, llama.functions) < WORTHWHILE * size:
         return source
-    copy = cache / f"{source.stem}-{size}.Q8_0.gguf"
+    copy = cache / f"{source.stem}-{size}-{REVISION}.Q8_0.gguf"
     if not copy.is_file():
         try:
             _write(source, copy)
