@@ -113,10 +113,13 @@ class EmbeddedPostgres(EmbeddedServer):
             self._password = secrets.token_urlsafe(24)
             if self._cluster.exists():
                 await self._set_password()
-        self._remember(port=self.port, password=self._password)
+        self._keep_state()
         if not self._cluster.exists():
             await self._init()
         await self._check_version()
+
+    def _keep_state(self) -> None:
+        self._remember(port=self.port, password=self._password)
 
     async def _init(self) -> None:
         """Make the cluster aside and put it in its place when it is whole."""

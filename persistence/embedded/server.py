@@ -3,7 +3,9 @@
 import abc
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 import structlog
 
 from persistence.backoff import Backoff
-from persistence.embedded.processes import ServerProcess, write_private
+from persistence.embedded.processes import ServerProcess, free_port, write_private
 from persistence.errors import EmbeddedServerError
 from persistence.tasks import ended, keep_running
 
@@ -23,6 +25,10 @@ ATTEMPT_S = 5.0
 """An attempt to connect counts for so long at most against the time that a start may take."""
 
 LOG_TAIL_BYTES = 2000
+
+STARTS = 3
+"""Tries of a first start, each on a port of its own: while a cluster is made, the port that was found free for it may be
+dealt to anybody's connection."""
 
 
 class EmbeddedServer(abc.ABC):
@@ -57,7 +63,16 @@ class EmbeddedServer(abc.ABC):
             EmbeddedServerError: it cannot be started; the message says why.
         """
         await self._prepare()
-        await self._bring_up()
+        for tries_left in reversed(range(STARTS)):
+            try:
+                await self._bring_up()
+                break
+            except EmbeddedServerError as error:
+                if not tries_left or os.strerror(errno.EADDRINUSE) not in str(error):
+                    raise
+                log.warning("port taken meanwhile, trying another", server=self.name, port=self.port)
+                self.port = free_port()
+                self._keep_state()
         self._watch = keep_running(self._keep_up, f"watch over {self.name}")
 
     async def stop(self) -> None:
@@ -72,6 +87,10 @@ class EmbeddedServer(abc.ABC):
     @abc.abstractmethod
     async def _prepare(self) -> None:
         """What comes before the first start: find the program, make folders, choose port and password."""
+
+    @abc.abstractmethod
+    def _keep_state(self) -> None:
+        """Write down where the server is to be found."""
 
     @abc.abstractmethod
     def _orphan(self) -> ServerProcess | None:

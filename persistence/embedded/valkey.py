@@ -65,7 +65,10 @@ class EmbeddedValkey(EmbeddedServer):
         self.port = int(state.get("port") or 0)
         if self._orphan() is None:
             self.port = free_port(self.port or None)
-        self._remember(port=self.port, password=self._password, pid=state.get("pid"))
+        self._keep_state(state.get("pid"))
+
+    def _keep_state(self, pid: int | None = None) -> None:
+        self._remember(port=self.port, password=self._password, pid=pid)
 
     def _orphan(self) -> ServerProcess | None:
         pid = self._remembered().get("pid")
@@ -88,7 +91,7 @@ class EmbeddedValkey(EmbeddedServer):
         }
         text = "".join(f"{name} {value}\n" for name, value in settings.items())
         process = ServerProcess.spawn([str(self._program), "-"], self._log_file, stdin=text.encode())
-        self._remember(port=self.port, password=self._password, pid=process.pid)
+        self._keep_state(process.pid)
         return process
 
     async def _answers(self) -> bool:

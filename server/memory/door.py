@@ -1,5 +1,6 @@
 """The server's way to memory: opened beside the engines, closed last, and open or not, calls go on."""
 
+import asyncio
 import json
 from dataclasses import replace
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import structlog
 from aiohttp import web
 
+from persistence.backoff import Backoff
 from persistence.cache.redis_tier import RedisTier
 from persistence.config import PersistenceConfig, Retention
 from persistence.embedded.processes import write_private
@@ -14,6 +16,7 @@ from persistence.erasure import Erased, Erasure
 from persistence.errors import PersistenceError, StoreUnavailableError
 from persistence.housekeeping import Housekeeping, Job
 from persistence.memory import Memory
+from persistence.tasks import ended, keep_running
 from pipeline.call.context import Context
 from pipeline.call.ports import Reminder
 from pipeline.engines.protocols import TextEmbedder
@@ -31,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 SWEEP_S = 300.0
 """How often recordings are looked for that are too old."""
+
+REOPEN_FIRST_S, REOPEN_LONGEST_S = 2.0, 60.0
+"""Between tries to open a memory that could not be opened at the start."""
 
 ENVIRONMENT = "environment.json"
 """File in the run directory that `morgan env` prints."""
@@ -93,9 +99,12 @@ class MemoryDoor:
         self._alone = not takes_calls(settings.role)
         self._sample_s = settings.metrics_sample_s
         self._sampler: MetricSampler | None = None
+        self._metrics: Metrics | None = None
+        self._url = ""
+        self._opening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Open memory; a server that cannot be started is told in the log and in `/health`, and calls go on."""
+        """Open memory; one that cannot be opened is told in the log and in `/health`, and tried again beside calls."""
         if not self._alone:
             self._sweeping.start()
         if self.off:
@@ -107,14 +116,30 @@ class MemoryDoor:
             self.problem = "a service alone uses no database of its own: set MORGAN_POSTGRES_DSN and MORGAN_REDIS_URL"
             log.warning("no memory: this service keeps nothing", problem=self.problem)
             return
+        if not await self._try_to_open():
+            log.error("no memory: calls go on, nothing of them is kept until it opens", problem=self.problem)
+            self._opening = keep_running(self._keep_opening, "opening of memory")
+
+    async def _try_to_open(self) -> bool:
+        """Try to open memory; whether it is open now."""
         try:
-            self.memory = await Memory.open(self._config, self._embedder)
+            memory = await Memory.open(self._config, self._embedder)
         except (PersistenceError, OSError) as error:
             self.problem = str(error)
-            log.error("no memory: calls go on, nothing of them is kept", problem=self.problem)
-        else:
-            self.problem = ""
-            self.memory.on_deleted = self._delete_kept
+            return False
+        memory.on_deleted = self._delete_kept
+        self.memory, self.problem = memory, ""
+        return True
+
+    async def _keep_opening(self) -> None:
+        """Until it works: a disk is given room, a port is let go of, the other server on the same folder ends."""
+        backoff = Backoff(REOPEN_FIRST_S, REOPEN_LONGEST_S)
+        while True:
+            await asyncio.sleep(backoff.failed())
+            if await self._try_to_open():
+                break
+        log.info("memory is open")
+        self._tell()
 
     def redis(self) -> RedisTier | None:
         """The fast tier, where there is one now."""
@@ -150,17 +175,28 @@ class MemoryDoor:
 
     def announce(self, url: str) -> None:
         """Let `morgan env` know that the server is there, and where."""
-        if self.memory is not None:
-            known = {**self.memory.environment(), "MORGAN_URL": url}
-            write_private(self._config.run_dir / ENVIRONMENT, json.dumps(known, indent=2) + "\n")
+        self._url = url
+        self._tell()
 
     def sample(self, metrics: Metrics) -> None:
         """From now on keep samples of the server's metrics."""
-        if self.memory is not None:
-            self._sampler = MetricSampler(metrics, self.memory, self._sample_s)
+        self._metrics = metrics
+        self._tell()
+
+    def _tell(self) -> None:
+        """Write down what was asked for, as soon as there is a memory."""
+        if self.memory is None:
+            return
+        if self._url:
+            known = {**self.memory.environment(), "MORGAN_URL": self._url}
+            write_private(self._config.run_dir / ENVIRONMENT, json.dumps(known, indent=2) + "\n")
+        if self._metrics is not None and self._sampler is None:
+            self._sampler = MetricSampler(self._metrics, self.memory, self._sample_s)
 
     async def close(self, deliver_s: float = 2.0) -> None:
         """Write everything down and stop the servers that were started; see `Memory.close`."""
+        if self._opening is not None:
+            await ended([self._opening])
         if self._sampler is not None:
             await self._sampler.close()
         await self._sweeping.close()

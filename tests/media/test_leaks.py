@@ -17,6 +17,7 @@ from tests.media.calls import Notes, call, endpoint, until
 async def short_call(server: MediaEndpoint) -> "weakref.ref[WebRtcPeer]":
     async with call(server) as (caller, peer, notes):
         await until(lambda: notes.audio and notes.channel_open)
+        await caller.channel_open()
         caller.send("hello")
         await peer.close()
         return weakref.ref(peer)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -74,6 +75,23 @@ async def test_a_server_that_is_killed_comes_back_on_the_same_address(
     assert await server._answers()
     assert (server.port, server.restarts) == (port, 1)
     await server.stop()
+
+
+@pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedValkey])
+async def test_a_port_that_is_taken_between_being_found_and_used_is_done_without(
+    kind: type[EmbeddedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = kind(PersistenceConfig(tmp_path))  # type: ignore[call-arg,arg-type]
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        taken = somebody.getsockname()[1]
+        monkeypatch.setattr(f"{kind.__module__}.free_port", lambda preferred: taken)
+        await server.start()
+        try:
+            assert server.port != taken
+            assert await server._answers()
+            assert server._remembered()["port"] == server.port
+        finally:
+            await server.stop()
 
 
 async def test_servers_of_a_killed_process_are_taken_over_with_their_data(tmp_path: Path, repository: Path) -> None:
