@@ -27,8 +27,8 @@ ATTEMPT_S = 5.0
 LOG_TAIL_BYTES = 2000
 
 STARTS = 3
-"""Tries of a first start, each on a port of its own: while a cluster is made, the port that was found free for it may be
-dealt to anybody's connection."""
+"""Tries of a first start, each on a port of its own: the port that was found free may be dealt to anybody's connection
+while a cluster is made."""
 
 
 class EmbeddedServer(abc.ABC):
