@@ -3,11 +3,15 @@
     morgan bench minds                                    # the model of the settings
     morgan bench minds --models smollm2-135m-instruct,qwen2.5-coder-0.5b-instruct --json
     MORGAN_LLM_BASE_URL=http://localhost:11434/v1 morgan bench minds --models llama3.2:3b
+    morgan bench minds --held-out                         # sixty other questions, which nobody tunes on
 
 The prompt is that of a call: its instructions, the conversation so far read beforehand, the question at its end; and a
 reply ends where it would in a call. `bench/minds.toml` has the questions and what is expected of the replies. "first"
 is the first text behind the last word, "speakable" the share of replies that can be read aloud as they are (no markup,
 list, link or emoji), "words" the length of a reply. How many were right of all is kept for `morgan models list`.
+
+Prompts are tuned on `bench/minds.toml`, so a gain there may be of those questions alone. `bench/minds_held_out.toml`
+has as many of each kind that no prompt was tuned on; scores of the two are not of one scale, and none is kept of it.
 """
 
 import argparse
@@ -44,6 +48,7 @@ from server.minds.choice import resolved
 from server.settings import Settings, SettingsError, load_settings
 
 QUESTIONS = Path(__file__).with_name("minds.toml")
+HELD_OUT = Path(__file__).with_name("minds_held_out.toml")
 ROUNDS = 3
 NOW = datetime(2026, 11, 26, 14, 40, tzinfo=UTC).timestamp()
 
@@ -306,10 +311,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="", help="ids, paths or the endpoint's names, comma-separated")
     parser.add_argument("--kinds", default="", help="of questions, comma-separated; all by default")
+    parser.add_argument("--held-out", action="store_true", help="ask the questions that nobody tunes on; keep no score")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     kinds = options.kinds.split(",") if options.kinds else []
-    questions = [each for each in load_questions() if not kinds or each.kind in kinds]
+    path = HELD_OUT if options.held_out else QUESTIONS
+    questions = [each for each in load_questions(path) if not kinds or each.kind in kinds]
+    scored = not options.held_out and len(questions) == QUESTIONS_ASKED
     try:
         settings = resolved(load_settings())
         models = options.models.split(",") if options.models else [settings.llm_model]
@@ -317,7 +325,7 @@ def main() -> None:
         for model in models:
             asked = load_settings({"llm_model": model})
             measured.append(asyncio.run(measure(asked, questions)))
-            if len(questions) == QUESTIONS_ASKED:
+            if scored:
                 keep_score(asked, measured[-1].score)
     except (SettingsError, ModelError, EngineError) as error:
         sys.exit(str(error))
