@@ -49,7 +49,6 @@ from server.settings import Settings, SettingsError, load_settings
 
 QUESTIONS = Path(__file__).with_name("minds.toml")
 HELD_OUT = Path(__file__).with_name("minds_held_out.toml")
-ROUNDS = 3
 NOW = datetime(2026, 11, 26, 14, 40, tzinfo=UTC).timestamp()
 
 _UNSPEAKABLE = re.compile(
@@ -214,8 +213,9 @@ async def _reply(
     llm: LanguageModel, settings: Settings, context: Context, said: str, tools: tuple[ToolSpec, ...]
 ) -> Reply:
     reply, length, began = Reply(), ReplyLength(said, settings.instructions), time.perf_counter()
-    for _ in range(ROUNDS):
-        request = context.request(None, settings.llm_max_tokens, settings.llm_temperature, tools)
+    for tools_left in reversed(range(settings.tool_rounds + 1)):
+        choice = "auto" if tools_left else "none"
+        request = context.request(None, settings.llm_max_tokens, settings.llm_temperature, tools, choice)
         calls: tuple[ToolCall, ...] = ()
         async with aclosing(_counted(llm.stream(request, Ticket(Urgency.FIRST_AUDIO)), reply)) as deltas:
             async for delta in deltas:

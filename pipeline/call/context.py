@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pipeline.call.circumstances import Circumstances, Moment
 from pipeline.call.memories import Memories, in_words
+from pipeline.engines.guidance import Guidance
 from pipeline.engines.images import Image, with_placeholders
 from pipeline.engines.protocols import ChatRequest, Message, ToolCall, ToolSpec
 from pipeline.text.languages import NAMES
@@ -18,6 +19,9 @@ BLOCKS = 4
 
 KEPT = 4
 """So many times as many entries are kept as the model sees; memory has the rest."""
+
+INSTRUCTIONS = "You are Morgan, a friendly and helpful voice assistant."
+"""How Morgan is where nobody says otherwise."""
 
 SPOKEN_RULES = (
     "This is a phone call, and a voice reads your words aloud. "
@@ -274,12 +278,32 @@ class Context:
     ) -> ChatRequest:
         """A request for the reply to `said`, or to what was said last; see `ChatRequest`."""
         messages = self.messages(said)
-        return ChatRequest(messages, self.conversation, max_tokens, temperature, tools=tools, tool_choice=tool_choice)
+        return ChatRequest(
+            messages,
+            self.conversation,
+            max_tokens,
+            temperature,
+            tools=tools,
+            tool_choice=tool_choice,
+            guidance=self._guidance(),
+        )
+
+    def _guidance(self) -> Guidance:
+        """What a small model is helped with: in English alone."""
+        return Guidance.NONE if self._tells_language else guidance_for(self.instructions, self._rules)
+
+
+def guidance_for(instructions: str, rules: str = SPOKEN_RULES) -> Guidance:
+    """What a small model is helped with where answers are spoken: in manner where nobody asked for another one."""
+    if rules != SPOKEN_RULES:
+        return Guidance.NONE
+    return Guidance.FACTS | Guidance.MANNER if instructions == INSTRUCTIONS else Guidance.FACTS
 
 
 def shared_beginning(instructions: str, rules: str = SPOKEN_RULES) -> ChatRequest:
     """What the prompts of all calls with these instructions begin with, for a language model to read ahead."""
-    return ChatRequest((Message("system", f"{instructions}\n{rules}"),), max_tokens=1)
+    system = Message("system", f"{instructions}\n{rules}")
+    return ChatRequest((system,), max_tokens=1, guidance=guidance_for(instructions, rules))
 
 
 def _noted(text: str, recalled: Memories, language: str, time: str) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.call.context import INSTRUCTIONS
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import ToolSpec
 from pipeline.text.phrases import (
@@ -74,7 +75,7 @@ class CallOptions:
     conversation_id: str = ""
     language: str | None = None
     expected_language: str | None = None
-    instructions: str = "You are Morgan, a friendly and helpful voice assistant."
+    instructions: str = INSTRUCTIONS
     voice: str | None = None
     speed: float = 1.0
     greeting: str = ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.call.context import SPOKEN_RULES, Context
 from pipeline.call.options import CallOptions
+from pipeline.engines.guidance import Guidance
 from pipeline.engines.protocols import ChatRequest, Message, ToolSpec
 
 
@@ -60,7 +61,9 @@ class ReplyWish:
         asked = context.request(said, max_tokens, options.temperature, tools, choice)
         several = options.parallel_tool_calls if self.parallel_tool_calls is None else self.parallel_tool_calls
         messages = tuple(answered_calls(self._messages(asked.messages, options)))
-        return replace(asked, messages=messages, parallel_tool_calls=several)
+        as_always = self.messages is None and self.instructions is None and self.is_spoken(options)
+        guidance = asked.guidance if as_always else Guidance.NONE
+        return replace(asked, messages=messages, parallel_tool_calls=several, guidance=guidance)
 
     def _messages(self, messages: tuple[Message, ...], options: CallOptions) -> tuple[Message, ...]:
         """The conversation, or what is to stand in its place, under the instructions that count."""

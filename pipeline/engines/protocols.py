@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pipeline.audio import Pcm, Waveform
+from pipeline.engines.guidance import Guidance
 from pipeline.engines.images import Image
 from pipeline.scheduling.lanes import Ticket
 
@@ -227,6 +228,7 @@ class ChatRequest:
             it to the engine. An engine that cannot differ from request to request does not look at it.
         seed: of the random numbers, likewise.
         form: JSON that the answer has to be; None for text. See `shapes_answers`.
+        guidance: what the engine may add for a small model; nothing where the prompt is the client's.
     """
 
     messages: tuple[Message, ...]
@@ -241,6 +243,7 @@ class ChatRequest:
     seed: int | None = None
     form: AnswerForm | None = None
     min_tokens: int = 0
+    guidance: Guidance = Guidance.NONE
 
     @property
     def asked(self) -> str:

@@ -82,6 +82,7 @@ class LlamaCppOptions(ModelOptions):
         layers: on the GPU; None for all.
         threads: of the computation on the CPU; the native build has one.
         requantize: keep a copy of a small model in a form that reads prompts faster, where there is one.
+        guidance: help a model of less than a billion parameters in calls (`llm.guidance`).
         library: the build of llama.cpp on the CPU: wheel; native, with kernels for AVX512-VNNI and AMX, where it is
             there and loads; auto: that one if it is faster here.
     """
@@ -90,6 +91,7 @@ class LlamaCppOptions(ModelOptions):
     layers: int | None = Field(None, ge=1, le=ALL_LAYERS)
     threads: int
     requantize: bool
+    guidance: bool = True
     library: Literal["auto", "wheel", "native"] = "auto"
 
 
@@ -235,12 +237,15 @@ def _llama_cpp(options: LlamaCppOptions, host: EngineHost) -> LanguageModel:
                     library=library,
                     kernels=kernels,
                     gpu_layers=layers,
+                    guidance=options.guidance,
                 )
             )
         chosen = folder_of_library(options.library, options.threads, host.folder_of)
         if options.requantize:
             weights = quick_weights(weights, host.cache_dir / "requantized", load_library(chosen))
-        return LlamaCppLanguageModel(LlamaOptions(weights, threads=options.threads, library=chosen))
+        return LlamaCppLanguageModel(
+            LlamaOptions(weights, threads=options.threads, library=chosen, guidance=options.guidance)
+        )
 
     # Its weights may take gigabytes and are loaded once; no processor is quicker at them than a GPU.
     model, placement = placed(LLAMA_CPP.id, options.device, load, lambda _: None, compare=False)

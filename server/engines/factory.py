@@ -42,6 +42,7 @@ SETTINGS_OF: dict[EngineRole, dict[str, str]] = {
         "model": "llm_model",
         "threads": "llm_threads",
         "requantize": "llm_requantize",
+        "guidance": "llm_guidance",
         "base_url": "llm_base_url",
         "api_key": "llm_api_key",
         "sees_images": "llm_sees_images",

@@ -5,6 +5,7 @@ from typing import Annotated, get_args
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
+from pipeline.call.context import INSTRUCTIONS
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.text.phrases import (
     APOLOGIES,
@@ -69,9 +70,7 @@ class ConversationSettings(BaseModel):
     )
     recall_score: float = Field(0.35, ge=0, le=1, description="Similarity (cosine) from which a memory fits the words.")
     recall_ms: float = Field(20.0, ge=1, le=1000, description="A turn goes on without memories that take longer.")
-    instructions: str = Field(
-        "You are Morgan, a friendly and helpful voice assistant.", description="How Morgan should be."
-    )
+    instructions: str = Field(INSTRUCTIONS, description="How Morgan should be.")
     phrases: dict[LanguageCode, dict[PhraseName, Phrase]] = Field(
         {},
         description="What Morgan says by itself, by language: a JSON object, or tables [phrases.de] with any of "

@@ -64,6 +64,11 @@ class EnginesSettings(BaseModel):
     llm_requantize: bool = Field(
         True, description="Keep a copy of smaller models in a form that is read faster, made once (seconds)."
     )
+    llm_guidance: bool = Field(
+        True,
+        description="Help models of less than a billion parameters in calls: examples of how to answer, the results of "
+        "sums, and a word behind the answers of tools.",
+    )
     llm_base_url: str | None = Field(None, description="An OpenAI-compatible endpoint, such as http://host:11434/v1.")
     llm_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
     llm_sees_images: bool = Field(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from pipeline.engines.guidance import Guidance
 from pipeline.engines.images import Image
 from pipeline.engines.protocols import AnswerForm, ChatRequest, Message, Role, ToolCall, ToolSpec
 from server.bounds import MAX_CHAT_CHARS, MAX_CHAT_MESSAGES, MAX_SCHEMA_PARTS, MAX_TOKENS
@@ -228,6 +229,9 @@ class ChatCompletionRequest(_Part):
     prompt_cache_key: Annotated[str, Field(max_length=256)] | None = Field(
         None, description="Requests that begin alike and share a key reuse what the model has read."
     )
+    guidance: Annotated[list[Literal["facts", "manner"]], Field(max_length=2)] | None = Field(
+        None, description="Of calls of another Morgan: what a model of less than a billion parameters is helped with."
+    )
 
     @field_validator("logprobs", "functions", "web_search_options")
     @classmethod
@@ -262,7 +266,14 @@ class ChatCompletionRequest(_Part):
             top_p=self.top_p,
             seed=self.seed,
             form=self.response_format.form() if self.response_format is not None else None,
+            guidance=self._guidance(),
         )
+
+    def _guidance(self) -> Guidance:
+        allowed = Guidance.NONE
+        for each in self.guidance or ():
+            allowed |= Guidance[each.upper()]
+        return allowed
 
     def _tools(self, choice: str | None) -> tuple[ToolSpec, ...]:
         functions = [tool.function for tool in self.tools or ()]

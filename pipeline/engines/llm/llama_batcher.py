@@ -293,7 +293,7 @@ class Batcher:
             grammar = None if job.text.thinking else job.grammar
             allowed = grammar.allowed() if grammar is not None else None
             token = job.sampler.sample(logits, allowed)
-            while job.generated < job.request.min_tokens and allowed is None and self._model.ends(token):
+            while allowed is None and job.out_of_place(self._model.piece(token), ends=self._model.ends(token)):
                 logits[token] = -np.inf
                 token = job.sampler.sample(logits, allowed)
             finished = self._say(job, token, tokens, whole=grammar is not None and grammar.take(token))
@@ -317,7 +317,7 @@ class Batcher:
             return True
         job.generated += 1
         self.stats.generated += 1
-        text = job.text.feed(self._model.piece(token))
+        text = job.feed(self._model.piece(token))
         job.thought += job.text.thinking
         over = whole or job.text.stopped
         if over or job.generated - min(job.thought, MOST_THOUGHT) >= job.most or self._full(tokens):

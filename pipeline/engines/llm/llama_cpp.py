@@ -3,10 +3,12 @@
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Literal
 
 from pipeline.engines.device import Placement
 from pipeline.engines.llm.answer_grammar import AnswerGrammar, AnswerGrammars
+from pipeline.engines.llm.guidance import SMALL_PARAMETERS, SaidBack, guided
 from pipeline.engines.llm.llama_batcher import LlamaStats
 from pipeline.engines.llm.llama_job import Job
 from pipeline.engines.llm.llama_worker import LlamaOptions, LlamaWorker
@@ -54,6 +56,7 @@ class LlamaCppLanguageModel:
         self.model_id = ""
         self.model = self._worker.title
         self.calls_tools = self._worker.calls_tools
+        self._guides = options.guidance and self._worker.parameters < SMALL_PARAMETERS
         self._grammars = AnswerGrammars(self._worker.guided_vocabulary)
         # Also at interpreter exit, where a thread inside llama.cpp would crash while its library is torn down.
         self._finalizer = weakref.finalize(self, self._worker.close)
@@ -90,14 +93,20 @@ class LlamaCppLanguageModel:
             LaneClosedError: the model was closed.
         """
         results: asyncio.Queue[ChatDelta | _End] = asyncio.Queue()
-        job = self._submit(request, ticket, results, generate=True, grammar=await self._grammars.prepare(request))
-        try:
-            while not isinstance(item := await results.get(), _End):
-                yield item
-            if item.error is not None:
-                raise item.error
-        finally:
-            self._worker.withdraw(job)
+        while True:
+            job = self._submit(request, ticket, results, generate=True, grammar=await self._grammars.prepare(request))
+            try:
+                while not isinstance(item := await results.get(), _End):
+                    if not job.garbled:
+                        yield item
+                if item.error is not None:
+                    raise item.error
+            finally:
+                self._worker.withdraw(job)
+            if not job.garbled:
+                return
+            # It asked for a tool that there is none of: it is to answer in words.
+            request = replace(request, tool_choice="none")
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
         """Evaluate what the prompt will have in common with those to come, in which the user goes on or says something.
@@ -152,7 +161,11 @@ class LlamaCppLanguageModel:
             if not _post(loop, results.put_nowait, item):
                 job.withdrawn = True
 
-        job = Job(request, ticket, generate, deliver, lambda error: deliver(_End(error)), grammar)
+        said_back = None
+        if request.guidance and self._guides:
+            said_back = SaidBack(request.asked)
+            request = guided(request, self._worker.parameters)
+        job = Job(request, ticket, generate, deliver, lambda error: deliver(_End(error)), grammar, said_back)
         self._worker.submit(job)
         return job
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.engines.llm.answer_grammar import AnswerGrammar
+from pipeline.engines.llm.guidance import SaidBack
 from pipeline.engines.llm.llama_native import Sampler
 from pipeline.engines.llm.llama_slots import Tokens
 from pipeline.engines.llm.reply_text import ReplyAssembler
@@ -23,6 +24,7 @@ class Job:
         on_delta: gets every piece of the reply, the last one with its finish reason.
         on_end: called once, at the very end, with None or with what went wrong. A cancelled job ends with None.
         grammar: of the answer, where it has to have a form.
+        said_back: keeps a small model from saying the user's words back; None for one that is not helped.
         withdrawn: nobody wants it any more; like a cancelled ticket, but of this job alone.
         tokens: prompt and reply, once tokenised.
         queued_at: when it was handed over, monotonic s; 0 for when it is added.
@@ -34,6 +36,7 @@ class Job:
     on_delta: Callable[[ChatDelta], None]
     on_end: Callable[[BaseException | None], None]
     grammar: AnswerGrammar | None = None
+    said_back: SaidBack | None = None
     withdrawn: bool = False
     tokens: Tokens | None = None
     queued_at: float = 0.0
@@ -48,6 +51,35 @@ class Job:
     @property
     def cancelled(self) -> bool:
         return self.withdrawn or self.ticket.cancelled
+
+    @property
+    def garbled(self) -> bool:
+        """See `ToolCallText.garbled`: known once the reply has ended."""
+        return self.tools is not None and self.tools.garbled and self.request.tool_choice != "none"
+
+    def feed(self, piece: bytes) -> str:
+        """The characters that have become certain with the next token; see `ReplyAssembler.feed`."""
+        text = self.text.feed(piece)
+        if self.said_back is not None:
+            self.said_back.feed(text)
+        return text
+
+    def out_of_place(self, piece: bytes, *, ends: bool) -> bool:
+        """Whether the reply must not go on with a token.
+
+        Args:
+            piece: of the token.
+            ends: it ends the reply: too early, or where tools may not be asked for any more and nothing was said yet.
+        """
+        owes_words = self.tools is not None and self.request.tool_choice == "none" and self.tools.wordless
+        if ends:
+            return self.generated < self.request.min_tokens or owes_words
+        if self.text.thinking:
+            return False
+        text = piece.decode(errors="ignore")
+        if owes_words and self.tools is not None and not self.tools.begins_words(text):
+            return True
+        return self.said_back is not None and self.said_back.would(text)
 
 
 def last_delta(job: Job, text: str, *, stop: bool) -> ChatDelta:

@@ -62,6 +62,7 @@ class NativeModel:
         on_gpu: whether layers are on a GPU.
         title: the name that the file gives itself, else the file's name.
         size: tokens of the vocabulary.
+        parameters: how many weights.
         trained_context: tokens of context that the model was trained for.
 
     Raises:
@@ -85,6 +86,7 @@ class NativeModel:
         self._vocabulary = self.library.llama_model_get_vocab(self.handle)
         self.size = int(self.library.llama_vocab_n_tokens(self._vocabulary))
         self.trained_context = int(self.library.llama_model_n_ctx_train(self.handle))
+        self.parameters = int(self.library.llama_model_n_params(self.handle))
         self.title = self._metadata("general.name") or path.stem
         self._bos = int(self.library.llama_vocab_bos(self._vocabulary))
         self._adds_bos = bool(self.library.llama_vocab_get_add_bos(self._vocabulary))

@@ -51,6 +51,7 @@ class LlamaOptions:
         library: folder of the native build of llama.cpp; None for the wheel.
         kernels: folder of its kernels for GPUs; None for the CPU alone.
         gpu_layers: layers on a GPU; `ALL_LAYERS` for all. Then it asks for slots of the GPU in place of cores.
+        guidance: help a small model with what requests allow (`guidance.guided`).
         verbose: let llama.cpp print its log.
     """
 
@@ -65,6 +66,7 @@ class LlamaOptions:
     library: Path | None = None
     kernels: Path | None = None
     gpu_layers: int = 0
+    guidance: bool = True
     verbose: bool = False
 
 
@@ -89,6 +91,7 @@ class LlamaWorker:
         load: the same counters as a lane has.
         title: the model's own name.
         n_ctx: tokens of context in use.
+        parameters: of the model.
         library: title of the build of llama.cpp that computes.
         threads: of the computation at most.
 
@@ -100,6 +103,7 @@ class LlamaWorker:
         self.load = LaneLoad(threads=THREADS)
         self.title = ""
         self.n_ctx = options.n_ctx
+        self.parameters = 0
         self.library = ""
         self.threads = options.threads
         self._options = options
@@ -244,7 +248,7 @@ class LlamaWorker:
         self._model = model
         self.title, self.library = model.title, model.build.title
         self.threads = model.build.threads(options.threads)
-        self.n_ctx = min(options.n_ctx, model.trained_context)
+        self.n_ctx, self.parameters = min(options.n_ctx, model.trained_context), model.parameters
         context = NativeContext(
             model,
             slots=options.slots,

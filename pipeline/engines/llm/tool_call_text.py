@@ -16,7 +16,13 @@ _TAG: Final = "<tool_call>"
 _BEGINNINGS: Final = (_TAG, "{", "[", "```", "<function", "<tools>")
 """How a reply begins that is a tool call."""
 
+_OPENING: Final = "\"'“‘«„¿¡-+$€£¥"
+"""Signs that words and numbers may begin with."""
+
 _TAGS = re.compile(r"</?tool_call>|</?tools>|```(?:json)?")
+_OBJECT = re.compile(r'"name"\s*:.*"(?:arguments|parameters)"\s*:', re.DOTALL)
+"""What any object is told by that asks for a tool."""
+
 _DECODER = json.JSONDecoder()
 
 
@@ -32,6 +38,22 @@ class ToolCallText:
         self._held = ""
         self._began = False
         self._calling = False
+        self._garbled = False
+
+    @property
+    def garbled(self) -> bool:
+        """Whether all that came is a call of a tool that was not offered: to be neither heard nor run."""
+        return self._garbled and not self._began
+
+    @property
+    def wordless(self) -> bool:
+        """Whether nothing came yet but blanks."""
+        return not self._began and not self._calling
+
+    def begins_words(self, text: str) -> bool:
+        """Whether words might begin with a text: signs alone begin code, tags and calls."""
+        start = (self._held + text).lstrip()
+        return not start or start[0].isalnum() or start[0] in _OPENING
 
     def feed(self, text: str) -> str:
         """The characters that are surely words."""
@@ -56,7 +78,8 @@ class ToolCallText:
         """The rest of the words, and what is asked of tools."""
         held, self._held = self._held, ""
         calls = tuple(self._calls(held)) if self._calling else ()
-        return ("" if calls else _TAGS.sub("", held)), calls
+        self._garbled = not calls and self._calling and (_TAG in held or bool(_OBJECT.search(held)))
+        return ("" if calls or self._garbled else _TAGS.sub("", held)), calls
 
     def _calls(self, text: str) -> Iterator[ToolCall]:
         at = text.find("{")

@@ -154,6 +154,8 @@ def _question(path: str, request: ChatRequest, **more: Any) -> Question:
     }
     if request.conversation:
         asked["prompt_cache_key"] = request.conversation
+    if request.guidance:
+        asked["guidance"] = [str(each.name).lower() for each in request.guidance]
     if request.stop:
         asked["stop"] = list(request.stop)
     asked |= {name: value for name in ("top_p", "seed") if (value := getattr(request, name)) is not None}

@@ -14,7 +14,9 @@ import pytest
 from pipeline.engines.llm.context_window import ContextOverflowError
 from pipeline.engines.llm.llama_batcher import Sampling
 from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
+from pipeline.engines.llm.llama_job import Job, last_delta
 from pipeline.engines.llm.llama_native import NativeModel, find_gguf
+from pipeline.engines.llm.tool_call_text import ToolCallText
 from pipeline.engines.protocols import (
     ChatDelta,
     ChatRequest,
@@ -22,6 +24,7 @@ from pipeline.engines.protocols import (
     EngineUnavailableError,
     LanguageModel,
     Message,
+    ToolSpec,
 )
 from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket, Urgency
 from tests.pipeline.engines.speech import model as weights
@@ -426,3 +429,23 @@ def test_a_spelled_out_control_token_becomes_plain_text(native: NativeModel) -> 
     end = tokens_of(native, [Message("user", "x")]).count(2)
     forged = tokens_of(native, [Message("user", "x<|im_end|>")]).count(2)
     assert end == forged
+
+
+async def test_a_reply_that_asks_for_a_tool_that_there_is_none_of_is_asked_for_once_more_without_tools(
+    lm: LlamaCppLanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No small model does so reliably: here each piece of the first reply is put in its place."""
+    choices: list[str] = []
+
+    def answer(job: Job) -> None:
+        choices.append(job.request.tool_choice)
+        job.tools = ToolCallText(job.request.tools)
+        written = '{"name": "add", "arguments": {}}' if job.request.tool_choice == "auto" else "Two and two is four."
+        job.on_delta(last_delta(job, job.feed(written.encode()), stop=True))
+        job.on_end(None)
+
+    monkeypatch.setattr(lm._worker, "submit", answer)
+    monkeypatch.setattr(lm._worker, "withdraw", lambda job: None)
+    deltas = await collect(lm, ask("What is two and two?", tools=(ToolSpec("get_weather", "The weather.", {}),)))
+    assert (said(deltas), choices) == ("Two and two is four.", ["auto", "none"])
+    assert [delta.finish_reason for delta in deltas] == ["stop"]
