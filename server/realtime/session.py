@@ -59,6 +59,7 @@ class RealtimeSession:
         items: of the conversation.
         sinks: the clients, all of which are told.
         events: what they are told, in their words.
+        beside: seats beside the call that are taken, also by clients whose WebSocket does not stand yet.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class RealtimeSession:
         self.items, self.sinks, self.events = view.items, view.sinks, view.events
         self._call = call
         self._port = port
+        self.beside = 0
         self._over = False
         self._held: deque[tuple[ClientEvent, str | None, Sink]] = deque()
         self._item_requests = ItemRequests(view)
