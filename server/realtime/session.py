@@ -140,11 +140,15 @@ class RealtimeSession:
     def receive(self, text: str, sink: Sink, *, limit: int = MAX_CHANNEL_MESSAGE) -> None:
         """Apply a message of a client; whatever it says, the session goes on. Does not raise.
 
+        What comes once the call is over is left: it would begin what nothing ends any more.
+
         Args:
             text: as it came.
             sink: who said it, and is told what is wrong with it.
             limit: characters that it may have.
         """
+        if self._over:
+            return
         event_id: str | None = None
         try:
             if len(text) > limit:
