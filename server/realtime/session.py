@@ -7,13 +7,14 @@ before `post` returns, so that answers and errors come in order.
 
 from collections import deque
 from functools import partial
+from typing import NamedTuple
 
 from media.telephone_band import WireEncoder
 from pipeline.call.events import CallEvent
 from pipeline.call.inputs import ClientRequest, KeyPressed, StopReply
 from pipeline.call.requests import ClearAudio, CommitAudio, OptionsChanged, Respond
 from pipeline.engines.protocols import Message
-from server.bounds import MAX_CHANNEL_MESSAGE, MAX_HELD_EVENTS
+from server.bounds import MAX_CHANNEL_MESSAGE, MAX_HELD_CHARS, MAX_HELD_EVENTS
 from server.calls.call import Call
 from server.realtime.client_events import (
     Append,
@@ -46,6 +47,15 @@ LEAST_COMMIT_MS = 100
 """A shorter turn is none."""
 
 
+class _Held(NamedTuple):
+    """An event that waits for the audio that was sent before it; so many characters came with it."""
+
+    event: ClientEvent
+    event_id: str | None
+    sink: Sink
+    chars: int
+
+
 class RealtimeSession:
     """One session.
 
@@ -71,7 +81,7 @@ class RealtimeSession:
         self._port = port
         self.beside = 0
         self._over = False
-        self._held: deque[tuple[ClientEvent, str | None, Sink]] = deque()
+        self._held: deque[_Held] = deque()
         self._item_requests = ItemRequests(view)
         self._out_of_band = OutOfBand(view)
         self._mcp = McpTools(call, view.items, view.tell, view.new_id)
@@ -158,9 +168,10 @@ class RealtimeSession:
                 assert problem is not None
                 raise problem
             if self._held and not isinstance(event, Append):
-                if len(self._held) >= MAX_HELD_EVENTS:
+                chars = len(text) + sum(held.chars for held in self._held)
+                if len(self._held) >= MAX_HELD_EVENTS or chars > MAX_HELD_CHARS:
                     raise RealtimeError("too_many_events", "Too many events wait for the audio before them")
-                self._held.append((event, event_id, sink))
+                self._held.append(_Held(event, event_id, sink, len(text)))
                 return
             self._apply(event, event_id, sink)
         except RealtimeError as error:
@@ -176,7 +187,7 @@ class RealtimeSession:
         """All audio that had been sent is heard: go on with what waited for that."""
         held, self._held = self._held, deque()
         while held:
-            event, event_id, sink = held.popleft()
+            event, event_id, sink, _ = held.popleft()
             try:
                 self._apply(event, event_id, sink, settled=not self._held)
             except RealtimeError as error:
@@ -239,7 +250,7 @@ class RealtimeSession:
 
     def _commit(self, event: Commit, event_id: str | None, sink: Sink, *, settled: bool) -> None:
         if self._port is not None and not settled and not self._port.settle():
-            self._held.append((event, event_id, sink))
+            self._held.append(_Held(event, event_id, sink, 0))
             return
         requests = self._call.actor.machine.requests
         if requests.buffered_ms < LEAST_COMMIT_MS and not requests.in_turn:

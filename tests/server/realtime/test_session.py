@@ -15,6 +15,7 @@ from openai.types.realtime import (
     RealtimeTranscriptionSessionCreateRequest,
 )
 
+from server.bounds import MAX_HELD_CHARS, MAX_REALTIME_EVENT
 from server.realtime.client_events import ResponseWanted
 from server.realtime.mcp_schema import McpTool
 from server.realtime.session_schema import (
@@ -223,6 +224,31 @@ def test_clearing_what_is_being_played_over_webrtc_silences_it() -> None:
     since = len(talk.told)
     talk.say("output_audio_buffer.clear")
     assert talk.kinds(since)[0] == "output_audio_buffer.cleared"
+
+
+def test_what_waits_for_the_audio_before_it_is_bounded_in_size() -> None:
+    talk = Talk()
+
+    def write(text: str) -> None:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+        event = {"type": "conversation.item.create", "item": item, "more": "x" * (MAX_REALTIME_EVENT - 1_000)}
+        talk.session.receive(json.dumps(event), talk, limit=MAX_REALTIME_EVENT)
+
+    talk.port.settle = lambda: False
+    talk.say("input_audio_buffer.commit")
+    for number in range(MAX_HELD_CHARS // MAX_REALTIME_EVENT):
+        write(str(number))
+    assert not talk.all("error")
+    write("one more")
+    assert talk.error()["code"] == "too_many_events"
+    talk.session.settled()
+    added = [event["item"]["content"][0]["text"] for event in talk.all("conversation.item.added")]
+    assert added == [str(number) for number in range(MAX_HELD_CHARS // MAX_REALTIME_EVENT)]
+    # What waited does not count any more.
+    talk.say("input_audio_buffer.commit")
+    write("again")
+    talk.session.settled()
+    assert talk.all("conversation.item.added")[-1]["item"]["content"][0]["text"] == "again"
 
 
 def test_every_client_is_told_what_happens_and_only_one_of_its_own_mistakes() -> None:
