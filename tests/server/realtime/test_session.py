@@ -196,6 +196,26 @@ def test_what_is_no_event_is_answered_with_an_error(text: str) -> None:
     assert talk.told[-1]["type"] == "session.updated"
 
 
+TOOLS = '[{"type": "function", "name": "a", "parameters": {"default": %s}}]'
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "NaN", "-Infinity", "1e999"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        '{"type": "session.update", "session": {"type": "realtime", "tools": ' + TOOLS + "}}",
+        '{"type": "response.create", "event_id": "mine", "response": {"tools": ' + TOOLS + "}}",
+        '{"type": "nonsense", "event_id": %s}',
+    ],
+)
+def test_what_cannot_be_told_every_client_is_not_json(event: str, value: str) -> None:
+    """A lone surrogate is no UTF-8, and what JSON does not know some parsers throw at: a seat beside the call broke."""
+    talk = Talk()
+    talk.session.receive(event % value, talk)
+    assert talk.error()["type"] == "invalid_request_error"
+    json.dumps(talk.told, ensure_ascii=False, allow_nan=False).encode()
+
+
 def test_an_unknown_event_is_answered_with_those_that_are_known() -> None:
     talk = Talk()
     talk.say("conversation.item.paint")
