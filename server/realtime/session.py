@@ -188,10 +188,7 @@ class RealtimeSession:
         held, self._held = self._held, deque()
         while held:
             event, event_id, sink, _ = held.popleft()
-            try:
-                self._apply(event, event_id, sink, settled=not self._held)
-            except RealtimeError as error:
-                self.refuse(error, event_id, sink)
+            self._apply_late(event, event_id, sink, settled=not self._held)
             if self._held:
                 # It waits in its turn, and all behind it with it.
                 self._held.extend(held)
@@ -282,11 +279,13 @@ class RealtimeSession:
         self._view.wanted[wish.name] = wanted
         self._post(Respond(wish))
 
-    def _apply_late(self, event: ClientEvent, event_id: str | None, sink: Sink) -> None:
+    def _apply_late(self, event: ClientEvent, event_id: str | None, sink: Sink, *, settled: bool = False) -> None:
         try:
-            self._apply(event, event_id, sink)
+            self._apply(event, event_id, sink, settled=settled)
         except RealtimeError as error:
             self.refuse(error, event_id, sink)
+        except Exception as error:
+            self._call.fail(error)
 
     def _messages(self, wanted: ResponseWanted) -> tuple[Message, ...] | None:
         if wanted.input is None:

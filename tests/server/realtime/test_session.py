@@ -1,6 +1,7 @@
 """What can be set of a Realtime session, what it says of itself, and what it refuses."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -269,6 +270,27 @@ def test_what_waits_for_the_audio_before_it_is_bounded_in_size() -> None:
     write("again")
     talk.session.settled()
     assert talk.all("conversation.item.added")[-1]["item"]["content"][0]["text"] == "again"
+
+
+def test_what_fails_behind_the_audio_that_it_waited_for_is_the_failure_of_the_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    talk, error, failed, late = Talk(), RuntimeError("nobody expected this"), list[Exception](), list[Any]()
+    session: Any = talk.session
+    session._call.fail = failed.append
+    session._item_requests.spoken = SimpleNamespace(busy=True, then=late.append)
+    talk.say("response.create")
+    talk.port.settle = lambda: False
+    talk.say("input_audio_buffer.commit")
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(session, "_apply", broken)
+    # One waits for an item with audio to be transcribed, the other for audio to be heard.
+    late[0]()
+    session.settled()
+    assert failed == [error, error]
 
 
 def test_every_client_is_told_what_happens_and_only_one_of_its_own_mistakes() -> None:
