@@ -77,6 +77,9 @@ class BrokenQdrant:
 
     async def _make(self, request: web.Request) -> web.Response:
         await self._in_mode(writes=True)
+        if self.points is not None:
+            problem = '{"status":{"error":"Wrong input: Collection `morgan_messages` already exists!"},"time":0.0}'
+            raise web.HTTPConflict(text=problem, content_type="application/json")
         self.points = {}
         return _told(True)
 

@@ -178,6 +178,9 @@ MAX_CALL_RESULT = 100_000
 MAX_HELD_EVENTS = 200
 """[events] Of a Realtime client that wait for the audio sent before them."""
 
+MAX_HELD_CHARS = 2 * MAX_REALTIME_EVENT
+"""[characters] Of all of them together."""
+
 MAX_MESSAGE_BURST = 1_000
 """[messages] On the data channel of a call at once: a client that takes up a long conversation tells it all."""
 

@@ -121,7 +121,8 @@ class Postgres:
         Raises:
             StoreUnavailableError: PostgreSQL does not answer, before or while the body ran.
         """
-        if not self.up.is_set():
+        # The pool of a mute server is given up before the watch, which hangs in it, says that it is down.
+        if not self.up.is_set() or self._pool is None:
             raise StoreUnavailableError(f"PostgreSQL does not answer: {self.problem}")
         try:
             async with (

@@ -116,7 +116,12 @@ class QdrantServer:
         if self._client.collection_exists(COLLECTION):
             return
         vectors = models.VectorParams(size=DIMENSIONS, distance=models.Distance.COSINE)
-        self._client.create_collection(COLLECTION, vectors_config=vectors)
+        try:
+            self._client.create_collection(COLLECTION, vectors_config=vectors)
+        except UnexpectedResponse as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+            return  # somebody else has made it just now, and sees to the rest
         for field in INDEXED_FIELDS:
             kind = models.KeywordIndexType.KEYWORD
             self._client.create_payload_index(

@@ -44,7 +44,7 @@ UNCLEAR: Final = MappingProxyType(
         "fr": "Pardon, je n'ai pas compris.",
         "es": "Perdón, no le he entendido.",
         "it": "Scusi, non ho capito.",
-        "pt": "Desculpe, não percebi.",
+        "pt": "Desculpe, não entendi.",
         "nl": "Sorry, dat heb ik niet verstaan.",
         "hi": "माफ़ कीजिए, मुझे समझ नहीं आया।",
     }
@@ -86,7 +86,7 @@ APOLOGIES: Final = MappingProxyType(
         "fr": "Pardon, j'ai eu un problème. Pouvez-vous répéter ?",
         "es": "Perdón, algo ha fallado por mi parte. ¿Puede repetirlo?",
         "it": "Scusi, qualcosa è andato storto da parte mia. Può ripetere?",
-        "pt": "Desculpe, algo correu mal do meu lado. Pode repetir?",
+        "pt": "Desculpe, houve um problema do meu lado. Pode repetir?",
         "nl": "Sorry, er ging bij mij iets mis. Kunt u dat herhalen?",
         "hi": "माफ़ कीजिए, मेरी ओर से कुछ गड़बड़ हो गई। क्या आप दोबारा कहेंगे?",
     }
@@ -100,7 +100,7 @@ DELAYS: Final = MappingProxyType(
         "fr": "Pardon, cela me prend un instant.",
         "es": "Perdón, esto me lleva un momento.",
         "it": "Scusi, mi serve un momento.",
-        "pt": "Desculpe, isto está a demorar um momento.",
+        "pt": "Desculpe, preciso de mais um momento.",
         "nl": "Sorry, dit duurt even.",
         "hi": "माफ़ कीजिए, इसमें थोड़ा समय लग रहा है।",
     }
@@ -114,7 +114,7 @@ FAREWELLS: Final = MappingProxyType(
         "fr": "Pardon, j'ai eu un problème et je dois raccrocher. Veuillez rappeler.",
         "es": "Perdón, algo ha fallado por mi parte y tengo que colgar. Vuelva a llamar, por favor.",
         "it": "Scusi, qualcosa è andato storto da parte mia e devo riagganciare. Richiami, per favore.",
-        "pt": "Desculpe, algo correu mal do meu lado e tenho de desligar. Volte a ligar, por favor.",
+        "pt": "Desculpe, houve um problema do meu lado e tenho que desligar. Ligue novamente, por favor.",
         "nl": "Sorry, er ging bij mij iets mis en ik moet ophangen. Belt u alstublieft nog eens.",
         "hi": "माफ़ कीजिए, मेरी ओर से कुछ गड़बड़ हो गई और मुझे फ़ोन रखना होगा। कृपया दोबारा फ़ोन कीजिए।",
     }
@@ -128,7 +128,7 @@ SHUTDOWNS: Final = MappingProxyType(
         "fr": "Je dois redémarrer maintenant. Veuillez rappeler dans une minute.",
         "es": "Ahora tengo que reiniciarme. Vuelva a llamar dentro de un minuto, por favor.",
         "it": "Adesso devo riavviarmi. Richiami tra un minuto, per favore.",
-        "pt": "Tenho de reiniciar agora. Volte a ligar dentro de um minuto, por favor.",
+        "pt": "Tenho que reiniciar agora. Ligue novamente daqui a um minuto, por favor.",
         "nl": "Ik moet nu opnieuw opstarten. Belt u alstublieft over een minuut nog eens.",
         "hi": "मुझे अब फिर से शुरू होना होगा। कृपया एक मिनट बाद दोबारा फ़ोन कीजिए।",
     }

@@ -73,7 +73,9 @@ class Plivo:
         """See `Twilio`."""
         shown, nonce = request.headers[self.header], request.headers.get(plivo_signature.NONCE_HEADER, "")
         addresses = twilio_signature.spellings(request.scheme, request.hosts, request.path.partition("?")[0])
-        right = nonce and plivo_signature.is_signed(
+        # Behind the last full stop of what is signed: what has one would begin with something of the form.
+        once = nonce != "" and "." not in nonce
+        right = once and plivo_signature.is_signed(
             self.auth_token, shown, nonce, addresses, request.query, request.form
         )
         return nonce if right else None

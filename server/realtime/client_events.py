@@ -3,9 +3,9 @@
 Source: https://platform.openai.com/docs/api-reference/realtime-client-events
 """
 
-import json
 from typing import Annotated, Any, Literal, TypeAlias
 
+import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from pipeline.engines.images import Image
@@ -325,8 +325,9 @@ def _parsed(text: str) -> dict[str, Any]:
     if has_too_many_parts(text.encode("utf-8", "surrogatepass")):
         raise RealtimeError("too_many_values", f"A message may have at most {MAX_JSON_PARTS} values in it.")
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        # Without what could not be told others: lone surrogates, NaN.
+        found = pydantic_core.from_json(text.encode("utf-8", "surrogatepass"), allow_inf_nan=False)
+    except ValueError:
         raise RealtimeError("invalid_json", "The message is not JSON.") from None
     if not isinstance(found, dict):
         raise RealtimeError("invalid_event", 'An event is an object with a "type".')

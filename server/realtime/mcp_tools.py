@@ -54,6 +54,7 @@ class McpTools:
         self._own = call.options.tools
         self._wanted: dict[str, McpTool] = {}
         self._servers: dict[str, Servers] = {}
+        self._listings: dict[str, asyncio.Future[bool]] = {}
         self._tools: dict[str, list[Tool]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,6 +88,7 @@ class McpTools:
         self._tools.pop(label, None)
         servers = self._servers.pop(label, None)
         if servers is not None:
+            self._listings.pop(label).cancel()
             self._spawn(servers.close())
         self._put_into_call()
 
@@ -126,7 +128,8 @@ class McpTools:
                 await servers.close()
                 return None
             self._servers[label] = servers
-            if not await servers.listed(LIST_S):
+            listing = self._listings[label] = asyncio.ensure_future(servers.listed(LIST_S))
+            if not await listing:
                 return None
             found = list(servers.tools())
         return [each for each in found if wanted.allows(each.own_name, read_only=each.read_only)]

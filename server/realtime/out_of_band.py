@@ -8,6 +8,7 @@ import structlog
 
 from media.telephone_band import WireEncoder
 from pipeline.call.events import ReplyDone, TokenUsage
+from pipeline.call.reply.shown_images import reply_to
 from pipeline.call.wish import ReplyWish
 from pipeline.engines.protocols import RequestRefusedError
 from pipeline.scheduling.lanes import Ticket, Urgency
@@ -101,7 +102,7 @@ class OutOfBand:
         request = replace(request, conversation=response.id)
         chunker, encoder = TextChunker(options.language or "en"), self._view.encoder()
         loop = asyncio.get_running_loop()
-        async for delta in self._view.call.engines.llm.stream(request, ticket):
+        async for delta in reply_to(self._view.call.engines.llm, request, ticket):
             if delta.text:
                 self._tell(list(response.add_text(delta.text)))
                 await self._say(response, wish, chunker.push(delta.text, loop.time()), ticket, encoder)

@@ -1,10 +1,10 @@
 """`/v1/realtime`: the OpenAI Realtime API. Also under `/openai/v1`, as clients of Azure ask for it."""
 
-import json
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
+import pydantic_core
 from aiohttp import web
 from multidict import CIMultiDict
 from pydantic import BaseModel, ConfigDict, Field
@@ -214,8 +214,8 @@ def _session(data: bytes | None) -> dict[str, Any] | None:
     if data is None:
         return None
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = pydantic_core.from_json(data, allow_inf_nan=False)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise ApiError(400, "invalid_json", "`session` is not a JSON object", [{"field": "session"}])

@@ -7,13 +7,14 @@ before `post` returns, so that answers and errors come in order.
 
 from collections import deque
 from functools import partial
+from typing import NamedTuple
 
 from media.telephone_band import WireEncoder
 from pipeline.call.events import CallEvent
 from pipeline.call.inputs import ClientRequest, KeyPressed, StopReply
 from pipeline.call.requests import ClearAudio, CommitAudio, OptionsChanged, Respond
 from pipeline.engines.protocols import Message
-from server.bounds import MAX_CHANNEL_MESSAGE, MAX_HELD_EVENTS
+from server.bounds import MAX_CHANNEL_MESSAGE, MAX_HELD_CHARS, MAX_HELD_EVENTS
 from server.calls.call import Call
 from server.realtime.client_events import (
     Append,
@@ -46,6 +47,15 @@ LEAST_COMMIT_MS = 100
 """A shorter turn is none."""
 
 
+class _Held(NamedTuple):
+    """An event that waits for the audio that was sent before it; so many characters came with it."""
+
+    event: ClientEvent
+    event_id: str | None
+    sink: Sink
+    chars: int
+
+
 class RealtimeSession:
     """One session.
 
@@ -59,6 +69,7 @@ class RealtimeSession:
         items: of the conversation.
         sinks: the clients, all of which are told.
         events: what they are told, in their words.
+        beside: seats beside the call that are taken, also by clients whose WebSocket does not stand yet.
     """
 
     def __init__(
@@ -68,8 +79,9 @@ class RealtimeSession:
         self.items, self.sinks, self.events = view.items, view.sinks, view.events
         self._call = call
         self._port = port
+        self.beside = 0
         self._over = False
-        self._held: deque[tuple[ClientEvent, str | None, Sink]] = deque()
+        self._held: deque[_Held] = deque()
         self._item_requests = ItemRequests(view)
         self._out_of_band = OutOfBand(view)
         self._mcp = McpTools(call, view.items, view.tell, view.new_id)
@@ -138,11 +150,15 @@ class RealtimeSession:
     def receive(self, text: str, sink: Sink, *, limit: int = MAX_CHANNEL_MESSAGE) -> None:
         """Apply a message of a client; whatever it says, the session goes on. Does not raise.
 
+        What comes once the call is over is left: it would begin what nothing ends any more.
+
         Args:
             text: as it came.
             sink: who said it, and is told what is wrong with it.
             limit: characters that it may have.
         """
+        if self._over:
+            return
         event_id: str | None = None
         try:
             if len(text) > limit:
@@ -152,9 +168,10 @@ class RealtimeSession:
                 assert problem is not None
                 raise problem
             if self._held and not isinstance(event, Append):
-                if len(self._held) >= MAX_HELD_EVENTS:
+                chars = len(text) + sum(held.chars for held in self._held)
+                if len(self._held) >= MAX_HELD_EVENTS or chars > MAX_HELD_CHARS:
                     raise RealtimeError("too_many_events", "Too many events wait for the audio before them")
-                self._held.append((event, event_id, sink))
+                self._held.append(_Held(event, event_id, sink, len(text)))
                 return
             self._apply(event, event_id, sink)
         except RealtimeError as error:
@@ -170,11 +187,8 @@ class RealtimeSession:
         """All audio that had been sent is heard: go on with what waited for that."""
         held, self._held = self._held, deque()
         while held:
-            event, event_id, sink = held.popleft()
-            try:
-                self._apply(event, event_id, sink, settled=not self._held)
-            except RealtimeError as error:
-                self.refuse(error, event_id, sink)
+            event, event_id, sink, _ = held.popleft()
+            self._apply_late(event, event_id, sink, settled=not self._held)
             if self._held:
                 # It waits in its turn, and all behind it with it.
                 self._held.extend(held)
@@ -233,7 +247,7 @@ class RealtimeSession:
 
     def _commit(self, event: Commit, event_id: str | None, sink: Sink, *, settled: bool) -> None:
         if self._port is not None and not settled and not self._port.settle():
-            self._held.append((event, event_id, sink))
+            self._held.append(_Held(event, event_id, sink, 0))
             return
         requests = self._call.actor.machine.requests
         if requests.buffered_ms < LEAST_COMMIT_MS and not requests.in_turn:
@@ -265,11 +279,13 @@ class RealtimeSession:
         self._view.wanted[wish.name] = wanted
         self._post(Respond(wish))
 
-    def _apply_late(self, event: ClientEvent, event_id: str | None, sink: Sink) -> None:
+    def _apply_late(self, event: ClientEvent, event_id: str | None, sink: Sink, *, settled: bool = False) -> None:
         try:
-            self._apply(event, event_id, sink)
+            self._apply(event, event_id, sink, settled=settled)
         except RealtimeError as error:
             self.refuse(error, event_id, sink)
+        except Exception as error:
+            self._call.fail(error)
 
     def _messages(self, wanted: ResponseWanted) -> tuple[Message, ...] | None:
         if wanted.input is None:

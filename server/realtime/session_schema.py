@@ -4,6 +4,7 @@ Fields are OpenAI's (https://platform.openai.com/docs/api-reference/realtime-cli
 given stays as it is. Unknown fields are refused by name, and so is what this server has not.
 """
 
+import math
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
@@ -144,6 +145,8 @@ class FunctionTool(Part):
         for part in parts:
             if len(parts) > MAX_SCHEMA_PARTS:
                 raise ValueError(f"a schema may have at most {MAX_SCHEMA_PARTS} parts")
+            if isinstance(part, float) and not math.isfinite(part):
+                raise ValueError("a number in a schema is too large")
             parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
         return schema
 

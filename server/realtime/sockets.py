@@ -103,8 +103,12 @@ async def serve_sideband(request: web.Request, call: Call) -> web.WebSocketRespo
         ApiError: 409 it has no session, 429 too many sit there.
     """
     session = session_of(call)
-    if len(session.sinks) > MOST:
+    if session.beside >= MOST:
         raise ApiError(429, "too_many_sidebands", f"At most {MOST} connections beside a call")
-    socket = await prepared(request)
-    await Sideband(request, socket, session).run()
+    session.beside += 1
+    try:
+        socket = await prepared(request)
+        await Sideband(request, socket, session).run()
+    finally:
+        session.beside -= 1
     return socket

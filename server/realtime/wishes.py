@@ -127,5 +127,6 @@ def _of_json(item: dict[str, Any]) -> list[Message]:
             return [Message("tool", item["output"], item["call_id"])]
     if item["type"].startswith("mcp_"):
         return []
-    texts = (part.get("text") or part.get("transcript") or "" for part in item["content"])
+    # As `MessageItem.words` has them: the places of images are counted in those.
+    texts = ((part.get("text") or part.get("transcript") or "").strip() for part in item["content"])
     return [Message(item["role"], " ".join(text for text in texts if text))]

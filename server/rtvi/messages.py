@@ -1,8 +1,8 @@
 """What a client of RTVI says: messages with the label `rtvi-ai`, and those of its SmallWebRTC transport."""
 
-import json
 from typing import Annotated, Any, Literal, TypeAlias
 
+import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from server.bounds import MAX_CHANNEL_MESSAGE, MAX_TEXT
@@ -150,8 +150,8 @@ def parse_message(text: str) -> RtviMessage | None:
     if len(text) > MAX_CHANNEL_MESSAGE:
         raise RtviError(f"A message may have at most {MAX_CHANNEL_MESSAGE} characters")
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = pydantic_core.from_json(text.encode("utf-8", "surrogatepass"), allow_inf_nan=False)
+    except ValueError:
         raise RtviError("A message is JSON") from None
     if isinstance(found, dict) and found.get("type") == "signalling":
         return None

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -343,3 +344,14 @@ async def test_a_postgresql_that_takes_statements_and_never_answers_is_down_and_
     await until(postgres.up.is_set)
     assert await asked() == "answered"
     await postgres.close()
+
+
+async def test_whoever_asks_just_as_a_mute_server_is_given_up_is_told_that_it_does_not_answer() -> None:
+    postgres = Postgres("postgresql://127.0.0.1:1/none")
+    postgres._pool = SimpleNamespace(terminate=lambda: None)
+    postgres.up.set()
+    # What its timer does; the probe that hangs hears of it some turns of the loop later.
+    postgres._give_up_pool()
+    with pytest.raises(StoreUnavailableError):
+        async with postgres.connection():
+            pass

@@ -29,7 +29,7 @@ async def reply_to(llm: LanguageModel, request: ChatRequest, ticket: Ticket) -> 
     except RequestRefusedError as error:
         if not any(message.images for message in request.messages):
             raise
-        log.warning("images refused; the words alone are answered", problem=str(error))
+        log.warning("images refused; the words alone are answered", error=type(error).__name__)
     words = tuple(
         replace(message, content=with_placeholders(message.content, message.images), images=())
         for message in request.messages

@@ -4,6 +4,7 @@ No Qdrant server is to be had from a package registry: the requests to one are c
 local mode, which is their reference in Python, without the wire.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aiohttp import web
 from qdrant_client import QdrantClient
 
+from bench.broken_qdrant import BrokenQdrant
 from bench.small_disk import SmallDisk
 from persistence.errors import NoRoomError
 from persistence.values import DIMENSIONS, Role
@@ -22,6 +25,7 @@ from persistence.vectors.index import VectorIndex
 from persistence.vectors.points import Nearest, Point, PointStore
 from persistence.vectors.qdrant_embedded import EmbeddedQdrant
 from persistence.vectors.qdrant_server import QdrantServer
+from tests.persistence.parts import until
 
 AXES = np.eye(DIMENSIONS)
 CONVERSATION = uuid.uuid4()
@@ -163,3 +167,25 @@ async def test_what_is_there_is_found_while_nothing_can_be_written(
     await index.upsert([point("ada", 1)])
     assert await index.count("ada") == 2
     await index.close()
+
+
+class AskedTogether(BrokenQdrant):
+    """Says whether there is a collection once two have asked."""
+
+    asked = 0
+
+    async def _exists(self, request: web.Request) -> web.Response:
+        answer = await super()._exists(request)
+        self.asked += 1
+        await until(lambda: self.asked >= 2)
+        return answer
+
+
+async def test_two_servers_that_make_the_collection_at_once_both_write() -> None:
+    async with AskedTogether().serving() as qdrant:
+        indexes = [VectorIndex(qdrant.url) for _ in range(2)]
+        await asyncio.gather(*(index.upsert([point("ada", axis)]) for axis, index in enumerate(indexes)))
+        assert [index.refusal.problem for index in indexes] == ["", ""]
+        assert await indexes[0].count("ada") == 2
+        for index in indexes:
+            await index.close()

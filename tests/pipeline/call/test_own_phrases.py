@@ -1,5 +1,6 @@
 """What Morgan says by itself: in the language of the call, where a voice speaks it, and as the operator has it."""
 
+import re
 from typing import Any
 
 import pytest
@@ -115,3 +116,9 @@ def test_every_phrase_is_there_in_every_language() -> None:
 def test_the_phrases_of_a_call_are_recorded_with_it() -> None:
     assert plain(CallOptions(phrases=OWN).phrases) == OWN
     assert plain(CallOptions().phrases) == {}
+
+
+def test_portuguese_is_such_as_is_said_in_brazil_too_where_its_voices_are_from() -> None:
+    said = " ".join(known.get("pt", "") for known in PHRASES.values())
+    # In Brazil "não percebi" is "I did not notice", and the others are not said.
+    assert re.findall(r"percebi|correu mal|\bestá a \w+r\b|\btenho de\b", said, re.IGNORECASE) == []

@@ -263,6 +263,41 @@ async def test_who_comes_beside_a_call_that_ends_just_then_is_sent_away(
             assert socket.close_code == 1000
 
 
+async def test_two_who_come_beside_a_call_at_once_do_not_pass_the_bound(
+    remembering: Server, http: aiohttp.ClientSession, other: tuple[Call, Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, *_ = DOORS["realtime socket"]
+    prepared, came, goes_on = sockets.prepared, asyncio.Event(), asyncio.Event()
+
+    async def prepared_late(request: web.Request) -> web.WebSocketResponse:
+        if not came.is_set():
+            came.set()
+            await goes_on.wait()
+        return await prepared(request)
+
+    monkeypatch.setattr(sockets, "MOST", 1)
+    async with opening(remembering, http):
+        call = await begun(remembering, other[0])
+
+        async def status() -> int:
+            try:
+                async with http.ws_connect(f"/v1/realtime?call_id={call.id}") as socket:
+                    await socket.receive()
+            except aiohttp.WSServerHandshakeError as refused:
+                return refused.status
+            return 101
+
+        monkeypatch.setattr(sockets, "prepared", prepared_late)
+        first = asyncio.create_task(status())
+        await came.wait()
+        assert await status() == 429
+        goes_on.set()
+        assert await first == 101
+        # Who has left makes room.
+        await until(lambda: sockets.session_of(call).beside == 0)
+        assert await status() == 101
+
+
 # The end of a server -------------------------------------------------------------------------------------------------
 
 

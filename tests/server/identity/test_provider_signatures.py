@@ -183,3 +183,17 @@ async def test_plivos_request_comes_again_while_its_call_may_last_and_after_a_re
         assert [await asked(url, plivo, CALL) for _ in range(2)] == ["plivo", "plivo"]
     async with served(tmp_path) as url:
         assert await asked(url, plivo, CALL) == 401
+
+
+async def test_no_part_of_what_plivo_signed_passes_for_its_number_used_once(tmp_path: Path) -> None:
+    form = [*CALL, ("SessionStart", "2026-11-28 10:00:00.123456")]
+    signature = plivo_signature.signature(AUTH_TOKEN, "12345", ANSWER, (), form)
+    [*rest, start] = sorted(form)[:-1]
+    assert start[0] == "SessionStart"
+    # The same bytes, cut at another point: the signature is right.
+    cut, nonce = [*rest, (start[0], start[1][:-7])], f"{start[1][-6:]}To15550199.12345"
+    assert plivo_signature.signature(AUTH_TOKEN, nonce, ANSWER, (), cut) == signature
+    async with served(tmp_path) as url:
+        shown = {"X-Plivo-Signature-V3": signature, "X-Plivo-Signature-V3-Nonce": nonce}
+        assert await asked(url, shown, cut) == 401
+        assert await asked(url, {**shown, "X-Plivo-Signature-V3-Nonce": "12345"}, form) == "plivo"

@@ -10,7 +10,7 @@ from pipeline.call.effects import Emit
 from pipeline.call.events import TurnCommitted
 from pipeline.call.replay.codec import effect_json, input_json
 from pipeline.call.requests import InsertEntry
-from pipeline.engines.images import Image
+from pipeline.engines.images import Image, with_placeholders
 from server.bounds import MAX_IMAGE, MAX_IMAGES, MAX_IMAGES_TOGETHER, MAX_REALTIME_EVENT
 from tests.images import png
 from tests.server.realtime.talking import Say, Talk
@@ -131,6 +131,14 @@ def test_the_input_of_one_response_may_show_and_point_at_images() -> None:
     wanted = [{"type": "item_reference", "id": "one"}, shown(png("a dog"), "And this?")]
     respond(talk, input=wanted)
     assert images_asked(talk) == [png("a cat"), png("a dog")]
+
+
+def test_an_image_that_is_pointed_at_stands_where_it_stood_in_the_words() -> None:
+    talk = seeing()
+    show(talk, {**shown("  This is mine. ", png("a cat"), " And this? "), "id": "one"})
+    respond(talk, input=[{"type": "item_reference", "id": "one"}])
+    (message,) = [each for each in talk.call.asked[-1].request.messages if each.role == "user"]
+    assert with_placeholders(message.content, message.images) == "This is mine. [image] And this?"
 
 
 def test_a_blind_model_is_shown_nothing_and_the_client_is_told_so() -> None:

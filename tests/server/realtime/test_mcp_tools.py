@@ -226,3 +226,58 @@ async def test_a_server_that_fails_in_an_unknown_way_is_told_to_have_failed(monk
     async with asyncio.timeout(PATIENCE_S):
         while not talk.all("mcp_list_tools.failed"):  # noqa: ASYNC110 - it is told in a thread's time
             await asyncio.sleep(0.01)
+
+
+class Mute:
+    """A server that never tells its tools, nor ends the wait for them when it is closed."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    def tools(self) -> list[Tool]:
+        return []
+
+    async def listed(self, timeout_s: float) -> bool:
+        self.asked.set()
+        await asyncio.sleep(timeout_s)
+        return False
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+GUEST = {"server_label": "guest", "server_url": "https://good.example/mcp"}
+
+
+@pytest.mark.parametrize("how", ["the call ends", "the session goes on without it"])
+async def test_a_server_that_nobody_wants_any_more_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    mute = Mute()
+    monkeypatch.setattr("server.realtime.mcp_tools._opened", lambda wanted: mute)
+    before = asyncio.all_tasks()
+    talk = await session(guests=("good.example",), **GUEST)
+    async with asyncio.timeout(PATIENCE_S):
+        await mute.asked.wait()
+        # Its patience of 20 s has not begun to pass: what is to end ends within a few turns of the loop.
+        if how == "the call ends":
+            talk.session.close()
+        else:
+            talk.update(tools=[])
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert mute.closed.is_set()
+    assert asyncio.all_tasks() == before
+    assert not talk.all("mcp_list_tools.completed")
+
+
+async def test_what_a_client_says_once_its_call_is_over_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr("server.realtime.mcp_tools._opened", opened.append)
+    talk = await session(guests=("good.example",))
+    talk.session.close()
+    before = asyncio.all_tasks()
+    assert talk.update(tools=[{**MCP, **GUEST}]) == []
+    response = {"conversation": "none", "output_modalities": ["text"], "instructions": "Say hello."}
+    assert talk.say("response.create", response=response) == []
+    assert asyncio.all_tasks() == before
+    assert not opened

@@ -1,6 +1,7 @@
 """What can be set of a Realtime session, what it says of itself, and what it refuses."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from openai.types.realtime import (
     RealtimeTranscriptionSessionCreateRequest,
 )
 
+from server.bounds import MAX_HELD_CHARS, MAX_REALTIME_EVENT
 from server.realtime.client_events import ResponseWanted
 from server.realtime.mcp_schema import McpTool
 from server.realtime.session_schema import (
@@ -195,6 +197,26 @@ def test_what_is_no_event_is_answered_with_an_error(text: str) -> None:
     assert talk.told[-1]["type"] == "session.updated"
 
 
+TOOLS = '[{"type": "function", "name": "a", "parameters": {"default": %s}}]'
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "NaN", "-Infinity", "1e999"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        '{"type": "session.update", "session": {"type": "realtime", "tools": ' + TOOLS + "}}",
+        '{"type": "response.create", "event_id": "mine", "response": {"tools": ' + TOOLS + "}}",
+        '{"type": "nonsense", "event_id": %s}',
+    ],
+)
+def test_what_cannot_be_told_every_client_is_not_json(event: str, value: str) -> None:
+    """A lone surrogate is no UTF-8, and what JSON does not know some parsers throw at: a seat beside the call broke."""
+    talk = Talk()
+    talk.session.receive(event % value, talk)
+    assert talk.error()["type"] == "invalid_request_error"
+    json.dumps(talk.told, ensure_ascii=False, allow_nan=False).encode()
+
+
 def test_an_unknown_event_is_answered_with_those_that_are_known() -> None:
     talk = Talk()
     talk.say("conversation.item.paint")
@@ -223,6 +245,52 @@ def test_clearing_what_is_being_played_over_webrtc_silences_it() -> None:
     since = len(talk.told)
     talk.say("output_audio_buffer.clear")
     assert talk.kinds(since)[0] == "output_audio_buffer.cleared"
+
+
+def test_what_waits_for_the_audio_before_it_is_bounded_in_size() -> None:
+    talk = Talk()
+
+    def write(text: str) -> None:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+        event = {"type": "conversation.item.create", "item": item, "more": "x" * (MAX_REALTIME_EVENT - 1_000)}
+        talk.session.receive(json.dumps(event), talk, limit=MAX_REALTIME_EVENT)
+
+    talk.port.settle = lambda: False
+    talk.say("input_audio_buffer.commit")
+    for number in range(MAX_HELD_CHARS // MAX_REALTIME_EVENT):
+        write(str(number))
+    assert not talk.all("error")
+    write("one more")
+    assert talk.error()["code"] == "too_many_events"
+    talk.session.settled()
+    added = [event["item"]["content"][0]["text"] for event in talk.all("conversation.item.added")]
+    assert added == [str(number) for number in range(MAX_HELD_CHARS // MAX_REALTIME_EVENT)]
+    # What waited does not count any more.
+    talk.say("input_audio_buffer.commit")
+    write("again")
+    talk.session.settled()
+    assert talk.all("conversation.item.added")[-1]["item"]["content"][0]["text"] == "again"
+
+
+def test_what_fails_behind_the_audio_that_it_waited_for_is_the_failure_of_the_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    talk, error, failed, late = Talk(), RuntimeError("nobody expected this"), list[Exception](), list[Any]()
+    session: Any = talk.session
+    session._call.fail = failed.append
+    session._item_requests.spoken = SimpleNamespace(busy=True, then=late.append)
+    talk.say("response.create")
+    talk.port.settle = lambda: False
+    talk.say("input_audio_buffer.commit")
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(session, "_apply", broken)
+    # One waits for an item with audio to be transcribed, the other for audio to be heard.
+    late[0]()
+    session.settled()
+    assert failed == [error, error]
 
 
 def test_every_client_is_told_what_happens_and_only_one_of_its_own_mistakes() -> None:

@@ -197,6 +197,8 @@ def test_keep_alives_and_tracks_are_taken_without_a_word() -> None:
     [
         ("not json", "error", "JSON"),
         ("[" * 10_000, "error", "JSON"),
+        # What the message that names it could not be written with.
+        ('{"label": "rtvi-ai", "type": "dance", "id": "\\ud800"}', "error", "JSON"),
         ('{"type": "send-text"}', "error", "label"),
         ('{"label": "rtvi-ai", "type": "dance", "id": "a"}', "error-response", "dance"),
         ('{"label": "rtvi-ai", "type": "ui-snapshot", "id": "a", "data": {}}', "error-response", "ui-snapshot"),

@@ -10,6 +10,7 @@ import openai
 import pytest
 from aiohttp import web
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from server.app import Server
 from server.engines.factory import build_llm
@@ -88,27 +89,36 @@ async def test_what_is_shown_in_a_session_arrives_with_every_turn_after_it(
 
 
 def cannot_read_images(answers: upstream.Handler) -> upstream.Handler:
-    """An endpoint that refuses what it is shown."""
+    """An endpoint that refuses what it is shown, and says of which words."""
 
     async def handler(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        blurred = any(isinstance(message["content"], list) for message in body["messages"])
-        return await (upstream.failing(400) if blurred else answers)(request, body)
+        last = body["messages"][-1]["content"]
+        if isinstance(last, list):
+            return web.json_response({"error": {"message": f"unreadable: {last[0]}"}}, status=400)
+        return await answers(request, body)
 
     return handler
 
 
+@pytest.mark.parametrize(
+    "response", [{}, {"conversation": "none", "output_modalities": ["text"]}], ids=["in the conversation", "beside it"]
+)
 async def test_an_image_that_the_endpoint_cannot_read_does_not_silence_the_call(
-    tmp_path: Path, endpoint: upstream.Server
+    tmp_path: Path, endpoint: upstream.Server, response: Any
 ) -> None:
     endpoint.chat = cannot_read_images(endpoint.chat)
     content = [{"type": "input_text", "text": "What is it?"}, {"type": "input_image", "image_url": png()}]
     item: Any = {"type": "message", "role": "user", "content": content}
     async with seeing_server(tmp_path, endpoint.url) as server, client(server.url) as made, connected(made) as heard:
-        await heard.connection.conversation.item.create(item=item)
-        await heard.connection.response.create()
-        done = await heard.wait("response.done")
+        with capture_logs() as logs:
+            await heard.connection.conversation.item.create(item=item)
+            await heard.connection.response.create(response=response)
+            done = await heard.wait("response.done")
     assert done["response"]["status"] == "completed"
     assert endpoint.asked[-1]["messages"][-1]["content"] == "What is it? [image]"
+    assert any(entry["event"].startswith("images refused") for entry in logs)
+    # What users say never goes into a log.
+    assert "What is it?" not in str(logs)
 
 
 @pytest.mark.parametrize(
