@@ -18,7 +18,7 @@ from pydantic.json_schema import models_json_schema
 from pipeline.engines.llm.llama_builds import NATIVE_ID, load_library
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.models import ModelError, ModelStore, default_root
-from tests import needs
+from tests import needs, thorough
 from tests.leaks import leaked_tasks, leaked_threads, our_threads
 from tests.serving import RunningServer, serving
 
@@ -58,6 +58,7 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what each test needs, before `-m` chooses by it."""
     needs.mark(items)
+    thorough.try_hypothesis_less()
 
 
 def lacking(reason: str) -> None:
