@@ -18,7 +18,7 @@ from pydantic.json_schema import models_json_schema
 from pipeline.engines.llm.llama_builds import NATIVE_ID, load_library
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.models import ModelError, ModelStore, default_root
-from tests import needs, thorough
+from tests import needs, scheduling, thorough
 from tests.leaks import leaked_tasks, leaked_threads, our_threads
 from tests.serving import RunningServer, serving
 
@@ -26,9 +26,7 @@ from tests.serving import RunningServer, serving
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """See `tests.scheduling`."""
-    from tests.scheduling import OneServer
-
-    return OneServer(config, log)
+    return scheduling.OneServer(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Collect without the collector of garbage, which has nothing to find and looks a thousand times.
 
     What is there then (half a million objects of modules and tests) stays to the end, so it is looked through no more:
@@ -48,6 +46,7 @@ def pytest_collection() -> Generator[None, object, object]:
     looked for garbage a thirtieth as often as by itself, which took a tenth of the time of the tests.
     """
     gc.disable()
+    scheduling.import_in_turns(session.config)
     try:
         return (yield)
     finally:
