@@ -71,7 +71,7 @@ serve: $(MODELS)
 	@exec $(BIN)/morgan serve $(ARGS)
 
 # CI=true: a test that lacks something here carries too few markers (tests/needs.py), so it fails in place of skipping.
-# A tenth of the random calls; `make test` plays them all.
+# A tenth of what is left to chance (tests/thorough.py); `make test` tries all of it.
 unit: dev
 	CI=true RANDOM_SEQUENCES=30 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 -m unit $(ARGS)
 

@@ -18,7 +18,7 @@ from pydantic.json_schema import models_json_schema
 from pipeline.engines.llm.llama_builds import NATIVE_ID, load_library
 from pipeline.engines.protocols import EngineUnavailableError
 from pipeline.models import ModelError, ModelStore, default_root
-from tests import needs
+from tests import needs, scheduling, thorough
 from tests.leaks import leaked_tasks, leaked_threads, our_threads
 from tests.serving import RunningServer, serving
 
@@ -26,9 +26,7 @@ from tests.serving import RunningServer, serving
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """See `tests.scheduling`."""
-    from tests.scheduling import OneServer
-
-    return OneServer(config, log)
+    return scheduling.OneServer(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,24 +38,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Collect without the collector of garbage, which has nothing to find and looks a thousand times.
 
     What is there then (half a million objects of modules and tests) stays to the end, so it is looked through no more:
-    each `gc.collect` of a test, and of a server that has started, would take a third of a second.
+    each `gc.collect` of a test, and of a server that has started, would take a third of a second. From then on it is
+    looked for garbage a thirtieth as often as by itself, which took a tenth of the time of the tests.
     """
     gc.disable()
+    scheduling.import_in_turns(session.config)
     try:
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
+        gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what each test needs, before `-m` chooses by it."""
     needs.mark(items)
+    thorough.try_hypothesis_less()
 
 
 def lacking(reason: str) -> None:

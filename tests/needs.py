@@ -81,6 +81,8 @@ USES: Mapping[str, str] = {
 }
 """The marker that follows from a name that a test refers to: a module, or a function or class by its dotted name."""
 
+NAMES: Mapping[str, str] = {**USES, **HELPERS}
+
 WALL_CLOCK = (
     "tests/media/test_audio_link.py",
     "tests/server/client/test_caller.py",
@@ -111,9 +113,8 @@ def needs_of(item: pytest.Item) -> Iterator[str]:
     for fixture in getattr(item, "fixturenames", ()):
         if fixture in FIXTURES:
             yield FIXTURES[fixture]
-    for name in used_by(item):
-        # A helper's function may be met in a fixture of a conftest, which the test's module does not import.
-        yield from (needs[name] for needs in (USES, HELPERS) if name in needs)
+    # A helper's function may be met in a fixture of a conftest, which the test's module does not import.
+    yield from (NAMES[name] for name in used_by(item) & NAMES.keys())
     module = getattr(item, "module", None)
     if isinstance(module, ModuleType):
         yield from _needs_of_module(module)

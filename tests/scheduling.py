@@ -1,5 +1,9 @@
-"""Which of several workers runs which test."""
+"""Which of several workers runs which test, and compiles which."""
 
+import contextlib
+import importlib
+
+import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.needs import WALL_CLOCK
@@ -21,3 +25,20 @@ class OneServer(LoadScopeScheduling):  # type: ignore[misc]
         if path.startswith(WALL_CLOCK):
             return "wall clock"
         return "server" if path.startswith(SERVED) else path
+
+
+def import_in_turns(config: pytest.Config) -> None:
+    """Import all tests, each worker beginning at another one, before they are collected in the same order by all.
+
+    What one has compiled, with pytest's assertions in it, the others load. On a fresh clone, where nothing is compiled,
+    each worker would do all of it: half of what its collection takes.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker is None or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    files = sorted((config.rootpath / "tests").rglob("test_*.py"))
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in (*files[first:], *files[:first]):
+        # What cannot be imported is told when it is collected.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(file.relative_to(config.rootpath).with_suffix("").parts))

@@ -8,7 +8,6 @@ from urllib.request import urlopen
 
 import pytest
 
-from bench.api_fuzz import fuzz
 from tests.e2e.chromium import chromium, visit
 from tests.e2e.conftest import RunningServer
 
@@ -76,6 +75,9 @@ def test_websockets_are_told_of(server: RunningServer) -> None:
 
 @pytest.mark.parametrize("service", OFFSETS)
 def test_answers_are_as_described(server: RunningServer, service: str) -> None:
+    # Half a second of imports, which would be in every collection.
+    from bench.api_fuzz import fuzz
+
     report = fuzz(port_url(server, service), examples=2)
     assert report.examples >= report.operations
     assert not report.failures, "\n".join(f"{name}: {problem}" for name, problem in report.failures.items())

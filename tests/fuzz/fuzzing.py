@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.fuzz.target import CASES, Check, Target
+from tests.thorough import share
 
 MAX_CPU_S = 1.0
 """Processor time of an input beyond which it is a fault: parsers run where the sound of all calls does."""
@@ -78,19 +79,20 @@ def made_up(target: Target, dice: random.Random) -> Iterator[bytes]:
 
 
 def run_briefly(target: Target, seed: int = 1) -> int:
-    """Everything known, and `target.runs` made-up inputs, the same every time; returns how many.
+    """Everything known, and `share(target.runs)` made-up inputs, the same every time; returns how many.
 
     Raises:
         FoundError: at the first that breaks the parser.
     """
     dice = random.Random(f"{target.name} {seed}")
+    runs = share(target.runs)
     with target.open() as check:
         before = known(target)
         for data in before:
             run_checked(target, check, data)
-        for _, data in zip(range(target.runs), made_up(target, dice), strict=False):
+        for _, data in zip(range(runs), made_up(target, dice), strict=False):
             run_checked(target, check, data)
-    return len(before) + target.runs
+    return len(before) + runs
 
 
 def run_long(target: Target, seconds: float, seed: int) -> int:

@@ -21,6 +21,7 @@ from tests.media.network import (
     steady,
     ticks,
 )
+from tests.thorough import share
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ def test_what_forty_stalls_held_back_follows_whole_and_in_order_and_nothing_take
     duplicate=st.sampled_from([0.0, 0.05]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=share(30), deadline=None, derandomize=True)
 def test_every_packet_that_comes_behind_a_stall_is_let_out_once_and_in_order(
     stalls: list[tuple[float, float, bool]], loss: float, reorder: float, duplicate: float, seed: int
 ) -> None:

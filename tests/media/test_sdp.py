@@ -15,6 +15,7 @@ from media.sdp import MAX_OFFER, parse_offer
 from media.sdp_answer import LocalParameters, build_answer
 from media.sdp_ice import MAX_CANDIDATES, parse_candidate
 from media.values import InvalidOfferError
+from tests.thorough import share
 
 FINGERPRINT = ":".join(["AB"] * 32)
 TRANSPORT = f"""\
@@ -317,7 +318,7 @@ def broken_offers(draw: st.DrawFn) -> str:
     return "\r\n".join(lines)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=share(400), deadline=None)
 @given(broken_offers())
 def test_a_broken_offer_is_answered_or_refused_and_nothing_else(sdp: str) -> None:
     try:
@@ -329,14 +330,14 @@ def test_a_broken_offer_is_answered_or_refused_and_nothing_else(sdp: str) -> Non
     SessionDescription.parse(written)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=share(200), deadline=None)
 @given(st.text(max_size=300), st.booleans())
 def test_any_text_is_refused(text: str, with_head: bool) -> None:
     with pytest.raises(InvalidOfferError):
         parse_offer(("v=0\r\n" if with_head else "") + text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=share(200), deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_as_a_candidate_is_harmless(text: str) -> None:
     parse_candidate(text)

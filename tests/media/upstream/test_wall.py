@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,8 @@ class Upstream:
     @classmethod
     def read(cls, libraries: list[Path], wall: list[Path]) -> "Upstream":
         """From the sources."""
-        trees = [[ast.parse(path.read_text(encoding="utf-8")) for path in _sources(place)] for place in libraries]
-        behind = [ast.parse(path.read_text(encoding="utf-8")) for place in wall for path in _sources(place)]
+        trees = [[_parsed(path) for path in _sources(place)] for place in libraries]
+        behind = [_parsed(path) for place in wall for path in _sources(place)]
         names = {name for library in trees for tree in library for name in _private_names(tree)}
         classes = [
             node
@@ -143,6 +144,7 @@ def _private_places(node: ast.AST) -> Iterator[tuple[int, str]]:
                 pass
 
 
+@cache
 def _private_names(node: ast.AST) -> set[str]:
     return {name for _, name in _private_places(node)}
 
@@ -167,6 +169,11 @@ def _folder(library: str) -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _sources(place: Path) -> list[Path]:

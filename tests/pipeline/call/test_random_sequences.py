@@ -8,7 +8,6 @@ the test; `run` plays them again in virtual time, always with the same outcome, 
 `RANDOM_SEQUENCES=10000` (and `--timeout=7200`) plays so many of them.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -47,8 +46,7 @@ from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.toolbox import Toolbox, ToolResult
 from tests.pipeline.call.simulation import Delays, Say, Simulation
 from tests.pipeline.call.stalling_call import StallingCall
-
-EXAMPLES = int(os.environ.get("RANDOM_SEQUENCES", "300"))
+from tests.thorough import SEQUENCES
 
 ENOUGH = 100
 """Sequences that between them come to everything that can change the phase of a call: chance finds it all in 35."""
@@ -171,7 +169,7 @@ def run(
     return call
 
 
-@settings(max_examples=EXAMPLES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=SEQUENCES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(utterance, max_size=5),
     st.lists(stray, max_size=6),
@@ -230,7 +228,7 @@ def test_every_sequence_settles(
 
 
 def test_the_sequences_come_to_every_trigger_but_the_end(reached: set[Trigger]) -> None:
-    if EXAMPLES < ENOUGH or not reached:
+    if SEQUENCES < ENOUGH or not reached:
         pytest.skip(f"needs {ENOUGH} sequences or more, played by the test before")
     assert set(Trigger) - {Trigger.ENDED} - reached == set()
 
@@ -241,7 +239,7 @@ def test_a_second_answer_to_a_transcription_that_failed_changes_nothing() -> Non
     assert call.all(TurnCommitted) == call.all(TranscriptCompleted) == []
 
 
-@settings(max_examples=EXAMPLES // 3, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=SEQUENCES // 3, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(utterance, min_size=1, max_size=4), st.floats(0.5, 12.0), st.booleans())
 def test_no_sound_and_no_word_after_a_cancel_or_the_end(
     utterances: list[tuple[float, float, str, float]], at: float, ends: bool

@@ -24,6 +24,7 @@ from pipeline.tools.toolbox import Toolbox
 from server.cli.main import app
 from tests.pipeline.call.recorded import RecordedSimulation
 from tests.pipeline.call.simulation import Delays, Say
+from tests.thorough import share
 
 QUESTION = Say(1.0, 2.8, "What is the weather in Paris?")
 STOP = Say(6.0, 7.2, "No, stop, tell me about Rome.")
@@ -94,7 +95,7 @@ def test_another_process_finds_the_same(tmp_path: Path, repository: Path) -> Non
     assert "Tick" not in done.stdout
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(share(15)))
 def test_random_calls_come_out_the_same(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     script, second = [], 0.5

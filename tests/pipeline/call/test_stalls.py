@@ -11,6 +11,7 @@ from pipeline.call.inputs import VoiceHeard
 from pipeline.call.turn_taking.config import WINDOW_S
 from tests.pipeline.call.simulation import WINDOW, Say, Simulation
 from tests.pipeline.call.stalling_call import StallingCall
+from tests.thorough import share
 
 QUESTION = Say(1.0, 3.0, "What will the weather be like in Paris tomorrow?")
 HALVES = [Say(1.0, 2.0, "What will the weather", score=0.9), Say(2.12, 3.0, "be like in Paris tomorrow?")]
@@ -21,7 +22,7 @@ def said(call: Simulation) -> list[str]:
     return [entry.text for entry in call.context.entries if entry.role == "user"]
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(share(40)))
 def test_no_word_of_a_question_is_lost_or_doubled_by_a_stall_of_up_to_two_seconds(seed: int) -> None:
     rng = random.Random(seed)
     begins = rng.uniform(1.0, 3.2)
@@ -116,7 +117,7 @@ class FilledCall(Simulation):
         )
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(share(40)))
 def test_no_word_is_lost_or_doubled_where_silence_stood_in_for_what_came_later(seed: int) -> None:
     rng = random.Random(seed)
     begins = rng.uniform(1.0, 3.2)

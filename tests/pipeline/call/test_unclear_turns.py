@@ -17,6 +17,7 @@ from pipeline.call.state import State
 from pipeline.engines.protocols import Voice
 from pipeline.text.phrases import UNCLEAR, phrase_in
 from tests.pipeline.call.simulation import Delays, Say, Simulation
+from tests.thorough import share
 
 SORRY = UNCLEAR["en"]
 
@@ -121,7 +122,7 @@ def test_a_text_that_was_set_is_said_in_every_language(text: str, language: str,
     assert phrase_in("unclear_prompt", text, language) == wanted
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(share(20)))
 def test_twenty_seconds_of_television_get_at_most_two_sorries(seed: int) -> None:
     """Bursts of speech with no words to them, of any length and at any distance."""
     chance = random.Random(seed)

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.scheduling.core_budget import PATIENCE_S, Claim, CoreBudget, Room
 from pipeline.scheduling.ticket import Ticket, Urgency
+from tests.thorough import share
 
 
 def claim(urgency: Urgency, threads: int = 1, room: Room | None = None, deadline: float = 1.0) -> Claim:
@@ -191,7 +192,7 @@ class Load:
 
 
 @pytest.mark.parametrize("cores", [1, 2, 4, 16])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(share(5)))
 def test_random_work_is_bounded_urgent_first_and_never_starved(cores: int, seed: int) -> None:
     dice = random.Random(seed)
     arrivals: list[tuple[float, Claim]] = []

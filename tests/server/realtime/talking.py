@@ -3,10 +3,10 @@
 import json
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 from openai.types.realtime import RealtimeServerEvent
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from pipeline.call.effects import Effect, Emit, Generate
 from pipeline.call.events import TokenUsage
@@ -24,8 +24,8 @@ from tests.server.realtime.lifecycle import Lifecycle
 
 __all__ = ["Say", "Talk"]
 
-CHECKED: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
-"""What openai-python takes for an event."""
+CHECKED: TypeAdapter[Any] = TypeAdapter(Annotated[RealtimeServerEvent, Field(discriminator="type")])
+"""What openai-python takes for an event. (Found by its type: to try each of fifty forms takes thirty times as long.)"""
 
 FRAME_MS = 20.0
 

@@ -11,6 +11,7 @@ from server.realtime.client_events import ClientEvent
 from tests.fuzz.mutation import mutated_tree
 from tests.server.realtime.client_events import EVENTS
 from tests.server.realtime.talking import Say, Talk
+from tests.thorough import share
 
 CLIENT_EVENTS: Any = RealtimeClientEvent
 
@@ -20,7 +21,7 @@ def kinds(union: Any) -> set[str]:
     return {form.model_fields["type"].annotation.__args__[0] for form in union.__args__}
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(share(10)))
 @pytest.mark.parametrize("over", ["socket", "webrtc"])
 def test_whatever_a_client_sends_is_answered_or_done(seed: int, over: str) -> None:
     dice = random.Random(f"{seed} {over}")
