@@ -144,6 +144,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_model_n_params": (c_uint64, (c_void_p,)),
     "llama_model_chat_template": (c_char_p, (c_void_p, c_char_p)),
     "llama_model_meta_val_str": (c_int32, (c_void_p, c_char_p, c_char_p, c_size_t)),
+    "ggml_quantize_chunk": (c_size_t, (c_int32, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p)),
     "gguf_init_from_file": (c_void_p, (c_char_p, GgufInit)),
     "gguf_free": (None, (c_void_p,)),
     "gguf_get_n_tensors": (c_int64, (c_void_p,)),

@@ -11,7 +11,7 @@ from gguf.quants import dequantize, quantize
 from pipeline.engines.llm.llama_builds import Llama, load_library
 from pipeline.engines.llm.llama_cpp import LlamaCppLanguageModel, LlamaOptions
 from pipeline.engines.llm.llama_weights import quick_weights
-from pipeline.engines.llm.requantize import EMBEDDING, OUTPUT
+from pipeline.engines.llm.requantize import EMBEDDING, LARGE, OUTPUT
 from pipeline.engines.protocols import ChatRequest, EngineUnavailableError, Message
 from pipeline.scheduling.lanes import Ticket
 
@@ -80,6 +80,32 @@ def test_the_tensors_tell_what_is_slow_not_the_name_of_the_whole(tmp_path: Path)
         for tensor in (GGUFReader(source).tensors[2], GGUFReader(copy).tensors[2])
     )
     assert np.abs(told - same).max() < np.abs(told).max() / 127
+
+
+def test_large_tensors_take_half_the_bytes_and_the_output_stays_fine(tmp_path: Path) -> None:
+    rows = LARGE // 64
+    up, output = "blk.0.ffn_up.weight", (OUTPUT, Q5_0, rows)
+    source = written(tmp_path / "model.gguf", output, (up, Q5_0, rows), ("blk.0.attn_q.weight", Q5_0, rows - 1))
+    copy = quick_weights(source, tmp_path / "copies")
+    assert kinds(copy) == {OUTPUT: "Q8_0", up: "IQ4_NL", "blk.0.attn_q.weight": "Q8_0"}
+    told, same = (
+        dequantize(tensor.data, tensor.tensor_type)
+        for tensor in (GGUFReader(source).tensors[1], GGUFReader(copy).tensors[1])
+    )
+    assert same.shape == told.shape
+    assert np.sqrt(np.square(told - same).mean()) < 0.1 * np.sqrt(np.square(told).mean())
+
+
+def test_copies_of_an_earlier_form_go(tmp_path: Path) -> None:
+    source = written(tmp_path / "model.gguf", (EMBEDDING, Q5_0, 500))
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    earlier = copies / f"model-{source.stat().st_size}-2.Q8_0.gguf"
+    others = copies / "model2-1-2.Q8_0.gguf"
+    for each in (earlier, others):
+        each.write_bytes(b"")
+    copy = quick_weights(source, copies)
+    assert names(copies) == sorted([copy.name, others.name])
 
 
 def test_an_embedding_that_is_the_output_too_counts(tmp_path: Path) -> None:
