@@ -8,6 +8,7 @@ import pytest
 
 from persistence.data_dir import DataDir
 from persistence.errors import StoreUnavailableError
+from persistence.memory import Memory
 from server.memory.door import ENVIRONMENT, MemoryDoor
 from server.observability.metrics import Metrics
 from server.settings import Settings
@@ -30,7 +31,7 @@ async def test_it_is_opened_when_whoever_had_its_folder_has_ended(
         await asyncio.sleep(0.2)
         assert door.memory is None
         other.release()
-        await until(lambda: door.memory is not None)
+        await until(lambda: isinstance(door.memory, Memory))
         assert door.problem == ""
         written = tmp_path / "run" / ENVIRONMENT
         await until(written.exists)
