@@ -5,20 +5,18 @@ not before the reply is released (the turn is committed), and never much further
 seconds, so that an interruption wastes little.
 """
 
-from dataclasses import dataclass, field
-
-import numpy as np
-
-from pipeline.audio import SPEECH_RATE, Pcm
+from pipeline.audio import SPEECH_RATE
 from pipeline.call.effects import Effect, Synthesize
 from pipeline.call.events import TokenUsage
 from pipeline.call.reply.heard import HeardText
+from pipeline.call.reply.piece import Piece
 from pipeline.call.reply.playback import Playback
+from pipeline.call.reply.written_sound import WrittenSound, level_db
 from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import SpeechChunk, Word
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.chunker import TextChunker
-from pipeline.text.spoken import Spoken, speak
+from pipeline.text.spoken import speak
 from pipeline.text.words import SENTENCE_ENDS
 
 HELD_S = 0.6
@@ -42,43 +40,7 @@ TEXT_DRY_S = 2.0
 HELD_TEXT_S = 1.5
 """Speech and text of a reply that may never be released beyond which the language model rests."""
 
-CHARACTERS_PER_S = 15.0
-"""About so fast is text spoken."""
-
-FRAME_SAMPLES = SPEECH_RATE // 50
-"""Samples of a 20 ms frame."""
-
-AUDIBLE_POWER = 10**-4.5
-"""Mean square of the quietest frame that counts as heard, -45 dBFS."""
-
-LOOK_AHEAD_SAMPLES = SPEECH_RATE * 65 // 10_000
-"""What Opus holds back of a frame for the next packet: 6.5 ms."""
-
-LEAD_FRAMES = 15
-
 CLAUSE_MARKS = (*SENTENCE_ENDS, *",;:，；：、،؛")
-
-
-@dataclass(slots=True)
-class Piece:
-    """A clause or sentence of a reply."""
-
-    index: int
-    source: str
-    spoken: Spoken
-    ticket: Ticket
-    requested: bool = False
-    ended: bool = False
-    chunks: list[SpeechChunk] = field(default_factory=list)
-    written: int = 0
-    start: int | None = None
-
-    def unspoken_s(self, speed: float) -> float:
-        """About how long it takes to say what there is no sound of yet."""
-        if self.ended:
-            return 0.0
-        spoken = sum(len(chunk.pcm) for chunk in self.chunks) / SPEECH_RATE
-        return max(0.0, len(self.spoken.text) / CHARACTERS_PER_S / speed - spoken)
 
 
 class Reply:
@@ -100,6 +62,7 @@ class Reply:
         language: that its text is prepared in, ISO 639-1.
         usage: tokens so far; None while that is not known.
         cut_short: the language model stopped at its bound.
+        sound: what was handed to the playout.
         end_by: it is to end with a clause, and from this monotonic time on with a word; None: it is not to end early.
     """
 
@@ -137,6 +100,7 @@ class Reply:
         self.first_clause_at: float | None = None
         self.first_audio_at: float | None = None
         self.level_db = -100.0
+        self.sound = WrittenSound()
         self.end_by: float | None = None
         self._end_at: int | None = None
         self._ends_with_word = False
@@ -147,7 +111,6 @@ class Reply:
         self._pieces: list[Piece] = []
         self._playing = 0
         self._heard = HeardText()
-        self._written: list[tuple[int, Pcm]] = []
 
     @property
     def group(self) -> str:
@@ -238,7 +201,7 @@ class Reply:
         if self.first_audio_at is None and len(chunk.pcm):
             self.first_audio_at = now
         self._pieces[index].chunks.append(chunk)
-        self.level_db = max(self.level_db, _level_db(chunk))
+        self.level_db = max(self.level_db, level_db(chunk))
 
     def end_piece(self, index: int, failed: bool = False) -> None:
         """Take in that a piece is spoken to its end."""
@@ -354,25 +317,9 @@ class Reply:
         """A copy of what there is to know of where its words lie."""
         return self._heard.copy()
 
-    def energy(self, begin: int, end: int) -> float:
-        """Sum of the squares of the samples from one position of the speaker to another, full scale being 1."""
-        energy = 0.0
-        for start, pcm in reversed(self._written):
-            if start < end:
-                sound = pcm[max(0, begin - start) : end - start].astype(np.float32) / 32768
-                energy += float(np.dot(sound, sound))
-            if start <= begin:
-                break
-        return energy
-
     def lead_s(self) -> float:
-        """Seconds from the first frame of the reply to the first that can be heard: voices begin with a breath."""
-        start = self.start_position() or 0
-        for frame in range(LEAD_FRAMES):
-            end = start + (frame + 1) * FRAME_SAMPLES - LOOK_AHEAD_SAMPLES
-            if self.energy(max(start, end - FRAME_SAMPLES), end) >= FRAME_SAMPLES * AUDIBLE_POWER:
-                return frame * FRAME_SAMPLES / SPEECH_RATE
-        return 0.0
+        """Seconds from the first frame of the reply to the first that can be heard."""
+        return self.sound.lead_s(self.start_position() or 0)
 
     def start_position(self) -> int | None:
         """Position of the first sample of the reply, None before there is one."""
@@ -380,17 +327,10 @@ class Reply:
 
     def _note_written(self, piece: Piece, chunk: SpeechChunk, at: int) -> None:
         """Remember where the words of a chunk lie, and its sound."""
-        self._written.append((at, chunk.pcm))
+        self.sound.write(at, chunk.pcm)
         if piece.start is None:
             piece.start = at
             self._heard.append_piece(piece.source, piece.spoken, at)
         offset = (at - piece.start) / SPEECH_RATE
         words = [Word(word.text, offset + word.start, offset + word.end) for word in chunk.words]
         self._heard.extend_piece(words, offset + len(chunk.pcm) / SPEECH_RATE)
-
-
-def _level_db(chunk: SpeechChunk) -> float:
-    if not len(chunk.pcm):
-        return -100.0
-    rms = float(np.sqrt(np.mean(np.square(chunk.pcm.astype(np.float32))))) / 32768
-    return 20 * float(np.log10(rms + 1e-5))
