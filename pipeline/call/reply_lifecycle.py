@@ -61,6 +61,7 @@ class ReplyLifecycle:
                 self._floor.counts["tools"] += 1
                 self._answering.tool_ran(message.job, message.result, now)
             case PieceSpoken():
+                self._answering.voice_gave_up = False
                 reply.add_audio(message.piece, message.chunk, now)
             case PieceEnded():
                 reply.end_piece(message.piece, message.failed)
@@ -110,6 +111,10 @@ class ReplyLifecycle:
         self._floor.counts[code] += 1
         self._out.emit(CallFault(code, message))
         self._floor.watchdog.thinking(now)
+        if self._answering.awaits_words and self._answering.words is not None:
+            self._answering.words.give_up(now)
+            self.advance(now)
+            return
         self._answering.cut("turn_detected")
         spoken = self._answering.spoken_in(self._listening.language)
         text, language = self._options.phrase("apology", spoken)
@@ -143,6 +148,11 @@ class ReplyLifecycle:
             self._wished = wish
         else:
             self._respond(wish, None, now)
+
+    @property
+    def wished(self) -> bool:
+        """Whether the client has asked for a reply that waits for the words of the turn."""
+        return self._wished is not None
 
     def take_wish(self) -> ReplyWish | None:
         """The reply that the client asked for while the words of the turn were not known."""
@@ -258,24 +268,50 @@ class ReplyLifecycle:
     def give_up_thinking(self, now: float) -> None:
         """Say sorry, once; a voice that cannot even say that leaves the floor to the user."""
         reply = self._answering.reply
+        if reply is not None:
+            reply.give_up()
         if reply is None or reply.said is not None:
             self.apologise("no_reply", "no reply came in time", None, now)
         else:
             self._cut_short("turn_detected", now)
 
-    def give_up_speaking(self, now: float) -> None:
-        """End a reply of which nothing more comes; where it only said that it takes a moment, say sorry."""
-        words = self._answering.words
-        if words is None or not words.filler.alone:
-            self.finish(now)
+    def give_up_voice(self, now: float) -> None:
+        """The voice gives no sign: say sorry with what is at hand; where that is not, leave the floor to the user."""
+        reply, code, problem = self._answering.reply, "tts_failed", "the voice gave no sound in time"
+        if reply is None:
             return
-        self._floor.counts["no_reply"] += 1
-        self._out.emit(CallFault("no_reply", "no reply came in time"))
-        self._floor.watchdog.thinking(now)
-        words.give_up(now)
-        self.advance(now)
+        reply.give_up()
+        known, self._answering.voice_gave_up = self._answering.voice_gave_up, True
+        if reply.said is not None:
+            self._apologise_instead(code, problem, now)
+            return
+        if not known:
+            self._floor.counts[code] += 1
+            self._out.emit(CallFault(code, problem))
+        self._cut_short("turn_detected", now)
 
-    def waits_for_engines(self) -> bool:
-        """Whether an engine still owes something for the reply in hand."""
+    def give_up_speaking(self, now: float) -> None:
+        """No more comes of a reply of which something was heard: say sorry, be it behind that it takes a moment."""
+        reply, words = self._answering.reply, self._answering.words
+        if reply is None or words is None or not reply.waiting:
+            self.finish(now)
+        elif reply.silent_piece() is not None:
+            self.give_up_voice(now)
+        elif words.filler.alone:
+            self._floor.counts["no_reply"] += 1
+            self._out.emit(CallFault("no_reply", "no reply came in time"))
+            self._floor.watchdog.thinking(now)
+            words.give_up(now)
+            self.advance(now)
+        else:
+            reply.give_up()
+            self._apologise_instead("no_reply", "the rest of the reply did not come in time", now)
+
+    def _apologise_instead(self, code: str, message: str, now: float) -> None:
+        """Say sorry in place of the reply in hand, which may sound."""
         reply = self._answering.reply
-        return reply is not None and reply.waiting
+        sounds = self._floor.state is State.SPEAKING
+        if sounds:
+            self._floor.change(Trigger.REPLY_GIVEN_UP)
+        # What the user says over it does not go on with a turn that was half answered.
+        self.apologise(code, message, None if sounds or reply is None else reply.answers, now)

@@ -10,6 +10,9 @@ from pipeline.text.spoken import Spoken
 CHARACTERS_PER_S = 15.0
 """About so fast is text spoken."""
 
+USUAL_CHARACTERS = 60
+"""Of a piece; about so long is the sentence by which a voice is measured."""
+
 
 @dataclass(slots=True)
 class Piece:
@@ -43,6 +46,11 @@ class Piece:
     def awaited(self) -> bool:
         """Whether the voice still owes something of it."""
         return self.requested and not self.ended
+
+    @property
+    def size(self) -> float:
+        """Of the work, as `UsualTime` counts: voices that say a piece as a whole take longer to their first sound."""
+        return max(1.0, len(self.spoken.text) / USUAL_CHARACTERS)
 
     def unspoken_s(self, speed: float) -> float:
         """About how long it takes to say what there is no sound of yet."""

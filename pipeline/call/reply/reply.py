@@ -8,10 +8,12 @@ seconds, so that an interruption wastes little.
 from pipeline.audio import SPEECH_RATE
 from pipeline.call.effects import Effect, Synthesize
 from pipeline.call.events import TokenUsage
+from pipeline.call.reply.aside import Aside
 from pipeline.call.reply.heard import HeardText
 from pipeline.call.reply.piece import Piece
 from pipeline.call.reply.playback import Playback
 from pipeline.call.reply.written_sound import WrittenSound, level_db
+from pipeline.call.usual_time import UsualTime
 from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import SpeechChunk, Word
 from pipeline.scheduling.lanes import Ticket, Urgency
@@ -57,8 +59,10 @@ class Reply:
         ticket: of the generation.
         speaks: whether it is spoken; otherwise it is text, and makes no sound.
         wish: how it is to be.
+        voice_time: how long the voice usually takes to its first sound.
 
     Attributes:
+        awaits_words: the words that it answers are late; it has only said so.
         language: that its text is prepared in, ISO 639-1.
         usage: tokens so far; None while that is not known.
         cut_short: the language model stopped at its bound.
@@ -79,12 +83,14 @@ class Reply:
         ticket: Ticket,
         speaks: bool = True,
         wish: ReplyWish = AS_ALWAYS,
+        voice_time: UsualTime | None = None,
     ) -> None:
         self.reply_id = reply_id
         self.item_id = item_id
         self.answers = answers
         self.said = said
         self.ticket = ticket
+        self.awaits_words = False
         self.text = ""
         self.text_ended = False
         self.failed = False
@@ -109,6 +115,9 @@ class Reply:
         self._chunker = TextChunker(language)
         self._text_paused = False
         self._pieces: list[Piece] = []
+        self._next_index = 0
+        self._aside: Aside | None = None
+        self.voice_time = voice_time or UsualTime(None)
         self._playing = 0
         self._heard = HeardText()
 
@@ -124,7 +133,13 @@ class Reply:
 
     def tickets(self) -> list[Ticket]:
         """The tickets of all pieces."""
-        return [piece.ticket for piece in self._pieces]
+        return [piece.ticket for piece in self._pieces] + (self._aside.tickets() if self._aside is not None else [])
+
+    def give_up(self) -> None:
+        """Wait no longer for the voice where it owes something, else for the language model."""
+        owed = [piece.ticket for piece in self._pieces if piece.awaited]
+        for ticket in owed or ([] if self.text_ended else [self.ticket]):
+            ticket.give_up()
 
     # Text -----------------------------------------------------------------------------------------------
 
@@ -137,6 +152,11 @@ class Reply:
         self.text += text
         if self.speaks:
             self._add_pieces(self._chunker.push(text, now), now)
+
+    def speak_in(self, voice: str | None, language: str) -> None:
+        """Have what comes from now on said by another voice, in another language (ISO 639-1); behind `pause_text`."""
+        self._voice, self.language = voice, language
+        self._chunker = TextChunker(language)
 
     def pause_text(self, now: float) -> None:
         """Say what there is: more text comes, but not at once."""
@@ -185,7 +205,8 @@ class Reply:
     def _add_pieces(self, sources: list[str], now: float) -> None:
         for source in sources:
             spoken = speak(source, self.language)
-            piece = Piece(len(self._pieces), source, spoken, Ticket())
+            piece = Piece(self._next_index, source, spoken, Ticket())
+            self._next_index += 1
             if not spoken.text.strip():
                 piece.requested = piece.ended = True
             elif self.first_clause_at is None:
@@ -196,31 +217,62 @@ class Reply:
 
     def add_audio(self, index: int, chunk: SpeechChunk, now: float) -> None:
         """Take in audio of a piece."""
-        if not 0 <= index < len(self._pieces) or self._pieces[index].ended:
+        if index < 0 and self._aside is not None:
+            self._aside.add_audio(index, chunk, self._pieces)
+            self.level_db = max(self.level_db, level_db(chunk))
+        piece = self._piece(index)
+        if index < 0 or piece is None or piece.ended:
             return
         if self.first_audio_at is None and len(chunk.pcm):
             self.first_audio_at = now
-        self._pieces[index].chunks.append(chunk)
+        if self._aside is not None:
+            self._aside.drop()
+        if not piece.chunks and piece.asked_at is not None and self.said is not None:
+            self.voice_time.took((now - piece.asked_at) / piece.size)
+        piece.chunks.append(chunk)
         self.level_db = max(self.level_db, level_db(chunk))
 
     def end_piece(self, index: int, failed: bool = False) -> None:
         """Take in that a piece is spoken to its end."""
-        if not 0 <= index < len(self._pieces):
+        if index < 0 and self._aside is not None:
+            self._aside.end_piece(index)
+        piece = self._piece(index)
+        if index < 0 or piece is None:
             return
-        self._pieces[index].ended = True
+        piece.ended = True
         self.failed = self.failed or failed
+
+    def _piece(self, index: int) -> Piece | None:
+        return next((piece for piece in self._pieces if piece.index == index), None)
+
+    def excuse(self, text: str, now: float) -> None:
+        """Say something in front of it while there is no sound of it, if that can be had."""
+        if self._aside is None:
+            self._aside = Aside(text, self.language, now)
+
+    def silent_piece(self) -> Piece | None:
+        """The piece of the reply itself that the voice owes the rest of; None where it owes nothing."""
+        return next((piece for piece in self._pieces if piece.index >= 0 and piece.awaited), None)
+
+    @property
+    def sounded(self) -> bool:
+        """Whether there has been any sound of the reply itself."""
+        return any(piece.chunks for piece in self._pieces if piece.index >= 0)
 
     def release(self) -> None:
         """Let the audio out: the user's turn is over."""
         self.released = True
         self.ticket.urgency = Urgency.FIRST_AUDIO
         for piece in self._pieces:
-            if piece.requested and not piece.ended:
+            if piece.awaited:
                 piece.ticket.urgency = Urgency.FIRST_AUDIO
 
     def next_pieces(self, playback: Playback, now: float) -> list[Effect]:
         """The work that is worth starting now: at most one piece, by how much audio there is."""
-        if any(piece.requested and not piece.ended for piece in self._pieces):
+        aside = self._aside.next_piece() if self._aside is not None else None
+        if aside is not None:
+            return [self._ask(aside, now)]
+        if any(piece.awaited for piece in self._pieces):
             return []
         piece = next((piece for piece in self._pieces if not piece.requested), None)
         if piece is None:
@@ -231,12 +283,13 @@ class Reply:
         silent = not self.audible and not ahead
         piece.ticket.urgency = self._urgency(ahead)
         piece.ticket.deadline = self.ticket.deadline if silent else now + ahead
-        piece.requested = True
-        return [
-            Synthesize(
-                self.reply_id, self.group, piece.index, piece.spoken.text, piece.ticket, self._voice, self._speed
-            )
-        ]
+        return [self._ask(piece, now)]
+
+    def _ask(self, piece: Piece, now: float) -> Synthesize:
+        piece.requested, piece.asked_at = True, now
+        return Synthesize(
+            self.reply_id, self.group, piece.index, piece.spoken.text, piece.ticket, self._voice, self._speed
+        )
 
     def _urgency(self, ahead: float) -> Urgency:
         if not self.released:
@@ -265,7 +318,7 @@ class Reply:
             self._playing += 1
         urgency = self._urgency(self._ahead_s(playback))
         for piece in self._pieces[self._playing :]:
-            if piece.requested and not piece.ended:
+            if piece.awaited:
                 piece.ticket.urgency = urgency
         if self.text_ended and self._playing == len(self._pieces) and not self.finished:
             self.finished = True
