@@ -156,6 +156,7 @@ class Endpointing:
             return
         self._prepare(turn, text, now)
         self._add_turn(turn, text)
+        self._replying.tell_latency(turn)
         self._answering.release(now)
         self._replying.advance(now)
 

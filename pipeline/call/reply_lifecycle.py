@@ -10,6 +10,7 @@ from pipeline.call.reply.background import GROUP
 from pipeline.call.reply.player import CancelReason
 from pipeline.call.shared_state import SharedState
 from pipeline.call.state import State, Trigger
+from pipeline.call.user.turn import Turn
 from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import ToolCall
 from pipeline.text.phrases import PhraseName
@@ -240,9 +241,14 @@ class ReplyLifecycle:
         self._turns.reply_began(reply.level_db, at)
         if turn is not None and reply.answers == turn.item_id and turn.instants.played is None:
             turn.instants.played = at + reply.lead_s()
-            total = turn.instants.voice_to_voice_ms()
-            if total is not None:
-                self._out.emit(TurnLatency(turn.item_id, total, turn.instants.stages()))
+            if not reply.awaits_words:
+                self.tell_latency(turn)
+
+    def tell_latency(self, turn: Turn) -> None:
+        """How long the user has waited for a sound, if there has been one; of a turn that is part of the talk."""
+        total = turn.instants.voice_to_voice_ms()
+        if total is not None:
+            self._out.emit(TurnLatency(turn.item_id, total, turn.instants.stages()))
 
     def drained(self, at: float) -> None:
         """Everything that was written has gone out."""

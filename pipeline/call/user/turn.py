@@ -191,6 +191,7 @@ class Turn:
     def hear_again(self) -> None:
         """The user goes on, and the words so far are late: they are asked for once more, with what follows."""
         draft, self.draft, self.late = self.draft, None, False
+        self.instants = TurnInstants()
         known = next((number for number, head in enumerate(self.heads) if head.text is None), len(self.heads))
         self.heads, lost = self.heads[:known], self.heads[known:]
         if lost:

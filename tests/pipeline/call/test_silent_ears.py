@@ -9,6 +9,8 @@ from pipeline.call.events import (
     ReplyDone,
     TranscriptCompleted,
     TranscriptFailed,
+    TurnCommitted,
+    TurnLatency,
     TurnUnclear,
 )
 from pipeline.call.inputs import Connected
@@ -53,7 +55,7 @@ def test_one_that_hangs_is_apologised_for_and_given_up_and_the_next_turn_works(q
 def test_without_words_for_a_delay_one_that_hangs_is_given_up_all_the_same() -> None:
     done = call(QUESTION, NEXT, delay_apology="")
     assert [event.text for event in done.all(ReplyDone)] == [done.options.apology]
-    assert done.when(PlaybackStarted) < QUESTION.end + 8.0
+    assert done.when(PlaybackStarted) < QUESTION.end + 10.0
     assert done.machine.state is State.LISTENING
 
 
@@ -65,6 +67,9 @@ def test_one_that_is_slow_answers_behind_the_apology_in_the_same_reply(stt: floa
     assert not done.all(CallFault)
     said = [(entry.role, entry.text) for entry in done.context.entries]
     assert said == [("user", QUESTION.text), ("assistant", f"{WAIT} {done.reply}")]
+    (latency,) = done.all(TurnLatency)
+    assert latency.voice_to_voice_ms == pytest.approx((done.when(PlaybackStarted) - QUESTION.end) * 1000, abs=50)
+    assert done.when(TurnLatency) >= done.when(TurnCommitted), "it is of a turn that clients know"
 
 
 def test_how_long_transcripts_took_in_this_call_counts_as_well_as_what_was_measured() -> None:
@@ -93,6 +98,8 @@ def test_what_the_user_says_over_the_apology_belongs_to_what_they_have_said() ->
     assert hung.all(TranscriptCompleted)[-1].text == f"{QUESTION.text} {more.text}"
     assert hung.all(ReplyDone)[-1].text == hung.reply
     assert [entry.role for entry in hung.context.entries] == ["user", "assistant"]
+    (latency,) = hung.all(TurnLatency)
+    assert 0 < latency.voice_to_voice_ms < 2_000, "of the answer, not of the apology before it"
 
 
 def test_what_is_asked_again_is_heard_whole_where_only_its_first_part_hangs() -> None:

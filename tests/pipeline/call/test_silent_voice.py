@@ -93,7 +93,7 @@ def test_one_that_hangs_in_mid_clause_is_apologised_for_and_only_what_was_heard_
 
 def test_a_greeting_that_hangs_leaves_the_floor_to_the_user_and_their_turn_works() -> None:
     options = CallOptions(greeting="Hello, this is Morgan.", delay_apology=WAIT, known_sound_s=QUICK_S)
-    done = Simulation([Say(12.0, 13.8, QUESTION.text)], options=options, delays=Delays(tts=None)).run(8)
+    done = Simulation([Say(12.0, 13.8, QUESTION.text)], options=options, delays=Delays(tts=None)).run(9)
     assert done.machine.state is State.LISTENING
     assert [event.code for event in done.all(CallFault)] == ["tts_failed"]
     done.delays = Delays()
