@@ -119,7 +119,8 @@ class ReplyLifecycle:
         self._answering.cut("turn_detected")
         spoken = self._answering.spoken_in(self._listening.language)
         text, language = self._options.phrase("apology", spoken)
-        self._answering.say(text, language, now, answers)
+        # A voice that fails says nothing anew.
+        self._answering.say(text, language, now, answers, at_hand=code == "tts_failed")
 
     def say_phrase(self, name: PhraseName, now: float) -> None:
         """Say one of Morgan's own phrases unasked, in the language of the call, if nobody is speaking."""

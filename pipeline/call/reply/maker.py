@@ -48,22 +48,31 @@ class ReplyMaker:
         self._context.answer_in(self._voices.answers_in(language) if spoken else language)
 
     def _new_reply(
-        self, answers: str | None, said: str | None, language: str | None, ticket: Ticket, wish: ReplyWish = AS_ALWAYS
+        self,
+        answers: str | None,
+        said: str | None,
+        language: str | None,
+        ticket: Ticket,
+        wish: ReplyWish = AS_ALWAYS,
+        *,
+        at_hand: bool = False,
     ) -> Reply:
         options = self._options
-        voice = wish.voice or self._voices.speaking(language)
+        own_voice = self._voices.at_hand(language)
+        voice = own_voice if at_hand else wish.voice or self._voices.speaking(language)
         self.reply = Reply(
             self._out.new_id("resp"),
             self._out.new_id("item"),
             answers=answers,
             said=said,
             voice=voice,
-            speed=options.speed,
+            speed=1.0 if at_hand else options.speed,
             language=self._voices.prepared_in(voice, language),
             ticket=ticket,
             speaks=wish.is_spoken(options),
             wish=wish,
             voice_time=self._voice_time,
+            own_voice=own_voice,
         )
         self.words = ReplyWords(self.reply, options, self._out)
         self._tools = ToolRounds(

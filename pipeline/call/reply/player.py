@@ -146,10 +146,20 @@ class ReplyPlayer(ReplyMaker):
         self.release(now)
         return reply
 
-    def say(self, text: str, language: str | None, now: float, answers: str | None = None) -> Reply:
-        """Say a fixed text: a greeting, a prompt, an apology; None for a language is that of the default voice."""
+    def say(
+        self, text: str, language: str | None, now: float, answers: str | None = None, *, at_hand: bool = False
+    ) -> Reply:
+        """Say a fixed text: a greeting, a prompt, an apology.
+
+        Args:
+            text: as it is written.
+            language: that it is in, ISO 639-1; None for that of the default voice.
+            now: monotonic time.
+            answers: item id of the user's turn; None for none.
+            at_hand: as it was made ahead of calls, in place of the voice and the speed that the caller has chosen.
+        """
         self.discard()
-        reply = self._new_reply(answers, None, language, Ticket(Urgency.FIRST_AUDIO, now))
+        reply = self._new_reply(answers, None, language, Ticket(Urgency.FIRST_AUDIO, now), at_hand=at_hand)
         reply.add_text(text, now)
         reply.end_text(now)
         self.release(now)

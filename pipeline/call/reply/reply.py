@@ -60,6 +60,7 @@ class Reply:
         speaks: whether it is spoken; otherwise it is text, and makes no sound.
         wish: how it is to be.
         voice_time: how long the voice usually takes to its first sound.
+        own_voice: the one whose sound of the call's own phrases is at hand.
 
     Attributes:
         awaits_words: the words that it answers are late; it has only said so.
@@ -84,6 +85,7 @@ class Reply:
         speaks: bool = True,
         wish: ReplyWish = AS_ALWAYS,
         voice_time: UsualTime | None = None,
+        own_voice: str | None = None,
     ) -> None:
         self.reply_id = reply_id
         self.item_id = item_id
@@ -111,7 +113,7 @@ class Reply:
         self._end_at: int | None = None
         self._ends_with_word = False
         self.language = language
-        self._voice, self._speed = voice, speed
+        self._voice, self._speed, self._own_voice = voice, speed, own_voice
         self._chunker = TextChunker(language)
         self._text_paused = False
         self._pieces: list[Piece] = []
@@ -287,9 +289,8 @@ class Reply:
 
     def _ask(self, piece: Piece, now: float) -> Synthesize:
         piece.requested, piece.asked_at = True, now
-        return Synthesize(
-            self.reply_id, self.group, piece.index, piece.spoken.text, piece.ticket, self._voice, self._speed
-        )
+        voice, speed = (self._voice, self._speed) if piece.index >= 0 else (self._own_voice, 1.0)
+        return Synthesize(self.reply_id, self.group, piece.index, piece.spoken.text, piece.ticket, voice, speed)
 
     def _urgency(self, ahead: float) -> Urgency:
         if not self.released:

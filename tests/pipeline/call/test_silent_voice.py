@@ -6,6 +6,8 @@ from pipeline.call.effects import Synthesize
 from pipeline.call.events import CallFault, PlaybackStarted, ReplyDone, StateChanged
 from pipeline.call.options import CallOptions
 from pipeline.call.state import State
+from pipeline.engines.protocols import Voice
+from pipeline.text.phrases import APOLOGIES
 from tests.pipeline.call.simulation import Delays, Say, Simulation
 
 QUESTION = Say(1.0, 2.8, "What is the weather in Paris?")
@@ -117,3 +119,22 @@ def test_what_the_user_says_while_the_voice_hangs_is_answered() -> None:
 def test_what_a_hung_voice_has_cost_the_language_model_is_not_held_against_it() -> None:
     done = call()
     assert not any(work.ticket.given_up for work in done.asked)
+
+
+@pytest.mark.parametrize("fault", ["hangs", "fails"])
+def test_apologies_for_a_voice_are_said_as_they_were_made_ahead_whatever_voice_and_speed_the_caller_has(
+    fault: str,
+) -> None:
+    voices = (Voice("joe", "Joe", "en", "test"), Voice("ada", "Ada", "en", "test"))
+    done = Simulation(
+        [QUESTION],
+        options=CallOptions(delay_apology=WAIT, known_sound_s=QUICK_S, voice="ada", speed=1.3),
+        delays=Delays(tts=None if fault == "hangs" else 0.05),
+        fail=frozenset() if fault == "hangs" else frozenset({"tts_but_apology"}),
+        voices=voices,
+        phrases_at_hand=True,
+    ).run(30)
+    made = {(work.voice, work.speed) for work in done.effects(Synthesize) if work.text in f"{WAIT} {APOLOGIES['en']}"}
+    assert made == {("joe", 1.0)}
+    assert {(work.voice, work.speed) for work in done.effects(Synthesize) if work.text in done.reply} == {("ada", 1.3)}
+    assert done.all(ReplyDone)[-1].text == done.options.apology
