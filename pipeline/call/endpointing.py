@@ -198,13 +198,14 @@ class Endpointing:
     def excuse(self, now: float) -> None:
         """The words of the committed turn are late: say so, as the beginning of the answer to them."""
         turn, options = self._listening.turn, self._options
-        if turn is None or not turn.awaits_words or self._floor.state is not State.THINKING:
+        if turn is None or not turn.awaits_words or self._floor.state not in (State.THINKING, State.LISTENING):
             return
         late = now - turn.awaited_since >= options.delay_apology_after_s
         says = options.answers_turns and AS_ALWAYS.is_spoken(options) and not self._replying.wished
         language = self._listening.language
         if late and says and not turn.late and options.phrase("delay_apology", language)[0]:
             turn.late = True
+            self._take_the_floor(now)
             self._answering.await_words(turn.item_id, language, turn.awaited_since, now)
             self._replying.advance(now)
 

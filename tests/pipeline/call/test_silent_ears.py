@@ -148,6 +148,16 @@ def test_who_asks_for_replies_is_told_of_one_that_hangs_and_gets_the_next_reply(
     assert done.all(ReplyDone)[-1].text == done.reply
 
 
+@pytest.mark.parametrize("stt", [5.0, None])
+def test_a_turn_that_the_client_has_ended_is_excused_and_answered_or_given_up_like_any_other(stt: float | None) -> None:
+    done = call(QUESTION, stt=stt, hears_turns=False, seconds=3.0)
+    done.post(CommitAudio())
+    done.run(25)
+    assert done.when(PlaybackStarted) < QUESTION.end + WITHIN_S
+    assert [event.text for event in done.all(ReplyDone)] == [f"{WAIT} {done.reply if stt else done.options.apology}"]
+    assert done.machine.state is State.LISTENING
+
+
 def test_a_process_that_stood_still_gives_up_nothing() -> None:
     done = call(QUESTION, stt=1.0, seconds=3.4)
     done.now += 12.0
