@@ -136,13 +136,7 @@ class Endpointing:
         text = draft.text or ""
         turn.instants.transcribed = draft.transcribed_at
         if draft.failed:
-            turn.settled = True
-            self._floor.counts["stt_failed"] += 1
-            self._out.emit(TranscriptFailed(turn.item_id, "speech to text failed"))
-            if not self._options.answers_turns:
-                self._listened(turn, now)
-                return
-            self._replying.apologise("stt_failed", "speech to text failed", turn.item_id, now)
+            self._fail(turn, now, "speech to text failed")
             return
         if not text:
             self._drop(turn, now)
@@ -156,16 +150,31 @@ class Endpointing:
         self._take_the_floor(now)
         wish = self._replying.take_wish()
         if wish is not None:
+            self._answering.conclude("", now)
             self._add_turn(turn, text)
             self._replying.wish(wish, now)
             return
         self._prepare(turn, text, now)
         self._add_turn(turn, text)
+        self._replying.tell_latency(turn)
         self._answering.release(now)
         self._replying.advance(now)
 
+    def _fail(self, turn: Turn, now: float, problem: str) -> None:
+        """There will be no words of the turn."""
+        turn.settled = True
+        self._out.emit(TranscriptFailed(turn.item_id, problem))
+        if not self._options.answers_turns:
+            self._floor.counts["stt_failed"] += 1
+            self._listened(turn, now)
+            return
+        self._take_the_floor(now)
+        self._replying.apologise("stt_failed", problem, turn.item_id, now)
+
     def _take_the_floor(self, now: float) -> None:
         """A turn that the client has ended is to be answered: a reply that sounds gives way to it."""
+        if self._answering.awaits_words:
+            return
         if self._floor.state is State.SPEAKING:
             self._answering.cut("turn_detected")
         if self._floor.state in (State.LISTENING, State.SPEAKING):
@@ -175,6 +184,7 @@ class Endpointing:
     def _listened(self, turn: Turn, now: float) -> None:
         """The turn is dealt with, and gets no answer unless the client has asked for one."""
         self._answering.discard()
+        self._answering.conclude("", now)
         if not self._replying.fulfil(turn.item_id, now) and self._floor.state is State.THINKING:
             self._floor.change(Trigger.REPLY_ENDED)
             self._turns.drop_turn(now)
@@ -185,15 +195,30 @@ class Endpointing:
             self._floor.change(Trigger.TURN_DROPPED)
         self._replying.fulfil(None, now)
 
-    def give_up(self) -> None:
-        """The words of the committed turn would come too late: what is still learnt of it leads to nothing any more."""
-        turn = self._listening.turn
-        if turn is None or not turn.committed or turn.text or turn.draft is None:
+    def excuse(self, now: float) -> None:
+        """The words of the committed turn are late: say so, as the beginning of the answer to them."""
+        turn, options = self._listening.turn, self._options
+        if turn is None or not turn.awaits_words or self._floor.state not in (State.THINKING, State.LISTENING):
             return
-        turn.draft = None
-        self._floor.counts["stt_failed"] += 1
+        late = now - turn.awaited_since >= options.delay_apology_after_s
+        says = options.answers_turns and AS_ALWAYS.is_spoken(options) and not self._replying.wished
+        language = self._listening.language
+        if late and says and not turn.late and options.phrase("delay_apology", language)[0]:
+            turn.late = True
+            self._take_the_floor(now)
+            self._answering.await_words(turn.item_id, language, turn.awaited_since, now)
+            self._replying.advance(now)
+
+    def give_up(self, now: float) -> bool:
+        """The words of the committed turn do not come any more; False where none are awaited."""
+        turn = self._listening.turn
+        if turn is None or not turn.awaits_words or turn.draft is None:
+            return False
+        turn.give_up()
+        turn.draft.words = turn.draft.text = ""
         self._out.do(Cancel(turn.group))
-        self._out.emit(TranscriptFailed(turn.item_id, "no words came in time"))
+        self._fail(turn, now, "no words came in time")
+        return True
 
     def _add_turn(self, turn: Turn, text: str) -> None:
         turn.text = text
@@ -217,7 +242,8 @@ class Endpointing:
         if not self._listening.spoken(turn):
             self._floor.counts["dropped"] += 1
             self._out.emit(TurnDropped(turn.item_id))
-            self._left_unanswered(now)
+            if not self._answering.conclude("", now):
+                self._left_unanswered(now)
             return
         self._floor.counts["unclear"] += 1
         self._unclear_in_a_row += 1
@@ -225,6 +251,8 @@ class Endpointing:
         spoken = self._answering.spoken_in(self._listening.language)
         text, language = self._options.phrase("unclear_prompt", spoken)
         asks = bool(text) and self._options.answers_turns and self._unclear_in_a_row <= self._options.unclear_prompts
+        if self._answering.conclude(text if asks else "", now):
+            return
         if not asks:
             self._left_unanswered(now)
             return

@@ -43,6 +43,7 @@ from pipeline.call.inputs import (
     VoiceHeard,
 )
 from pipeline.call.options import CallOptions
+from pipeline.call.overdue import Overdue
 from pipeline.call.reply.voice_choice import VoiceChoice
 from pipeline.call.reply_lifecycle import ReplyLifecycle
 from pipeline.call.requests import Requests
@@ -91,10 +92,10 @@ class CallMachine:
         self._now = 0.0
         self._keypad = Keypad()
         self._turns, self._listening, self._answering = floor.turns, floor.listening, floor.answering
-        self._watchdog = floor.watchdog
         self._recalling = Recalling(recall_s, context, self._out)
         self._replying = ReplyLifecycle(floor)
         self._ending = Endpointing(floor, self._replying, self._recalling)
+        self._overdue = Overdue(floor, self._replying, self._ending)
         self.requests = Requests(floor, self._replying, self._ending)
 
     @property
@@ -304,7 +305,8 @@ class CallMachine:
         reply = self._answering.reply
         heard = self._answering.heard()
         answers_turn = reply is not None and reply.answers is not None
-        continues = answers_turn and (not heard or self._turns.continues_turn(self._turns.speech_began))
+        unheard = not heard or self._answering.awaits_words
+        continues = answers_turn and (unheard or self._turns.continues_turn(self._turns.speech_began))
         self._answering.cut("turn_detected", keep=not continues)
         if continues:
             self._reopen(at)
@@ -381,17 +383,7 @@ class CallMachine:
         self._replying.advance(now)
         self._replying.report(now)
         self._carry_out()
-        self._watchdog.excuse(self._answering.tools_answered_by)
-        if self._listening.overlap.overdue(now, self._watchdog.overlap_limit_s):
+        if self._listening.overlap.overdue(now, self._floor.watchdog.overlap_limit_s):
             self._floor.heal("overlap_words_late")
             self._decide(self._turns.overlap_words(False, known=False), now)
-        if self.state is State.THINKING and self._watchdog.thought_too_long(now):
-            self._floor.heal("no_reply")
-            self._ending.give_up()
-            self._replying.give_up_thinking(now)
-            self._carry_out()
-        if self.state is State.SPEAKING and self._watchdog.silent_too_long(
-            now, dry=self._floor.playback.dry, working=self._replying.waits_for_engines()
-        ):
-            self._floor.heal("speaking_without_audio")
-            self._replying.give_up_speaking(now)
+        self._overdue.look(now)

@@ -45,6 +45,8 @@ class CallOptions:
         temperature: of the language model.
         interim: whether interim transcripts are made while the user speaks.
         transcript_s: seconds that a transcript is expected to take, until the call has seen how long one takes.
+        known_transcript_s: seconds that a transcript was measured to take on this machine; None where it was not.
+        known_sound_s: the same of the first sound of a sentence.
         look_ahead: whether transcripts are made all the time while the user speaks, and answers begun from them.
         speculate: whether work begins at the early silence; off, it begins at the commit.
         duck_gain: loudness of a reply while somebody may be speaking over it.
@@ -64,8 +66,8 @@ class CallOptions:
         record_inputs: whether what the call is told is written down, to be replayed; see `pipeline.call.replay`.
         tool_filler: said when tools or thoughts of the language model take their time; "" for nothing.
         filler_after_s: after so long.
-        delay_apology: said when the language model gives no sign of itself; "" for nothing.
-        delay_apology_after_s: after so long.
+        delay_apology: said when an engine gives no sign of itself; "" for nothing.
+        delay_apology_after_s: so long after the end of the user's turn.
         phrases: what is said in single languages in place of the texts above, see `phrase`.
     """
 
@@ -91,6 +93,8 @@ class CallOptions:
     temperature: float = 0.0
     interim: bool = True
     transcript_s: float = 0.15
+    known_transcript_s: float | None = None
+    known_sound_s: float | None = None
     look_ahead: bool = False
     speculate: bool = True
     duck_gain: float = 0.25

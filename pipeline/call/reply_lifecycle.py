@@ -10,6 +10,7 @@ from pipeline.call.reply.background import GROUP
 from pipeline.call.reply.player import CancelReason
 from pipeline.call.shared_state import SharedState
 from pipeline.call.state import State, Trigger
+from pipeline.call.user.turn import Turn
 from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import ToolCall
 from pipeline.text.phrases import PhraseName
@@ -61,6 +62,7 @@ class ReplyLifecycle:
                 self._floor.counts["tools"] += 1
                 self._answering.tool_ran(message.job, message.result, now)
             case PieceSpoken():
+                self._answering.voice_gave_up = False
                 reply.add_audio(message.piece, message.chunk, now)
             case PieceEnded():
                 reply.end_piece(message.piece, message.failed)
@@ -110,10 +112,15 @@ class ReplyLifecycle:
         self._floor.counts[code] += 1
         self._out.emit(CallFault(code, message))
         self._floor.watchdog.thinking(now)
+        if self._answering.awaits_words and self._answering.words is not None:
+            self._answering.words.give_up(now)
+            self.advance(now)
+            return
         self._answering.cut("turn_detected")
         spoken = self._answering.spoken_in(self._listening.language)
         text, language = self._options.phrase("apology", spoken)
-        self._answering.say(text, language, now, answers)
+        # A voice that fails says nothing anew.
+        self._answering.say(text, language, now, answers, at_hand=code == "tts_failed")
 
     def say_phrase(self, name: PhraseName, now: float) -> None:
         """Say one of Morgan's own phrases unasked, in the language of the call, if nobody is speaking."""
@@ -143,6 +150,11 @@ class ReplyLifecycle:
             self._wished = wish
         else:
             self._respond(wish, None, now)
+
+    @property
+    def wished(self) -> bool:
+        """Whether the client has asked for a reply that waits for the words of the turn."""
+        return self._wished is not None
 
     def take_wish(self) -> ReplyWish | None:
         """The reply that the client asked for while the words of the turn were not known."""
@@ -230,9 +242,14 @@ class ReplyLifecycle:
         self._turns.reply_began(reply.level_db, at)
         if turn is not None and reply.answers == turn.item_id and turn.instants.played is None:
             turn.instants.played = at + reply.lead_s()
-            total = turn.instants.voice_to_voice_ms()
-            if total is not None:
-                self._out.emit(TurnLatency(turn.item_id, total, turn.instants.stages()))
+            if not reply.awaits_words:
+                self.tell_latency(turn)
+
+    def tell_latency(self, turn: Turn) -> None:
+        """How long the user has waited for a sound, if there has been one; of a turn that is part of the talk."""
+        total = turn.instants.voice_to_voice_ms()
+        if total is not None:
+            self._out.emit(TurnLatency(turn.item_id, total, turn.instants.stages()))
 
     def drained(self, at: float) -> None:
         """Everything that was written has gone out."""
@@ -258,24 +275,50 @@ class ReplyLifecycle:
     def give_up_thinking(self, now: float) -> None:
         """Say sorry, once; a voice that cannot even say that leaves the floor to the user."""
         reply = self._answering.reply
+        if reply is not None:
+            reply.give_up()
         if reply is None or reply.said is not None:
             self.apologise("no_reply", "no reply came in time", None, now)
         else:
             self._cut_short("turn_detected", now)
 
-    def give_up_speaking(self, now: float) -> None:
-        """End a reply of which nothing more comes; where it only said that it takes a moment, say sorry."""
-        words = self._answering.words
-        if words is None or not words.filler.alone:
-            self.finish(now)
+    def give_up_voice(self, now: float) -> None:
+        """The voice gives no sign: say sorry with what is at hand; where that is not, leave the floor to the user."""
+        reply, code, problem = self._answering.reply, "tts_failed", "the voice gave no sound in time"
+        if reply is None:
             return
-        self._floor.counts["no_reply"] += 1
-        self._out.emit(CallFault("no_reply", "no reply came in time"))
-        self._floor.watchdog.thinking(now)
-        words.give_up(now)
-        self.advance(now)
+        reply.give_up()
+        known, self._answering.voice_gave_up = self._answering.voice_gave_up, True
+        if reply.said is not None:
+            self._apologise_instead(code, problem, now)
+            return
+        if not known:
+            self._floor.counts[code] += 1
+            self._out.emit(CallFault(code, problem))
+        self._cut_short("turn_detected", now)
 
-    def waits_for_engines(self) -> bool:
-        """Whether an engine still owes something for the reply in hand."""
+    def give_up_speaking(self, now: float) -> None:
+        """No more comes of a reply of which something was heard: say sorry, be it behind that it takes a moment."""
+        reply, words = self._answering.reply, self._answering.words
+        if reply is None or words is None or not reply.waiting:
+            self.finish(now)
+        elif reply.silent_piece() is not None:
+            self.give_up_voice(now)
+        elif words.filler.alone:
+            self._floor.counts["no_reply"] += 1
+            self._out.emit(CallFault("no_reply", "no reply came in time"))
+            self._floor.watchdog.thinking(now)
+            words.give_up(now)
+            self.advance(now)
+        else:
+            reply.give_up()
+            self._apologise_instead("no_reply", "the rest of the reply did not come in time", now)
+
+    def _apologise_instead(self, code: str, message: str, now: float) -> None:
+        """Say sorry in place of the reply in hand, which may sound."""
         reply = self._answering.reply
-        return reply is not None and reply.waiting
+        sounds = self._floor.state is State.SPEAKING
+        if sounds:
+            self._floor.change(Trigger.REPLY_GIVEN_UP)
+        # What the user says over it does not go on with a turn that was half answered.
+        self.apologise(code, message, None if sounds or reply is None else reply.answers, now)

@@ -78,6 +78,8 @@ class Trigger(enum.Enum):
     """The first frame of a reply went out."""
     REPLY_ENDED = "reply_ended"
     """The last frame of a reply went out, or there was nothing to say."""
+    REPLY_GIVEN_UP = "reply_given_up"
+    """An engine gave no sign of the rest of a reply; an apology follows."""
     OVERLAP_BEGAN = "overlap_began"
     """There is a voice over the reply."""
     OVERLAP_LASTED = "overlap_lasted"
@@ -114,6 +116,7 @@ TRANSITIONS: dict[tuple[Phase, Trigger], Phase] = {
     (Phase.THINKING, Trigger.REPLY_AUDIBLE): Phase.SPEAKING,
     (Phase.THINKING, Trigger.REPLY_ENDED): Phase.LISTENING,
     (Phase.THINKING, Trigger.STOPPED): Phase.LISTENING,
+    (Phase.SPEAKING, Trigger.REPLY_GIVEN_UP): Phase.THINKING,
     (Phase.SPEAKING, Trigger.OVERLAP_BEGAN): Phase.DUCKED,
     (Phase.DUCKED, Trigger.OVERLAP_LASTED): Phase.PAUSED,
     (Phase.DUCKED, Trigger.OVERLAP_PASSED): Phase.SPEAKING,

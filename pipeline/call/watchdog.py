@@ -7,13 +7,17 @@ class Watchdog:
     Attributes:
         think_limit_s: from the commit to the first sound of the reply.
         silence_limit_s: of a reply that has said everything and does not end.
-        starved_limit_s: of a reply whose next words an engine still owes.
+        starved_limit_s: of a reply whose next words an engine still owes,
+        starved_least_s: and of one that a quick voice owes.
+        at_hand_s: for the sound of an apology for a voice that gives none.
         overlap_limit_s: for the words that were said over a reply.
     """
 
     think_limit_s = 15.0
     silence_limit_s = 0.5
     starved_limit_s = 8.0
+    starved_least_s = 4.0
+    at_hand_s = 1.0
     overlap_limit_s = 2.5
 
     def __init__(self) -> None:
@@ -34,18 +38,17 @@ class Watchdog:
         """Whether the reply that is owed is overdue."""
         return now - max(self._thinking_since, self._excused_until) > self.think_limit_s
 
-    def silent_too_long(self, now: float, *, dry: bool, working: bool) -> bool:
+    def silent_too_long(self, now: float, *, dry: bool, limit_s: float) -> bool:
         """Whether a reply that should sound has been silent for longer than it may.
 
         Args:
             now: monotonic time.
             dry: all that was written has gone out.
-            working: an engine still owes words or audio.
+            limit_s: how long it may be.
         """
         if not dry:
             self._dry_since = None
             return False
         if self._dry_since is None:
             self._dry_since = now
-        limit = self.starved_limit_s if working else self.silence_limit_s
-        return now - max(self._dry_since, self._excused_until) > limit
+        return now - max(self._dry_since, self._excused_until) > limit_s

@@ -39,12 +39,13 @@ class Ticket:
         deadline: `time.monotonic()` seconds at which the result stops being on time; orders work of one urgency.
     """
 
-    __slots__ = ("_cancelled", "_resting", "_urgency", "_watchers", "deadline")
+    __slots__ = ("_cancelled", "_given_up", "_resting", "_urgency", "_watchers", "deadline")
 
     def __init__(self, urgency: Urgency = Urgency.BACKGROUND, deadline: float = float("inf")) -> None:
         self.deadline = deadline
         self._urgency = urgency
         self._cancelled = False
+        self._given_up = False
         self._resting = False
         self._watchers: tuple[Watcher, ...] = ()
 
@@ -78,6 +79,17 @@ class Ticket:
         if not self._cancelled:
             self._cancelled = True
             self._tell()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it was cancelled because there was no sign of the result for too long: its engine has failed."""
+        return self._given_up
+
+    def give_up(self) -> None:
+        """Say that the result was waited for long enough, and is not wanted any more."""
+        if not self._cancelled:
+            self._given_up = True
+            self.cancel()
 
     @property
     def resting(self) -> bool:

@@ -45,12 +45,16 @@ def call_options(settings: Settings, tools: Toolbox = NO_TOOLS, speeds: EngineSp
         delay_apology_after_s=settings.delay_apology_after_s,
         phrases=settings.phrases,
     )
-    return replace(told, transcript_s=transcript_s(speeds, told.transcript_s))
+    return with_speeds(told, speeds)
 
 
-def transcript_s(speeds: EngineSpeeds | None, otherwise: float) -> float:
-    """Seconds that a transcript of a question takes here, or what is taken for it where nobody knows."""
-    return otherwise if speeds is None or isinstance(speeds.stt_s, Unmeasured) else speeds.stt_s
+def with_speeds(told: CallOptions, speeds: EngineSpeeds | None) -> CallOptions:
+    """The same with what is known of how long engines take here."""
+    if speeds is not None and not isinstance(speeds.stt_s, Unmeasured):
+        told = replace(told, transcript_s=speeds.stt_s, known_transcript_s=speeds.stt_s)
+    if speeds is not None and not isinstance(speeds.voice, Unmeasured):
+        told = replace(told, known_sound_s=speeds.voice.first_s)
+    return told
 
 
 def telephone_greeting(settings: Settings, defaults: CallOptions) -> dict[str, Any]:

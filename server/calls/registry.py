@@ -19,7 +19,7 @@ from pipeline.engines.protocols import Engines
 from pipeline.scheduling.cores import longest_wait_s
 from server.calls.call import Call, CallIdentity
 from server.calls.capacity import Capacity
-from server.calls.defaults import transcript_s
+from server.calls.defaults import with_speeds
 from server.calls.drain import Drain, Step
 from server.calls.handed_over import HandedCall, HandedOver
 from server.calls.line_book import LineBook
@@ -129,8 +129,7 @@ class CallRegistry:
     @property
     def defaults(self) -> CallOptions:
         """Options of calls that do not say otherwise."""
-        expected_s = transcript_s(self._capacity.speeds, self._defaults.transcript_s)
-        return replace(self._defaults, transcript_s=expected_s)
+        return with_speeds(self._defaults, self._capacity.speeds)
 
     @contextlib.asynccontextmanager
     async def reserve(

@@ -1,5 +1,6 @@
 """How each engine does: the time of its last pieces of work, and its failures, whichever door asked for the work."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -7,10 +8,13 @@ from contextlib import contextmanager
 from statistics import median
 
 from pipeline.engines.protocols import RequestRefusedError
-from pipeline.scheduling.lanes import LaneClosedError, LaneFullError
+from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket
 
 KEPT = 64
 """Pieces of work that the median is taken of."""
+
+GIVEN_UP = "gave no answer in time"
+"""The problem of an engine whose work was not waited for any longer."""
 
 FAILING = 3
 """Failures in a row from which on an engine counts as down."""
@@ -21,7 +25,8 @@ class EngineWatch:
 
     Attributes:
         works: pieces of work done since the start.
-        failures: pieces of work that failed since the start; a full queue or a caller who left is no failure.
+        failures: pieces of work that failed since the start, were it by giving no sign until nobody waited any longer;
+            a full queue or a caller who left is no failure.
         problem: what the last failure was; empty once a piece of work was done after it.
     """
 
@@ -72,11 +77,18 @@ class EngineWatch:
         return None if seconds is None else round(seconds * 1000, 2)
 
     @contextmanager
-    def working(self) -> Iterator["Work"]:
-        """Time a piece of work and notice its failure."""
+    def working(self, ticket: Ticket | None = None) -> Iterator["Work"]:
+        """Time a piece of work and notice its failure.
+
+        Args:
+            ticket: of the work; it tells whether the work was given up. None for work that nobody gives up.
+        """
         work = Work(self)
         try:
             yield work
+        except (asyncio.CancelledError, GeneratorExit):
+            self._left(ticket)
+            raise
         except (LaneFullError, LaneClosedError, RequestRefusedError, ValueError):
             # Refused, not failed: no room, going down, or asked for what it cannot do.
             raise
@@ -84,8 +96,15 @@ class EngineWatch:
             self.failed(str(error) or type(error).__name__)
             raise
         else:
-            if work.answered:
+            if ticket is not None and ticket.given_up:
+                self.failed(GIVEN_UP)
+            elif work.answered:
                 self.done()
+
+    def _left(self, ticket: Ticket | None) -> None:
+        """Nobody waits for the work any more: who gave it up has learnt that it does not come."""
+        if ticket is not None and ticket.given_up:
+            self.failed(GIVEN_UP)
 
 
 class Work:

@@ -95,7 +95,7 @@ class WatchedTurnDetector(_Watched[TurnDetector]):
 
     async def completeness(self, audio: Waveform, ticket: Ticket) -> float:
         """See `TurnDetector`."""
-        with self._watch.working() as work:
+        with self._watch.working(ticket) as work:
             score = await self._engine.completeness(audio, ticket)
             work.result()
         return score
@@ -106,7 +106,7 @@ class WatchedSpeechToText(_Watched[SpeechToText]):
 
     async def transcribe(self, audio: Waveform, ticket: Ticket, **options: Any) -> Transcript:
         """See `SpeechToText`."""
-        with self._watch.working() as work:
+        with self._watch.working(ticket) as work:
             transcript = await self._engine.transcribe(audio, ticket, **options)
             work.result()
         return transcript
@@ -121,7 +121,7 @@ class WatchedLanguageModel(_Watched[LanguageModel]):
 
     async def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         """See `LanguageModel`."""
-        with self._watch.working() as work:
+        with self._watch.working(ticket) as work:
             async with aclosing(self._engine.stream(request, ticket)) as deltas:  # type: ignore[type-var]
                 async for delta in self._words.of(deltas):
                     work.result()
@@ -129,7 +129,7 @@ class WatchedLanguageModel(_Watched[LanguageModel]):
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
         """See `LanguageModel`."""
-        with self._watch.working():
+        with self._watch.working(ticket):
             await self._engine.prefill(request, ticket)
 
 
@@ -143,7 +143,7 @@ class WatchedTextToSpeech(_Watched[TextToSpeech]):
 
     async def synthesize(self, text: str, ticket: Ticket, **options: Any) -> AsyncIterator[SpeechChunk]:
         """See `TextToSpeech`."""
-        with self._watch.working() as work:
+        with self._watch.working(ticket) as work:
             async with aclosing(self._engine.synthesize(text, ticket, **options)) as chunks:  # type: ignore[type-var]
                 async for chunk in chunks:
                     work.result()
@@ -159,7 +159,7 @@ class WatchedEmbedder(_Watched[TextEmbedder]):
 
     async def embed(self, texts: Sequence[str], ticket: Ticket) -> list[list[float]]:
         """See `TextEmbedder`."""
-        with self._watch.working() as work:
+        with self._watch.working(ticket) as work:
             vectors = await self._engine.embed(texts, ticket)
             work.result()
         return vectors

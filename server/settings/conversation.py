@@ -83,7 +83,8 @@ class ConversationSettings(BaseModel):
     apology: str = Field(APOLOGIES["en"], description="Said when an engine failed.")
     delay_apology: str = Field(
         DELAYS["en"],
-        description="Said in calls when the language model gives no sign of itself; empty: nothing.",
+        description="Said in calls when speech to text, the language model or the voice gives no sign of itself; "
+        "empty: nothing.",
     )
     delay_apology_after_s: float = Field(3.5, ge=0, description="So long after the end of the user's turn.")
     farewell: str = Field(

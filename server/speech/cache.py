@@ -4,6 +4,7 @@ A call looks only into process memory, for a database may take longer than the v
 request of a service) asks the database too. What is new is handed to the journal behind the call's back.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
@@ -26,6 +27,9 @@ from server.version import version
 FORMAT = "clause"
 """`tts_generations.format` of a clause: s16le mono at `SPEECH_RATE`, as an engine gave it."""
 
+PREFETCH_S = 120.0
+"""Most seconds that a clause which is made ahead is waited for; everything else goes before it."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -39,6 +43,7 @@ class CachedSpeech:
         conversation_id: whose replies are said, so that they go when the conversation goes; None for what belongs to
             nobody.
         keeps: whether what is new is kept.
+        own: what is at hand whatever becomes of the voice and the memory, by key: the clauses of `prefetch`.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class CachedSpeech:
         cache: Callable[[], TtsCache | None],
         conversation_id: UUID | None = None,
         keeps: bool = True,
+        own: dict[str, SpeechChunk] | None = None,
     ) -> None:
         self.name = engine.name
         self.kind: Literal["in-process", "remote"] = engine.kind
@@ -59,6 +65,7 @@ class CachedSpeech:
         self._cache = cache
         self._conversation_id = conversation_id
         self._keeps = keeps
+        self._own = {} if own is None else own
 
     def __getattr__(self, name: str) -> Any:
         # What else an engine offers, such as its lane, is seen through the cache.
@@ -74,11 +81,11 @@ class CachedSpeech:
 
     def of(self, conversation_id: str) -> "CachedSpeech":
         """The same voice and cache, for the replies of one conversation."""
-        return CachedSpeech(self.engine, self.version, self._cache, UUID(conversation_id))
+        return CachedSpeech(self.engine, self.version, self._cache, UUID(conversation_id), own=self._own)
 
     def without_keeping(self) -> "CachedSpeech":
         """The same voice and cache for who keeps the whole of what is said, and not each clause."""
-        return CachedSpeech(self.engine, self.version, self._cache, keeps=False)
+        return CachedSpeech(self.engine, self.version, self._cache, keeps=False, own=self._own)
 
     @property
     def cache(self) -> TtsCache | None:
@@ -97,21 +104,24 @@ class CachedSpeech:
         Raises:
             ValueError: unknown voice or speed.
         """
+        own = self._own.get(self.key(text, voice or self.default_voice, FORMAT, speed))
+        if own is not None:
+            return _one(own)
         cache = self._cache()
         if cache is None:
             return self.engine.synthesize(text, ticket, voice=voice, speed=speed)
         return self._from(cache, text, ticket, voice or self.default_voice, speed)
 
     async def prefetch(self, texts: Iterable[str | tuple[str, str | None]]) -> None:
-        """Have the clauses of some texts at hand; what fails here is made when it is needed.
+        """Have the clauses of some texts at hand from now on, be the voice or the memory gone by then.
+
+        What fails here is made when it is needed.
 
         Args:
             texts: as they are written, such as the greeting; with a language (ISO 639-1), in a voice of that.
         """
         cache = self._cache()
-        if cache is None:
-            return
-        recalled = await cache.recall_most_used()
+        recalled = 0 if cache is None else await cache.recall_most_used()
         voices = VoiceChoice(self.voices, self.default_voice)
         asked = [(each, None) if isinstance(each, str) else each for each in texts]
         said = [
@@ -122,10 +132,14 @@ class CachedSpeech:
         ]
         try:
             for spoken, voice in said:
-                async for _ in self.synthesize(spoken, Ticket(Urgency.BACKGROUND), voice=voice):
-                    pass
-        except (EngineError, LaneFullError, LaneClosedError) as error:
-            log.warning("speech not prefetched", problem=str(error))
+                async with asyncio.timeout(PREFETCH_S):
+                    speech = self.synthesize(spoken, Ticket(Urgency.BACKGROUND), voice=voice)
+                    chunks = [chunk async for chunk in speech]
+                if chunks:
+                    key = self.key(spoken, voice or self.default_voice, FORMAT, 1.0)
+                    self._own[key] = _chunk(_generation(key, spoken, voice or self.default_voice, chunks))
+        except (EngineError, LaneFullError, LaneClosedError, TimeoutError) as error:
+            log.warning("speech not prefetched", problem=str(error) or "the voice gives no sign")
         log.info("speech at hand", recalled=recalled, prefetched=len(said))
 
     async def _from(
@@ -150,6 +164,10 @@ def cached_speech(settings: Settings, tts: TextToSpeech, memory: MemoryDoor) -> 
     """The voice with the cache in front of it."""
     made_by = f"{tts.name} {tts.model} {settings.tts_base_url or ''} morgan {version()}"
     return CachedSpeech(tts, made_by, lambda: memory.memory.tts if memory.memory else None)
+
+
+async def _one(chunk: SpeechChunk) -> AsyncGenerator[SpeechChunk, None]:
+    yield chunk
 
 
 def _chunk(kept: TtsGeneration) -> SpeechChunk:

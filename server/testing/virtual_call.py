@@ -128,7 +128,8 @@ class VirtualCall(ABC):
         voices: that replies can be spoken with, the default one first.
         delays: of the engines.
         fail: engines that break: "stt", "turn", "llm", "tts"; "llm_after_tools" only behind a tool's result,
-            "tts_but_apology" for all but the apology, which is at hand.
+            "tts_but_apology" for all but the apology, which is at hand, "tts_midway" hangs within its first piece.
+        phrases_at_hand: the apologies are said at once, whatever the voice does.
         speech_s_per_char: how slowly the voice speaks.
         now: virtual monotonic time; the call began at `began`.
         events: (second of the call, event) of everything that was told.
@@ -146,6 +147,7 @@ class VirtualCall(ABC):
     voices: tuple[Voice, ...] = ()
     delays: Delays = field(default_factory=Delays)
     fail: frozenset[str] = frozenset()
+    phrases_at_hand: bool = False
     speech_s_per_char: float = 0.06
 
     def __post_init__(self) -> None:
@@ -317,13 +319,20 @@ class VirtualCall(ABC):
             self.post(ReplyText(work.reply, text))
 
     def _synthesize(self, work: Synthesize) -> None:
-        at_hand = work.text in self.options.apology
-        if "tts" in self.fail or ("tts_but_apology" in self.fail and not at_hand):
+        if "tts" in self.fail or ("tts_but_apology" in self.fail and work.text not in self.options.apology):
             self._at(self.delays.tts, PieceEnded(work.reply, work.piece, failed=True), work.group)
             return
+        at_hand = self.phrases_at_hand and any(work.text in text for text in self._apologies())
+        delay = 0.0 if at_hand else self.delays.tts
         length = int(len(work.text) * self.speech_s_per_char * SPEECH_RATE)
-        self._at(self.delays.tts, PieceSpoken(work.reply, work.piece, SpeechChunk(_tone(length))), work.group)
-        self._at(self.delays.tts, PieceEnded(work.reply, work.piece), work.group)
+        midway = "tts_midway" in self.fail and not at_hand
+        sound = _tone(length // 2 if midway else length)
+        self._at(delay, PieceSpoken(work.reply, work.piece, SpeechChunk(sound)), work.group)
+        if not midway:
+            self._at(delay, PieceEnded(work.reply, work.piece), work.group)
+
+    def _apologies(self) -> tuple[str, ...]:
+        return self.options.apology, self.options.delay_apology
 
     # Reading ---------------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class Filler:
             self._say(self._filler, now)
 
     def silent(self, since: float, now: float) -> None:
-        """The user has waited since then for a language model of which there is no sign, or a word now and then."""
+        """The user has waited since then for an engine of which there is no sign, or a word now and then."""
         reply = self._reply
         early = now - since < self._delay_after_s
         if early or reply.first_clause_at is not None or not reply.speaks or not self._delay_apology:

@@ -15,16 +15,13 @@ from pipeline.call.events import (
     ReplyTruncated,
 )
 from pipeline.call.options import CallOptions
-from pipeline.call.reply.background import BackgroundTools
-from pipeline.call.reply.consent import Consent
+from pipeline.call.reply.maker import ReplyMaker
 from pipeline.call.reply.past_replies import PastReplies
 from pipeline.call.reply.playback import Playback
 from pipeline.call.reply.reply import Reply
 from pipeline.call.reply.reply_echo import ReplyEcho
-from pipeline.call.reply.reply_words import ReplyWords
-from pipeline.call.reply.tool_rounds import ToolRounds
 from pipeline.call.reply.voice_choice import VoiceChoice
-from pipeline.call.wish import AS_ALWAYS, ReplyWish
+from pipeline.call.wish import ReplyWish
 from pipeline.engines.protocols import ToolCall
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.same_words import same_words
@@ -33,33 +30,23 @@ from pipeline.tools.toolbox import ToolResult
 CancelReason = Literal["turn_detected", "client_cancelled"]
 
 
-class ReplyPlayer:
-    """Makes and plays one reply at a time.
+class ReplyPlayer(ReplyMaker):
+    """Plays one reply at a time.
 
     Attributes:
-        reply: the reply in hand, None when there is none.
-        words: the text of it, or of the last one; None before the first.
         playback: its sound on the way out.
         echo: tells it from the user's voice.
-        consent: what the user is asked before a tool may do it.
-        background: tools that run while the talk goes on.
+        voice_gave_up: the voice gave no sign of the last reply, and has said nothing since.
     """
 
     def __init__(
         self, options: CallOptions, context: Context, playback: Playback, outbox: EffectQueue, voices: VoiceChoice
     ) -> None:
-        self.reply: Reply | None = None
+        super().__init__(options, context, outbox, voices)
         self.playback = playback
-        self._options = options
-        self._context = context
-        self._out = outbox
-        self._voices = voices
-        self.words: ReplyWords | None = None
-        self._tools: ToolRounds | None = None
-        self.consent = Consent()
-        self.background = BackgroundTools(outbox)
         self._past = PastReplies()
         self.echo = ReplyEcho(playback)
+        self.voice_gave_up = False
 
     # Making -----------------------------------------------------------------------------------------------
 
@@ -74,34 +61,52 @@ class ReplyPlayer:
                 in every engine.
         """
         reply = self.reply
+        if reply is not None and reply.awaits_words:
+            return self._answer_words(reply, said, language)
         if reply is not None and not reply.released and reply.said is not None:
             if same_words(reply.said, said, language):
                 return reply
             self.discard()
         reply = self._new_reply(answers, said, language, Ticket(Urgency.SPECULATION, waiting_since))
-        self.answer_in(language)
-        if not self._carries_out(said, language):
-            request = reply.wish.request(self._context, self._options, said)
-            self._out.do(Generate(reply.reply_id, reply.group, request, reply.ticket))
+        return self._generate(reply, said, language)
+
+    def await_words(self, answers: str, language: str, since: float, now: float) -> None:
+        """The words of a turn that is over are late: begin the reply to them with saying so.
+
+        Args:
+            answers: item id of the turn.
+            language: that the call is in, ISO 639-1.
+            since: monotonic time since when the user has waited.
+            now: monotonic time.
+        """
+        self.discard()
+        reply = self._new_reply(answers, "", language, Ticket(Urgency.FIRST_AUDIO, since))
+        reply.awaits_words = True
+        self.release(now, since)
+
+    def _answer_words(self, reply: Reply, said: str, language: str) -> Reply:
+        """The words are there that the reply has begun to be late for."""
+        reply.awaits_words, reply.said = False, said
+        voice = self._voices.speaking(language)
+        reply.speak_in(voice, self._voices.prepared_in(voice, language))
+        self._generate(reply, said, language)
+        self.consent.forget()
         return reply
 
-    def spoken_in(self, language: str) -> str:
-        """The language, ISO 639-1, that a caller who speaks this one hears: that of the voice."""
-        return self._voices.prepared_in(self._voices.speaking(language), language)
-
-    def answer_in(self, language: str) -> None:
-        """The caller speaks this language, ISO 639-1: have the language model answer in it, if it can be heard then."""
-        spoken = AS_ALWAYS.is_spoken(self._options)
-        self._context.answer_in(self._voices.answers_in(language) if spoken else language)
-
-    def _carries_out(self, said: str, language: str) -> bool:
-        """Whether the user has agreed with these words to what a tool is to do: the new reply does it, then."""
-        call = self.consent.granted(said, language)
-        if call is None or self._tools is None:
+    def conclude(self, text: str, now: float) -> bool:
+        """There are no words to answer: end with this the reply that awaits them; False where none does."""
+        reply = self.reply
+        if reply is None or not reply.awaits_words:
             return False
-        # Under an id of its own: that it was not done yet stands under the other one.
-        self._tools.begin_with(ToolCall(self._out.new_id("call"), call.name, call.arguments))
+        reply.awaits_words = False
+        reply.add_text(text, now)
+        reply.end_text(now)
         return True
+
+    @property
+    def awaits_words(self) -> bool:
+        """Whether the reply in hand has only said that the words of the turn are late."""
+        return self.reply is not None and self.reply.awaits_words
 
     def carry_out(self, call: ToolCall, language: str, now: float, result: ToolResult | None = None) -> None:
         """Reply with what comes, or has come, of a tool.
@@ -141,38 +146,25 @@ class ReplyPlayer:
         self.release(now)
         return reply
 
-    def say(self, text: str, language: str | None, now: float, answers: str | None = None) -> Reply:
-        """Say a fixed text: a greeting, a prompt, an apology; None for a language is that of the default voice."""
+    def say(
+        self, text: str, language: str | None, now: float, answers: str | None = None, *, at_hand: bool = False
+    ) -> Reply:
+        """Say a fixed text: a greeting, a prompt, an apology.
+
+        Args:
+            text: as it is written.
+            language: that it is in, ISO 639-1; None for that of the default voice.
+            now: monotonic time.
+            answers: item id of the user's turn; None for none.
+            at_hand: as it was made ahead of calls, in place of the voice and the speed that the caller has chosen.
+        """
         self.discard()
-        reply = self._new_reply(answers, None, language, Ticket(Urgency.FIRST_AUDIO, now))
+        reply = self._new_reply(answers, None, language, Ticket(Urgency.FIRST_AUDIO, now), at_hand=at_hand)
         reply.add_text(text, now)
         reply.end_text(now)
         self.release(now)
         self.advance(now)
         return reply
-
-    def _new_reply(
-        self, answers: str | None, said: str | None, language: str | None, ticket: Ticket, wish: ReplyWish = AS_ALWAYS
-    ) -> Reply:
-        options = self._options
-        voice = wish.voice or self._voices.speaking(language)
-        self.reply = Reply(
-            self._out.new_id("resp"),
-            self._out.new_id("item"),
-            answers=answers,
-            said=said,
-            voice=voice,
-            speed=options.speed,
-            language=self._voices.prepared_in(voice, language),
-            ticket=ticket,
-            speaks=wish.is_spoken(options),
-            wish=wish,
-        )
-        self.words = ReplyWords(self.reply, options, self._out)
-        self._tools = ToolRounds(
-            self.reply, options, self._context, self._out, self.words.filler, self.consent, self.background
-        )
-        return self.reply
 
     def discard(self) -> None:
         """Forget a reply of which clients were not told yet."""
@@ -181,16 +173,22 @@ class ReplyPlayer:
             self._end_tools()
             self.reply = None
 
-    def release(self, now: float) -> None:
-        """The turn is over: tell of the reply; `advance` lets its audio out."""
+    def release(self, now: float, since: float | None = None) -> None:
+        """The turn is over: tell of the reply; `advance` lets its audio out.
+
+        Args:
+            now: monotonic time.
+            since: when the user began to wait for it; None for now.
+        """
         reply, words = self.reply, self.words
         if reply is None or words is None or reply.released:
             return
         reply.release()
-        self.consent.forget()
-        words.released(now)
-        created = ReplyCreated(reply.reply_id, reply.item_id, self._context.last_id, reply.speaks, reply.wish.name)
-        self._out.emit(created)
+        if not reply.awaits_words:
+            self.consent.forget()
+        words.released(now if since is None else min(now, since))
+        follows = reply.answers if reply.awaits_words else self._context.last_id
+        self._out.emit(ReplyCreated(reply.reply_id, reply.item_id, follows, reply.speaks, reply.wish.name))
 
     def advance(self, now: float, parked: bool = False) -> bool:
         """Play, tell and order what is due; True when the first audio of the reply was just written.

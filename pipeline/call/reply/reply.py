@@ -5,20 +5,20 @@ not before the reply is released (the turn is committed), and never much further
 seconds, so that an interruption wastes little.
 """
 
-from dataclasses import dataclass, field
-
-import numpy as np
-
-from pipeline.audio import SPEECH_RATE, Pcm
+from pipeline.audio import SPEECH_RATE
 from pipeline.call.effects import Effect, Synthesize
 from pipeline.call.events import TokenUsage
+from pipeline.call.reply.aside import Aside
 from pipeline.call.reply.heard import HeardText
+from pipeline.call.reply.piece import Piece
 from pipeline.call.reply.playback import Playback
+from pipeline.call.reply.written_sound import WrittenSound, level_db
+from pipeline.call.usual_time import UsualTime
 from pipeline.call.wish import AS_ALWAYS, ReplyWish
 from pipeline.engines.protocols import SpeechChunk, Word
 from pipeline.scheduling.lanes import Ticket, Urgency
 from pipeline.text.chunker import TextChunker
-from pipeline.text.spoken import Spoken, speak
+from pipeline.text.spoken import speak
 from pipeline.text.words import SENTENCE_ENDS
 
 HELD_S = 0.6
@@ -42,43 +42,7 @@ TEXT_DRY_S = 2.0
 HELD_TEXT_S = 1.5
 """Speech and text of a reply that may never be released beyond which the language model rests."""
 
-CHARACTERS_PER_S = 15.0
-"""About so fast is text spoken."""
-
-FRAME_SAMPLES = SPEECH_RATE // 50
-"""Samples of a 20 ms frame."""
-
-AUDIBLE_POWER = 10**-4.5
-"""Mean square of the quietest frame that counts as heard, -45 dBFS."""
-
-LOOK_AHEAD_SAMPLES = SPEECH_RATE * 65 // 10_000
-"""What Opus holds back of a frame for the next packet: 6.5 ms."""
-
-LEAD_FRAMES = 15
-
 CLAUSE_MARKS = (*SENTENCE_ENDS, *",;:，；：、،؛")
-
-
-@dataclass(slots=True)
-class Piece:
-    """A clause or sentence of a reply."""
-
-    index: int
-    source: str
-    spoken: Spoken
-    ticket: Ticket
-    requested: bool = False
-    ended: bool = False
-    chunks: list[SpeechChunk] = field(default_factory=list)
-    written: int = 0
-    start: int | None = None
-
-    def unspoken_s(self, speed: float) -> float:
-        """About how long it takes to say what there is no sound of yet."""
-        if self.ended:
-            return 0.0
-        spoken = sum(len(chunk.pcm) for chunk in self.chunks) / SPEECH_RATE
-        return max(0.0, len(self.spoken.text) / CHARACTERS_PER_S / speed - spoken)
 
 
 class Reply:
@@ -95,11 +59,15 @@ class Reply:
         ticket: of the generation.
         speaks: whether it is spoken; otherwise it is text, and makes no sound.
         wish: how it is to be.
+        voice_time: how long the voice usually takes to its first sound.
+        own_voice: the one whose sound of the call's own phrases is at hand.
 
     Attributes:
+        awaits_words: the words that it answers are late; it has only said so.
         language: that its text is prepared in, ISO 639-1.
         usage: tokens so far; None while that is not known.
         cut_short: the language model stopped at its bound.
+        sound: what was handed to the playout.
         end_by: it is to end with a clause, and from this monotonic time on with a word; None: it is not to end early.
     """
 
@@ -116,12 +84,15 @@ class Reply:
         ticket: Ticket,
         speaks: bool = True,
         wish: ReplyWish = AS_ALWAYS,
+        voice_time: UsualTime | None = None,
+        own_voice: str | None = None,
     ) -> None:
         self.reply_id = reply_id
         self.item_id = item_id
         self.answers = answers
         self.said = said
         self.ticket = ticket
+        self.awaits_words = False
         self.text = ""
         self.text_ended = False
         self.failed = False
@@ -137,17 +108,20 @@ class Reply:
         self.first_clause_at: float | None = None
         self.first_audio_at: float | None = None
         self.level_db = -100.0
+        self.sound = WrittenSound()
         self.end_by: float | None = None
         self._end_at: int | None = None
         self._ends_with_word = False
         self.language = language
-        self._voice, self._speed = voice, speed
+        self._voice, self._speed, self._own_voice = voice, speed, own_voice
         self._chunker = TextChunker(language)
         self._text_paused = False
         self._pieces: list[Piece] = []
+        self._next_index = 0
+        self._aside: Aside | None = None
+        self.voice_time = voice_time or UsualTime(None)
         self._playing = 0
         self._heard = HeardText()
-        self._written: list[tuple[int, Pcm]] = []
 
     @property
     def group(self) -> str:
@@ -161,7 +135,13 @@ class Reply:
 
     def tickets(self) -> list[Ticket]:
         """The tickets of all pieces."""
-        return [piece.ticket for piece in self._pieces]
+        return [piece.ticket for piece in self._pieces] + (self._aside.tickets() if self._aside is not None else [])
+
+    def give_up(self) -> None:
+        """Wait no longer for the voice where it owes something, else for the language model."""
+        owed = [piece.ticket for piece in self._pieces if piece.awaited]
+        for ticket in owed or ([] if self.text_ended else [self.ticket]):
+            ticket.give_up()
 
     # Text -----------------------------------------------------------------------------------------------
 
@@ -174,6 +154,11 @@ class Reply:
         self.text += text
         if self.speaks:
             self._add_pieces(self._chunker.push(text, now), now)
+
+    def speak_in(self, voice: str | None, language: str) -> None:
+        """Have what comes from now on said by another voice, in another language (ISO 639-1); behind `pause_text`."""
+        self._voice, self.language = voice, language
+        self._chunker = TextChunker(language)
 
     def pause_text(self, now: float) -> None:
         """Say what there is: more text comes, but not at once."""
@@ -222,7 +207,8 @@ class Reply:
     def _add_pieces(self, sources: list[str], now: float) -> None:
         for source in sources:
             spoken = speak(source, self.language)
-            piece = Piece(len(self._pieces), source, spoken, Ticket())
+            piece = Piece(self._next_index, source, spoken, Ticket())
+            self._next_index += 1
             if not spoken.text.strip():
                 piece.requested = piece.ended = True
             elif self.first_clause_at is None:
@@ -233,31 +219,62 @@ class Reply:
 
     def add_audio(self, index: int, chunk: SpeechChunk, now: float) -> None:
         """Take in audio of a piece."""
-        if not 0 <= index < len(self._pieces) or self._pieces[index].ended:
+        if index < 0 and self._aside is not None:
+            self._aside.add_audio(index, chunk, self._pieces)
+            self.level_db = max(self.level_db, level_db(chunk))
+        piece = self._piece(index)
+        if index < 0 or piece is None or piece.ended:
             return
         if self.first_audio_at is None and len(chunk.pcm):
             self.first_audio_at = now
-        self._pieces[index].chunks.append(chunk)
-        self.level_db = max(self.level_db, _level_db(chunk))
+        if self._aside is not None:
+            self._aside.drop()
+        if not piece.chunks and piece.asked_at is not None and self.said is not None:
+            self.voice_time.took((now - piece.asked_at) / piece.size)
+        piece.chunks.append(chunk)
+        self.level_db = max(self.level_db, level_db(chunk))
 
     def end_piece(self, index: int, failed: bool = False) -> None:
         """Take in that a piece is spoken to its end."""
-        if not 0 <= index < len(self._pieces):
+        if index < 0 and self._aside is not None:
+            self._aside.end_piece(index)
+        piece = self._piece(index)
+        if index < 0 or piece is None:
             return
-        self._pieces[index].ended = True
+        piece.ended = True
         self.failed = self.failed or failed
+
+    def _piece(self, index: int) -> Piece | None:
+        return next((piece for piece in self._pieces if piece.index == index), None)
+
+    def excuse(self, text: str, now: float) -> None:
+        """Say something in front of it while there is no sound of it, if that can be had."""
+        if self._aside is None:
+            self._aside = Aside(text, self.language, now)
+
+    def silent_piece(self) -> Piece | None:
+        """The piece of the reply itself that the voice owes the rest of; None where it owes nothing."""
+        return next((piece for piece in self._pieces if piece.index >= 0 and piece.awaited), None)
+
+    @property
+    def sounded(self) -> bool:
+        """Whether there has been any sound of the reply itself."""
+        return any(piece.chunks for piece in self._pieces if piece.index >= 0)
 
     def release(self) -> None:
         """Let the audio out: the user's turn is over."""
         self.released = True
         self.ticket.urgency = Urgency.FIRST_AUDIO
         for piece in self._pieces:
-            if piece.requested and not piece.ended:
+            if piece.awaited:
                 piece.ticket.urgency = Urgency.FIRST_AUDIO
 
     def next_pieces(self, playback: Playback, now: float) -> list[Effect]:
         """The work that is worth starting now: at most one piece, by how much audio there is."""
-        if any(piece.requested and not piece.ended for piece in self._pieces):
+        aside = self._aside.next_piece() if self._aside is not None else None
+        if aside is not None:
+            return [self._ask(aside, now)]
+        if any(piece.awaited for piece in self._pieces):
             return []
         piece = next((piece for piece in self._pieces if not piece.requested), None)
         if piece is None:
@@ -268,12 +285,12 @@ class Reply:
         silent = not self.audible and not ahead
         piece.ticket.urgency = self._urgency(ahead)
         piece.ticket.deadline = self.ticket.deadline if silent else now + ahead
-        piece.requested = True
-        return [
-            Synthesize(
-                self.reply_id, self.group, piece.index, piece.spoken.text, piece.ticket, self._voice, self._speed
-            )
-        ]
+        return [self._ask(piece, now)]
+
+    def _ask(self, piece: Piece, now: float) -> Synthesize:
+        piece.requested, piece.asked_at = True, now
+        voice, speed = (self._voice, self._speed) if piece.index >= 0 else (self._own_voice, 1.0)
+        return Synthesize(self.reply_id, self.group, piece.index, piece.spoken.text, piece.ticket, voice, speed)
 
     def _urgency(self, ahead: float) -> Urgency:
         if not self.released:
@@ -302,7 +319,7 @@ class Reply:
             self._playing += 1
         urgency = self._urgency(self._ahead_s(playback))
         for piece in self._pieces[self._playing :]:
-            if piece.requested and not piece.ended:
+            if piece.awaited:
                 piece.ticket.urgency = urgency
         if self.text_ended and self._playing == len(self._pieces) and not self.finished:
             self.finished = True
@@ -354,25 +371,9 @@ class Reply:
         """A copy of what there is to know of where its words lie."""
         return self._heard.copy()
 
-    def energy(self, begin: int, end: int) -> float:
-        """Sum of the squares of the samples from one position of the speaker to another, full scale being 1."""
-        energy = 0.0
-        for start, pcm in reversed(self._written):
-            if start < end:
-                sound = pcm[max(0, begin - start) : end - start].astype(np.float32) / 32768
-                energy += float(np.dot(sound, sound))
-            if start <= begin:
-                break
-        return energy
-
     def lead_s(self) -> float:
-        """Seconds from the first frame of the reply to the first that can be heard: voices begin with a breath."""
-        start = self.start_position() or 0
-        for frame in range(LEAD_FRAMES):
-            end = start + (frame + 1) * FRAME_SAMPLES - LOOK_AHEAD_SAMPLES
-            if self.energy(max(start, end - FRAME_SAMPLES), end) >= FRAME_SAMPLES * AUDIBLE_POWER:
-                return frame * FRAME_SAMPLES / SPEECH_RATE
-        return 0.0
+        """Seconds from the first frame of the reply to the first that can be heard."""
+        return self.sound.lead_s(self.start_position() or 0)
 
     def start_position(self) -> int | None:
         """Position of the first sample of the reply, None before there is one."""
@@ -380,17 +381,10 @@ class Reply:
 
     def _note_written(self, piece: Piece, chunk: SpeechChunk, at: int) -> None:
         """Remember where the words of a chunk lie, and its sound."""
-        self._written.append((at, chunk.pcm))
+        self.sound.write(at, chunk.pcm)
         if piece.start is None:
             piece.start = at
             self._heard.append_piece(piece.source, piece.spoken, at)
         offset = (at - piece.start) / SPEECH_RATE
         words = [Word(word.text, offset + word.start, offset + word.end) for word in chunk.words]
         self._heard.extend_piece(words, offset + len(chunk.pcm) / SPEECH_RATE)
-
-
-def _level_db(chunk: SpeechChunk) -> float:
-    if not len(chunk.pcm):
-        return -100.0
-    rms = float(np.sqrt(np.mean(np.square(chunk.pcm.astype(np.float32))))) / 32768
-    return 20 * float(np.log10(rms + 1e-5))

@@ -39,5 +39,5 @@ class ReplyEcho:
         self.note(now)
         end = self._clock.time(voice.end, voice.at)
         begin, until = self._line.position(end - WINDOW_S), self._line.position(end)
-        played = 0.0 if reply is None else reply.energy(begin, until) / (WINDOW_S * SPEECH_RATE)
+        played = 0.0 if reply is None else reply.sound.energy(begin, until) / (WINDOW_S * SPEECH_RATE)
         return self._guard.hear(voice.loudness, self._playback.gain * math.sqrt(played))

@@ -1,11 +1,14 @@
 """The words of a reply as the language model gives them: told to clients, and excused while there are none."""
 
 from pipeline.call.effect_queue import EffectQueue
-from pipeline.call.events import ReplyTextCompleted, ReplyTextDelta
+from pipeline.call.events import CallFault, ReplyTextCompleted, ReplyTextDelta
 from pipeline.call.options import CallOptions
 from pipeline.call.reply.filler import Filler
 from pipeline.call.reply.reply import Reply
 from pipeline.call.reply.thinking import Thinking
+
+VOICE_LATE_S = 1.0
+"""The voice is given this for its first sound, however late the words were."""
 
 
 class ReplyWords:
@@ -24,6 +27,9 @@ class ReplyWords:
         self.filler = Filler(reply, options)
         self._reply = reply
         self._apology, _ = options.phrase("apology", reply.language)
+        self._delay, _ = options.phrase("delay_apology", reply.language)
+        self._delay_after_s = options.delay_apology_after_s
+        self._voice_late = False
         self._unspeakable, _ = options.phrase("unspeakable", reply.language)
         self._out = outbox
         self._thinking = Thinking()
@@ -34,9 +40,9 @@ class ReplyWords:
         """Monotonic time until which a thought of the language model may last."""
         return self._thinking.patient_until
 
-    def released(self, now: float) -> None:
-        """The turn is over: from now on the user waits."""
-        self._thinking.released(now)
+    def released(self, since: float) -> None:
+        """The turn is over: since then the user has waited, monotonic."""
+        self._thinking.released(since)
 
     def think(self, now: float) -> None:
         """The language model has a thought, of which nothing is said."""
@@ -65,17 +71,33 @@ class ReplyWords:
 
     def give_up(self, now: float) -> None:
         """Wait for the language model no more."""
-        self._reply.ticket.cancel()
+        self._reply.give_up()
         self.end(now, failed=True)
 
     def excuse(self, now: float, *, tools_busy: bool) -> None:
         """Say that it takes a moment, where the user waits for too long."""
+        self._excuse_voice(now)
         if self._reply.text_ended:
             return
         if self._thinking.awaited_since is not None:
             self.filler.wait(self._thinking.awaited_since, now)
         elif self._thinking.released_at is not None and not tools_busy:
             self.filler.silent(self._thinking.released_at, now)
+
+    def _excuse_voice(self, now: float) -> None:
+        """The words are there and the voice gives no sign of them: tell clients, and say so if that is at hand."""
+        reply, since = self._reply, self._thinking.released_at
+        if self._voice_late or since is None or reply.said is None or now - since < self._delay_after_s:
+            return
+        piece = reply.silent_piece()
+        if reply.sounded or piece is None or piece.asked_at is None or self.filler.alone:
+            return
+        if now - piece.asked_at < VOICE_LATE_S:
+            return
+        self._voice_late = True
+        self._out.emit(CallFault("tts_late", "the voice gives no sound yet"))
+        if self._delay:
+            reply.excuse(self._delay, now)
 
     def tell(self) -> None:
         """Tell clients of the words that are new, and that there are no more."""

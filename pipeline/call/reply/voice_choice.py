@@ -44,6 +44,15 @@ class VoiceChoice:
         code = primary_language(language)
         return None if code == self.language else self._by_language.get(code)
 
+    def at_hand(self, language: str | None) -> str | None:
+        """The voice whose sound of the call's own phrases is made ahead of calls, whatever the caller has chosen.
+
+        Args:
+            language: of the text, ISO 639-1; None where it is not known.
+        """
+        code, own = primary_language(language) if language else None, self._languages.get(self._default)
+        return (self._by_language.get(code) if code and own and code != own else None) or self._default or None
+
     def prepared_in(self, voice: str | None, language: str | None) -> str:
         """The language in which a text is made speakable: that of the voice, whatever the text is in.
 

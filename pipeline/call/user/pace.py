@@ -5,6 +5,8 @@ stands in the way of the one that an answer waits for. What is measured holds th
 get less eager as there are more of them.
 """
 
+from pipeline.call.usual_time import UsualTime
+
 EAGER_S = 0.25
 """Transcripts that come within this are asked for at every moment of silence; others at one that lasts.
 
@@ -58,15 +60,18 @@ class Pace:
 
     Args:
         expected_s: seconds that a transcript takes, until there was one.
+        known_s: the same as it was measured on this machine; None where it was not.
         look_ahead: transcribe all the time while the user speaks: what was heard just before the last sound often has
             all the words, and the answer to them is begun before they are known for sure.
 
     Attributes:
         transcript_s: seconds from asking for a transcript to having it, as expected now.
+        usual: the same, to tell an engine that is slow from one that gives no sign of itself.
     """
 
-    def __init__(self, expected_s: float, *, look_ahead: bool = False) -> None:
+    def __init__(self, expected_s: float, *, known_s: float | None = None, look_ahead: bool = False) -> None:
         self.transcript_s = expected_s
+        self.usual = UsualTime(known_s)
         self._look_ahead = look_ahead
         self._asked: dict[int, float] = {}
         self._next_interim = 0.0
@@ -116,6 +121,7 @@ class Pace:
         """It is there, or there will be none: that says nothing of how long one takes."""
         asked = self._asked.pop(job, None)
         if asked is not None and not failed:
+            self.usual.took(now - asked)
             self.transcript_s += WEIGHT * (now - asked - self.transcript_s)
 
     def looked(self, now: float, took_s: float, *, refused: bool = False) -> None:

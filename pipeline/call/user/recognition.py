@@ -41,7 +41,7 @@ class Recognition:
         self.meter = VoiceMeter()
         self._options = options
         self._out = outbox
-        self.pace = Pace(options.transcript_s, look_ahead=options.look_ahead)
+        self.pace = Pace(options.transcript_s, known_s=options.known_transcript_s, look_ahead=options.look_ahead)
         self._looks = InterimLooks(outbox, self.pace, language)
         self._score_job: int | None = None
         self.overlap = SpeechOverReply(outbox, self.pace, language)
@@ -75,7 +75,9 @@ class Recognition:
         if not before.text:
             # Committed, but its words are still on their way: it simply was not over.
             before.committed = False
-            if before.draft is not None:
+            if before.late:
+                before.hear_again()
+            elif before.draft is not None:
                 before.take_up(since - before.draft.seen_at)
             self._open(now)
             return before

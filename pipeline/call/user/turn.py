@@ -14,6 +14,9 @@ HEAD_S = 3.0
 HEAD_PAUSE_S = 0.2
 """Shortest pause at which a stretch may be cut off; shorter ones may lie inside a word."""
 
+LONGEST_PAUSE_S = 0.5
+"""Silence after which a user waits for an answer, whatever their turn is taken for until then."""
+
 
 @dataclass(slots=True)
 class Interim:
@@ -110,6 +113,7 @@ class Turn:
         committed: the policy took it as over.
         typed: it was not spoken.
         continued: it had been committed before.
+        late: the user was told that it takes a moment, because its words are not there.
         settled: what comes of it is known: words, none, or that it cannot be told.
         language: of its words, ISO 639-1; "" while there are none.
         language_probability: of that.
@@ -130,6 +134,7 @@ class Turn:
     committed: bool = False
     typed: bool = False
     continued: bool = False
+    late: bool = False
     settled: bool = False
     language: str = ""
     language_probability: float = 1.0
@@ -144,6 +149,19 @@ class Turn:
     def group(self) -> str:
         """Group of all work behind this turn."""
         return self.item_id
+
+    @property
+    def awaits_words(self) -> bool:
+        """Whether it is over and its words are not known, nor given up."""
+        return self.committed and not self.settled and self.draft is not None and self.draft.text is None
+
+    @property
+    def awaited_since(self) -> float:
+        """Monotonic time from which on the user has waited for an answer to the committed turn."""
+        committed, ended = self.instants.committed, self.instants.speech_ended
+        if committed is None or ended is None:
+            return math.inf
+        return min(committed, ended + LONGEST_PAUSE_S)
 
     @property
     def heads_known(self) -> bool:
@@ -163,6 +181,23 @@ class Turn:
         for head in reversed(self.heads):
             text = join_words(head.text or "", text)
         return join_words(self.before, text)
+
+    def give_up(self) -> None:
+        """Wait no longer for the words that are not there."""
+        unknown = [head.ticket for head in self.heads if head.text is None]
+        for ticket in (*unknown, *([self.draft.ticket] if self.draft is not None and self.draft.words is None else [])):
+            ticket.give_up()
+
+    def hear_again(self) -> None:
+        """The user goes on, and the words so far are late: they are asked for once more, with what follows."""
+        draft, self.draft, self.late = self.draft, None, False
+        self.instants = TurnInstants()
+        known = next((number for number, head in enumerate(self.heads) if head.text is None), len(self.heads))
+        self.heads, lost = self.heads[:known], self.heads[known:]
+        if lost:
+            self.segment_start = lost[0].start
+        for ticket in (*(head.ticket for head in lost), *([draft.ticket] if draft is not None else [])):
+            ticket.cancel()
 
     def take_up(self, pause_s: float) -> None:
         """The user goes on after a pause: a long enough stretch becomes a head, any other draft is forgotten."""

@@ -178,6 +178,9 @@ class ServiceReply:
         self._closed = True
         self._replica.in_flight -= 1
         self._timer.cancel()
+        if self._ticket.given_up and not self._whole:
+            # Whoever waited has found out before the time limits did.
+            self._replica.failed(time.monotonic(), "no answer in time")
         if self._response is not None:
             if self._whole:
                 self._response.release()

@@ -9,7 +9,6 @@ the test; `run` plays them again in virtual time, always with the same outcome, 
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +41,7 @@ from pipeline.call.options import CallOptions
 from pipeline.call.state import TRANSITIONS, CallPhase, Phase, State, Trigger
 from pipeline.call.turn_taking.config import TurnTakingConfig
 from pipeline.engines.protocols import SpeechChunk, ToolCall, Transcript
+from pipeline.text.phrases import DELAYS
 from pipeline.tools.declaration import ToolDeclaration
 from pipeline.tools.toolbox import Toolbox, ToolResult
 from tests.pipeline.call.simulation import Delays, Say, Simulation
@@ -131,6 +131,7 @@ def run(
     recall: float | None = 0.0,
     stalls: list[tuple[float, float, bool]] | None = None,
     unasked: bool = False,
+    excuses: bool = False,
 ) -> Simulation:
     """Play a conversation with strays thrown in, then let it settle.
 
@@ -144,19 +145,29 @@ def run(
         recall: seconds that memories take; 0 for none, None for never.
         stalls: second, length, and whether the audio is lost rather than late.
         unasked: Morgan greets, and asks into a silence.
+        excuses: Morgan says that something takes a moment, with sound that is at hand.
     """
     stt, turn, llm, tts = delays
     policy = TurnTakingConfig(idle_prompt_s=2.5) if unasked else TurnTakingConfig()
     greeting = "Hello, this is Morgan." if unasked else ""
     call = StallingCall(
         script_of(utterances),
-        options=replace(CallOptions(), speculate=speculate, tools=TOOLS, greeting=greeting, turn_taking=policy),
+        options=CallOptions(
+            speculate=speculate,
+            tools=TOOLS,
+            greeting=greeting,
+            turn_taking=policy,
+            delay_apology=DELAYS["en"] if excuses else "",
+            known_transcript_s=0.1,
+            known_sound_s=0.1,
+        ),
+        phrases_at_hand=excuses,
         stalls=[(at, at + length) for at, length, lost in stalls or () if not lost],
         swallowed=[(at, at + length) for at, length, lost in stalls or () if lost],
         asks=() if tool is None else (("", ASKED), ("Let me see.", ASKED)),
         reply="It is sunny today. The wind comes from the west.",
         memories=None if recall == 0.0 else ("I live in Rome.",),
-        delays=Delays(stt, turn, llm, 0.01, tts, tool=tool, recall=recall),
+        delays=Delays(stt, turn, llm, 0.01, tts=tts, tool=tool, recall=recall),
         fail=fail,
     )
     second = 0.0
@@ -173,12 +184,13 @@ def run(
 @given(
     st.lists(utterance, max_size=5),
     st.lists(stray, max_size=6),
-    st.tuples(slow, delay, delay, delay),
-    st.frozensets(st.sampled_from(["stt", "turn", "llm", "tts"]), max_size=1),
+    st.tuples(slow, delay, delay, slow),
+    st.frozensets(st.sampled_from(["stt", "turn", "llm", "tts", "tts_midway"]), max_size=1),
     st.booleans(),
     st.sampled_from([None, None, 0.05, 1.5, 7.0]),
     st.sampled_from([0.0, 0.0, 0.01, 0.3, None]),
     st.lists(stall, max_size=2),
+    st.booleans(),
     st.booleans(),
 )
 def test_every_sequence_settles(
@@ -191,6 +203,7 @@ def test_every_sequence_settles(
     recall: float | None,
     stalls: list[tuple[float, float, bool]],
     unasked: bool,
+    excuses: bool,
 ) -> None:
     call = run(
         utterances,
@@ -202,6 +215,7 @@ def test_every_sequence_settles(
         recall=recall,
         stalls=stalls,
         unasked=unasked,
+        excuses=excuses,
     )
     # No stuck state: long after the last input the call listens again.
     assert call.machine.state is State.LISTENING

@@ -9,13 +9,13 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Message, ToolCall
+from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, Message, SpeechChunk, ToolCall
 from pipeline.engines.remote.openai_chat import OpenAiChat
 from pipeline.engines.remote.openai_connection import Endpoint
 from pipeline.engines.vad.silero import SileroVad
 from pipeline.scheduling.lanes import Lane, LaneFullError, Ticket
 from server.engines.watch import EngineWatch
-from server.engines.watched import WatchedLanguageModel, WatchedVad
+from server.engines.watched import WatchedLanguageModel, WatchedSpeechToText, WatchedTextToSpeech, WatchedVad
 from tests.serving import free_port
 
 
@@ -107,3 +107,59 @@ async def test_the_latency_is_the_median_of_real_work(models_dir: Path) -> None:
     assert watch.works == 20
     assert 0 < (watch.latency_ms() or 0) < 50
     await vad.close()
+
+
+class _Hanging:
+    """Speech to text and a voice that take work and give no sign, the voice after a first sound if it is told to."""
+
+    voices = ()
+    default_voice = ""
+
+    def __init__(self, begins: bool = False) -> None:
+        self._begins = begins
+
+    async def transcribe(self, audio: Any, ticket: Ticket, **_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async def synthesize(self, text: str, ticket: Ticket, **_: Any) -> AsyncIterator[SpeechChunk]:
+        if self._begins:
+            yield SpeechChunk(np.ones(240, np.int16))
+        await asyncio.Event().wait()
+
+
+async def _work(engine: str, begins: bool, watch: EngineWatch, ticket: Ticket) -> None:
+    hanging = cast(Any, _Hanging(begins))
+    if engine == "stt":
+        await WatchedSpeechToText(hanging, watch).transcribe(np.zeros(160, np.float32), ticket)
+        return
+    async for _ in WatchedTextToSpeech(hanging, watch).synthesize("Hello.", ticket):
+        pass
+
+
+@pytest.mark.parametrize(("engine", "begins"), [("stt", False), ("tts", False), ("tts", True)])
+async def test_an_engine_whose_work_is_given_up_has_failed(engine: str, begins: bool) -> None:
+    watch, seen = EngineWatch(), []
+    for _ in range(3):
+        ticket = Ticket()
+        work = asyncio.ensure_future(_work(engine, begins, watch, ticket))
+        await asyncio.sleep(0)
+        ticket.give_up()
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        seen.append(watch.status)
+    assert seen == ["degraded", "degraded", "down"]
+    assert watch.failures == 3
+    assert watch.problem
+
+
+@pytest.mark.parametrize(("engine", "begins"), [("stt", False), ("tts", False), ("tts", True)])
+async def test_a_caller_who_speaks_over_a_reply_is_no_failure_of_an_engine(engine: str, begins: bool) -> None:
+    watch, ticket = EngineWatch(), Ticket()
+    work = asyncio.ensure_future(_work(engine, begins, watch, ticket))
+    await asyncio.sleep(0)
+    ticket.cancel()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert (watch.failures, watch.status) == (0, "ok")
