@@ -230,6 +230,9 @@ def _read_events(caller: Caller, report: CallReport) -> None:
         match event["type"]:
             case "conversation.item.input_audio_transcription.completed":
                 said[event["item_id"]] = event["transcript"]
+            case "response.output_audio_transcript.delta":
+                # Of a reply that is longer than was waited for, these are all.
+                replies[event["item_id"]] += event["delta"]
             case "response.output_audio_transcript.done":
                 replies[event["item_id"]] = event["transcript"]
             case "morgan.latency" if report.server_ms is None:
