@@ -70,7 +70,8 @@ async def test_what_is_heard_is_kept_with_its_times() -> None:
         assert last is not None
         assert last - first == pytest.approx(0.5, abs=0.3)
         heard = caller.heard_pcm(24_000)
-        assert len(heard) / 24_000 == pytest.approx(caller.packets[-1].at - caller.packets[0].at, abs=0.08)
+        # By the sender's clock: on a busy machine packets arrive in bursts.
+        assert len(heard) / 24_000 == pytest.approx(caller.packets[-1].position / 48_000, abs=0.08)
         # In frames: a server that had no processor for a while goes on behind a gap of silence.
         frames = np.abs(heard[: len(heard) // 480 * 480].astype(np.int32)).reshape(-1, 480).max(axis=1)
         assert np.count_nonzero(frames > 3000) * 0.02 == pytest.approx(0.5, abs=0.06)
