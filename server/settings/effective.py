@@ -86,9 +86,12 @@ class Settings(
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
-        if not self.asks_for_keys and not is_loopback(self.host):
+        reached = f"host is {self.host}" if not is_loopback(self.host) else ""
+        if self.trusted_proxies and not reached:
+            reached = f"a proxy at {', '.join(self.trusted_proxies)} hands on requests"
+        if reached and not self.asks_for_keys:
             raise ValueError(
-                f"host is {self.host}, which strangers can reach, and there are no api_keys. Set MORGAN_API_KEYS (for "
+                f"{reached}, which strangers can reach, and there are no api_keys. Set MORGAN_API_KEYS (for "
                 "example to the output of `openssl rand -hex 24`) and give callers the key, make keys with "
                 "`morgan keys add`, set MORGAN_JWT_*, or listen on localhost"
             )

@@ -227,5 +227,11 @@ def test_the_header_of_the_settings_is_the_one_that_is_read() -> None:
     headers = CIMultiDict({"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.2"})
     expected: dict[ProxyHeader, str] = {"x-forwarded-for": "192.0.2.1", "forwarded": "192.0.2.2"}
     for header, client in expected.items():
-        settings = Settings(trusted_proxies=PROXY, proxy_header=header)
+        settings = Settings(trusted_proxies=PROXY, proxy_header=header, api_keys="a-key-of-sixteen-letters")
         assert Proxies(settings.trusted_proxies, settings.proxy_header).client(PROXY, headers) == client
+
+
+def test_a_server_that_a_proxy_shows_to_others_asks_for_keys(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"a proxy at 127\.0\.0\.1 hands on requests.*MORGAN_API_KEYS"):
+        Settings(trusted_proxies=PROXY, data_dir=tmp_path)
+    assert Settings(trusted_proxies=PROXY, data_dir=tmp_path, api_keys="a-key-of-sixteen-letters").trusted_proxies
