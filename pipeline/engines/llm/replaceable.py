@@ -1,16 +1,21 @@
 """A language model in whose place another one can be put while calls go on, for all of them or for as many as it can.
 
 What is wise is slow: where one call is all that a wise model can answer in time, the quick one stays beside it and
-answers while there are more.
+answers while there are more. A conversation that the quick one has answered stays with it until the wise one has read
+it: six turns are four seconds of reading, which would be a caller's wait.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any, Literal
 
-from pipeline.engines.protocols import ChatDelta, ChatRequest, LanguageModel
-from pipeline.scheduling.lanes import Ticket
+from pipeline.engines.protocols import ChatDelta, ChatRequest, EngineError, LanguageModel
+from pipeline.scheduling.lanes import LaneClosedError, LaneFullError, Ticket, Urgency
+
+MOST_REMEMBERED = 256
+"""Conversations of which is known that the quick model has answered them; the oldest is forgotten first."""
 
 
 class ReplaceableLanguageModel:
@@ -29,6 +34,8 @@ class ReplaceableLanguageModel:
         self._crowded: Callable[[], bool] = lambda: False
         self._busy: dict[LanguageModel, int] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._with_quick: dict[str, None] = {}
+        self._reading: dict[str, asyncio.Task[None]] = {}
 
     @property
     def name(self) -> str:
@@ -67,6 +74,7 @@ class ReplaceableLanguageModel:
                 for that; None closes it.
         """
         before, self._current = self._current, other
+        self._with_quick.clear()
         quick = self._quick or before
         self._quick, self._crowded = (quick, crowded) if crowded is not None else (None, lambda: False)
         for model in {before, quick} - {self._quick}:
@@ -75,14 +83,19 @@ class ReplaceableLanguageModel:
 
     async def stream(self, request: ChatRequest, ticket: Ticket) -> AsyncIterator[ChatDelta]:
         """See `LanguageModel`."""
-        with self._used() as model:
-            async with aclosing(model.stream(request, ticket)) as deltas:  # type: ignore[type-var]
-                async for delta in deltas:
-                    yield delta
+        with self._used(self._chosen(request.conversation)) as model:
+            try:
+                async with aclosing(model.stream(request, ticket)) as deltas:  # type: ignore[type-var]
+                    async for delta in deltas:
+                        yield delta
+            finally:
+                # However it ended: most replies are longer than they are wanted.
+                if model is self._quick and request.conversation in self._with_quick and not self._crowded():
+                    self._hand_back(request)
 
     async def prefill(self, request: ChatRequest, ticket: Ticket) -> None:
         """See `LanguageModel`."""
-        with self._used() as model:
+        with self._used(self._chosen(request.conversation)) as model:
             await model.prefill(request, ticket)
 
     async def warm_up(self) -> None:
@@ -91,14 +104,43 @@ class ReplaceableLanguageModel:
 
     async def close(self) -> None:
         """Close the model, and those before it that are still to be closed."""
+        for task in list(self._reading.values()):
+            task.cancel()
+        await asyncio.gather(*self._reading.values(), return_exceptions=True)
         await self._current.close()
         if self._quick is not None:
             await self._quick.close()
         await asyncio.gather(*self._closing)
 
+    def _chosen(self, conversation: str) -> LanguageModel:
+        """Who works on a conversation now."""
+        if self._quick is None:
+            return self._current
+        if not self._crowded():
+            return self._quick if conversation in self._with_quick else self._current
+        if conversation:
+            self._with_quick.pop(conversation, None)
+            self._with_quick[conversation] = None
+            while len(self._with_quick) > MOST_REMEMBERED:
+                del self._with_quick[next(iter(self._with_quick))]
+        return self._quick
+
+    def _hand_back(self, request: ChatRequest) -> None:
+        """Have the wise model read a conversation while nobody waits for it; it goes on with it from then on."""
+        name = request.conversation
+        if name not in self._reading:
+            task = self._reading[name] = asyncio.ensure_future(self._read(request))
+            task.add_done_callback(lambda _: self._reading.pop(name, None))
+
+    async def _read(self, request: ChatRequest) -> None:
+        # Refused or broken off, the quick model simply goes on.
+        with contextlib.suppress(EngineError, LaneFullError, LaneClosedError), self._used(self._current) as model:
+            await model.prefill(request, Ticket(Urgency.BACKGROUND))
+            if model is self._current:
+                self._with_quick.pop(request.conversation, None)
+
     @contextmanager
-    def _used(self) -> Iterator[LanguageModel]:
-        model = self._quick if self._quick is not None and self._crowded() else self._current
+    def _used(self, model: LanguageModel) -> Iterator[LanguageModel]:
         self._busy[model] = self._busy.get(model, 0) + 1
         try:
             yield model
