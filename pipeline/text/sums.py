@@ -3,6 +3,7 @@
 Small language models cannot calculate. Whoever asks one a sum is answered rightly when the result stands in the prompt.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -52,6 +53,7 @@ LONGEST_CHARS: Final = 400
 """Of what is looked at: a question that holds a sum is short."""
 
 
+@functools.lru_cache(512)
 def sum_in(text: str) -> str:
     """The first sum that a question holds, with what it comes to, "17 + 25 = 42"; empty where it holds none.
 
