@@ -134,10 +134,9 @@ class MemoryDoor:
     async def _keep_opening(self) -> None:
         """Until it works: a disk is given room, a port is let go of, the other server on the same folder ends."""
         backoff = Backoff(REOPEN_FIRST_S, REOPEN_LONGEST_S)
-        while True:
+        while self.memory is None:
             await asyncio.sleep(backoff.failed())
-            if await self._try_to_open():
-                break
+            await self._try_to_open()
         log.info("memory is open")
         self._tell()
 

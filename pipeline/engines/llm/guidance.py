@@ -16,8 +16,8 @@ SMALL_PARAMETERS: Final = 1_000_000_000
 """Models with fewer are helped: larger ones need it less, and it was not measured with any."""
 
 TAUGHT_PARAMETERS: Final = 300_000_000
-"""Models with fewer take the examples for the talk: one of 135 million was right 20 times of 60 with them, and 24
-without."""
+"""Models with fewer take the examples for the talk: one of 135 million was right 20 times of 60 with them, and 30
+with the rest of this alone."""
 
 EXAMPLES: Final = (
     Message("user", "Hello, can you hear me?"),
@@ -30,7 +30,6 @@ it says greetings, news and goodbyes back. What is said in it must not matter: t
 
 ANSWER_NOW: Final = "Now answer the user in one short spoken sentence."
 """Behind what a tool answered: without it a small model reads the answer out, or asks the tool again."""
-
 
 FEWEST_WORDS: Final = 3
 """Of the user's own words that a reply may begin with: "my name is" begins an answer, one word more says them back."""
@@ -53,6 +52,9 @@ class SaidBack:
 
     def would(self, text: str) -> bool:
         """Whether the user's words would be said back if it went on with this."""
+        if len(self._said) > 2 * len(self._asked):
+            # Signs and blanks included, it says more than the user did: most of a reply is not looked at.
+            return False
         said = normalise(self._said)
         longer = normalise(self._said + text)
         return len(said.split()) >= FEWEST_WORDS and longer != said and self._asked.startswith(longer)

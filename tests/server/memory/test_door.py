@@ -41,6 +41,30 @@ async def test_it_is_opened_when_whoever_had_its_folder_has_ended(
         await door.close()
 
 
+async def test_what_cannot_be_written_down_once_it_is_open_does_not_open_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.memory.door.REOPEN_FIRST_S", 0.05)
+    other, written = DataDir(tmp_path), []
+
+    def write(path: Path, text: str) -> None:
+        written.append(path.name)
+        if len(written) == 1:
+            raise OSError("no space left on device")
+
+    monkeypatch.setattr("server.memory.door.write_private", write)
+    door = MemoryDoor(Settings(data_dir=tmp_path))
+    await door.open()
+    try:
+        door.announce("http://here")
+        other.release()
+        await until(lambda: len(written) == 2)
+        assert isinstance(door.memory, Memory)
+        assert door.problem == ""
+    finally:
+        await door.close()
+
+
 async def test_a_server_that_stops_while_it_is_tried_leaves_nothing_open(tmp_path: Path) -> None:
     other = DataDir(tmp_path)
     door = MemoryDoor(Settings(data_dir=tmp_path))
